@@ -1,0 +1,71 @@
+# Every target does its own set-up and ends with a line that says what it did.
+# Needs: Linux, make, Python 3.10 or newer with its venv module.
+
+PYTHON    ?= python3
+ARTIFACTS ?= build/e2e
+FAULT     ?=
+SANDBOX   ?= explore
+PYTEST_ARGS ?=
+ANSIBLE_ARGS ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint bench build clean
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.ready ## Build .venv and link the collection into it
+	@echo "setup: $(VENV) is ready; try $(BIN)/ansible-doc -l iter8.kfserving"
+
+setup-dev: $(VENV)/.ready-dev
+
+$(VENV)/.ready: requirements.txt tests/setup.sh
+	@bash tests/setup.sh "$(PYTHON)" "$(VENV)" requirements.txt
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	@bash tests/setup.sh "$(PYTHON)" "$(VENV)" requirements-dev.txt
+	@touch $@
+
+e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, ARTIFACTS=, ANSIBLE_ARGS=)
+	@mkdir -p build && touch build/.e2e-started; code=0; \
+	$(BIN)/ansible-playbook playbooks/e2e.yml -e artifacts="$(abspath $(ARTIFACTS))" \
+	  $(if $(FAULT),-e fault="$(FAULT)") $(ANSIBLE_ARGS) || code=$$?; \
+	if [ "$(ARTIFACTS)/verdict.json" -nt build/.e2e-started ]; then \
+	  $(BIN)/python -c 'import json, sys; v = json.load(open(sys.argv[1])); print("e2e:", v["verdict"].upper() + ":", v["summary"])' \
+	    "$(ARTIFACTS)/verdict.json"; \
+	  echo "e2e: the artefacts lie in $(ARTIFACTS)/ (report.html to look at, verdict.json for scripts)"; \
+	else echo "e2e: no verdict was reached; the failed task above says why"; fi; exit $$code
+
+sandbox: $(VENV)/.ready ## Leave a sandbox up for exploring (SANDBOX=name)
+	@$(BIN)/ansible-playbook playbooks/deploy.yml -e sandbox_name=$(SANDBOX) $(ANSIBLE_ARGS)
+	@echo "sandbox: '$(SANDBOX)' is up; 'make sandbox-down' removes it"
+
+sandbox-down: $(VENV)/.ready ## Remove that sandbox
+	@$(BIN)/ansible-playbook playbooks/teardown.yml -e sandbox_name=$(SANDBOX) $(ANSIBLE_ARGS)
+	@echo "sandbox-down: '$(SANDBOX)' is gone"
+
+test: $(VENV)/.ready-dev ## Unit tests, then integration tests on a sandbox of their own
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, documentation
+	@bash tests/lint.sh "$(BIN)"
+	@echo "lint: clean"
+
+bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
+	@$(BIN)/python tests/bench/run.py
+	@echo "bench: the figures are in build/bench/bench.json"
+
+build: $(VENV)/.ready ## The collection as an installable artefact in build/
+	@$(BIN)/ansible-galaxy collection build --force --output-path build .
+	@echo "build: the artefact is in build/"
+
+clean: ## Remove .venv and build/ (not the user's cache of built binaries)
+	@rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
+	@echo "clean: .venv and build/ are gone"

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# usage: lint.sh BIN   (the bin folder of the virtual environment)
+set -euo pipefail
+bin=$(cd "$1" && pwd)
+export PATH="$bin:$PATH" ANSIBLE_CONFIG="$PWD/ansible.cfg"
+
+echo "lint: ruff";         ruff check plugins tests && ruff format --check plugins tests
+echo "lint: mypy strict";  mypy plugins/module_utils
+echo "lint: ansible-lint, profile production"; ansible-lint --offline --profile production
+echo "lint: documentation"; ansible-doc --type module --json --list iter8.kfserving > /dev/null
+antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
