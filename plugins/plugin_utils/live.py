@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Live progress for a module that takes minutes: the action side.
+
+Ansible's modules cannot stream, but an action plugin may print with Display while its module runs.
+The module appends JSON lines with a ``text`` to a progress file; here a thread follows that file and
+prints each text as it comes. An action plugin is then one line: ``class ActionModule(LiveActionModule)``.
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible.utils.vars import merge_hash
+
+POLL_SECONDS = 0.2
+HEARTBEAT_SECONDS = 30.0
+# What these print on standard output is for programs to read; a line of ours would spoil it.
+MACHINE_CALLBACKS = frozenset({"json", "jsonl", "null"})
+
+Entry = dict[str, Any]
+Show = Callable[[str, "str | None"], None]
+
+
+def parse_entries(data: bytes) -> list[Entry]:
+    """The JSON objects with a ``text`` among the lines of ``data``; anything else is left out."""
+    entries: list[Entry] = []
+    for line in data.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("text"), str):
+            entries.append(entry)
+    return entries
+
+
+def colour_of(entry: Entry) -> str | None:
+    """Display's colour for an entry: endings stand out, everything in between stays plain."""
+    data = entry.get("data")
+    if isinstance(data, dict) and data.get("failed"):
+        return str(C.COLOR_ERROR)
+    if entry.get("event") == "completed":
+        return str(C.COLOR_OK)
+    if entry.get("event") in ("deleted", "connection"):
+        return str(C.COLOR_WARN)
+    return None
+
+
+class ProgressReader:
+    """Reads what was appended to a progress file since the last look, whole lines only."""
+
+    def __init__(self, path: str, offset: int = 0) -> None:
+        self._path = path
+        self._offset = offset
+
+    def read(self) -> list[Entry]:
+        """New entries, oldest first; none while the file does not exist."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        # A line still being written has no newline yet: it waits for the next look.
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return parse_entries(whole)
+
+
+class LiveShow:
+    """Prints entries as they come, and a sign of life when none came for ``heartbeat_seconds``."""
+
+    def __init__(
+        self,
+        read: Callable[[], list[Entry]],
+        show: Show,
+        clock: Callable[[], float] = time.monotonic,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._read = read
+        self._show = show
+        self._clock = clock
+        self._heartbeat = heartbeat_seconds
+        self._last_text = ""
+        self._last_entry = self._last_shown = clock()
+
+    def poll(self) -> None:
+        """One look: print what is new, or the heartbeat if it is due."""
+        entries = self._read()
+        now = self._clock()
+        for entry in entries:
+            self._show(entry["text"], colour_of(entry))
+            self._last_text = entry["text"]
+            self._last_entry = self._last_shown = now
+        if not entries and now - self._last_shown >= self._heartbeat:
+            self._last_shown = now
+            since = f"still waiting, nothing new for {now - self._last_entry:.0f} s"
+            self._show(f"{since}; last: {self._last_text}" if self._last_text else since, None)
+
+
+@contextlib.contextmanager
+def following(live: LiveShow, poll_seconds: float = POLL_SECONDS) -> Iterator[None]:
+    """Polls ``live`` in a thread while the body runs, and once more when it has ended, however it ended."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        # Progress is a courtesy: a fault in showing it must never reach the task.
+        with contextlib.suppress(Exception):
+            while not ended.wait(poll_seconds):
+                live.poll()
+
+    thread = threading.Thread(target=follow, name="live-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+        if not thread.is_alive():
+            with contextlib.suppress(Exception):
+                live.poll()
+
+
+class LiveActionModule(ActionBase):  # type: ignore[misc]
+    """Runs the module of the action's own name and shows its progress file live.
+
+    The module must take ``progress_file``. Where the module runs elsewhere than this plugin can read
+    (another host, or as another user), the texts of the ``transitions`` that it returns are shown once it
+    has ended.
+    """
+
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        wrap_async = bool(self._task.async_val and not self._connection.has_native_async)
+        try:
+            if wrap_async or not self._shown():
+                output = self._execute_module(task_vars=task_vars, wrap_async=wrap_async)
+            elif self._reads_the_modules_files():
+                output = self._run_live(task_vars)
+            else:
+                output = self._execute_module(task_vars=task_vars)
+                self._show_afterwards(output, task_vars)
+        finally:
+            if not wrap_async:
+                self._remove_tmp_path(self._connection._shell.tmpdir)
+        return dict(merge_hash(result, output))
+
+    def _shown(self) -> bool:
+        """Whether progress may be printed at all."""
+        callback = str(C.config.get_config_value("DEFAULT_STDOUT_CALLBACK")).rpartition(".")[2]
+        return not self._task.no_log and callback not in MACHINE_CALLBACKS and Display().verbosity >= 0
+
+    def _reads_the_modules_files(self) -> bool:
+        if self._connection.transport != "local":
+            return False
+        become = self._connection.become
+        if become is None:
+            return True
+        # Root may write the file that this user made; another user may not even reach its folder.
+        return become.get_option("become_user", playcontext=self._play_context) in (None, "root")
+
+    def _run_live(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        arguments = dict(self._task.args)
+        named = arguments.get("progress_file")
+        if named:
+            path = os.path.expanduser(os.path.expandvars(str(named)))
+            # The module appends, so what stands there already belongs to earlier tasks.
+            offset = os.path.getsize(path) if os.path.exists(path) else 0
+        else:
+            # In Ansible's own temporary folder, which it removes at exit even when this worker was killed.
+            handle, path = tempfile.mkstemp(prefix="progress-", suffix=".jsonl", dir=C.DEFAULT_LOCAL_TMP)
+            os.close(handle)
+            offset = 0
+            arguments["progress_file"] = path
+        live = LiveShow(ProgressReader(path, offset).read, self._shower(task_vars))
+        try:
+            with following(live):
+                return dict(self._execute_module(module_args=arguments, task_vars=task_vars))
+        finally:
+            if not named:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+
+    def _show_afterwards(self, output: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
+        show = self._shower(task_vars)
+        for entry in output.get("transitions") or []:
+            if isinstance(entry, dict) and isinstance(entry.get("text"), str):
+                show(entry["text"], colour_of(entry))
+
+    def _shower(self, task_vars: dict[str, Any] | None) -> Show:
+        variables = task_vars or {}
+        several = len(variables.get("ansible_play_hosts_all") or []) > 1
+        prefix = f"    [{variables.get('inventory_hostname')}] " if several else "    "
+        display = Display()
+
+        def show(text: str, colour: str | None) -> None:
+            display.display(prefix + text, color=colour)
+
+        return show
