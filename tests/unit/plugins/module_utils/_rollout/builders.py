@@ -12,7 +12,7 @@ CANARY = "my-model-predictor-default-zwjbq"
 
 
 def isvc(
-    *
+    *,
     created: str = CANARY,
     ready: str | None = None,
     rolledout: str = BASELINE,
