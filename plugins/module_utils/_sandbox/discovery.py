@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find the addresses behind a Service without DNS and without Endpoints objects.
+
+The sandbox's pods live on loopback addresses, which Endpoints objects refuse and which no DNS server names.
+So a client asks the API server for what kube-proxy would know: the Service's selector and its ready pods.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+
+class ServiceNotUsable(LookupError):
+    """The Service is missing, selects nothing by design, or has no such port."""
+
+
+def service_addresses(
+    core_api: Any, namespace: str, name: str, port: Union[str, int, None] = None
+) -> list[tuple[str, int]]:
+    """Return ``(ip, port)`` of every ready pod behind a Service, sorted.
+
+    :param core_api: a ``kubernetes.client.CoreV1Api``.
+    :param port: the Service port's name or number; ``None`` takes the only (else the first) port.
+    :returns: an empty list while no pod is ready; the caller decides whether to wait.
+    :raises ServiceNotUsable: the Service does not exist, has no selector, or has no such port.
+    """
+    service = _read_service(core_api, namespace, name)
+    selector = service["spec"].get("selector") or {}
+    if not selector:
+        raise ServiceNotUsable(f"Service {namespace}/{name} has no selector; nothing can stand behind it.")
+    service_port = _service_port(service, port)
+    labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+    pods = _as_dict(core_api.list_namespaced_pod(namespace, label_selector=labels, _preload_content=False))
+    found = []
+    for pod in pods.get("items", []):
+        number = _target_port(service_port, pod)
+        if pod_is_ready(pod) and number is not None:
+            found.append((pod["status"]["podIP"], number))
+    return sorted(found)
+
+
+def pod_is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod may get traffic: it has an address, is Ready, and is not being deleted."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    status = pod.get("status") or {}
+    if not status.get("podIP"):
+        return False
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+
+
+def _read_service(core_api: Any, namespace: str, name: str) -> Any:
+    from kubernetes.client.exceptions import ApiException
+
+    try:
+        return _as_dict(core_api.read_namespaced_service(name, namespace, _preload_content=False))
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        raise ServiceNotUsable(f"Service {namespace}/{name} does not exist.") from None
+
+
+def _as_dict(response: Any) -> Any:
+    """Plain JSON: the client's model classes cost more time than the request itself."""
+    return json.loads(response.data)
+
+
+def _service_port(service: Mapping[str, Any], wanted: Union[str, int, None]) -> Mapping[str, Any]:
+    ports: list[Mapping[str, Any]] = service["spec"].get("ports") or []
+    for port in ports:
+        if wanted is None or wanted in (port.get("name"), port["port"]):
+            return port
+    meta = service["metadata"]
+    known = ", ".join(f"{p['port']} ({p.get('name', 'not named')})" for p in ports) or "none"
+    raise ServiceNotUsable(
+        f"Service {meta['namespace']}/{meta['name']} has no port {wanted}; it has: {known}."
+    )
+
+
+def _target_port(service_port: Mapping[str, Any], pod: Mapping[str, Any]) -> Optional[int]:
+    """The number the pod listens on; ``None`` if targetPort is a name that its containers lack."""
+    target = service_port.get("targetPort", service_port["port"])
+    if isinstance(target, int):
+        return target
+    for container in pod["spec"]["containers"]:
+        for port in container.get("ports") or []:
+            if port.get("name") == target:
+                return int(port["containerPort"])
+    return None
