@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sandbox's node: a kubelet that runs each pod as local processes on a loopback address of the pod's own.
+
+`python3 -m ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node --state-dir <state>`
+
+Parts: `main` (the node's process), `api` (the API server, JSON over HTTPS), `reflector` (list, then watch),
+`pod` (the life of one pod), `container` (the life of one container), `process` (a started or adopted process),
+`checks` (asking a probe or a hook), `store` (what must outlive the node's own death); and without I/O: `status`,
+`probes`, `restart`, `environment`, `volumes`.
+"""
