@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation that the modules which talk to a cluster share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """C(iter8.kfserving.cluster): the refusal; C(.wait): the options of waits."""
+
+    DOCUMENTATION = r"""
+requirements:
+  - kubernetes >= 29
+  - PyYAML
+notes:
+  - The current kube context is never used. The cluster must be named, by O(kubeconfig) and O(context),
+    or by O(host) with O(api_key), with O(username) and O(password), or with O(client_cert) and O(client_key);
+    C(K8S_AUTH_*) environment variables count as in P(kubernetes.core.k8s#module). Otherwise the module
+    refuses before it sends anything.
+attributes:
+  action_group:
+    description: Use C(group/iter8.kfserving.kfserving) in C(module_defaults) to set the cluster for all.
+    support: full
+    membership:
+      - iter8.kfserving.kfserving
+"""
+
+    WAIT = r"""
+options:
+  progress_file:
+    description:
+      - A file to which each transition is appended as one line of JSON, as it happens.
+      - The transitions are shown on the terminal whether or not this is set.
+    type: path
+  stable_seconds:
+    description: What was asked must hold this long, in seconds, at every look.
+    type: float
+    default: 2
+attributes:
+  check_mode:
+    description: Can run in check mode. It then looks once, waits for nothing, and does not fail.
+    support: full
+  diff_mode:
+    description: Would show differences.
+    support: none
+    details: Nothing is changed.
+  idempotent:
+    description: Running it again changes nothing.
+    support: full
+notes:
+  - The wait is a watch of the Kubernetes API, not a poll. It survives a restart of the API server
+    and an expired resource version, until O(timeout).
+"""

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong between us and an API server, told apart by what the user can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ClusterError(Exception):
+    """A fault with a message fit for a user: what happened, where, and what to do next."""
+
+
+class Refused(ClusterError):
+    """The cluster is not named well enough to be touched."""
+
+
+class Unreachable(ClusterError):
+    """No answer, or an answer that says to come again later (429, 5xx)."""
+
+
+class Unauthorized(ClusterError):
+    """401: the credentials are not accepted."""
+
+
+class Forbidden(ClusterError):
+    """403: the credentials lack a right."""
+
+
+class NotFound(ClusterError):
+    """404: no such object, or no such path."""
+
+
+class UnknownKind(NotFound):
+    """The API server does not serve the kind: its CRD is not there (yet)."""
+
+
+class Conflict(ClusterError):
+    """409: the object is not the one that was meant, or is in a state that forbids the change."""
+
+
+class Gone(ClusterError):
+    """410: the resourceVersion is too old to watch from."""
+
+
+class BadRequest(ClusterError):
+    """Any other 4xx: the request itself is wrong."""
+
+
+_BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 429: Unreachable}
+
+_ADVICE = {
+    401: " Check the credentials of the kubeconfig's context.",
+    403: " Grant the user this right, or name a context that has it.",
+}
+
+
+def from_status(status: int, body: Mapping[str, Any] | str, where: str) -> ClusterError:
+    """The error for an answer ``status`` to ``where`` (as in ``GET https://…``), in the server's words."""
+    words = body.get("message") if isinstance(body, Mapping) else body
+    told = f": {words}" if words else ""
+    kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)
+    return kind(f"{where} was answered {status}{told}.{_ADVICE.get(status, '')}")

@@ -1,0 +1,187 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: inferenceservice_wait
+short_description: Wait until an InferenceService is as asked, or gone
+description:
+  - Waits until an InferenceService has a ready revision, is Ready, and sends its traffic where it should,
+    all in one snapshot, and all for O(stable_seconds). Shows each transition live.
+  - For a moment after a change KFServing's status is the old one, Ready included, and there is no generation
+    by which to tell. So record the revision before the change, and name it as O(baseline_revision); a wait
+    with C(kubectl) or with a wait condition would pass at once.
+  - It ends at once when the object says that it has failed for good, when it is deleted, and when it is
+    not there.
+version_added: "1.0.0"
+author:
+  - The iter8.kfserving contributors (@iter8-tools)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - iter8.kfserving.cluster
+  - iter8.kfserving.cluster.wait
+options:
+  name:
+    description: The InferenceService's name.
+    type: str
+    required: true
+  namespace:
+    description: Its namespace.
+    type: str
+    default: default
+  api_version:
+    description: Its API version, V(serving.kubeflow.org/v1beta1) or V(serving.kserve.io/v1beta1).
+    type: str
+    default: serving.kubeflow.org/v1beta1
+  state:
+    description:
+      - With V(present), wait until it is as asked.
+      - With V(absent), wait until it is gone; the finalizers that hold it are shown. The module deletes
+        nothing.
+    type: str
+    choices: [present, absent]
+    default: present
+  baseline_revision:
+    description:
+      - The revision that served before the change, as RV(revisions.ready) of an earlier wait gave it.
+      - Leave it out for a first deployment.
+    type: str
+  new_revision:
+    description:
+      - Whether the latest revision must be another than O(baseline_revision).
+      - It must be by default where O(baseline_revision) is given.
+    type: bool
+  traffic:
+    description:
+      - The expected traffic, in percent, by revision name or by V(latest) (the latest created revision),
+        V(baseline) (that of O(baseline_revision)) and V(previous) (the rolled-out one before).
+      - Where the values sum to 100 the traffic must be exactly this; otherwise the rest may go elsewhere.
+      - Without it any traffic that sums to 100 will do.
+    type: dict
+  timeout:
+    description: Seconds to wait in all.
+    type: int
+    default: 300
+seealso:
+  - module: iter8.kfserving.experiment_wait
+"""
+
+EXAMPLES = r"""
+- name: Wait for a first deployment
+  iter8.kfserving.inferenceservice_wait:
+    kubeconfig: ~/.kube/config
+    context: staging
+    name: my-model
+  register: baseline
+
+- name: Wait until the canary has its one percent
+  iter8.kfserving.inferenceservice_wait:
+    kubeconfig: ~/.kube/config
+    context: staging
+    name: my-model
+    baseline_revision: "{{ baseline.revisions.ready }}"
+    traffic:
+      latest: 1
+      baseline: 99
+
+- name: Wait until it is gone
+  iter8.kfserving.inferenceservice_wait:
+    kubeconfig: ~/.kube/config
+    context: staging
+    name: my-model
+    state: absent
+"""
+
+RETURN = r"""
+outcome:
+  description: How it ended. V(pending) is seen in check mode only.
+  type: str
+  returned: always, but for wrong input
+  choices: [succeeded, failed, timeout, deleted, pending]
+  sample: succeeded
+reason:
+  description: Why, in one word.
+  type: str
+  returned: always, but for wrong input
+  sample: AsExpected
+message:
+  description: The ending in one sentence. After a time-out it says what was still missing.
+  type: str
+  returned: always, but for wrong input
+  sample: >-
+    InferenceService my-model: revision my-model-predictor-default-zwjbq is ready; traffic
+    my-model-predictor-default-wl2cv 99 %, my-model-predictor-default-zwjbq 1 %.
+resource:
+  description: The InferenceService as it was last seen.
+  type: dict
+  returned: when it was seen
+revisions:
+  description: The predictor's revisions; an empty name where there is none.
+  type: dict
+  returned: always, but for wrong input
+  contains:
+    created:
+      description: The latest created revision.
+      type: str
+    ready:
+      description: The latest ready revision.
+      type: str
+    rolledout:
+      description: The latest revision that has, or had, all the traffic.
+      type: str
+    previous:
+      description: The rolled-out revision before that.
+      type: str
+  sample:
+    created: my-model-predictor-default-zwjbq
+    ready: my-model-predictor-default-zwjbq
+    rolledout: my-model-predictor-default-wl2cv
+    previous: ""
+traffic:
+  description: Percent by revision.
+  type: dict
+  returned: always, but for wrong input
+  sample: {my-model-predictor-default-wl2cv: 99, my-model-predictor-default-zwjbq: 1}
+url:
+  description: The URL of its status.
+  type: str
+  returned: always, but for wrong input
+  sample: http://my-model.default.example.com
+transitions:
+  description: What happened, in order, as in M(iter8.kfserving.experiment_wait).
+  type: list
+  elements: dict
+  returned: always, but for wrong input
+"""
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.waits import inferenceservice_wait
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "default": "default"},
+    "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "baseline_revision": {"type": "str"},
+    "new_revision": {"type": "bool"},
+    "traffic": {"type": "dict"},
+    "timeout": {"type": "int", "default": 300},
+    "progress_file": {"type": "path"},
+    "stable_seconds": {"type": "float", "default": 2},
+}
+
+
+def main() -> None:
+    run(
+        AnsibleK8SModule(argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True),
+        inferenceservice_wait,
+    )
+
+
+if __name__ == "__main__":
+    main()
