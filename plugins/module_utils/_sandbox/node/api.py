@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The API server as the node sees it: JSON over HTTPS, with the identity of a kubeconfig.
 
-The node speaks plain JSON rather than the client library's models: it starts in a fraction of the time and what
-it does not know of a pod passes through untouched.
+The node speaks plain JSON rather than the client library's models: it starts in a fraction of the time and
+what it does not know of a pod passes through untouched.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ApiError(Exception):
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may succeed later: overload, or a server that is just starting or stopping."""
+        """Whether the same call may succeed later: overload, or a server that starts or stops."""
         # 401 and 403 too: an API server that has just started may not have loaded its roles and tokens yet.
         return self.status in (401, 403, 408, 429) or self.status >= 500
 
@@ -70,16 +70,17 @@ class Access:
 def _named(entries: Any, name: str, what: str, path: Path) -> Json:
     for entry in entries or ():
         if entry.get("name") == name:
-            return entry.get(what) or {}
+            found: Json = entry.get(what) or {}
+            return found
     raise ValueError(f"{path} has no {what} {name!r}.")
 
 
 def _content(holder: Mapping[str, Any], key: str, base: Path) -> str:
-    """The text of `key` (a file, relative to the kubeconfig) or of `<key>-data` (base64); "" if neither is set."""
+    """The text of `key` (a file, relative to the kubeconfig) or `<key>-data` (base64); "" if neither."""
     if holder.get(f"{key}-data"):
         return base64.b64decode(holder[f"{key}-data"]).decode()
     if holder.get(key):
-        return (base / holder[key]).read_text(encoding="utf-8")
+        return (base / str(holder[key])).read_text(encoding="utf-8")
     return ""
 
 

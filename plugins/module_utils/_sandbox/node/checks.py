@@ -39,7 +39,7 @@ class Place:
 
 
 async def ask(place: Place, kind: str, action: Mapping[str, Any], timeout: float) -> str:
-    """Do what a probe or hook asks for, within `timeout` seconds. Returns "" on success, else what went wrong."""
+    """Do what a probe or hook asks for, within `timeout` seconds. Returns "" or what went wrong."""
     try:
         if "exec" in action:
             return await _exec(place, kind, action["exec"].get("command") or [], timeout)

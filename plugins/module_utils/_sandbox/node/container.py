@@ -60,6 +60,11 @@ class Home(Protocol):
         """What is known of a container has changed: keep it, and write the status."""
 
 
+async def _either(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
+    """Wait until one of the two is done."""
+    await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
+
+
 def _code_reason(code: int) -> str:
     return "Completed" if code == 0 else "Error"
 
@@ -89,8 +94,9 @@ class Container:
         raise KeyError(self.name)
 
     async def run(self) -> None:
-        """Start or adopt the container and keep it running as the pod's restartPolicy says. Returns when it is over."""
-        await self._recall()
+        """Start the container and keep it running as the restartPolicy says; returns when it is over."""
+        if isinstance(self.facts.state, Waiting) and self.facts.last is not None:
+            await self._wait_out(self.facts.last)
         while True:
             if self._handle is None and not isinstance(self.facts.state, Terminated):
                 await self._start()
@@ -103,14 +109,14 @@ class Container:
             await self._pause(ended)
 
     async def stop(self, grace: float, hooks: bool = True) -> None:
-        """End the container: preStop, SIGTERM, and SIGKILL when `grace` seconds are over. Returns when it has ended."""
+        """End the container: preStop, SIGTERM, and SIGKILL when `grace` seconds are over."""
         deadline = self._context.monotonic() + grace
         if self._handle is None and self._starting is not None:
             try:
-                self._attach(await self._starting)
+                self._attach(await asyncio.shield(self._starting))
             except processes.ProcessError:
                 return
-        handle = self._handle
+        handle: Optional[Handle] = self._handle
         if handle is None:
             return
         hook = (self.spec.get("lifecycle") or {}).get("preStop")
@@ -125,15 +131,10 @@ class Container:
         await asyncio.wait({handle.exited})
         self._ended(handle)
 
-    def kill(self) -> None:
-        """SIGKILL at once."""
-        if self._handle is not None:
-            self._handle.kill()
+    # -- starting --
 
-    # -- starting ------------------------------------------------------------------------------------------------
-
-    async def _recall(self) -> None:
-        """Take up what a node before this one knew."""
+    async def recall(self) -> None:
+        """Take up what a node before this one knew: adopt its process, or note that it has ended."""
         facts = self.facts
         if isinstance(facts.state, Terminated) or not facts.process:
             return
@@ -144,17 +145,16 @@ class Container:
             await asyncio.sleep(_RECORD_SECONDS)
             found = processes.read(record)
         if found is not None and processes.alive(found):
-            self._handle = Handle(self._context, found)
-            if not running:
-                self._set(Running(self._context.clock()))
+            if running:
+                self._handle = Handle(self._context, found)
+            else:
+                self._attach(found)
             self._tell("Normal", "Adopted", f"container {self.name} goes on as process {found.pid}")
         elif running or found is not None:
             self._tell("Warning", "Lost", f"container {self.name} ended while no node was there to see it")
             if found is not None:
                 await self._context.blocking(processes.end_all, [found], 0.0)
             self._set(self._termination(None))
-        elif facts.last is not None and isinstance(facts.state, Waiting):
-            await self._wait_out(facts.last)
 
     async def _start(self) -> None:
         """Start the container once it can be; afterwards it runs, or its state is Terminated."""
@@ -218,13 +218,13 @@ class Container:
                 self._tell("Warning", "Failed", f"Error: {problem.reason}: {problem.message}")
             await asyncio.sleep(_CONFIG_RETRY_SECONDS)
 
-    # -- running -------------------------------------------------------------------------------------------------
+    # -- running --
 
     async def _watch_over(self, handle: Handle) -> None:
         """Probe the running container until it ends."""
         probing = asyncio.get_running_loop().create_task(self._probe_all())
         try:
-            await asyncio.wait({handle.exited, probing}, return_when=asyncio.FIRST_COMPLETED)
+            await _either(handle.exited, probing)
             if probing.done():
                 probing.result()
             await asyncio.wait({handle.exited})
@@ -294,7 +294,7 @@ class Container:
         """When the container started, on the clock that never jumps."""
         state = self.facts.state
         ago = self._context.clock() - state.started_at if isinstance(state, Running) else 0.0
-        return self._context.monotonic() - max(0.0, ago)
+        return float(self._context.monotonic() - max(0.0, ago))
 
     def _grace(self, probe: Mapping[str, Any]) -> float:
         own = probe.get("terminationGracePeriodSeconds")
@@ -312,13 +312,13 @@ class Container:
             identity=self.facts.process,
         )
 
-    # -- ending --------------------------------------------------------------------------------------------------
+    # -- ending --
 
     async def _pre_stop(self, hook: Mapping[str, Any], handle: Handle, grace: float) -> None:
         """Run the preStop hook: at most for the grace period, and not beyond the container's own end."""
         hooking = asyncio.get_running_loop().create_task(checks.ask(self._place(), "prestop", hook, grace))
         try:
-            await asyncio.wait({hooking, handle.exited}, return_when=asyncio.FIRST_COMPLETED)
+            await _either(handle.exited, hooking)
         finally:
             hooking.cancel()
             await asyncio.wait({hooking})
@@ -327,10 +327,11 @@ class Container:
 
     def _ended(self, handle: Handle) -> None:
         """Note the end of a run; whoever sees it first does."""
+        code = handle.exited.result()
         if self._handle is not handle:
             return
         self._handle = None
-        ended = self._termination(handle.exited.result())
+        ended = self._termination(code)
         self._set(ended)
         self._tell(
             "Normal", "Ended", f"container {self.name} ended: {ended.reason}, exit code {ended.exit_code}"

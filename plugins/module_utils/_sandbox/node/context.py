@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every part of the node needs: the API server, the sandbox's paths, time, and a place to tell what happens."""
+"""What every part of the node needs: the API server, the sandbox's paths, time, where to tell of events."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Context:
     async def insist(
         self, method: str, path: str, body: Optional[Json] = None, content_type: str = "application/json"
     ) -> Json:
-        """One call, made again until the API server is there to answer it. Raises ApiError where it refuses."""
+        """One call, made again until the API server answers it. Raises ApiError where it refuses."""
         pause = _RETRY_FIRST
         while True:
             try:
@@ -117,7 +117,7 @@ class Context:
             pause = min(pause * 2, _RETRY_LONGEST)
 
     def event(self, pod: Json, kind: str, reason: str, message: str) -> None:
-        """Log what happened to a pod and record it as an Event (`kind` Normal or Warning), as far as possible."""
+        """Log what happened to a pod and record it as an Event (`kind` is Normal or Warning)."""
         meta = pod["metadata"]
         log(f"{meta['namespace']}/{meta['name']} {reason}: {message}")
         task = asyncio.get_running_loop().create_task(self._record(pod, kind, reason, message[:1000]))
@@ -154,7 +154,7 @@ class Context:
             }
             await self.call("POST", path, event)
         except (ApiError, ApiUnreachable):
-            # The log line above has it; an Event is a courtesy, refused for instance in a namespace that ends.
+            # The log has it; an Event is a courtesy, refused for instance in a namespace that ends.
             self._events.pop(key, None)
 
     def forget(self, uid: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pod's identity at the API server: a token of its service account, bound to the pod, and a kubeconfig with it."""
+"""A pod's identity at the API server: a token of its service account, bound to the pod, and a kubeconfig."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.cont
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.state import write_atomically
 
-# Not every client reads its token again while it runs, so it is asked for a day; it ends with the pod in any case.
+# Not every client reads its token again while it runs, so it lasts a day; it ends with the pod in any case.
 TOKEN_SECONDS = 24 * 3600
 # A token is renewed when this share of its life is over, as the kubelet does.
 _RENEW_AT = 0.8
@@ -21,7 +21,7 @@ _RENEW_AT = 0.8
 async def request_token(
     context: Context, pod: Mapping[str, Any], audience: str, seconds: int
 ) -> tuple[str, float]:
-    """A token of the pod's service account and when to renew it (seconds since the epoch). Raises ApiError."""
+    """A token of the pod's service account; when to renew it, seconds since the epoch. Raises ApiError."""
     meta = pod["metadata"]
     account = pod["spec"].get("serviceAccountName") or "default"
     answer = await context.insist(
@@ -60,7 +60,7 @@ def write(context: Context, pod: Mapping[str, Any], folder: PodFolder, token: st
     write_atomically(account / "namespace", namespace, mode=0o600)
     write_atomically(account / "token", token, mode=0o600)
     cluster = {"server": context.api.access.server, "certificate-authority": str(account / "ca.crt")}
-    # tokenFile is for clients that read a token again when it is renewed, token for those that know no tokenFile.
+    # tokenFile is for clients that read a renewed token, token for those that know no tokenFile.
     user = {"token": token, "tokenFile": str(account / "token")}
     name = "sandbox"
     document = {

@@ -121,12 +121,12 @@ def compose(
 
 
 def command_line(container: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
-    """The container's command and arguments with their references expanded. Raises ConfigError without a command."""
+    """The container's command and arguments, references expanded. Raises ConfigError without a command."""
     command: Sequence[str] = container.get("command") or ()
     if not command:
         raise ConfigError(
-            f"container {container['name']} has no command: the sandbox's image has no program of its own, so set "
-            "the container's command."
+            f"container {container['name']} has no command: the sandbox's image has no program of its own, "
+            "so set the container's command."
         )
     return [expand(word, env) for word in [*command, *(container.get("args") or ())]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import os
 import platform
@@ -30,7 +31,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.refl
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import timestamp
 
 _HEARTBEAT_SECONDS = 10.0
-# When the node is told to end, its pods get at most so long, and so long again is enough to see the kill work.
+# When the node is told to end, its pods get at most so long; the rest is for the kill to work.
 _SHUTDOWN_GRACE = 8.0
 _SHUTDOWN_SECONDS = 10.0
 
@@ -65,7 +66,7 @@ class Node:
         registering.cancel()
         await self._shut_down()
 
-    # -- the Node object -----------------------------------------------------------------------------------------
+    # -- the Node object --
 
     async def _register(self) -> None:
         node = {
@@ -142,18 +143,16 @@ class Node:
                 if error.status == 404:
                     await self._register()
 
-    # -- the pods ------------------------------------------------------------------------------------------------
+    # -- the pods --
 
     def _watch(self) -> list[Reflector]:
         loop = asyncio.get_running_loop()
 
         def on_loop(function: Callable[..., None]) -> Callable[..., None]:
             def call(*arguments: object) -> None:
-                try:
+                # RuntimeError: the loop is closed, the node has ended.
+                with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(function, *arguments)
-                except RuntimeError:
-                    # The loop is closed: the node has ended.
-                    pass
 
             return call
 
@@ -255,11 +254,13 @@ class Node:
         except Exception as error:
             # A fault of the node itself. The other pods must not suffer from it, and it must not go unseen.
             log(
-                f"{meta['namespace']}/{meta['name']} is no longer looked after: {type(error).__name__}: {error}"
+                f"{meta['namespace']}/{meta['name']} is no longer looked after: "
+                f"{type(error).__name__}: {error}"
             )
             raise
         if self._stopped.is_set():
             return
+        await self._context.blocking(self._end_records, f"-{meta['uid']}-")
         folder.retire()
         store.prune_logs(self._context.layout)
         self._context.addresses.give_back(life.address)
@@ -293,7 +294,7 @@ class Node:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- the end -------------------------------------------------------------------------------------------------
+    # -- the end --
 
     async def _shut_down(self) -> None:
         log(f"ending, with {len(self._lives)} pods")

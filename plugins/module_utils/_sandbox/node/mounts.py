@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
@@ -18,7 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.cont
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
 
 _ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-# Secrets are not watched (the node would have to be allowed to list them all): they are read again this often.
+# Secrets are not watched (the node would need the right to list them all) but read again this often.
 _SECRET_SECONDS = 60.0
 _LONGEST_SLEEP = 3600.0
 
@@ -53,12 +54,19 @@ class Mounts:
         return str(self._pod["metadata"]["namespace"])
 
     async def set_up(self) -> None:
-        """Write credentials and volumes. Raises volumes.VolumeError or ApiError if that cannot be done (yet)."""
+        """Write credentials and volumes. Raises VolumeError or ApiError if that cannot be done (yet)."""
         self._folder.create()
         await self._renew()
         for name in volumes.references(self._pod, "configMap"):
             await self._fresh_configmap(name)
         await self._write_volumes(fresh_secrets=True)
+
+    def pod_changed(self, pod: Mapping[str, Any]) -> None:
+        """The Pod object is no longer what it was: the downward API shows its labels and annotations."""
+        before, after = self._pod["metadata"], pod["metadata"]
+        self._pod = pod
+        if any(before.get(key) != after.get(key) for key in ("labels", "annotations")):
+            self._changed.set()
 
     def configmap_changed(self, name: str) -> None:
         """A ConfigMap of the pod's namespace is no longer what it was."""
@@ -68,18 +76,16 @@ class Mounts:
     async def keep_up(self) -> None:
         """Follow changes of ConfigMaps and Secrets and renew tokens, for ever."""
         while True:
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._sleep())
-            except asyncio.TimeoutError:
-                pass
             fresh = not self._changed.is_set()
             self._changed.clear()
             try:
                 if fresh:
                     await self._renew()
                 changed = await self._write_volumes(fresh_secrets=fresh)
-            except (volumes.VolumeError, ApiError) as error:
-                # What is there stays there, as with the kubelet: a deleted ConfigMap takes nothing from a pod.
+            except (volumes.VolumeError, ApiError, OSError) as error:
+                # What is there stays there, as with the kubelet: a deleted ConfigMap takes nothing away.
                 self._context.event(dict(self._pod), "Warning", "FailedMount", str(error))
             else:
                 for name in changed:
@@ -100,9 +106,10 @@ class Mounts:
             found[kind, name] = (
                 None if decoded is None else {k: v.decode(errors="replace") for k, v in decoded.items()}
             )
-        return environment.compose(
+        env: dict[str, str] = environment.compose(
             self._pod, spec, self._base(), self._addresses, lambda kind, name: found.get((kind, name))
         )
+        return env
 
     def _base(self) -> dict[str, str]:
         meta, context = self._pod["metadata"], self._context
@@ -129,7 +136,8 @@ class Mounts:
         return env
 
     def _where(self, volume: Mapping[str, Any]) -> Path:
-        return volumes.location(volume, self._folder.volumes, self._context.layout.shared)
+        where: Path = volumes.location(volume, self._folder.volumes, self._context.layout.shared)
+        return where
 
     def _sleep(self) -> float:
         """How long nothing need be done of the node's own accord, in seconds."""
@@ -139,7 +147,8 @@ class Mounts:
             due.append(self._renew_at)
         if volumes.references(self._pod, "secret"):
             due.append(now + _SECRET_SECONDS)
-        return min(_LONGEST_SLEEP, max(1.0, min(due, default=now + _LONGEST_SLEEP) - now))
+        left = min(due, default=now + _LONGEST_SLEEP) - now
+        return float(min(_LONGEST_SLEEP, max(1.0, left)))
 
     async def _renew(self) -> None:
         if not credentials.wanted(self._pod) or (self._renew_at or 0) > self._context.clock():
@@ -179,7 +188,7 @@ class Mounts:
         return None if item is None else volumes.data_of({"kind": kind, **item})
 
     async def _fresh_configmap(self, name: str) -> Optional[Json]:
-        """The ConfigMap as it is now: the watch may be a moment behind whoever changed it and made the pod."""
+        """The ConfigMap as it is now: the watch may be a moment behind whoever changed it."""
         item = await self._get(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")
         if item is not None:
             self._context.configmaps.keep(item)
@@ -199,7 +208,8 @@ class Mounts:
 
 
 def _secrets(pod: Mapping[str, Any]) -> set[str]:
-    return volumes.references({"spec": {"volumes": own_volumes(pod)}}, "secret")
+    names: set[str] = volumes.references({"spec": {"volumes": own_volumes(pod)}}, "secret")
+    return names
 
 
 def _tokens(pod: Mapping[str, Any]) -> Iterable[volumes.TokenRequest]:

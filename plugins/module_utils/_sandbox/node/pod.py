@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import calendar
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -24,6 +25,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.moun
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
     ContainerFacts,
     PodFacts,
+    Running,
     Terminated,
     Waiting,
 )
@@ -31,6 +33,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.stor
 
 _SET_UP_RETRY = 0.2
 _SET_UP_RETRY_LONGEST = 5.0
+# The API server may be gone already when the node ends.
+_LAST_STATUS_SECONDS = 1.0
 _DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -89,11 +93,12 @@ class PodLife:
             self._stopping.set()
         folder.save(self.facts)
 
-    # -- what happens outside ------------------------------------------------------------------------------------
+    # -- what happens outside --
 
     def update(self, pod: Json) -> None:
         """The Pod object has changed."""
         before, self.pod = self.pod, pod
+        self.mounts.pod_changed(pod)
         if "deletionTimestamp" in pod["metadata"]:
             grace = self._grace_of(pod)
             if self._stopping.is_set() and grace < self._grace:
@@ -112,7 +117,7 @@ class PodLife:
         self._stopping.set()
 
     def shut_down(self, grace: float) -> None:
-        """The node ends: end what runs, in at most `grace` seconds, and leave the Pod object to the next node."""
+        """The node ends: end what runs in at most `grace` seconds, leave the Pod object to the next node."""
         self._shutdown_grace = grace
         self._stopping.set()
 
@@ -123,40 +128,46 @@ class PodLife:
             asked = spec.get("terminationGracePeriodSeconds", 30)
         return float(asked)
 
-    # -- what containers need ------------------------------------------------------------------------------------
+    # -- what containers need --
 
     async def environment(self, spec: Mapping[str, Any]) -> dict[str, str]:
         """The environment of a container. Raises environment.ConfigError."""
-        return await self.mounts.environment(spec)
+        env: dict[str, str] = await self.mounts.environment(spec)
+        return env
 
     def log_path(self, container: str) -> Path:
         """Where a container's output goes."""
-        return self._folder.log(container)
+        path: Path = self._folder.log(container)
+        return path
 
     def moved(self) -> None:
         """Keep what is known, and write the status."""
         self._folder.save(self.facts)
         self._dirty.set()
 
-    # -- the life ------------------------------------------------------------------------------------------------
+    # -- the life --
 
     async def run(self) -> None:
         """Run the pod until its object is gone (or the node ends) and nothing of it is left running."""
         loop = asyncio.get_running_loop()
+        await asyncio.gather(*(one.recall() for one in [*self._init, *self._containers]))
         publishing = loop.create_task(self._publish())
         living = loop.create_task(self._live())
         stopping = loop.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if living.done():
-                living.result()
-                await stopping
+            await asyncio.wait({living, stopping, publishing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (living, publishing):
+                # Neither ends by itself before the pod is over; if one failed, that must be told.
+                if task.done():
+                    task.result()
+            await stopping
             living.cancel()
             await asyncio.wait({living})
             await self._end()
         finally:
-            for task in (publishing, living, stopping):
-                task.cancel()
+            publishing.cancel()
+            living.cancel()
+            stopping.cancel()
 
     async def _live(self) -> None:
         """Run the containers until all are over for good."""
@@ -198,19 +209,25 @@ class PodLife:
         pause = _SET_UP_RETRY
         while True:
             try:
-                return await self.mounts.set_up()
+                await self.mounts.set_up()
+                return
             except (volumes.VolumeError, ApiError, OSError) as error:
                 self.context.event(self.pod, "Warning", "FailedMount", str(error))
+            if any(isinstance(one.state, Running) for one in self.facts.containers.values()):
+                # Adopted containers have what they need; what is missing now will be seen to by the upkeep.
+                return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _SET_UP_RETRY_LONGEST)
 
-    # -- the end -------------------------------------------------------------------------------------------------
+    # -- the end --
 
     async def _end(self) -> None:
         self.facts.terminating = True
         self._dirty.set()
         if self._shutdown_grace is not None:
             await self._stop_containers(min(self._grace, self._shutdown_grace))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._push(), _LAST_STATUS_SECONDS)
             return
         self.context.event(
             self.pod, "Normal", "Killing", f"Stopping the pod, grace period {self._remaining():g} s"
@@ -221,13 +238,14 @@ class PodLife:
             await self._delete_object()
 
     def _remaining(self) -> float:
-        """What is left of the grace period, in seconds: a node before this one may have begun to end the pod."""
+        """What is left of the grace period, in seconds: a node before this one may have begun to end it."""
         deadline = self.pod["metadata"].get("deletionTimestamp")
         if deadline is None or self._gone:
             return self._grace
         until = calendar.timegm(time.strptime(deadline, "%Y-%m-%dT%H:%M:%SZ"))
         # The API server counts in whole seconds: a pod killed up to a second early would be killed too early.
-        return max(LEAST_GRACE, min(self._grace, until + 1.0 - self.context.clock()))
+        left = until + 1.0 - self.context.clock()
+        return float(max(LEAST_GRACE, min(self._grace, left)))
 
     async def _stop_containers(self, grace: float) -> None:
         """Stop all containers; if the pod is deleted again with less time (or altogether), in that time."""
@@ -238,6 +256,9 @@ class PodLife:
         pending = set(stops)
         while pending and not hurry.done():
             await asyncio.wait({*pending, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            for one in stops:
+                if one.done():
+                    one.result()
             pending = {one for one in pending if not one.done()}
         hurry.cancel()
         if pending:
@@ -262,7 +283,7 @@ class PodLife:
             if error.status not in (404, 409):
                 self.context.event(self.pod, "Warning", "FailedDelete", str(error))
 
-    # -- the status ----------------------------------------------------------------------------------------------
+    # -- the status --
 
     def _path(self) -> str:
         meta = self.pod["metadata"]

@@ -10,9 +10,9 @@ READINESS = "readiness"
 LIVENESS = "liveness"
 STARTUP = "startup"
 
-# Until it has succeeded once, a readiness or startup probe is asked more often than its period (Kubernetes allows
-# it: "may be executed at times other than the configured periodSeconds interval. This is to make the Pod ready
-# faster"). Such extra failures do not count towards a startup probe's threshold.
+# Until it has succeeded once, a readiness or startup probe is asked more often than its period. Kubernetes
+# allows that: it "may be executed at times other than the configured periodSeconds interval. This is to make
+# the Pod ready faster". Such extra failures do not count towards a startup probe's threshold.
 EAGER_SECONDS = 0.2
 
 
@@ -41,8 +41,8 @@ class ProbeSpec:
 class ProbeState:
     """One probe of one run of a container. Times are in seconds on the caller's clock.
 
-    due: when to ask next. verdict: what holds now: a readiness or startup probe starts as False, a liveness probe
-    as True.
+    due: when to ask next. verdict: what holds now; a readiness or startup probe starts as False, a liveness
+    probe as True.
     """
 
     def __init__(self, kind: str, spec: ProbeSpec, started_at: float, verdict: Optional[bool] = None) -> None:
@@ -56,10 +56,9 @@ class ProbeState:
         self._counted_at: Optional[float] = None
 
     def observe(self, success: bool, now: float) -> Optional[bool]:
-        """Count a result that came at `now`. Returns the verdict if this result reached its threshold, else None.
+        """Count a result that came at `now`. Returns the verdict if that reached its threshold, else None.
 
-        A verdict is returned again each time further results confirm it (a startup or liveness probe that goes on
-        failing kills again), as the kubelet does.
+        A verdict is returned again each time further results confirm it.
         """
         if success:
             self._eager = False

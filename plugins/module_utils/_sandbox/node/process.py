@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process that this node started, or that a node before it started: its end is noticed at once in either case."""
+"""A process that this node, or a node before it, has started: its end is noticed at once in either case."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _POLL_SECONDS = 0.1
 class Handle:
     """Watches one process.
 
-    `exited` becomes its exit code once it and everything it left running in its session has ended: 128 + n for
-    signal n, None for one that another node started (only a parent is told).
+    `exited` becomes its exit code once it and everything it left running in its session has ended: 128 + n
+    for signal n, None for one that another node started (only a parent is told).
     """
 
     def __init__(self, context: Context, process: processes.Process) -> None:
@@ -35,7 +35,12 @@ class Handle:
             # A kernel or container without pidfd (before Linux 5.3).
             self._task = self._loop.create_task(self._poll())
         else:
-            self._loop.add_reader(self._descriptor, self._readable)
+            if process.child is None and not processes.alive(process):
+                # It ended, and its number may be another's by now.
+                os.close(self._descriptor)
+                self._task = self._loop.create_task(self._finish())
+            else:
+                self._loop.add_reader(self._descriptor, self._readable)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process group, if the process still runs."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""List, then watch: keeps its owner informed of every object of one kind, whatever happens to the connection."""
+"""List, then watch: keeps its owner informed of every object of a kind, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LONGEST_PAUSE = 2.0
 class Reflector(threading.Thread):
     """A thread that calls `listed(items)` with all objects, then `changed(type, object)` for each change.
 
-    A lost connection, an expired resourceVersion (410) or any other refusal lists anew, after a pause that grows
-    to two seconds. `listed` and `changed` are called from this thread.
+    A lost connection, an expired resourceVersion (410) or any other refusal lists anew, after a pause that
+    grows to two seconds. `listed` and `changed` are called from this thread.
     """
 
     def __init__(

@@ -19,8 +19,8 @@ def restarts(policy: str, exit_code: int) -> bool:
 class Backoff:
     """The pause before a container is started again: none the first time, then 10 s doubling to 5 min.
 
-    A run of 10 min or longer begins the count anew. `pause` is the last one, in seconds; it is kept with the pod
-    so that a restart of the node does not forgive a crash loop.
+    A run of 10 min or longer begins the count anew. `pause` is the last one, in seconds; it is kept with the
+    pod so that a restart of the node does not forgive a crash loop.
     """
 
     pause: float = -1.0

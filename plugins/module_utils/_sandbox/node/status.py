@@ -49,7 +49,7 @@ _STATES: dict[str, type[State]] = {"waiting": Waiting, "running": Running, "term
 
 @dataclass
 class ContainerFacts:
-    """What is known of one container. `process` names the record of its process; `pause` is its back-off's."""
+    """What is known of one container. `process` names its process's record; `pause` is its back-off's."""
 
     state: State = field(default_factory=lambda: Waiting("ContainerCreating"))
     last: Optional[Terminated] = None
@@ -75,7 +75,7 @@ class ContainerFacts:
 
 @dataclass
 class PodFacts:
-    """What is known of one pod. `failure` is the (reason, message) for which the node itself ended the pod."""
+    """What is known of one pod. `failure`: the (reason, message) for which the node itself ended it."""
 
     address: str
     host_address: str
@@ -218,8 +218,10 @@ def _succeeded(one: ContainerFacts) -> bool:
 
 
 def compute(pod: Mapping[str, Any], facts: PodFacts, previous: Mapping[str, Any], now: float) -> Json:
-    """The status to write. `previous` is the status written or read before: a condition whose status is the same
-    keeps its lastTransitionTime, and conditions of other types are what readiness gates are judged by.
+    """The status to write.
+
+    previous: the status written or read before. A condition whose status is the same keeps its
+    lastTransitionTime, and conditions of other types are what readiness gates are judged by.
     """
     reached = phase(pod, facts)
     before = {one["type"]: one for one in previous.get("conditions") or ()}

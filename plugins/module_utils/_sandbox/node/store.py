@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must outlive the node's own death: each pod's folder with what is known of it, and the addresses in use."""
+"""What must outlive the node's own death: each pod's folder with what is known of it; addresses in use."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Iterator, Optional
@@ -12,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.stat
     ContainerFacts,
     PodFacts,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.state import Layout, write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.state import Layout
 
 _FACTS = "pod.json"
 # Logs of so many pods that are gone are kept, for whoever asks afterwards what happened.
@@ -20,6 +21,16 @@ _KEPT_LOGS = 50
 # 127.X.0.z is left to the control plane and the node; pods have 127.X.1.1 to 127.X.254.254.
 _PER_BLOCK = 254
 _ADDRESSES = 254 * _PER_BLOCK
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that its reader sees the old or the new content, whenever the node is killed.
+
+    Not forced to the disk: nothing of it matters after a crash of the machine, as no process survives that.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 class PodFolder:
@@ -67,7 +78,7 @@ class PodFolder:
             "containers": {name: one.to_json() for name, one in facts.containers.items()},
             "init_containers": {name: one.to_json() for name, one in facts.init_containers.items()},
         }
-        write_atomically(self.path / _FACTS, json.dumps(kept), mode=0o600)
+        _replace(self.path / _FACTS, json.dumps(kept))
 
     def load(self) -> Optional[PodFacts]:
         """What was kept; None where nothing (or nothing that can be read) was."""
@@ -120,8 +131,8 @@ def prune_logs(layout: Layout) -> None:
 class Addresses:
     """Hands out one loopback address per pod.
 
-    They are given in turn, also across restarts of the node, so that one comes back as late as possible: whoever
-    still sends to a pod that is gone is refused, and not answered by another pod.
+    They are given in turn, also across restarts of the node, so that one comes back as late as possible:
+    whoever still sends to a pod that is gone is refused, and not answered by another pod.
     """
 
     def __init__(self, layout: Layout, network: int) -> None:
@@ -141,7 +152,7 @@ class Addresses:
             self._next = (self._next + 1) % _ADDRESSES
             if address not in self._used:
                 self._used.add(address)
-                write_atomically(self._next_file, str(self._next))
+                _replace(self._next_file, str(self._next))
                 return address
         raise RuntimeError("Every address of the sandbox's network is in use.")
 

@@ -144,7 +144,7 @@ def _projected(
 
 
 def location(volume: Mapping[str, Any], volumes_dir: Path, shared: Path) -> Path:
-    """Where a volume's files lie. Raises VolumeError for a kind, or a host path, that the sandbox does not offer."""
+    """Where a volume's files lie. Raises VolumeError for a kind or a host path that is not offered."""
     if "hostPath" in volume:
         path = PurePosixPath(volume["hostPath"]["path"])
         if ".." in path.parts or path.parts[:2] != ("/", SHARED_PREFIX[1:]):
@@ -154,11 +154,11 @@ def location(volume: Mapping[str, Any], volumes_dir: Path, shared: Path) -> Path
             )
         return shared.joinpath(*path.parts[2:])
     if set(volume) & {"configMap", "secret", "downwardAPI", "projected", "emptyDir"}:
-        return volumes_dir / volume["name"]
+        return volumes_dir / str(volume["name"])
     kinds = ", ".join(sorted(set(volume) - {"name"})) or "none"
     raise VolumeError(
-        f"volume {volume['name']}: a volume of kind {kinds} is not offered; the sandbox has configMap, secret, "
-        "downwardAPI, projected, emptyDir and hostPath."
+        f"volume {volume['name']}: a volume of kind {kinds} is not offered; the sandbox has configMap, "
+        "secret, downwardAPI, projected, emptyDir and hostPath."
     )
 
 
@@ -186,8 +186,8 @@ def references(pod: Mapping[str, Any], kind: str) -> set[str]:
 def write(where: Path, wanted: Content) -> bool:
     """Make the volume's folder show `wanted`, all of it at once. Returns whether anything changed.
 
-    The files lie in a folder of their own that `..data` points at; each name is a link through `..data`. Moving a
-    new `..data` into place changes them all in one step, and a program that watches for moves is told.
+    The files lie in a folder of their own that `..data` points at; each name is a link through `..data`.
+    Moving a new `..data` into place changes them all in one step, and who watches for moves is told.
     """
     where.mkdir(parents=True, exist_ok=True)
     link = where / "..data"
