@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a number of requests proves: exact binomial tails and the upper bound on a loss rate."""
+
+from __future__ import annotations
+
+import math
+
+_NEGLIGIBLE = 1e-18
+_HALVINGS = 100
+
+
+def _log_pmf(k: int, n: int, p: float) -> float:
+    """ln P(X = k) for X ~ Bin(n, p), 0 < p < 1."""
+    ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return ways + k * math.log(p) + (n - k) * math.log1p(-p)
+
+
+def tail_below(k: int, n: int, p: float) -> float:
+    """P(X <= k) for X ~ Bin(n, p). Exact but for rounding."""
+    if k < 0:
+        return 0.0
+    if k >= n or p <= 0:
+        return 1.0
+    if p >= 1:
+        return 0.0
+    # The terms shrink away from the mean, so sum away from it and stop when they no longer count.
+    if k > n * p:
+        return 1.0 - tail_above(k + 1, n, p)
+    term = total = 1.0
+    for i in range(k, 0, -1):
+        term *= i * (1 - p) / ((n - i + 1) * p)
+        total += term
+        if term < _NEGLIGIBLE * total:
+            break
+    return min(1.0, math.exp(_log_pmf(k, n, p)) * total)
+
+
+def tail_above(k: int, n: int, p: float) -> float:
+    """P(X >= k) for X ~ Bin(n, p). Exact but for rounding."""
+    if k <= 0:
+        return 1.0
+    if k > n or p <= 0:
+        return 0.0
+    if p >= 1:
+        return 1.0
+    if k <= n * p:
+        return 1.0 - tail_below(k - 1, n, p)
+    term = total = 1.0
+    for i in range(k, n):
+        term *= (n - i) * p / ((i + 1) * (1 - p))
+        total += term
+        if term < _NEGLIGIBLE * total:
+            break
+    return min(1.0, math.exp(_log_pmf(k, n, p)) * total)
+
+
+def loss_rate_upper_bound(lost: int, requests: int, confidence: float = 0.95) -> float:
+    """The rate that the true loss rate is below with this confidence (Clopper-Pearson, one-sided).
+
+    With none lost it is 1 - (1 - confidence)^(1 / requests), about 3 / requests at 95 %. No requests prove
+    nothing: 1. It assumes that requests are lost independently; outages are not like that, so give the
+    longest gap beside it.
+    """
+    if not 0 <= lost <= requests:
+        raise ValueError(f"Lost requests must be from 0 to the number of requests, not {lost} of {requests}.")
+    if lost == requests:
+        return 1.0
+    doubt = 1 - confidence
+    if lost == 0:
+        return float(-math.expm1(math.log(doubt) / requests))
+    low, high = lost / requests, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if middle in {low, high}:
+            break
+        if tail_below(lost, requests, middle) > doubt:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evidence, put together: who is who, what happened when, and which request belongs to which phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import experiment as experiments
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import inferenceservice as services
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import (
+    Load,
+    LoadFormatError,
+    read_load,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objectives import Objective, objectives
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.timeline import (
+    Marks,
+    Moment,
+    Phase,
+    TimelineFormatError,
+    marks,
+    phases,
+    read_timeline,
+)
+
+_PIECES = {
+    "load": "result of a load test",
+    "timeline": "timeline",
+    "experiment": "Experiment",
+    "inferenceservice": "InferenceService",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left behind; None for what is missing, with the reason in `problems` under the same name."""
+
+    load: Mapping[str, Any] | None = None
+    timeline: Sequence[Any] | None = None
+    experiment: Mapping[str, Any] | None = None
+    inferenceservice: Mapping[str, Any] | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PhaseCount:
+    """A phase with its requests (by whole seconds, as they ended) and losses (to the microsecond, as
+    sent)."""
+
+    phase: Phase
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the rules look at. Revision names are empty where they are not known."""
+
+    load: Load | None
+    moments: tuple[Moment, ...]
+    marks: Marks
+    experiment: experiments.Outcome | None
+    objectives: tuple[Objective, ...]
+    service: services.Snapshot | None
+    baseline: str
+    canary: str
+    compared: Mapping[str, str]
+    phases: tuple[PhaseCount, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Revision name -> role."""
+        return _roles(self.baseline, self.canary)
+
+    def requests_of(self, revision: str) -> int:
+        """How many requests named this revision."""
+        return self.load.revisions.get(revision, (0, 0))[0] if self.load else 0
+
+    def name_of(self, revision: str) -> str:
+        """The revision in words: with its role where it has one."""
+        role = self.roles.get(revision)
+        return f"the {role} {revision}" if role else (revision or "no named revision")
+
+    def phase_of(self, time: float) -> str:
+        """The name of the phase in which this moment lies; before the first and after the last count to
+        those."""
+        name = "the load"
+        for count in self.phases:
+            if count.phase.start <= time or name == "the load":
+                name = count.phase.name
+        return name
+
+
+def study(evidence: Evidence) -> Facts:
+    """The facts behind the evidence. What cannot be read becomes a problem, never an error."""
+    problems = [
+        evidence.problems.get(name, f"there is no {words}")
+        for name, words in _PIECES.items()
+        if getattr(evidence, name) is None
+    ]
+    load = _load(evidence.load, problems)
+    moments = _moments(evidence.timeline, problems)
+    found = marks(moments)
+    experiment = evidence.experiment
+    service = services.read(evidence.inferenceservice) if evidence.inferenceservice is not None else None
+    compared = experiments.revisions(experiment) if experiment is not None else {}
+    baseline = found.baseline_revision or compared.get(BASELINE, "")
+    canary = found.created_revision or compared.get(CANARY, "")
+    cuts = phases(found, _roles(baseline, canary), load.started, load.ended) if load else []
+    return Facts(
+        load=load,
+        moments=moments,
+        marks=found,
+        experiment=experiments.assess(experiment) if experiment is not None else None,
+        objectives=tuple(objectives(experiment)) if experiment is not None else (),
+        service=service,
+        baseline=baseline,
+        canary=canary,
+        compared=compared,
+        phases=tuple(_count(load, cuts)) if load else (),
+        problems=tuple(problems),
+    )
+
+
+def _roles(baseline: str, canary: str) -> dict[str, str]:
+    return {name: role for name, role in ((canary, CANARY), (baseline, BASELINE)) if name}
+
+
+def _load(result: Mapping[str, Any] | None, problems: list[str]) -> Load | None:
+    if result is None:
+        return None
+    try:
+        return read_load(result)
+    except LoadFormatError as error:
+        problems.append(f"the load test's result cannot be read: {error}")
+        return None
+
+
+def _moments(lines: Sequence[Any] | None, problems: list[str]) -> tuple[Moment, ...]:
+    if lines is None:
+        return ()
+    try:
+        return read_timeline(lines)
+    except TimelineFormatError as error:
+        problems.append(f"the timeline cannot be read: {error}")
+        return ()
+
+
+def _count(load: Load, cuts: list[Phase]) -> list[PhaseCount]:
+    """Requests and losses by phase. Every second belongs to the phase in which its middle lies."""
+    requests = [0] * len(cuts)
+    failed = [0] * len(cuts)
+    for second in load.seconds:
+        _add(cuts, requests, second.start + 0.5, second.requests)
+    for lost in load.ledger:
+        _add(cuts, failed, lost.at, 1)
+    return [PhaseCount(phase, n, k) for phase, n, k in zip(cuts, requests, failed)]
+
+
+def _add(cuts: list[Phase], counts: list[int], time: float, count: int) -> None:
+    """Add to the phase of this moment, to the first or last where it lies outside all."""
+    for index, phase in enumerate(cuts):
+        if time < phase.end or index == len(cuts) - 1:
+            counts[index] += count
+            return

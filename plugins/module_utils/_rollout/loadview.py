@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""load.json, read with types: what the verdict and the report need of a load test's result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+STOPPED = "stopped"
+COMPLETE_STATES = ("finished", STOPPED)
+
+
+class LoadFormatError(ValueError):
+    """load.json is not a load test's result; the message says where."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """One failed request of the ledger. Times are seconds since the epoch; `at` is when it was sent, or was
+    to be."""
+
+    at: float
+    kind: str
+    revision: str
+    lane: str
+    status: int | None
+    raw: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The class, with the status where that is what was wrong: `status 503`, `reset`."""
+        return f"{self.kind} {self.status}" if self.kind == "status" and self.status else self.kind
+
+
+@dataclass(frozen=True)
+class Second:
+    """What ended within one second; times in seconds. Percentiles are None where several loads were
+    merged."""
+
+    start: int
+    requests: int
+    failed: int
+    revisions: Mapping[str, int]
+    slowest: float
+    p50: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True)
+class Stall:
+    """The generator itself did not run for `seconds` from `start`."""
+
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load test's result. `revisions` has the empty name for answers that named none."""
+
+    state: str
+    started: float
+    ended: float
+    requests: int
+    ok: int
+    failed: int
+    client_faults: int
+    asked_rate: float
+    actual_rate: float
+    rate_kept: bool
+    codes: Mapping[str, int]
+    counted: int
+    duration: float
+    classes: Mapping[str, int]
+    revisions: Mapping[str, tuple[int, int]]
+    lanes: Mapping[str, tuple[int, int]]
+    ledger: tuple[Lost, ...]
+    ledger_dropped: int
+    gap: tuple[float, float, float]
+    outages: tuple[Mapping[str, Any], ...]
+    lateness_p99: float
+    stalls: tuple[Stall, ...]
+    response_time: Mapping[str, Any]
+    seconds: tuple[Second, ...]
+
+
+def read_load(result: Any) -> Load:
+    """The result of a load test (Fortio's keys plus `LoadTest`).
+
+    :raises LoadFormatError: naming the first field that is missing or of the wrong type.
+    """
+    top = _mapping(result, "the result")
+    own = _mapping(top.get("LoadTest"), "LoadTest")
+    requests, failed = _whole(own, "requests"), _whole(own, "failed")
+    gap = _mapping(own.get("longest_success_gap"), "LoadTest.longest_success_gap")
+    rows = [_mapping(row, "LoadTest.timeline") for row in _list(own, "timeline")]
+    # A run that is still going on, or was killed, has no end: it lasted as long as it has counted.
+    started, duration = _number(own, "started"), _number(top, "ActualDuration") / 1e9
+    return Load(
+        state=str(own.get("state", "")),
+        started=started,
+        ended=started + duration if own.get("ended") is None else _number(own, "ended"),
+        requests=requests,
+        ok=_whole(own, "ok"),
+        failed=failed,
+        client_faults=_whole(own, "client_faults"),
+        asked_rate=_number(own, "asked_rate"),
+        actual_rate=_number(own, "actual_rate"),
+        rate_kept=own.get("rate_kept") is True,
+        codes={str(code): int(count) for code, count in _mapping(top.get("RetCodes"), "RetCodes").items()},
+        counted=_whole(_mapping(top.get("DurationHistogram"), "DurationHistogram"), "Count"),
+        duration=duration,
+        classes={str(k): int(n) for k, n in _mapping(own.get("classes"), "LoadTest.classes").items()},
+        revisions=_pairs(own, "revisions"),
+        lanes=_pairs(own, "lanes"),
+        ledger=tuple(_lost(_mapping(row, "LoadTest.ledger")) for row in _list(own, "ledger")),
+        ledger_dropped=_whole(own, "ledger_dropped"),
+        gap=(_number(gap, "seconds"), _number(gap, "start"), _number(gap, "end")),
+        outages=tuple(_mapping(row, "LoadTest.outages") for row in _list(own, "outages")),
+        lateness_p99=_number(_mapping(own.get("lateness"), "LoadTest.lateness"), "p99"),
+        stalls=tuple(
+            Stall(_number(row, "start"), _number(row, "seconds"))
+            for row in (_mapping(row, "LoadTest.stalls") for row in _list(own, "stalls"))
+        ),
+        response_time=_mapping(own.get("response_time"), "LoadTest.response_time"),
+        seconds=tuple(_second(row) for row in rows),
+    )
+
+
+def percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
+    """The value at a percentile of a histogram of Fortio's shape, interpolated as Fortio does; None if
+    empty."""
+    count, data = histogram.get("Count", 0), histogram.get("Data") or []
+    if not count or not data:
+        return None
+    before = 100 / count
+    if wanted <= before:
+        return float(histogram["Min"])
+    for row in data:
+        if wanted <= row["Percent"]:
+            width = row["Percent"] - before
+            share = (wanted - before) / width if width > 0 else 1.0
+            return float(row["Start"] + share * (row["End"] - row["Start"]))
+        before = row["Percent"]
+    return float(histogram["Max"])
+
+
+def _lost(row: Mapping[str, Any]) -> Lost:
+    times = [row.get(key) for key in ("sent", "intended", "end")]
+    at = next((float(time) for time in times if isinstance(time, (int, float))), 0.0)
+    status = row.get("status")
+    return Lost(
+        at=at,
+        kind=str(row.get("class", "unknown")),
+        revision=str(row.get("revision") or ""),
+        lane=str(row.get("lane", "")),
+        status=status if isinstance(status, int) else None,
+        raw=row,
+    )
+
+
+def _second(row: Mapping[str, Any]) -> Second:
+    counts = _mapping(row.get("revisions"), "LoadTest.timeline.revisions")
+    failed = _whole(row, "failed")
+    return Second(
+        start=_whole(row, "second"),
+        requests=_whole(row, "ok") + failed,
+        failed=failed,
+        revisions={str(name): int(count) for name, count in counts.items()},
+        slowest=_number(row, "max"),
+        p50=None if row.get("p50") is None else _number(row, "p50"),
+        p99=None if row.get("p99") is None else _number(row, "p99"),
+    )
+
+
+def _pairs(own: Mapping[str, Any], key: str) -> dict[str, tuple[int, int]]:
+    rows = {name: _mapping(row, f"LoadTest.{key}") for name, row in _mapping(own.get(key), key).items()}
+    return {str(name): (_whole(row, "requests"), _whole(row, "failed")) for name, row in rows.items()}
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise LoadFormatError(f"{where} is not an object")
+    return value
+
+
+def _list(obj: Mapping[str, Any], key: str) -> list[Any]:
+    value = obj.get(key)
+    if not isinstance(value, list):
+        raise LoadFormatError(f"LoadTest.{key} is not a list")
+    return value
+
+
+def _number(obj: Mapping[str, Any], key: str) -> float:
+    value = obj.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise LoadFormatError(f"{key} is not a number")
+    return float(value)
+
+
+def _whole(obj: Mapping[str, Any], key: str) -> int:
+    value = obj.get(key)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise LoadFormatError(f"{key} is not a whole number")
+    return value

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the load test: was anything lost, and can its result be trusted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import (
+    COMPLETE_STATES,
+    STOPPED,
+    Load,
+    percentile,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import (
+    Finding,
+    Rule,
+    failed,
+    passed,
+    unproven,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    rate_below,
+    seconds,
+    tally,
+)
+
+# The class of failures that are the generator's own: they say nothing about the service.
+CLIENT = "client"
+# How far the times of one writer may go back, and how late a task may stamp what it did, before it is
+# suspected that the clock was set.
+_CLOCK_STEP_SECONDS = 1.0
+_STAMP_SECONDS = 10.0
+
+
+def evidence_complete(facts: Facts, _: Thresholds) -> list[Finding]:
+    if not facts.problems:
+        return passed(
+            "the load's result, the timeline, the Experiment and the InferenceService are all there"
+        )
+    return [finding for problem in facts.problems for finding in unproven(problem)]
+
+
+def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    lost = load.failed - load.client_faults
+    figures: dict[str, Any] = {"requests": load.requests, "lost": lost, "max_lost": thresholds.max_lost}
+    if lost <= 0:
+        words = f"none lost: the loss rate is below {rate_below(bound_of(load))} with 95 % confidence"
+        return passed(f"{count(load.requests, 'request')}, {words}", **figures)
+    words = f"{lost} of {count(load.requests, 'request')} {'was' if lost == 1 else 'were'} lost"
+    if lost <= thresholds.max_lost:
+        return passed(f"{words}; {thresholds.max_lost} may be", **figures)
+    rows = [row for row in load.ledger if row.kind != CLIENT]
+    by_class = Counter(row.label for row in rows)
+    by_revision = Counter(facts.name_of(row.revision) for row in rows)
+    by_phase = Counter(facts.phase_of(row.at) for row in sorted(rows, key=lambda row: row.at))
+    if rows:
+        first, last = min(row.at for row in rows), max(row.at for row in rows)
+        when = f"at {clock(first)}" if len(rows) == 1 else f"from {clock(first)} to {clock(last)}"
+        words += f" {when}: {tally(by_class)}; {_each(by_revision, 'by')}; {_each(by_phase, 'during')}"
+        figures |= {"first": first, "last": last}
+    figures |= {
+        "classes": dict(by_class),
+        "revisions": dict(Counter(row.revision for row in rows)),
+        "phases": dict(by_phase),
+    }
+    return failed(words, **figures)
+
+
+def _each(counts: Counter[str], word: str) -> str:
+    return ", ".join(f"{n} {word} {name}" for name, n in counts.items())
+
+
+def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    length, start, end = load.gap
+    limit = thresholds.gap_limit(load.asked_rate)
+    figures = {"seconds": length, "start": start, "end": end, "max_gap": limit}
+    if length <= limit:
+        return passed(f"the longest gap between successes is {seconds(length)}", **figures)
+    # While the generator stood still, nothing was asked: that part of a gap is not the service's.
+    own = sum(max(0.0, min(end, s.start + s.seconds) - max(start, s.start)) for s in load.stalls)
+    figures["generator_stood_still"] = own
+    words = f"no request succeeded for {seconds(length)} from {clock(start)}, longer than {seconds(limit)}"
+    if length - own <= limit:
+        return unproven(f"{words}; the generator itself stood still for {seconds(own)} of it", **figures)
+    return failed(words, **figures)
+
+
+def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    found = []
+    for wanted, limit in sorted(thresholds.latency.items()):
+        value = percentile(load.response_time, wanted)
+        figures = {"percentile": wanted, "seconds": value, "limit": limit}
+        if value is None:
+            found += unproven(f"there is no response time at percentile {wanted:g}", **figures)
+        elif value > limit:
+            words = f"{wanted:g} % of the requests took up to {seconds(value)}, longer than {seconds(limit)}"
+            found += failed(words, **figures)
+        else:
+            found += passed(f"{wanted:g} % of the requests took at most {seconds(value)}", **figures)
+    return found
+
+
+def load_complete(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    if load.state in COMPLETE_STATES:
+        return passed(f"the load test is {load.state}", state=load.state)
+    return unproven(
+        f"the load test did not end properly: it is {load.state or 'in no known state'}", state=load.state
+    )
+
+
+def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    sums = {
+        "RetCodes": sum(load.codes.values()),
+        "DurationHistogram": load.counted,
+        "ok and failed": load.ok + load.failed,
+        "revisions": sum(requests for requests, _ in load.revisions.values()),
+        "timeline": sum(second.requests for second in load.seconds),
+    }
+    wrong = {name: total for name, total in sums.items() if total != load.requests}
+    recorded = len(load.ledger) + load.ledger_dropped
+    if recorded != load.failed:
+        wrong["records of failures"] = recorded
+    if not wrong:
+        return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
+    listed = ", ".join(f"{name} {total}" for name, total in wrong.items())
+    words = (
+        f"the counts of the load test disagree: {count(load.requests, 'request')}, {load.failed} failed, but"
+    )
+    return unproven(f"{words} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
+
+
+def rate_kept(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None or load.asked_rate <= 0:
+        return []
+    figures = {"asked": load.asked_rate, "actual": load.actual_rate}
+    words = f"{load.actual_rate:.4g} of the {load.asked_rate:g} requests a second asked for were sent"
+    return passed(words, **figures) if load.rate_kept else unproven(f"only {words}", **figures)
+
+
+def generator_ran(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    limit = thresholds.max_stall_seconds
+    longest = max(load.stalls, key=lambda stall: stall.seconds, default=None)
+    if longest is None or longest.seconds <= limit:
+        words = f"at most {seconds(longest.seconds)} at a time" if longest else "never"
+        return passed(
+            f"the load generator stood still {words}", stalls=len(load.stalls), max_stall_seconds=limit
+        )
+    long = [stall for stall in load.stalls if stall.seconds > limit]
+    words = f"the load generator stood still for {seconds(longest.seconds)} at {clock(longest.start)}"
+    more = f", and {len(long) - 1} times more for over {seconds(limit)}" if len(long) > 1 else ""
+    figures = {
+        "stalls": len(long),
+        "longest": longest.seconds,
+        "start": longest.start,
+        "max_stall_seconds": limit,
+    }
+    return unproven(words + more + ": an outage then would not have been seen", **figures)
+
+
+def generator_on_time(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None or load.asked_rate <= 0:
+        return []
+    figures = {"p99": load.lateness_p99, "max_lateness_p99": thresholds.max_lateness_p99}
+    words = f"99 % of the requests were sent at most {seconds(load.lateness_p99)} late"
+    if load.lateness_p99 <= thresholds.max_lateness_p99:
+        return passed(words, **figures)
+    return unproven(f"{words}, more than the {seconds(thresholds.max_lateness_p99)} allowed", **figures)
+
+
+def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    faults = load.client_faults
+    if not faults:
+        return passed("the load generator had no fault of its own", client_faults=0)
+    words = f"{count(faults, 'request')} failed by a fault of the load generator's own machine"
+    return unproven(words, client_faults=faults)
+
+
+def clock_steady(facts: Facts, _: Thresholds) -> list[Finding]:
+    steps = [*_steps_back(facts), *_apart(facts)]
+    if steps:
+        return unproven(f"the clock was changed during the run: {steps[0]}", steps=len(steps))
+    return passed("the clock ran steadily") if facts.load or facts.moments else []
+
+
+def _apart(facts: Facts) -> list[str]:
+    """The load test counts its time by a clock that cannot be set, so its times and the timeline's may
+    part."""
+    load, marks = facts.load, facts.marks
+    if load is None:
+        return []
+    pairs = [("began", load.started, marks.load_started)]
+    if load.state == STOPPED:
+        pairs.append(("ended", load.ended, marks.load_stopped))
+    return [
+        f"the load test {what} at {clock(own)}, and {clock(told)} by the timeline"
+        for what, own, told in pairs
+        if told is not None and abs(own - told) > _STAMP_SECONDS
+    ]
+
+
+def _steps_back(facts: Facts) -> list[str]:
+    """Each watcher writes its events in order, so a time before the one above it is a clock that was set
+    back."""
+    latest: dict[str, float] = {}
+    steps = []
+    for moment in facts.moments:
+        back = latest.get(moment.source, moment.time) - moment.time
+        if back > _CLOCK_STEP_SECONDS:
+            steps.append(f"the timeline goes back by {seconds(back)} at {clock(moment.time)}")
+        latest[moment.source] = moment.time
+    return steps
+
+
+def enough_requests(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    figures = {"requests": load.requests, "min_requests": thresholds.min_requests}
+    words = f"{count(load.requests, 'request')} were sent"
+    if load.requests >= thresholds.min_requests:
+        return passed(words, **figures)
+    return unproven(f"only {words}, fewer than the {thresholds.min_requests} asked for", **figures)
+
+
+def bound_of(load: Load) -> float:
+    """The 95 % upper bound on the loss rate, from the requests that the generator itself did not spoil."""
+    asked = max(0, load.requests - load.client_faults)
+    return loss_rate_upper_bound(min(max(0, load.failed - load.client_faults), asked), asked)
+
+
+LOST = (
+    Rule("nothing_lost", "No request was lost", nothing_lost),
+    Rule("evidence_complete", "All the evidence is there", evidence_complete),
+    Rule("gap_short", "Requests succeeded without a gap", gap_short),
+    Rule("latency_kept", "Response times kept their objectives", latency_kept),
+)
+TRUST = (
+    Rule("load_complete", "The load test ended properly", load_complete),
+    Rule("enough_requests", "There were enough requests", enough_requests),
+    Rule("counts_agree", "The counts of the load test agree", counts_agree),
+    Rule("rate_kept", "The asked rate was kept", rate_kept),
+    Rule("generator_ran", "The load generator ran without a stall", generator_ran),
+    Rule("generator_on_time", "The load generator sent on time", generator_on_time),
+    Rule("generator_healthy", "The load generator had no fault of its own", generator_healthy),
+    Rule("clock_steady", "The clock ran steadily", clock_steady),
+)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about who answered: did the load cover the rollout, and did the traffic go where it was set to go."""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import (
+    Finding,
+    Rule,
+    failed,
+    passed,
+    unproven,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.shares import Share, shares, split
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import (
+    BASELINE,
+    CANARY,
+    Thresholds,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    seconds,
+    tally,
+)
+
+# The chance of calling a split wrong that is right, over all the splits of one run together.
+_FALSE_ALARM = 1e-6
+
+
+def load_spans_rollout(facts: Facts, _: Thresholds) -> list[Finding]:
+    load, marks = facts.load, facts.marks
+    if load is None:
+        return []
+    if marks.canary_applied is None:
+        return unproven(
+            "the timeline does not tell when the canary was applied, so the load may not cover it"
+        )
+    if marks.completion is None:
+        return unproven("the timeline does not tell when the Experiment ended, so the load may not cover it")
+    begun = marks.canary_applied - load.started
+    end = marks.completion.time if marks.settled is None else marks.settled
+    beyond = load.ended - end
+    figures = {"seconds_before_canary": begun, "seconds_after_rollout": beyond}
+    if begun <= 0:
+        words = (
+            f"the load began {seconds(-begun)} after the canary was applied at {clock(marks.canary_applied)}"
+        )
+        return unproven(words, **figures)
+    if beyond <= 0:
+        return unproven(
+            f"the load ended {seconds(-beyond)} before the rollout did at {clock(end)}", **figures
+        )
+    words = f"the load began {seconds(begun)} before the canary was applied and ended {seconds(beyond)} after"
+    return passed(f"{words} the rollout", **figures)
+
+
+def requests_in_every_phase(facts: Facts, _: Thresholds) -> list[Finding]:
+    empty = [c.phase.name for c in facts.phases if c.phase.end - c.phase.start >= 2 and not c.requests]
+    if empty:
+        return unproven(f"no request ended during: {', '.join(empty)}", phases=empty)
+    return passed("requests ended in every phase") if facts.phases else []
+
+
+def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    requests, lost = load.revisions.get("", (0, 0))
+    if requests > lost:
+        words = f"{count(requests - lost, 'answer')} did not name the revision that gave them"
+        return unproven(words, unnamed=requests - lost)
+    return passed("every answer named its revision", unnamed=0)
+
+
+def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:
+    if facts.load is None or not (facts.baseline and facts.canary):
+        return []
+    known = {"", facts.baseline, facts.canary}
+    others = {name: n for name, (n, _) in facts.load.revisions.items() if n and name not in known}
+    if others:
+        return failed(
+            f"revisions that are neither baseline nor canary answered: {tally(others)}", revisions=others
+        )
+    return passed("only the baseline and the canary answered")
+
+
+def canary_got_traffic(facts: Facts, _: Thresholds) -> list[Finding]:
+    if facts.load is None or not facts.canary:
+        return []
+    answered = facts.requests_of(facts.canary)
+    if not answered:
+        return unproven(f"the canary {facts.canary} never answered a request", requests=0)
+    return passed(f"the canary answered {count(answered, 'request')}", requests=answered)
+
+
+def enough_per_revision(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    if facts.load is None:
+        return []
+    least = thresholds.min_requests_per_revision
+    found = []
+    for name in filter(None, (facts.baseline, facts.canary)):
+        answered = facts.requests_of(name)
+        figures = {"revision": name, "requests": answered, "min_requests_per_revision": least}
+        if answered >= least:
+            found += passed(f"{facts.name_of(name)} answered {count(answered, 'request')}", **figures)
+        elif answered or name == facts.baseline:
+            words = f"{facts.name_of(name)} answered only {count(answered, 'request')}"
+            found += unproven(f"{words}, fewer than the {least} asked for", **figures)
+    return found
+
+
+def none_at_weight_zero(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    found = []
+    for role, name in ((BASELINE, facts.baseline), (CANARY, facts.canary)):
+        rows = [row for row in _rows(facts, role, thresholds) if row.high == 0]
+        strays = [row for row in rows if row.second.revisions.get(name, 0)]
+        answered = sum(row.second.revisions[name] for row in strays)
+        figures = {"revision": name, "answered": answered, "seconds": len(rows)}
+        if strays:
+            first = strays[0].second.start
+            words = f"{facts.name_of(name)} answered {count(answered, 'request')} while its weight was 0"
+            found += failed(f"{words}, first at {clock(first)}", first=first, **figures)
+        elif rows:
+            found += passed(f"{facts.name_of(name)} answered nothing while its weight was 0", **figures)
+    return found
+
+
+def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    rows = _rows(facts, CANARY, thresholds)
+    if not rows:
+        return []
+    groups: dict[str, list[Share]] = {"the whole load": rows}
+    for row in rows:
+        groups.setdefault(row.phase, []).append(row)
+    found = []
+    for phase, members in groups.items():
+        seen = split(members, facts.canary, [facts.baseline])
+        chance = seen.chance
+        if chance * len(groups) >= _FALSE_ALARM or seen.distance <= thresholds.share_tolerance:
+            continue
+        share = seen.answered / seen.requests
+        figures = {"phase": phase, "requests": seen.requests, "canary": seen.answered, "share": share}
+        figures |= {"low": seen.low, "high": seen.high, "chance": chance}
+        words = f"during {phase} the canary answered {share:.1%} of {count(seen.requests, 'request')}"
+        found += failed(f"{words}, where its weight was {_range(seen.low, seen.high)}", **figures)
+    whole = split(rows, facts.canary, [facts.baseline])
+    words = (
+        f"the canary answered {whole.answered} of {count(whole.requests, 'request')}, as its weights have it"
+    )
+    figures = {"requests": whole.requests, "canary": whole.answered, "low": whole.low, "high": whole.high}
+    return found or passed(words, **figures)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1%}" if high - low < 0.0005 else f"between {low:.1%} and {high:.1%}"
+
+
+def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
+    """Each second with the role's weights; none where the timeline does not tell the weights or who is
+    who."""
+    told = facts.marks.traffic and facts.marks.canary_applied is not None
+    if facts.load is None or not told or not (facts.baseline and facts.canary) or not facts.phases:
+        return []
+    return list(shares(facts.load.seconds, facts.phases, role, thresholds.propagation_seconds))
+
+
+RULES = (
+    Rule("load_spans_rollout", "The load covered the whole rollout", load_spans_rollout),
+    Rule("requests_in_every_phase", "Requests were sent in every phase", requests_in_every_phase),
+    Rule("answers_named", "Every answer named its revision", answers_named),
+    Rule("known_revisions_only", "Only the expected revisions answered", known_revisions_only),
+    Rule("canary_got_traffic", "The canary got traffic", canary_got_traffic),
+    Rule("enough_per_revision", "Each revision answered enough requests", enough_per_revision),
+    Rule("none_at_weight_zero", "No revision answered at weight 0", none_at_weight_zero),
+    Rule("shares_as_set", "The traffic was shared as it was set", shares_as_set),
+)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which share of the requests of each second a revision may have had, given when the weights were changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import tail_above, tail_below
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import PhaseCount
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Second
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.timeline import Phase
+
+
+@dataclass(frozen=True)
+class Share:
+    """One second, and the least and greatest weight (0 to 1) that a role had around it."""
+
+    second: Second
+    phase: str
+    low: float
+    high: float
+
+
+def shares(
+    seconds: Sequence[Second], counts: Sequence[PhaseCount], role: str, margin: float
+) -> Iterator[Share]:
+    """Each second with the weights that may have routed it.
+
+    A request counts in the second in which it ended, so it was routed up to `slowest` earlier. A change of
+    weight may really have happened up to `margin` seconds before or after the moment that the timeline
+    gives it.
+    """
+    phases = [count.phase for count in counts]
+    for second in seconds:
+        earliest, latest = second.start - second.slowest - margin, second.start + 1 + margin
+        weights = [phase.weights.get(role, 0) / 100 for phase in _touched(phases, earliest, latest)]
+        middle = _touched(phases, second.start + 0.5, second.start + 0.5)
+        yield Share(second, middle[0].name, min(weights), max(weights))
+
+
+def _touched(phases: Sequence[Phase], earliest: float, latest: float) -> list[Phase]:
+    """The phases that this span touches; before the first and after the last, those."""
+    found = [phase for phase in phases if phase.start <= latest and phase.end > earliest]
+    return found or [phases[0] if latest < phases[0].start else phases[-1]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How many of `requests` a revision answered, and between which shares it should have."""
+
+    requests: int
+    answered: int
+    low: float
+    high: float
+
+    @property
+    def chance(self) -> float:
+        """The probability of an answer count at least as far out, were the weights as set.
+
+        The sum of draws with different probabilities strays less than a binomial with their mean (Hoeffding
+        1956), so this is an upper bound, for any mix of weights between the limits.
+        """
+        if self.answered > self.requests * self.high:
+            return tail_above(self.answered, self.requests, self.high)
+        if self.answered < self.requests * self.low:
+            return tail_below(self.answered, self.requests, self.low)
+        return 1.0
+
+    @property
+    def distance(self) -> float:
+        """How far the share is outside its limits."""
+        share = self.answered / self.requests if self.requests else self.low
+        return max(0.0, share - self.high, self.low - share)
+
+
+def split(rows: Sequence[Share], revision: str, others: Sequence[str]) -> Split:
+    """The rows' requests together. Only those that named one of the revisions count."""
+    requests = answered = 0
+    low = high = 0.0
+    for row in rows:
+        n = sum(row.second.revisions.get(name, 0) for name in (revision, *others))
+        requests += n
+        answered += row.second.revisions.get(revision, 0)
+        low += n * row.low
+        high += n * row.high
+    return Split(
+        requests, answered, low / requests if requests else 0.0, high / requests if requests else 1.0
+    )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rollout must keep to pass. The defaults are strict: nothing lost, and enough requests to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+BASELINE = "baseline"
+CANARY = "canary"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Seconds are seconds, shares are from 0 to 1.
+
+    `max_gap` is the longest allowed time between two successes; None means 2 s, or three times the interval
+    between requests where that is longer. `latency` maps a percentile (0 to 100) to the longest allowed
+    response time. `min_requests` of 300 is what it takes to prove, with none lost, a loss rate below 1 %.
+    `propagation_seconds` is how long before or after the moment in the timeline a change of traffic may
+    really have happened: routes take time to reach the gateway, and statuses take time to tell.
+    `share_tolerance` is how far a revision's share of the requests may be from its weight even if there are
+    enough requests to notice. `expect_iterations` of None means as many as the Experiment planned.
+    """
+
+    max_lost: int = 0
+    max_gap: float | None = None
+    min_requests: int = 300
+    min_requests_per_revision: int = 50
+    latency: Mapping[float, float] = field(default_factory=dict)
+    propagation_seconds: float = 2.0
+    share_tolerance: float = 0.05
+    max_stall_seconds: float = 1.0
+    max_lateness_p99: float = 0.5
+    expect_winner: str = CANARY
+    expect_iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_lost", "min_requests", "min_requests_per_revision", "propagation_seconds"):
+            _at_least_zero(name, getattr(self, name))
+        for name in ("max_stall_seconds", "max_lateness_p99", "max_gap", "expect_iterations"):
+            if getattr(self, name) is not None:
+                _at_least_zero(name, getattr(self, name))
+        if not 0 <= self.share_tolerance <= 1:
+            raise ValueError(f"share_tolerance must be from 0 to 1, not {self.share_tolerance:g}.")
+        if self.expect_winner not in {BASELINE, CANARY}:
+            raise ValueError(f"expect_winner must be {CANARY} or {BASELINE}, not {self.expect_winner!r}.")
+        for percentile, seconds in self.latency.items():
+            if not 0 < percentile <= 100:
+                raise ValueError(f"latency: {percentile:g} is not a percentile above 0 and up to 100.")
+            _at_least_zero(f"latency at percentile {percentile:g}", seconds)
+
+    def gap_limit(self, asked_rate: float) -> float:
+        """The longest allowed gap in seconds at this rate (requests a second; 0 is as fast as possible)."""
+        if self.max_gap is not None:
+            return self.max_gap
+        return max(2.0, 3 / asked_rate) if asked_rate > 0 else 2.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON takes it: percentiles become text."""
+        plain = asdict(self)
+        plain["latency"] = {f"{percentile:g}": seconds for percentile, seconds in self.latency.items()}
+        return plain
+
+
+def _at_least_zero(name: str, value: float) -> None:
+    if value < 0:
+        raise ValueError(f"{name} must not be below 0, it is {value:g}.")

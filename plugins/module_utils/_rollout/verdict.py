@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evidence in, verdict out: pass, fail or inconclusive, with every reason and the figures behind it.
+
+Inconclusive is not a pass: nothing was seen to be lost, but the evidence does not cover the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import (
+    rules_load,
+    rules_rollout,
+    rules_traffic,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.events import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence, Facts, study
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import Finding, Grade, Rule, worst
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import count, rate_below, seconds
+
+# In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
+RULES: tuple[Rule, ...] = (*rules_load.LOST, *rules_rollout.RULES, *rules_traffic.RULES, *rules_load.TRUST)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A rule that applied, and the worst that it found."""
+
+    rule: Rule
+    findings: tuple[Finding, ...]
+
+    @property
+    def grade(self) -> Grade:
+        """The claim's verdict."""
+        return worst([finding.grade for finding in self.findings])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict. `claims` holds every rule that applied, those that hold included."""
+
+    grade: Grade
+    summary: str
+    claims: tuple[Claim, ...]
+    facts: Facts
+    thresholds: Thresholds
+
+    def reasons(self) -> list[tuple[Rule, Finding]]:
+        """Everything that speaks against a pass, the worst first, else in the order of the rules."""
+        against = [
+            (claim.rule, finding)
+            for claim in self.claims
+            for finding in claim.findings
+            if finding.grade is not Grade.PASS
+        ]
+        return sorted(against, key=lambda pair: pair[1].grade is not Grade.FAIL)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As verdict.json has it: plain JSON."""
+        load = self.facts.load
+        return {
+            "schema": 1,
+            "verdict": self.grade.value,
+            "summary": self.summary,
+            "reasons": [_row(rule, finding) for rule, finding in self.reasons()],
+            "claims": [
+                {"rule": claim.rule.name, "claim": claim.rule.claim, "verdict": claim.grade.value}
+                | {"findings": [_row(claim.rule, finding) for finding in claim.findings]}
+                for claim in self.claims
+            ],
+            "requests": load.requests if load else 0,
+            "failed": load.failed if load else 0,
+            "loss_rate_upper_bound_95": rules_load.bound_of(load) if load else 1.0,
+            "longest_success_gap_seconds": load.gap[0] if load else None,
+            "revisions": _revisions(self.facts),
+            "phases": [
+                {
+                    "name": counted.phase.name,
+                    "start": counted.phase.start,
+                    "end": counted.phase.end,
+                    "requests": counted.requests,
+                    "failed": counted.failed,
+                    "weights": dict(counted.phase.weights),
+                }
+                for counted in self.facts.phases
+            ],
+            "classes": dict(load.classes) if load else {},
+            "lanes": _lanes(self.facts),
+            "outages": [dict(outage) for outage in load.outages] if load else [],
+            "objectives": [asdict(objective) for objective in self.facts.objectives],
+            "thresholds": self.thresholds.as_dict(),
+            "not_covered": not_covered(self.facts),
+        }
+
+
+def decide(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
+    """The verdict on a rollout.
+
+    Fail where anything was lost or the rollout did not end as expected; else inconclusive where any rule
+    could not be borne out; else pass.
+    """
+    thresholds = thresholds or Thresholds()
+    facts = study(evidence)
+    claims = tuple(
+        Claim(rule, tuple(findings)) for rule in RULES if (findings := rule.check(facts, thresholds))
+    )
+    grade = worst([claim.grade for claim in claims])
+    return Verdict(grade, _summary(grade, facts, claims), claims, facts, thresholds)
+
+
+def _row(rule: Rule, finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": rule.name,
+        "verdict": finding.grade.value,
+        "text": finding.text,
+        "figures": finding.figures,
+    }
+
+
+def _revisions(facts: Facts) -> dict[str, dict[str, Any]]:
+    rows: Mapping[str, tuple[int, int]] = facts.load.revisions if facts.load else {}
+    names = dict.fromkeys([*filter(None, (facts.baseline, facts.canary)), *rows])
+    return {
+        name: {
+            "requests": rows.get(name, (0, 0))[0],
+            "failed": rows.get(name, (0, 0))[1],
+            "role": facts.roles.get(name, "other"),
+        }
+        for name in names
+    }
+
+
+def _lanes(facts: Facts) -> dict[str, dict[str, int]]:
+    rows = facts.load.lanes if facts.load else {}
+    return {name: {"requests": requests, "failed": failed} for name, (requests, failed) in rows.items()}
+
+
+def _summary(grade: Grade, facts: Facts, claims: tuple[Claim, ...]) -> str:
+    """One line in words: the requests, the gap, how it ended and, if that is not enough, what is missing."""
+    parts = [*_load_words(facts), *_end_words(facts)]
+    if grade is Grade.INCONCLUSIVE:
+        texts = [f.text for claim in claims for f in claim.findings if f.grade is Grade.INCONCLUSIVE]
+        more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+        parts.append(f"but {texts[0]}{more}" if texts else "but there is no evidence")
+    return "; ".join(parts)
+
+
+def _load_words(facts: Facts) -> list[str]:
+    load = facts.load
+    if load is None:
+        return ["no load test"]
+    lost = load.failed - load.client_faults
+    told = f"{lost} lost" if lost else "none lost"
+    if lost:
+        by_revision = {
+            facts.name_of(name): failed for name, (_, failed) in load.revisions.items() if failed and name
+        }
+        origin = max(by_revision, key=lambda name: by_revision[name], default="")
+        told += f", {by_revision[origin]} of them by {origin}" if origin else ""
+    bound = f"loss rate below {rate_below(rules_load.bound_of(load))} with 95 % confidence"
+    gap = f"longest gap between successes {seconds(load.gap[0])}"
+    return [f"{count(load.requests, 'request')}, {told} ({bound})", gap]
+
+
+def _end_words(facts: Facts) -> list[str]:
+    outcome = facts.experiment
+    if outcome is None:
+        return []
+    after = f"after {count(outcome.iterations, 'iteration')}"
+    if outcome.state is State.PENDING:
+        return [f"the Experiment did not end {after}"]
+    missed = [
+        objective.text for objective in facts.objectives if objective.role == CANARY and not objective.met
+    ]
+    why = f": {missed[0]}" if missed else ""
+    if outcome.state is State.FAILED:
+        return [f"{outcome.message or outcome.reason} {after}{why}"]
+    if facts.service is not None and facts.canary and facts.service.traffic == {facts.canary: 100}:
+        return [f"canary promoted {after}"]
+    return [
+        f"canary rolled back {after}{why}" if outcome.winner != CANARY else f"canary not promoted {after}"
+    ]
+
+
+def not_covered(facts: Facts) -> list[str]:
+    """What the result does not tell, whatever the verdict."""
+    load = facts.load
+    if load is None:
+        return ["Without a load test nothing is known about lost requests."]
+    found = [
+        f"Loss rates below {rate_below(rules_load.bound_of(load))} are not excluded, "
+        "and the bound takes losses as independent.",
+        "Only this generator's requests are counted, from where it ran; other clients may fare otherwise.",
+    ]
+    if load.asked_rate > 0:
+        interval = seconds(1 / load.asked_rate)
+        found.append(f"An outage shorter than the {interval} between two requests may have passed unseen.")
+    for lane in ("new", "reused"):
+        if not load.lanes.get(lane, (0, 0))[0]:
+            found.append(f"No request was sent on a {lane} connection.")
+    if load.ledger_dropped:
+        found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
+    if facts.marks.traffic == ():
+        found.append("The timeline tells no traffic split, so who should have answered is not known.")
+    return found
