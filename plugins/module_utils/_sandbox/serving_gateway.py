@@ -64,7 +64,8 @@ class GatewayWriter:
 
     def applied(self) -> dict[str, dict[str, int]]:
         """Return the routes in force: host → cluster → weight."""
-        return envoy.hosts_of(self._files.read(envoy.RDS_FILE))
+        hosts: dict[str, dict[str, int]] = envoy.hosts_of(self._files.read(envoy.RDS_FILE))
+        return hosts
 
     def apply(self, hosts: envoy.Hosts, endpoints: envoy.Endpoints, admins: Sequence[Admin]) -> Outcome:
         """Move the gateways to ``hosts``, as far as that is safe now.
@@ -131,7 +132,8 @@ class GatewayWriter:
 
 
 def _version(state: GatewayState, name: str) -> str:
-    return state.cds_version if name == envoy.CDS_FILE else state.rds_version
+    versions = {envoy.CDS_FILE: state.cds_version, envoy.RDS_FILE: state.rds_version}
+    return str(versions[name])
 
 
 def _clusters(hosts: envoy.Hosts) -> set[str]:
