@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Record oneself, then become the program: `python -I -S launch.py RECORD ID ROLE FD -- PROGRAM ARGUMENT...`.
+"""Record oneself, then become the program: `python -I -S -c <this> RECORD ID ROLE FD -- PROGRAM ARGUMENT...`.
 
 The record is written by the process itself before it becomes the program, so that no program of a sandbox
 ever runs unrecorded, whatever happens to whoever started it. Where the record cannot be written (the sandbox

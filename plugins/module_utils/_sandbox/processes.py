@@ -7,6 +7,8 @@ number alone is never trusted: the kernel gives it to somebody else one day.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
 import signal
@@ -103,6 +105,12 @@ def read_all(records_dir: Path) -> list[Process]:
     return [process for process in found if process is not None]
 
 
+@functools.cache
+def _launcher() -> str:
+    """The launcher's source. It is no file where Ansible runs a module: it lies in an archive then."""
+    return inspect.getsource(launch)
+
+
 def start(
     records_dir: Path,
     identity: str,
@@ -127,7 +135,7 @@ def start(
         try:
             with open(log, "ab") as output:
                 child = subprocess.Popen(
-                    [sys.executable, "-I", "-S", launch.__file__, str(record), identity, role, str(writing)]
+                    [sys.executable, "-I", "-S", "-c", _launcher(), str(record), identity, role, str(writing)]
                     + ["--", *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -190,6 +198,20 @@ def _carries(pid: int, state: str) -> bool:
 def _sessions(processes: Iterable[Process]) -> dict[int, str]:
     """The sessions these processes lead, each with its sandbox's state folder (the record's grandparent)."""
     return {process.pid: str(process.record.parent.parent) for process in processes}
+
+
+def marked(state: Path) -> list[Process]:
+    """Every process that carries the mark of the sandbox whose state folder this is, recorded or not."""
+    boot = launch.boot_id()
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or not _carries(int(entry), str(state)):
+            continue
+        stat = _stat(int(entry))
+        if stat is not None and stat.state not in "ZX":
+            record = state / "processes" / f"marked-{entry}.json"
+            found.append(Process(f"marked-{entry}", int(entry), stat.start_time, "orphan", "", record, boot))
+    return found
 
 
 def orphans(processes: Iterable[Process]) -> list[Process]:

@@ -139,7 +139,7 @@ class Sandbox:
     """What `sandbox.json` says of a sandbox.
 
     network: X of the 127.X.0.0/16 that its pods live in.
-    ports: loopback ports by use: `api`, `etcd`, `etcd_peer`, `controller_manager`.
+    ports: ports of 127.0.0.1 by use: `api`, `etcd`.
     programs: absolute paths of `etcd`, `kube-apiserver`, `kube-controller-manager`, `envoy`, `prometheus` and
         `python3`.
     versions: what those programs say of themselves.
