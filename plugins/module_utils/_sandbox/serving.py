@@ -84,6 +84,7 @@ class Loop:
 def make_registry(loop: Loop) -> kopf.OperatorRegistry:
     """Return kopf's handlers: settings, the loop's life, and the events that wake it."""
     registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
 
     @kopf.on.startup(registry=registry)
     def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -120,6 +121,9 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # One line for each health check and each event would bury what this controller has to say.
+    for noisy in ("aiohttp.access", "kopf"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     config.load_kube_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
     files = GatewayFiles(Path(os.environ["VOLUME_GATEWAY"]))
     files.create_if_missing()
