@@ -136,8 +136,13 @@ def must_roll_back(spec: Mapping[str, Any], analysis: Mapping[str, Any]) -> bool
 
 
 def handler_name(spec: Mapping[str, Any], moment: str) -> Optional[str]:
-    """The handler of a moment (start, finish, rollback, failure), or None if there is none."""
-    name = (spec["strategy"].get("handlers") or {}).get(moment)
+    """The handler of a moment (start, finish, rollback, failure), or None if there is none.
+
+    Also for a spec whose defaults are not written yet: an Experiment may fail before that.
+    """
+    strategy = spec["strategy"]
+    default = _HANDLERS_BY_TYPE.get(strategy["type"], {}).get(moment)
+    name = (strategy.get("handlers") or {}).get(moment, default)
     return None if name in (None, "", NO_HANDLER) else str(name)
 
 
