@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The artefacts of a run on disk: read as evidence, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence
+
+
+class ArtefactError(Exception):
+    """A path that cannot be meant, or a folder that cannot be written: one sentence for the user."""
+
+
+def read_evidence(paths: Mapping[str, str | None]) -> Evidence:
+    """The evidence in the files of `load`, `timeline`, `experiment` and `inferenceservice`.
+
+    A file that is missing or damaged is missing evidence, told in `problems`, for it says something about
+    the run.
+
+    :raises ArtefactError: where a path is a folder, which is a slip of the person who gave it.
+    """
+    found: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    readers: dict[str, Callable[[str], Any]] = {
+        "load": _json_object,
+        "timeline": _json_lines,
+        "experiment": _json_object,
+        "inferenceservice": _json_object,
+    }
+    for name, reader in readers.items():
+        path = paths.get(name)
+        if not path:
+            continue
+        if os.path.isdir(path):
+            raise ArtefactError(f"{name}: {path} is a folder. Give the path of the file.")
+        try:
+            found[name] = reader(path)
+        except OSError as error:
+            problems[name] = f"the file {path} cannot be read: {error.strerror or error}"
+        except ValueError as error:
+            problems[name] = f"the file {path} is damaged: {error}"
+    return Evidence(problems=problems, **found)
+
+
+def _json_object(path: str) -> dict[str, Any]:
+    value = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError("it does not hold a JSON object")
+    return value
+
+
+def _json_lines(path: str) -> list[Any]:
+    """The lines of a JSON Lines file. A last line without its end was cut off while it was written: left
+    out."""
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    values = []
+    for number, line in enumerate(lines[:-1], start=1):
+        if not line.strip():
+            continue
+        try:
+            values.append(json.loads(line))
+        except ValueError:
+            raise ValueError(f"line {number} is not JSON") from None
+    return values
+
+
+def write_whole(path: str, content: str) -> bool:
+    """Write a file so that readers see the old or the new one, never a part. False if it was so already.
+
+    :raises ArtefactError: where the folder is missing or cannot be written.
+    """
+    try:
+        if Path(path).read_text(encoding="utf-8") == content:
+            return False
+    except (OSError, ValueError):
+        pass
+    folder = os.path.dirname(path) or "."
+    handle, scratch = None, ""
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
+    except OSError as error:
+        if scratch and os.path.exists(scratch):
+            os.unlink(scratch)
+        raise ArtefactError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return True
+
+
+def as_json(value: Any) -> str:
+    """JSON for people and programs: indented, and the same text for the same value."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

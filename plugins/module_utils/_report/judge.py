@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module rollout_verdict does: evidence from files, the verdict, verdict.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import (
+    ArtefactError,
+    as_json,
+    read_evidence,
+    write_whole,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+
+
+def judge(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
+    """The module's result. `params` are the module's parameters.
+
+    :raises ArtefactError: for a threshold that makes no sense, or a path that cannot be meant.
+    """
+    verdict = decide(read_evidence(params), _thresholds(params.get("thresholds") or {})).as_dict()
+    changed = False
+    if params.get("dest") and not check_mode:
+        changed = write_whole(params["dest"], as_json(verdict))
+    return {"changed": changed, "verdict": verdict}
+
+
+def _thresholds(given: Mapping[str, Any]) -> Thresholds:
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        if "latency" in chosen:
+            chosen["latency"] = {_percentile(key): float(value) for key, value in chosen["latency"].items()}
+        return Thresholds(**chosen)
+    except (TypeError, ValueError) as error:
+        raise ArtefactError(f"thresholds: {error}") from None
+
+
+def _percentile(key: Any) -> float:
+    """`99`, `"99.9"` and `p99` all name a percentile."""
+    try:
+        return float(str(key).removeprefix("p"))
+    except ValueError:
+        raise ValueError(f"latency: {key!r} is not a percentile such as 99 or 99.9.") from None

@@ -1,0 +1,243 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_verdict
+short_description: Decide whether a rollout lost a request
+description:
+  - Weighs what a rollout left behind, the load test's result, the timeline, the Experiment and the
+    InferenceService, and says V(pass), V(fail) or V(inconclusive), with every reason and the figures behind
+    it.
+  - It is V(fail) where a request was lost, or where the rollout did not end as expected. It is
+    V(inconclusive) where nothing was seen to be lost but the evidence does not cover the claim, such as a
+    load test that did not span the whole rollout. Inconclusive is not a pass.
+  - Evidence that is missing or damaged makes the verdict inconclusive. The module itself fails only for wrong
+    input. What a verdict means for the play is for the play to say, see the examples.
+version_added: "1.0.0"
+author:
+  - The iter8.kfserving contributors (@iter8-tools)
+options:
+  load:
+    description: Path of the result of M(iter8.kfserving.load_test).
+    type: path
+  timeline:
+    description:
+      - Path of the timeline, one JSON object a line, as M(iter8.kfserving.experiment_wait) and
+        M(iter8.kfserving.inferenceservice_wait) write it.
+      - The play adds the moments that only it knows, with C(source) V(playbook) and C(event)
+        V(load_started), V(baseline) (its C(data.revision) is the revision that served before),
+        V(canary_applied) and V(load_stopped).
+    type: path
+  experiment:
+    description: Path of the Experiment as it was at the end, in JSON.
+    type: path
+  inferenceservice:
+    description: Path of the InferenceService as it was at the end, in JSON.
+    type: path
+  thresholds:
+    description: What the rollout must keep to pass. The defaults are strict.
+    type: dict
+    default: {}
+    suboptions:
+      max_lost:
+        description: How many requests may be lost.
+        type: int
+        default: 0
+      max_gap:
+        description:
+          - The longest time allowed between two successes, in seconds.
+          - By default 2, or three times the interval between two requests where that is longer.
+        type: float
+      min_requests:
+        description: How many requests it takes. With none lost, 300 prove a loss rate below 1 %.
+        type: int
+        default: 300
+      min_requests_per_revision:
+        description: How many requests each of the baseline and the canary must have answered.
+        type: int
+        default: 50
+      latency:
+        description: Percentile to longest response time in seconds, for instance 99 to 0.5.
+        type: dict
+        default: {}
+      propagation_seconds:
+        description:
+          - How long before or after the moment in the timeline a change of the traffic may really have
+            happened, in seconds.
+          - Requests that close to a change are not held against a revision.
+        type: float
+        default: 2.0
+      share_tolerance:
+        description: How far a revision's share of the requests may be from its weight, from 0 to 1.
+        type: float
+        default: 0.05
+      max_stall_seconds:
+        description: How long the load generator may stand still before an outage could have gone unseen.
+        type: float
+        default: 1.0
+      max_lateness_p99:
+        description: How late 99 % of the requests may be sent at most, in seconds.
+        type: float
+        default: 0.5
+      expect_winner:
+        description: Which version must win and end with all the traffic.
+        type: str
+        choices: [canary, baseline]
+        default: canary
+      expect_iterations:
+        description: How many iterations the Experiment must run. By default as many as it planned.
+        type: int
+  dest:
+    description: Where to write the verdict as JSON. Its folder must exist. The file is replaced as a whole.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Decides, and writes nothing.
+  diff_mode:
+    support: none
+    description: Does not show what would change in O(dest).
+  idempotent:
+    support: full
+    description: The same evidence gives the same verdict.
+seealso:
+  - module: iter8.kfserving.rollout_report
+  - module: iter8.kfserving.load_test
+"""
+
+EXAMPLES = r"""
+- name: Decide
+  iter8.kfserving.rollout_verdict:
+    load: build/e2e/load.json
+    timeline: build/e2e/timeline.jsonl
+    experiment: build/e2e/experiment.json
+    inferenceservice: build/e2e/inferenceservice.json
+    thresholds:
+      latency:
+        99: 0.5
+    dest: build/e2e/verdict.json
+  register: decided
+
+- name: End the play unless it is a pass
+  ansible.builtin.assert:
+    that: decided.verdict.verdict == 'pass'
+    fail_msg: "{{ decided.verdict.summary }}"
+"""
+
+RETURN = r"""
+verdict:
+  description: The verdict, as O(dest) has it.
+  returned: success
+  type: dict
+  contains:
+    verdict:
+      description: V(pass), V(fail) or V(inconclusive).
+      type: str
+      sample: pass
+    summary:
+      description: One line in words.
+      type: str
+      sample: >-
+        512 requests, none lost (loss rate below 0.6 % with 95 % confidence);
+        longest gap between successes 0.21 s; canary promoted after 12 iterations
+    reasons:
+      description: Everything that speaks against a pass, the worst first.
+      type: list
+      elements: dict
+      contains:
+        rule:
+          description: The name of the rule.
+          type: str
+          sample: nothing_lost
+        verdict:
+          description: What this alone makes of the rollout, V(fail) or V(inconclusive).
+          type: str
+        text:
+          description: The reason, in words.
+          type: str
+        figures:
+          description: The figures behind it.
+          type: dict
+    claims:
+      description: Every rule that applied, what it claims, whether that holds, and what was found.
+      type: list
+      elements: dict
+    requests:
+      description: How many requests were sent and came to an end.
+      type: int
+    failed:
+      description: How many of them were not answered as asked.
+      type: int
+    loss_rate_upper_bound_95:
+      description: With 95 % confidence the loss rate is below this, from 0 to 1.
+      type: float
+    longest_success_gap_seconds:
+      description: The longest time between two successes.
+      type: float
+    revisions:
+      description: By revision, how many requests it answered, how many of them failed, and its role.
+      type: dict
+    phases:
+      description: By phase of the rollout, its time, weights, requests and failures.
+      type: list
+      elements: dict
+    classes:
+      description: Failures by class.
+      type: dict
+    lanes:
+      description: Requests and failures on new and on reused connections.
+      type: dict
+    outages:
+      description: From the last success before to the first success after.
+      type: list
+      elements: dict
+    objectives:
+      description: The Experiment's objectives and how each version did.
+      type: list
+      elements: dict
+    thresholds:
+      description: The thresholds that were applied.
+      type: dict
+    not_covered:
+      description: What the result does not tell.
+      type: list
+      elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
+
+THRESHOLDS = {
+    "max_lost": {"type": "int", "default": 0},
+    "max_gap": {"type": "float"},
+    "min_requests": {"type": "int", "default": 300},
+    "min_requests_per_revision": {"type": "int", "default": 50},
+    "latency": {"type": "dict", "default": {}},
+    "propagation_seconds": {"type": "float", "default": 2.0},
+    "share_tolerance": {"type": "float", "default": 0.05},
+    "max_stall_seconds": {"type": "float", "default": 1.0},
+    "max_lateness_p99": {"type": "float", "default": 0.5},
+    "expect_winner": {"type": "str", "choices": ["canary", "baseline"], "default": "canary"},
+    "expect_iterations": {"type": "int"},
+}
+
+
+def main() -> None:
+    paths = {
+        name: {"type": "path"} for name in ("load", "timeline", "experiment", "inferenceservice", "dest")
+    }
+    thresholds = {"type": "dict", "default": {}, "options": THRESHOLDS}
+    module = AnsibleModule({**paths, "thresholds": thresholds}, supports_check_mode=True)
+    try:
+        module.exit_json(**judge(module.params, module.check_mode))
+    except ArtefactError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
