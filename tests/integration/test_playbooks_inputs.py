@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wrong input gets one clear error, before anything is changed."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .playbooks import Playbooks
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def playbooks(tmp_path: Path) -> Playbooks:
+    return Playbooks(tmp_path)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> str:
+    """A kubeconfig whose only cluster is a port on which nothing listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{port}"}}],
+                "users": [{"name": "u", "user": {"token": "secret-token"}}],
+                "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "prod",
+            }
+        )
+    )
+    return str(path)
+
+
+CASES: list[Any] = [
+    pytest.param(["kubeconfig={kubeconfig}"], "Only a kubeconfig is named", id="no-context"),
+    pytest.param(["context=prod"], "Only a context is named", id="no-kubeconfig"),
+    pytest.param(["kubeconfig=/nope", "context=prod"], "kubeconfig /nope does not exist", id="unknown-kubeconfig"),
+    pytest.param(
+        ["kubeconfig={kubeconfig}", "context=staging"], "has no context 'staging'; it has prod", id="unknown-context"
+    ),
+    pytest.param(["kubeconfig={kubeconfig}", "context=prod"], "does not answer", id="no-api-server"),
+    pytest.param(["rollout_payload_file=/nope.json"], "/nope.json does not exist", id="no-payload"),
+    pytest.param(["rollout_load_timeout=soon"], "'soon' is not a duration", id="no-duration"),
+    pytest.param(["fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
+    pytest.param(["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"], "", id="fault-on-a-cluster"),
+    pytest.param(["artifacts=/proc/nope"], "cannot be written to /proc/nope", id="artifacts"),
+    pytest.param(["sandbox_binaries_dir=/nope"], "/nope", id="binaries"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES)
+def test_wrong_input(playbooks: Playbooks, kubeconfig: str, arguments: list[str], message: str) -> None:
+    extra = [part for text in arguments for part in ("-e", text.format(kubeconfig=kubeconfig))]
+    run = playbooks.run("e2e", *extra, timeout=50)
+    said = " ".join(run.stdout.split())
+    assert run.returncode != 0, run.stdout
+    assert message in said
+    assert said.count("fatal:") == 1, run.stdout
+    assert "Traceback" not in said
+    assert "secret-token" not in said
+    assert "changed=0" in said
+    assert playbooks.left_running() == []
+    assert playbooks.left_behind() == []
+
+
+def test_a_taken_port(playbooks: Playbooks) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = playbooks.run("e2e", "-e", f"sandbox_api_port={port}", timeout=50)
+    said = " ".join(run.stdout.split())
+    assert run.returncode != 0
+    assert str(port) in said
+    assert "changed=0" in said
+    assert playbooks.left_running() == []
