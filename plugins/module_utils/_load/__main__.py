@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the package with `python -m _load`, or by the path of its folder."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+
+def _main() -> int:
+    folder = os.path.dirname(os.path.abspath(__file__))
+    package = __package__
+    if not package:
+        # Run by path: Python put the folder itself in front, where its files could hide others' modules.
+        sys.path[0] = os.path.dirname(folder)
+        package = os.path.basename(folder)
+    return int(importlib.import_module(f"{package}.command").main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: run a load in the foreground, or be the process of a detached job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any, Dict, List, Optional
+
+from . import fortio, worker
+from .engine import Engine
+from .failure import LoadError
+from .ledger import Failure
+from .options import Options
+from .result import about, build
+from .store import write_atomically
+from .tally import Row, Tally
+from .target import parse_url, probe, resolve
+
+
+def main(arguments: List[str]) -> int:
+    """Exit status 0 for a run that was made, whatever became of its requests; 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="_load", description="Send HTTP requests on a schedule and say what became of each.")
+    parser.add_argument("--options", default="-", help="file with the options as JSON (default: standard input)")
+    parser.add_argument("--json", help="file for the result")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.job:
+        return worker.main(Path(given.job))
+    try:
+        return _foreground(given.options, given.json)
+    except LoadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _foreground(options_file: str, result_file: Optional[str]) -> int:
+    try:
+        text = sys.stdin.read() if options_file == "-" else Path(options_file).read_text(encoding="utf-8")
+        options = Options.from_json(json.loads(text))
+    except (OSError, ValueError, TypeError) as error:
+        raise LoadError(f"The options cannot be read: {error}.") from None
+    result = run(options)
+    print(fortio.text(result), end="")
+    if result_file:
+        write_atomically(Path(result_file), json.dumps(result) + "\n", 0o644)
+    return 0
+
+
+def run(options: Options, handle_signals: bool = True) -> Dict[str, Any]:
+    """Run a load in this process and return its result. Raises LoadError for bad input."""
+    options.check()
+    target = parse_url(options)
+    probe(target, options.timeout / 1e9)
+    timeline: List[Row] = []
+    ledger: List[Dict[str, Any]] = []
+
+    def keep(row: Row, failures: List[Failure], tally: Tally) -> None:
+        timeline.append(row)
+        ledger.extend(failure.to_json(tally.epoch) for failure in failures)
+
+    engine = Engine(options, target, resolve(target), secrets.token_hex(4), keep)
+    stopped = False
+
+    def stop(_number: int, _frame: Optional[FrameType]) -> None:
+        nonlocal stopped
+        stopped = True
+        engine.stop()
+
+    if handle_signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+    tally = engine.run()
+    state = "aborted" if tally.aborted else "stopped" if stopped else "finished"
+    return build(about(options), state, tally.snapshot(), timeline, ledger)

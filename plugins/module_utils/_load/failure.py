@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can become of a request that was not answered as asked, and how an error of the system is named."""
+
+from __future__ import annotations
+
+import errno
+from typing import Optional
+
+DNS = "dns"  # the name did not resolve
+CONNECT = "connect"  # refused, unreachable, or not connected within the time-out
+TLS = "tls"  # the handshake failed, or the certificate was not accepted
+WRITE = "write"  # the request could not be written whole
+STALE_KEEPALIVE = "stale_keepalive"  # a reused connection was closed before the first byte of the response
+RESET = "reset"  # reset by the peer, or closed without one byte of response on a new connection
+TIMEOUT = "timeout"  # connected, and not answered whole within the time-out
+TRUNCATED = "truncated"  # closed in the middle of the response
+MALFORMED = "malformed"  # not HTTP/1.1 as RFC 9112 has it
+STATUS = "status"  # a whole response with a status that was not asked for
+VALIDATION = "validation"  # a whole response with the right status and a wrong body
+CLIENT = "client"  # this machine's own fault: no port, descriptor or memory left
+
+CLASSES = (
+    DNS, CONNECT, TLS, WRITE, STALE_KEEPALIVE, RESET, TIMEOUT, TRUNCATED, MALFORMED, STATUS, VALIDATION, CLIENT,
+)  # fmt: skip
+
+_OWN_FAULTS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+
+
+class LoadError(Exception):
+    """Bad input or a run that cannot be had: one sentence for the user, no traceback."""
+
+
+def is_own_fault(number: Optional[int]) -> bool:
+    """Whether an errno tells of a lack on this machine rather than of the server."""
+    return number in _OWN_FAULTS
+
+
+def errno_name(error: BaseException) -> Optional[str]:
+    """The symbolic name of an OSError's number (`ECONNREFUSED`), or None where there is none."""
+    number = getattr(error, "errno", None)
+    return errno.errorcode.get(number) if isinstance(number, int) else None

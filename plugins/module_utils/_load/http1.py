@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A strict, incremental parser of HTTP/1.x responses (RFC 9110 and 9112).
+
+It never guesses: what is not a whole, well-formed response raises. Stricter than the RFC obliges a client to be:
+bare line feeds, folded header lines, a Transfer-Encoding beside a Content-Length or in HTTP/1.0, and transfer
+codings other than `chunked` are refused, since each is a known way to read a wrong length.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional, Tuple
+
+MAX_HEAD = 65536
+MAX_INTERIM = 16
+MAX_CHUNK_LINE = 4096
+MAX_COLLECTED_BODY = 16 * 1024 * 1024
+
+NO_BODY, LENGTH, CHUNKED, UNTIL_EOF = range(4)
+_HEAD, _LENGTH, _CHUNK_LINE, _CHUNK_DATA, _CHUNK_END, _TRAILERS, _EOF, _DONE = range(8)
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TEXT = rb"[\t\x20-\x7e\x80-\xff]*"
+_FIELDS = rb"((?:" + _TOKEN + rb":" + _TEXT + rb"\r\n)*)"
+_HEAD_SHAPE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: " + _TEXT + rb")?\r\n" + _FIELDS + rb"\r\n")
+_TRAILERS_SHAPE = re.compile(_FIELDS + rb"\r\n")
+_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb")\r\n")
+_CHUNK_SHAPE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;" + _TEXT + rb")?\r\n")
+_CHUNK_PREFIX = re.compile(rb"[0-9A-Fa-f]{0,16}(?:[ \t;]" + _TEXT + rb")?\r?")
+_BARE_LF = re.compile(rb"(?:^|[^\r])\n")
+_LENGTH_SHAPE = re.compile(rb"[0-9]{1,18}")
+_OPENING = b"HTTP/1."
+
+
+class Malformed(Exception):
+    """The bytes are not an HTTP/1.x response."""
+
+
+class Truncated(Exception):
+    """The connection ended in the middle of a response."""
+
+
+class Head:
+    """Status line and headers of one response, with the framing of its body."""
+
+    __slots__ = ("fields", "framing", "keep_alive", "length", "size", "status")
+
+    def __init__(
+        self, status: int, keep_alive: bool, framing: int, length: int, size: int, fields: Dict[bytes, bytes]
+    ) -> None:
+        self.status = status
+        self.keep_alive = keep_alive
+        self.framing = framing
+        self.length = length
+        self.size = size
+        self.fields = fields
+
+    def field(self, name: bytes) -> Optional[str]:
+        """A header by its lower-case name, or None."""
+        value = self.fields.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+def _content_length(values: List[bytes]) -> int:
+    """The one length; values that repeat it are allowed (RFC 9110, 8.6), others are not."""
+    found = {part.strip(b" \t") for value in values for part in value.split(b",")}
+    if len(found) != 1:
+        raise Malformed("conflicting Content-Length headers")
+    value = found.pop()
+    if not _LENGTH_SHAPE.fullmatch(value):
+        raise Malformed("Content-Length is not a number")
+    return int(value)
+
+
+def _framing(
+    status: int, http11: bool, fields: Dict[bytes, bytes], lengths: List[bytes], head_request: bool
+) -> Tuple[int, int]:
+    coding = fields.get(b"transfer-encoding")
+    length = _content_length(lengths) if lengths else None
+    if coding is not None:
+        if length is not None:
+            raise Malformed("both Transfer-Encoding and Content-Length")
+        if coding.lower() != b"chunked" or not http11:
+            raise Malformed("a Transfer-Encoding other than chunked, or one in HTTP/1.0")
+    if head_request or status < 200 or status in (204, 304):
+        return NO_BODY, 0
+    if coding is not None:
+        return CHUNKED, 0
+    if length is not None:
+        return LENGTH, length
+    return UNTIL_EOF, 0
+
+
+def parse_head(raw: bytes, head_request: bool = False) -> Head:
+    """Parse status line and headers, up to and with the empty line. Raises Malformed."""
+    shape = _HEAD_SHAPE.fullmatch(raw)
+    if shape is None:
+        raise Malformed("the status line or a header line is not valid")
+    http11 = shape.group(1) == b"1"
+    status = int(shape.group(2))
+    fields: Dict[bytes, bytes] = {}
+    lengths: List[bytes] = []
+    for name, padded in _FIELD.findall(shape.group(3)):
+        name, value = name.lower(), padded.rstrip(b" \t")
+        if name == b"content-length":
+            lengths.append(value)
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    framing, length = _framing(status, http11, fields, lengths, head_request)
+    options = {part.strip(b" \t") for part in fields.get(b"connection", b"").lower().split(b",")}
+    keep_alive = b"close" not in options and (http11 or b"keep-alive" in options) and framing != UNTIL_EOF
+    return Head(status, keep_alive, framing, length, len(raw), fields)
+
+
+class Parser:
+    """One response at a time. `feed` bytes as they come, `eof` when the peer closed; `reset` before the next.
+
+    `collect` keeps the body (up to 16 MiB, then Malformed); otherwise it is only counted.
+    """
+
+    __slots__ = (
+        "_buffer", "_collect", "_expect", "_head_request", "_interim", "_left", "_limit", "_state",
+        "body", "excess", "head", "raw_head", "size",
+    )  # fmt: skip
+
+    def __init__(self, head_request: bool = False, collect: bool = False) -> None:
+        self._head_request = head_request
+        self._collect = collect
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the response; the next byte begins a new one."""
+        self._state = _HEAD
+        self._buffer = bytearray()
+        self._left = 0
+        self._interim = 0
+        self._limit = MAX_HEAD
+        self._expect = 0  # how much of the buffer was searched for the end of the head
+        self.head: Optional[Head] = None
+        self.raw_head = b""
+        self.body = bytearray()
+        self.size = 0  # bytes of the response so far, interim responses left out
+        self.excess = False  # bytes came after the end of the response
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes; True once the response is whole. Raises Malformed."""
+        if self._state == _DONE:
+            self.excess = self.excess or bool(data)
+            return True
+        self._buffer += data
+        while self._state != _DONE and self._step():
+            pass
+        if self._state != _DONE:
+            return False
+        self.excess = bool(self._buffer)
+        return True
+
+    def eof(self) -> None:
+        """The peer closed. Returns if that ends a response framed by it; raises Truncated otherwise."""
+        if self._state == _EOF:
+            self._state = _DONE
+        if self._state != _DONE:
+            raise Truncated("the connection was closed in the middle of the response")
+
+    def _step(self) -> bool:
+        """Do what the buffer allows; False when more bytes are needed."""
+        state = self._state
+        if state == _HEAD:
+            return self._read_head()
+        if state in (_LENGTH, _CHUNK_DATA, _EOF):
+            return self._read_body()
+        if state == _CHUNK_LINE:
+            return self._read_chunk_line()
+        if state == _CHUNK_END:
+            return self._read_chunk_end()
+        return self._read_trailers()
+
+    def _find_blank_line(self, what: str) -> int:
+        """Index after the blank line that ends a head, or 0; refuses at once what cannot become one."""
+        buffer = self._buffer
+        at = buffer.find(b"\r\n\r\n", max(0, self._expect - 3))
+        end = at + 4 if at >= 0 else 0
+        if _BARE_LF.search(buffer, max(0, self._expect - 1), end or len(buffer)):
+            raise Malformed(f"a bare line feed in the {what}")
+        if (end or len(buffer)) > self._limit:
+            raise Malformed(f"the {what} exceeds {self._limit} bytes")
+        self._expect = len(buffer)
+        return end
+
+    def _read_head(self) -> bool:
+        buffer = self._buffer
+        opening = bytes(buffer[:7])
+        if not _OPENING.startswith(opening):
+            raise Malformed("the response does not begin with HTTP/1.")
+        end = self._find_blank_line("head")
+        if not end:
+            return False
+        raw = bytes(buffer[:end])
+        del buffer[:end]
+        self._expect = 0
+        head = parse_head(raw, self._head_request)
+        if head.status < 200:
+            self._interim += 1
+            if head.status == 101 or self._interim > MAX_INTERIM:
+                raise Malformed("an interim response that was not asked for")
+            return bool(buffer)
+        self.head, self.raw_head, self.size = head, raw, len(raw)
+        self._begin_body(head)
+        return True
+
+    def _begin_body(self, head: Head) -> None:
+        self._left = head.length
+        if head.framing == CHUNKED:
+            self._state = _CHUNK_LINE
+        elif head.framing == UNTIL_EOF:
+            self._state = _EOF
+        else:
+            self._state = _LENGTH if head.length else _DONE
+
+    def _read_body(self) -> bool:
+        buffer = self._buffer
+        taken = len(buffer) if self._state == _EOF else min(len(buffer), self._left)
+        if not taken:
+            return False
+        self.size += taken
+        if self._collect:
+            self.body += buffer[:taken]
+            if len(self.body) > MAX_COLLECTED_BODY:
+                raise Malformed("a body that is to be read exceeds 16 MiB")
+        del buffer[:taken]
+        if self._state == _EOF:
+            return False
+        self._left -= taken
+        if self._left:
+            return False
+        self._state = _DONE if self._state == _LENGTH else _CHUNK_END
+        return True
+
+    def _read_chunk_line(self) -> bool:
+        buffer = self._buffer
+        end = buffer.find(b"\n") + 1
+        if (end or len(buffer)) > MAX_CHUNK_LINE:
+            raise Malformed("a chunk's size line is too long")
+        if not end:
+            if not _CHUNK_PREFIX.fullmatch(buffer):
+                raise Malformed("a chunk's size is not valid")
+            return False
+        shape = _CHUNK_SHAPE.fullmatch(buffer, 0, end)
+        if shape is None:
+            raise Malformed("a chunk's size is not valid")
+        self._left = int(shape.group(1), 16)
+        del shape  # it holds the buffer, which could not be shortened
+        self.size += end
+        del buffer[:end]
+        self._state = _CHUNK_DATA if self._left else _TRAILERS
+        self._limit, self._expect = MAX_HEAD, 0
+        return True
+
+    def _read_chunk_end(self) -> bool:
+        buffer = self._buffer
+        if not b"\r\n".startswith(bytes(buffer[:2])):
+            raise Malformed("a chunk is not followed by a line end")
+        if len(buffer) < 2:
+            return False
+        del buffer[:2]
+        self.size += 2
+        self._state = _CHUNK_LINE
+        return True
+
+    def _read_trailers(self) -> bool:
+        buffer = self._buffer
+        end = 2 if buffer.startswith(b"\r\n") else self._find_blank_line("trailers")
+        if not end:
+            return False
+        if _TRAILERS_SHAPE.fullmatch(bytes(buffer[:end])) is None:
+            raise Malformed("a trailer is not valid")
+        self.size += end
+        del buffer[:end]
+        self._state = _DONE
+        return True

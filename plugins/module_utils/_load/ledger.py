@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One record for each failed request: bounded in number, complete in its counts."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+
+class Failure(NamedTuple):
+    """What became of one failed request. Times are the clock's nanoseconds; None where it never came to that.
+
+    `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had carried
+    before this one.
+    """
+
+    seq: int
+    kind: str
+    detail: str
+    intended: int
+    sent: Optional[int]
+    first_byte: Optional[int]
+    end: int
+    connection: int
+    reuse: int
+    peer: str
+    status: Optional[int]
+    errno: Optional[str]
+    request_id: Optional[str]
+    revision: str
+    lane: str
+
+    def to_json(self, epoch: Callable[[Optional[int]], Optional[float]]) -> Dict[str, Any]:
+        """The record as the result shows it, times in seconds since the epoch."""
+        return {
+            "seq": self.seq, "class": self.kind, "detail": self.detail, "intended": epoch(self.intended),
+            "sent": epoch(self.sent), "first_byte": epoch(self.first_byte), "end": epoch(self.end),
+            "connection": self.connection, "reuse": self.reuse, "peer": self.peer, "status": self.status,
+            "errno": self.errno, "request_id": self.request_id, "revision": self.revision, "lane": self.lane,
+        }  # fmt: skip
+
+
+class Ledger:
+    """Takes failures, counts all, keeps the first `limit` until `take` hands them on to be stored."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._fresh: List[Failure] = []
+        self.count = 0
+        self.classes: Dict[str, int] = {}
+
+    def add(self, failure: Failure) -> None:
+        """Count a failure and, below the limit, keep its record."""
+        self.classes[failure.kind] = self.classes.get(failure.kind, 0) + 1
+        if self.count < self._limit:
+            self._fresh.append(failure)
+        self.count += 1
+
+    @property
+    def dropped(self) -> int:
+        """How many failures were counted without a record."""
+        return max(0, self.count - self._limit)
+
+    def take(self) -> List[Failure]:
+        """The records that came since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules `load_test` and `load_test_info` do, from their arguments to what they return."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from . import duration, job
+from .failure import LoadError
+from .options import Options
+
+_PLAIN = (
+    "name", "url", "rate", "pacing", "catch_up", "calls", "connections", "lanes", "warmup", "abort_failures",
+    "ledger_limit", "verify", "labels",
+)  # fmt: skip
+_OPTIONAL = (
+    "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body", "address",
+    "unix_socket", "server_name", "ca_file", "client_cert", "client_key",
+)  # fmt: skip
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch of an ISO 8601 time (without a zone: local) or of a number of such seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        raise LoadError(f"The time {text!r} cannot be read: write it as 2026-01-31T12:00:00+00:00.") from None
+
+
+def options_from(arguments: Mapping[str, Any]) -> Options:
+    """The options of a run from the arguments of `load_test`; reads the payload files. Raises LoadError."""
+    if not arguments.get("url"):
+        raise LoadError("There is no load of this name to wait for, and no url to send requests to: give a url.")
+    given: Dict[str, Any] = {name: arguments[name] for name in _PLAIN}
+    given.update({name: arguments[name] for name in _OPTIONAL if arguments.get(name)})
+    headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
+    given["headers"] = [(str(name), str(value)) for name, value in headers.items()]
+    given["payloads"] = _payloads(arguments)
+    given["duration"] = duration.parse(arguments["duration"], "duration")
+    given["timeout"] = duration.parse(arguments["timeout"], "timeout")
+    if arguments.get("stop_at"):
+        given["stop_at"] = moment(str(arguments["stop_at"]))
+    return Options(**given)
+
+
+def _payloads(arguments: Mapping[str, Any]) -> List[bytes]:
+    if arguments.get("payload") is not None:
+        return [str(arguments["payload"]).encode()]
+    payloads = []
+    for path in arguments.get("payload_files") or filter(None, [arguments.get("payload_file")]):
+        try:
+            payloads.append(Path(path).expanduser().read_bytes())
+        except OSError as error:
+            raise LoadError(f"The payload file {path} cannot be read: {error.strerror}.") from None
+    return payloads
+
+
+def ensure(arguments: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Bring the load into the wanted state, or say in check mode whether that would change anything."""
+    wanted, name, state_dir = arguments["state"], arguments["name"], arguments.get("state_dir")
+    before = job.state(state_dir, name)
+    if wanted == "absent":
+        changed = before != "absent" if check_mode else job.remove(state_dir, name)
+    elif wanted == "stopped":
+        changed = before == "running" if check_mode else job.stop(state_dir, name)
+        changed = job.deliver(state_dir, name, arguments.get("dest") or "", check_mode) or changed
+    else:
+        changed = _ensure_run(arguments, before, check_mode)
+    after = _foreseen(wanted, before) if check_mode and changed else job.state(state_dir, name)
+    return {
+        "changed": changed,
+        **look(state_dir, name),
+        "diff": {"before": {"state": before}, "after": {"state": after}},
+    }
+
+
+def _foreseen(wanted: str, before: str) -> str:
+    return {"started": "running", "finished": "finished", "stopped": "stopped", "absent": "absent"}.get(wanted, before)
+
+
+def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> bool:
+    """State `started` or `finished`."""
+    state_dir, finish = arguments.get("state_dir"), arguments["state"] == "finished"
+    if finish and before == "running" and not arguments.get("url"):
+        _wait(arguments, check_mode)
+        return False
+    options = options_from(arguments)
+    if finish and not (options.duration or options.calls or options.stop_at):
+        raise LoadError("A load with no duration, calls or stop_at never finishes: set one, or use state=started.")
+    # What is running already need not be reachable for it to be left as it is.
+    plan = job.prepare(options, arguments.get("dest") or "", state_dir, connect=False)
+    same = job.same_arguments(plan, state_dir)
+    if before == "running" and not same:
+        raise LoadError(
+            f"A load named {options.name!r} is running with other arguments: stop it first, or use another name."
+        )
+    changed = not (same and before in (("running", "finished") if finish else ("running",)))
+    if changed:
+        if arguments["connect_check"]:
+            job.prepare(options, arguments.get("dest") or "", state_dir)
+        if not check_mode:
+            changed = job.start(plan, state_dir)
+    if finish:
+        _wait(arguments, check_mode)
+    return changed
+
+
+def _wait(arguments: Mapping[str, Any], check_mode: bool) -> None:
+    if not check_mode:
+        job.wait(arguments.get("state_dir"), arguments["name"], None)
+
+
+def look(state_dir: Optional[str], name: str) -> Dict[str, Any]:
+    """What there is to be told of a load: `status`, `progress`, and `result` and `report` once it has ended."""
+    progress = job.progress(state_dir, name)
+    ended = progress["state"] not in ("running", "absent")
+    result = job.result(state_dir, name) if ended else None
+    return {
+        "status": progress["state"],
+        "progress": progress,
+        "result": result,
+        "report": job.report(state_dir, name) if ended else "",
+    }

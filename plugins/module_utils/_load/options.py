@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run is asked to do: one plain record, checked whole before anything starts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
+from typing import Any, Dict, List, Tuple
+
+from .duration import SECOND
+from .failure import LoadError
+
+LANES = ("reused", "new", "both")
+PACING = ("open", "closed")
+MAX_CONNECTIONS = 10000
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass
+class Options:
+    """Times in nanoseconds. `rate` is requests a second, 0 for as fast as possible.
+
+    `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. `pacing` is `open`
+    (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (Fortio's: each of
+    `connections` sends its next request when due and not before the last was answered). `lanes` says whether
+    connections are kept (`reused`), made for each request (`new`), or both in turn.
+    """
+
+    url: str
+    name: str = "load"
+    method: str = ""
+    headers: List[Tuple[str, str]] = field(default_factory=list)
+    payloads: List[bytes] = field(default_factory=list)
+    rate: float = 0
+    pacing: str = "open"
+    catch_up: bool = True
+    duration: int = 0
+    calls: int = 0
+    stop_at: float = 0
+    connections: int = 4
+    max_connections: int = 0
+    timeout: int = 3 * SECOND
+    lanes: str = "reused"
+    warmup: int = 0
+    abort_failures: int = 0
+    revision_header: str = ""
+    revision_field: str = ""
+    expect_status: List[int] = field(default_factory=list)
+    expect_body: str = ""
+    request_ids: bool = True
+    address: str = ""
+    unix_socket: str = ""
+    server_name: str = ""
+    verify: bool = True
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    ledger_limit: int = 10000
+    labels: str = ""
+
+    @property
+    def exact_rate(self) -> Fraction:
+        """The rate as written in decimal: 0.1 is one tenth."""
+        return Fraction(str(self.rate))
+
+    @property
+    def verb(self) -> str:
+        """The method: POST where there is a payload and none is named, as Fortio does."""
+        return self.method.upper() or ("POST" if self.payloads else "GET")
+
+    @property
+    def pool(self) -> int:
+        """How many connections may be open at once.
+
+        An open loop must not wait for answers, so unless it is bounded it may have as many requests in flight
+        as fall due within one time-out, up to 1,000.
+        """
+        if self.rate == 0 or self.pacing == "closed":
+            return self.connections
+        if self.max_connections:
+            return max(self.connections, self.max_connections)
+        due = math.ceil(self.exact_rate * self.timeout / SECOND)
+        return max(self.connections, min(1000, due + self.connections))
+
+    @property
+    def planned(self) -> int:
+        """How many requests the run will send at most; 0 where only time or a stop ends it."""
+        planned = math.floor(self.exact_rate * self.duration / SECOND) if self.rate and self.duration else 0
+        return min(planned, self.calls) if planned and self.calls else planned or self.calls
+
+    def check(self) -> None:
+        """Raise LoadError for the first option that makes no sense."""
+        self._check_numbers()
+        self._check_choices()
+        self._check_request()
+
+    def _check_numbers(self) -> None:
+        if not math.isfinite(self.rate) or self.rate < 0:
+            raise LoadError(f"The rate {self.rate} must be a number of 0 or more (0 is as fast as possible).")
+        if not 1 <= self.connections <= MAX_CONNECTIONS:
+            raise LoadError(f"The number of connections {self.connections} must be from 1 to {MAX_CONNECTIONS}.")
+        if not 0 <= self.max_connections <= MAX_CONNECTIONS:
+            raise LoadError(f"max_connections {self.max_connections} must be from 0 to {MAX_CONNECTIONS}.")
+        if self.timeout < 1_000_000:
+            raise LoadError("The timeout must be at least one millisecond.")
+        for what in ("duration", "calls", "warmup", "abort_failures", "ledger_limit", "stop_at"):
+            if getattr(self, what) < 0:
+                raise LoadError(f"{what} must not be negative.")
+        if self.rate and self.duration and not self.planned:
+            raise LoadError("The duration is too short for one request at this rate.")
+
+    def _check_choices(self) -> None:
+        if self.lanes not in LANES:
+            raise LoadError(f"lanes must be one of {', '.join(LANES)}, not {self.lanes!r}.")
+        if self.pacing not in PACING:
+            raise LoadError(f"pacing must be one of {', '.join(PACING)}, not {self.pacing!r}.")
+        if bool(self.client_key) and not self.client_cert:
+            raise LoadError("client_key needs client_cert.")
+        for status in self.expect_status:
+            if not 200 <= status <= 999:
+                raise LoadError(f"The expected status {status} is not a final HTTP status.")
+
+    def _check_request(self) -> None:
+        if self.method and not _TOKEN.fullmatch(self.method):
+            raise LoadError(f"The method {self.method!r} is not an HTTP method.")
+        for name, value in self.headers:
+            if not _TOKEN.fullmatch(name):
+                raise LoadError(f"The header name {name!r} is not valid in HTTP.")
+            if any(ord(c) > 255 or c in "\r\n\0" for c in value):
+                raise LoadError(f"The value of header {name!r} has a character that HTTP does not allow.")
+            if name.lower() in ("content-length", "transfer-encoding", "connection"):
+                raise LoadError(f"The header {name!r} is set by the engine and cannot be given.")
+
+    def to_json(self) -> Dict[str, Any]:
+        """All of it, payloads in base64: it may hold credentials, so it is only ever piped, not stored."""
+        return {**asdict(self), "payloads": [base64.b64encode(payload).decode() for payload in self.payloads]}
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]) -> Options:
+        """The reverse of `to_json`; unknown names are an error."""
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise LoadError(f"Unknown options: {', '.join(unknown)}.")
+        given = dict(data)
+        given["payloads"] = [base64.b64decode(text) for text in data.get("payloads", [])]
+        given["headers"] = [(str(name), str(value)) for name, value in data.get("headers", [])]
+        return cls(**given)
+
+    def fingerprint(self) -> str:
+        """A digest that tells whether two runs were asked for alike, without storing what was asked."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where requests go: the URL taken apart, its addresses, and TLS."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from typing import Any, List, NamedTuple, Optional, Tuple
+from urllib.parse import urlsplit
+
+from .failure import LoadError
+from .options import Options
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Address(NamedTuple):
+    """What socket.socket and connect need, and how people write it."""
+
+    family: int
+    sockaddr: Any
+    text: str
+
+
+class Target(NamedTuple):
+    """The URL taken apart. `host` and `port` are where to connect, `authority` the Host header."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    path: str
+    server_name: str
+    unix_socket: str
+
+
+def _split_address(address: str) -> Tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise LoadError(f"The address {address!r} must be written as host:port.")
+    return host.strip("[]"), int(port)
+
+
+def parse_url(options: Options) -> Target:
+    """Take the URL apart. Raises LoadError with what is wrong with it."""
+    url = options.url
+    if any(c.isspace() or ord(c) < 32 or ord(c) > 126 for c in url):
+        raise LoadError(f"The URL {url!r} has spaces or characters that must be percent-encoded.")
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS:
+        raise LoadError(f"The URL {url!r} must begin with http:// or https://.")
+    if "@" in parts.netloc:
+        raise LoadError("The URL carries a user name or password: give an Authorization header instead.")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise LoadError(f"The URL {url!r} is not valid: {error}.") from None
+    if not host:
+        raise LoadError(f"The URL {url!r} names no host.")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connect_host, connect_port = host, port or _PORTS[parts.scheme]
+    if options.address:
+        connect_host, connect_port = _split_address(options.address)
+    return Target(
+        parts.scheme, connect_host, connect_port, parts.netloc, path, options.server_name or host, options.unix_socket
+    )
+
+
+def is_literal(target: Target) -> bool:
+    """Whether no name has to be resolved."""
+    if target.unix_socket:
+        return True
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, target.host.partition("%")[0])
+            return True
+        except OSError:
+            continue
+    return False
+
+
+def resolve(target: Target) -> List[Address]:
+    """All addresses of the target, in the resolver's order. Raises OSError (socket.gaierror)."""
+    if target.unix_socket:
+        return [Address(socket.AF_UNIX, target.unix_socket, target.unix_socket)]
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    addresses = []
+    for family, _type, _proto, _name, sockaddr in found:
+        host, port = str(sockaddr[0]), int(sockaddr[1])
+        addresses.append(Address(family, sockaddr, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+    return addresses
+
+
+def tls_context(options: Options, target: Target) -> Optional[ssl.SSLContext]:
+    """The TLS settings of an https URL, None for http. Raises LoadError for a file that cannot be used."""
+    if target.scheme != "https":
+        return None
+    for path in (options.ca_file, options.client_cert, options.client_key):
+        if path and not os.access(path, os.R_OK):
+            raise LoadError(f"The file {path} cannot be read.")
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file or None)
+        if options.client_cert:
+            context.load_cert_chain(options.client_cert, options.client_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise LoadError(f"The CA or client certificate cannot be used: {error}.") from None
+    context.set_alpn_protocols(["http/1.1"])
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def probe(target: Target, timeout_seconds: float) -> None:
+    """Connect once and hang up: no request is sent. Raises LoadError naming the cause."""
+    where = target.unix_socket or f"{target.host}:{target.port}"
+    try:
+        addresses = resolve(target)
+    except OSError as error:
+        raise LoadError(f"The host {target.host!r} cannot be resolved: {error.strerror or error}.") from None
+    last: Optional[OSError] = None
+    for address in addresses:
+        with socket.socket(address.family, socket.SOCK_STREAM) as sock:
+            sock.settimeout(timeout_seconds)
+            try:
+                sock.connect(address.sockaddr)
+                return
+            except OSError as error:
+                last = error
+    raise LoadError(f"Cannot connect to {where}: {last}. Is the server up, and the address right?")

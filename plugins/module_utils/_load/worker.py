@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The detached process of a job: runs the load, reports every second into the state folder, and ends tidily."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, Dict, List, Optional
+
+from . import fortio
+from .engine import Engine
+from .failure import LoadError
+from .ledger import Failure
+from .options import Options
+from .process import own_record
+from .result import build
+from .store import Store, read_json, read_lines, write_atomically
+from .tally import Row, Tally
+from .target import parse_url, resolve
+
+
+def main(folder: Path) -> int:
+    """Read the options from standard input, say `ready` or what is wrong on standard output, then run."""
+    if os.fork():
+        os._exit(0)  # the caller need not wait for what outlives it
+    os.setsid()
+    store = Store(str(folder.parent), folder.name)
+    try:
+        job = Job(store, json.load(sys.stdin))
+        write_atomically(store.record, json.dumps(own_record()))
+    except (LoadError, OSError, ValueError) as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 1
+    print(json.dumps({"ready": True}), flush=True)
+    _let_go()
+    try:
+        job.run()
+    except Exception:
+        traceback.print_exc()  # into the log: the checkpoint stays, and the result says `interrupted`
+        return 1
+    return 0
+
+
+def _let_go() -> None:
+    """Keep nothing of the caller's open."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+class Job:
+    """The run and what it writes."""
+
+    def __init__(self, store: Store, given: Dict[str, Any]) -> None:
+        self._store = store
+        self._dest: str = given.get("dest") or ""
+        self._stopped = False
+        self._late_writes = 0
+        options = Options.from_json(given["options"])
+        target = parse_url(options)
+        self._timeline = open(store.timeline, "ab", buffering=0)  # noqa: SIM115
+        self._ledger = open(store.ledger, "ab", buffering=0)  # noqa: SIM115
+        self._engine = Engine(options, target, resolve(target), secrets.token_hex(4), self._report)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._checkpoint(self._engine.tally)
+
+    def _stop(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._stopped = True
+        self._engine.stop()
+
+    def _report(self, row: Row, failures: List[Failure], tally: Tally) -> None:
+        """Once a second. A full disk must not end the load: the next second tries again."""
+        try:
+            self._timeline.write(json.dumps(row).encode() + b"\n")
+            if failures:
+                lines = [json.dumps(failure.to_json(tally.epoch)) + "\n" for failure in failures]
+                self._ledger.write("".join(lines).encode())
+            self._checkpoint(tally)
+        except OSError as error:
+            self._late_writes += 1
+            if self._late_writes == 1:
+                print(f"{time.time():.3f} cannot write the state: {error}", file=sys.stderr, flush=True)
+
+    def _checkpoint(self, tally: Tally) -> None:
+        write_atomically(
+            self._store.checkpoint,
+            json.dumps(
+                {
+                    "heartbeat": time.time(),
+                    "timeline_bytes": self._timeline.tell(),
+                    "ledger_bytes": self._ledger.tell(),
+                    "snapshot": tally.snapshot(),
+                }
+            ),
+        )
+
+    def run(self) -> None:
+        """Run the load and write its result."""
+        # Nothing in the loop makes cycles, and a collection in the middle would make requests late.
+        gc.disable()
+        tally = self._engine.run()
+        state = "aborted" if tally.aborted else "stopped" if self._stopped else "finished"
+        job = read_json(self._store.about) or {}
+        result = build(
+            job["about"],
+            state,
+            tally.snapshot(),
+            read_lines(self._store.timeline, self._timeline.tell()),
+            read_lines(self._store.ledger, self._ledger.tell()),
+        )
+        text = json.dumps(result) + "\n"
+        write_atomically(self._store.report, fortio.text(result))
+        if self._dest:
+            write_atomically(Path(self._dest), text, 0o644)
+        write_atomically(self._store.result, text)

@@ -1,0 +1,435 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: load_test
+short_description: Send HTTP requests at a steady rate and account for every one of them
+version_added: "1.0.0"
+author: The iter8.kfserving contributors (@iter8-tools)
+description:
+  - Runs a load generator on the host that the module runs on, as a process of its own that goes on when the task has
+    ended.
+  - By default requests are sent on an absolute schedule, evenly spaced, whatever became of those before them. Nothing
+    is ever sent twice, and only a whole, well-formed response with an expected status counts as a success.
+  - The result has all keys of Fortio's JSON with the same names, units and buckets, and beside them C(LoadTest), which
+    holds a record of each failed request, windows of failure, counts for each revision, and the generator's own faults.
+  - All arguments are checked before anything is started. That includes one connection to the server that is closed
+    again at once; it carries no request.
+attributes:
+  check_mode:
+    support: full
+    description: Checks the arguments, and predicts whether anything would change, without starting or stopping anything.
+  diff_mode:
+    support: full
+    description: Shows the load's state before and after.
+  idempotent:
+    support: full
+    description: >-
+      A load that is running is not started again if its arguments are the same, and is refused if they differ.
+options:
+  name:
+    description:
+      - The load's name. It names the folder that the load's state is kept in.
+    type: str
+    required: true
+  state:
+    description:
+      - V(started) leaves the load running in the background. What an earlier, ended load of this name left is replaced.
+      - V(finished) waits until the load has ended by itself, and starts it before if there is none with these arguments.
+        To run one again that has finished, remove it with V(absent) first.
+      - V(stopped) ends it with its full report. Requests in flight are waited for, up to O(timeout). An ended load stays
+        as it is, and so does one that does not exist.
+      - V(absent) ends it and removes all that it left, except O(dest).
+    type: str
+    choices: [started, finished, stopped, absent]
+    default: started
+  url:
+    description:
+      - Where to send the requests, beginning with C(http://) or C(https://). IPv6 addresses stand in brackets.
+      - Required to start a load.
+    type: str
+  headers:
+    description:
+      - Headers of each request. C(Host) may differ from the host of O(url).
+      - The engine adds C(X-Request-Id), unique to each request, unless it is given here.
+    type: dict
+    default: {}
+  secret_headers:
+    description:
+      - More headers of each request, for credentials. Ansible does not show them. They are not stored on disk.
+    type: dict
+    default: {}
+  method:
+    description:
+      - The HTTP method. Without it V(POST) is used where there is a payload, else V(GET).
+    type: str
+  payload:
+    description:
+      - The body of each request. V({uuid\}) in it becomes a new UUID in each request.
+    type: str
+  payload_file:
+    description:
+      - File on the target host with the body of each request. V({uuid\}) in it becomes a new UUID in each request.
+    type: path
+  payload_files:
+    description:
+      - Files whose contents are the body of one request after the other, in turn.
+    type: list
+    elements: path
+  rate:
+    description:
+      - Requests a second in all, V(0) for as fast as O(connections) allow.
+    type: float
+    default: 2
+  duration:
+    description:
+      - How long to send requests, such as V(90s), V(5m) or V(1h30m); V(0) for until stopped.
+    type: str
+    default: 5m
+  calls:
+    description:
+      - Stop after this many requests; V(0) for no such limit.
+    type: int
+    default: 0
+  stop_at:
+    description:
+      - Stop at this time, written as V(2026-01-31T12:00:00+00:00) or in seconds since the epoch.
+    type: str
+  connections:
+    description:
+      - How many connections to keep open and use in turn.
+    type: int
+    default: 4
+  max_connections:
+    description:
+      - How many connections may be open at once while requests are slow to be answered, with a O(rate) and
+        O(pacing=open). V(0) allows as many as requests fall due within O(timeout), up to 1000.
+    type: int
+    default: 0
+  timeout:
+    description:
+      - How long a request may take from its sending, connecting included, to the last byte of its response.
+    type: str
+    default: 3s
+  lanes:
+    description:
+      - V(reused) keeps connections open, V(new) makes one for each request, V(both) does either in turn. The result
+        counts the two apart.
+    type: str
+    choices: [reused, new, both]
+    default: reused
+  pacing:
+    description:
+      - V(open) sends each request at its time. V(closed) is Fortio's pacing, in which each of O(connections) waits for
+        an answer before it sends the next request.
+    type: str
+    choices: [open, closed]
+    default: open
+  catch_up:
+    description:
+      - With O(pacing=closed), whether a connection that is late sends the requests that it missed one after the other.
+    type: bool
+    default: true
+  warmup:
+    description:
+      - How many requests to send first, one after the other, that are not counted.
+    type: int
+    default: 0
+  abort_failures:
+    description:
+      - End the load once this many requests have failed; V(0) for never.
+    type: int
+    default: 0
+  revision_header:
+    description:
+      - The response header that names the revision that answered.
+    type: str
+  revision_field:
+    description:
+      - The field of a JSON response that names the revision that answered, as names and indexes joined by dots. Used
+        where O(revision_header) is not set or not in the response.
+    type: str
+  expect_status:
+    description:
+      - The statuses that count as success. Without it these are 200 to 299.
+    type: list
+    elements: int
+  expect_body:
+    description:
+      - Text that must be in the body of each response.
+    type: str
+  address:
+    description:
+      - Connect to this C(host:port) rather than to that of O(url).
+    type: str
+  unix_socket:
+    description:
+      - Connect to this Unix socket rather than to the host of O(url).
+    type: path
+  server_name:
+    description:
+      - The name for TLS (SNI, and to check the certificate against) rather than the host of O(url).
+    type: str
+  verify:
+    description:
+      - Whether the server's certificate must be valid.
+    type: bool
+    default: true
+  ca_file:
+    description:
+      - File with the certificates (PEM) to trust rather than the system's.
+    type: path
+  client_cert:
+    description:
+      - File with the client's certificate (PEM).
+    type: path
+  client_key:
+    description:
+      - File with the key of O(client_cert) (PEM), where that does not hold it.
+    type: path
+  connect_check:
+    description:
+      - Whether to make sure, by one connection that carries no request, that the server can be reached.
+    type: bool
+    default: true
+  ledger_limit:
+    description:
+      - How many failed requests to keep a record of. Further ones are counted only.
+    type: int
+    default: 10000
+  labels:
+    description:
+      - Free text for the result's C(Labels).
+    type: str
+    default: ""
+  dest:
+    description:
+      - File on the target host to write the result to when the load ends.
+    type: path
+  state_dir:
+    description:
+      - Folder for the state of loads. Without it this is C($XDG_STATE_HOME/iter8-kfserving/loads), that is usually
+        C(~/.local/state/iter8-kfserving/loads).
+    type: path
+notes:
+  - Needs Python 3.9 or later on the target host, and nothing beside its standard library.
+  - The load's process ends by itself after O(duration). On a SIGTERM or SIGINT it ends with its full report.
+  - Of a process that is killed with SIGKILL all but the last second is kept, and the result's state is V(interrupted).
+seealso:
+  - module: iter8.kfserving.load_test_info
+"""
+
+EXAMPLES = r"""
+- name: Send two requests a second while a canary is rolled out
+  iter8.kfserving.load_test:
+    name: quickstart
+    url: http://127.0.0.1:8080/v1/models/my-model:predict
+    headers:
+      Host: my-model.default.example.com
+    payload_file: input.json
+    rate: 2
+    duration: 10m
+    revision_header: X-Revision
+
+- name: End the load and keep its report
+  iter8.kfserving.load_test:
+    name: quickstart
+    state: stopped
+  register: load
+
+- name: Every request was answered
+  ansible.builtin.assert:
+    that: load.result.LoadTest.failed == 0
+
+- name: Measure as fast as four connections allow, and wait for the end
+  iter8.kfserving.load_test:
+    name: speed
+    state: finished
+    url: http://127.0.0.1:8080/
+    rate: 0
+    duration: 10s
+    dest: /tmp/speed.json
+
+- name: Remove what the load left
+  iter8.kfserving.load_test:
+    name: quickstart
+    state: absent
+"""
+
+RETURN = r"""
+status:
+  description: What the load is doing now.
+  returned: success
+  type: str
+  sample: running
+  choices:
+    absent: There is no load of this name.
+    running: It is sending requests.
+    finished: It ended by itself.
+    stopped: It was stopped before its end.
+    aborted: It ended itself because of too many failures.
+    interrupted: Its process was killed; the result lacks at most its last second.
+progress:
+  description: How far the load is, at most about a second old.
+  returned: success
+  type: dict
+  contains:
+    state:
+      description: As RV(status).
+      type: str
+    requests:
+      description: How many requests have ended.
+      type: int
+    failed:
+      description: How many of them failed.
+      type: int
+    revisions:
+      description: For each revision that answered (empty where none was named) its C(requests) and C(failed).
+      type: dict
+    started:
+      description: When the load began, in seconds since the epoch.
+      type: float
+    heartbeat:
+      description: When the load last reported, in seconds since the epoch.
+      type: float
+  sample:
+    state: running
+    requests: 240
+    failed: 0
+    revisions:
+      my-model-predictor-default-00001:
+        requests: 240
+        failed: 0
+    started: 1767268800.0
+    heartbeat: 1767268920.0
+result:
+  description:
+    - The whole result once the load has ended, otherwise none. All keys of Fortio's JSON, and C(LoadTest).
+  returned: success
+  type: dict
+  contains:
+    RetCodes:
+      description: Requests by status; C(-1) counts those that failed for any other reason than their status.
+      type: dict
+    DurationHistogram:
+      description: Durations from sending to the end of the response, in seconds.
+      type: dict
+    LoadTest:
+      description: What Fortio does not tell.
+      type: dict
+      contains:
+        requests:
+          description: How many requests ended.
+          type: int
+        failed:
+          description: How many of them failed.
+          type: int
+        classes:
+          description: Failures by class.
+          type: dict
+        ledger:
+          description: A record of each failed request.
+          type: list
+          elements: dict
+        revisions:
+          description: Requests and failures of each revision.
+          type: dict
+        lanes:
+          description: Requests and failures on kept and on new connections.
+          type: dict
+        longest_success_gap:
+          description: The longest time without a success.
+          type: dict
+        outages:
+          description: Windows in which requests failed.
+          type: list
+          elements: dict
+        rate_kept:
+          description: Whether 99 % of the requests that were due were sent within 0.1 s of their time.
+          type: bool
+        lateness:
+          description: How late requests were sent, in seconds.
+          type: dict
+        stalls:
+          description: When the generator itself did not run.
+          type: list
+          elements: dict
+        response_time:
+          description: Durations from when requests were due, in the shape of Fortio's histograms.
+          type: dict
+        timeline:
+          description: Counts for each second.
+          type: list
+          elements: dict
+report:
+  description: The end of the run in words and in the shape of Fortio's, empty while it goes on.
+  returned: success
+  type: str
+  sample: "Ended after 5m0s : 600 calls. qps=2"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.manage import ensure
+
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["started", "finished", "stopped", "absent"], "default": "started"},
+    "url": {"type": "str"},
+    "headers": {"type": "dict", "default": {}},
+    "secret_headers": {"type": "dict", "default": {}, "no_log": True},
+    "method": {"type": "str"},
+    "payload": {"type": "str"},
+    "payload_file": {"type": "path"},
+    "payload_files": {"type": "list", "elements": "path"},
+    "rate": {"type": "float", "default": 2},
+    "duration": {"type": "str", "default": "5m"},
+    "calls": {"type": "int", "default": 0},
+    "stop_at": {"type": "str"},
+    "connections": {"type": "int", "default": 4},
+    "max_connections": {"type": "int", "default": 0},
+    "timeout": {"type": "str", "default": "3s"},
+    "lanes": {"type": "str", "choices": ["reused", "new", "both"], "default": "reused"},
+    "pacing": {"type": "str", "choices": ["open", "closed"], "default": "open"},
+    "catch_up": {"type": "bool", "default": True},
+    "warmup": {"type": "int", "default": 0},
+    "abort_failures": {"type": "int", "default": 0},
+    "revision_header": {"type": "str"},
+    "revision_field": {"type": "str"},
+    "expect_status": {"type": "list", "elements": "int"},
+    "expect_body": {"type": "str"},
+    "address": {"type": "str"},
+    "unix_socket": {"type": "path"},
+    "server_name": {"type": "str"},
+    "verify": {"type": "bool", "default": True},
+    "ca_file": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path", "no_log": False},
+    "connect_check": {"type": "bool", "default": True},
+    "ledger_limit": {"type": "int", "default": 10000},
+    "labels": {"type": "str", "default": ""},
+    "dest": {"type": "path"},
+    "state_dir": {"type": "path"},
+}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        mutually_exclusive=[("payload", "payload_file", "payload_files")],
+        required_if=[("state", "started", ("url",))],
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**ensure(module.params, module.check_mode))
+    except LoadError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
