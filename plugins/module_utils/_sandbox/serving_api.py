@@ -129,12 +129,12 @@ class Api:
             if error.status not in (404, 409):
                 raise
 
-    def set_finalizers(self, service: Object, finalizers: list[str]) -> None:
-        """Replace the finalizers, if the object is still the one that was read."""
+    def set_finalizers(self, service: Object, finalizers: list[str]) -> Object:
+        """Replace the finalizers, if the object is still the one that was read; return it as it is then."""
         meta = service["metadata"]
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": meta["resourceVersion"]}}
         try:
-            self._custom.patch_namespaced_custom_object(
+            updated = self._custom.patch_namespaced_custom_object(
                 resources.GROUP,
                 resources.VERSION,
                 meta["namespace"],
@@ -147,6 +147,8 @@ class Api:
         except ApiException as error:
             if error.status not in (404, 409):
                 raise
+            return service
+        return _dict(updated)
 
     def gateway_ips(self) -> list[str]:
         """Return the addresses of the gateway's ready pods."""

@@ -79,7 +79,7 @@ class Controller:
     def _plan(self, service: Object, deployments: Sequence[Object], pods: Sequence[Object]) -> Plan:
         meta = service["metadata"]
         if resources.FINALIZER not in meta.get("finalizers", []):
-            self._api.set_finalizers(service, [*meta.get("finalizers", []), resources.FINALIZER])
+            service = self._api.set_finalizers(service, [*meta.get("finalizers", []), resources.FINALIZER])
         revisions = resources.revisions_of(service, deployments)
         refused = ""
         try:
