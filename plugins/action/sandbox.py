@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shows each step live while the module of the same name works, and tells it where the collection lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
+
+
+class ActionModule(LiveActionModule):
+    """The sandbox's processes run the collection's own code, which is a folder on the controller only."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._connection.transport != "local":
+            return {
+                "failed": True,
+                "msg": "The sandbox runs on the controller only: run the task with 'connection: local', "
+                "or delegate it to localhost.",
+            }
+        source = Path(__file__).resolve().parents[1] / "module_utils"
+        self._task.args = {"source_dir": str(source), **self._task.args}
+        return super().run(tmp, task_vars)
