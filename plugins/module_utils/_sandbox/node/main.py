@@ -314,9 +314,10 @@ class Node:
 
 
 def _programs(sandbox: state.Sandbox) -> dict[str, str]:
-    """What a pod's command may call by name."""
+    """What a pod's command may call by name: the sandbox's own programs, whatever else the machine has."""
     python = sandbox.programs.get("python3", sys.executable)
-    return {**sandbox.programs, "python3": python, "python": python}
+    others = {name: sandbox.programs[name] for name in ("envoy", "prometheus") if name in sandbox.programs}
+    return {**others, "python3": python, "python": python}
 
 
 def _lock(layout: state.Layout) -> IO[str]:

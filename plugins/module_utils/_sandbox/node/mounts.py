@@ -113,8 +113,10 @@ class Mounts:
 
     def _base(self) -> dict[str, str]:
         meta, context = self._pod["metadata"], self._context
+        # A pod's program may itself call the others by name.
+        programs = dict.fromkeys(os.path.dirname(program) for program in context.programs.values())
         env = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]),
             "HOME": str(self._folder.path),
             "TMPDIR": str(self._folder.path / "tmp"),
             "LANG": "C.UTF-8",
