@@ -30,6 +30,10 @@ except ImportError:  # The modules report the missing kubernetes library, which 
 
 Json = dict[str, Any]
 
+JSON = "application/json"
+# Servers that cannot cut a list down to its metadata answer with the whole.
+PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 
@@ -83,15 +87,17 @@ class Api:
         self._read_seconds = read_seconds
         self._groups: dict[str, list[Resource]] = {}
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """The object or list at ``path``."""
-        return self._whole("GET", path, query, None)
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False) -> Json:
+        """The object or list at ``path``; of a list's items only the metadata, if that is enough."""
+        return self._whole("GET", path, query, None, PARTIAL if metadata_only else JSON)
 
     def delete(self, path: str, options: Json) -> Json:
         """Deletes the object at ``path`` with DeleteOptions; raises NotFound or Conflict as the server
         says.
         """
-        return self._whole("DELETE", path, None, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
+        return self._whole(
+            "DELETE", path, None, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, JSON
+        )
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_seconds: float
@@ -100,7 +106,7 @@ class Api:
 
         Returns once the server has accepted the watch. Close the generator to end it.
         """
-        answer = self._send("GET", path, query, None, silence_seconds)
+        answer = self._send("GET", path, query, None, accept=JSON, read_seconds=silence_seconds)
         return self._lines(answer, f"GET {self.host}{path}")
 
     @staticmethod
@@ -155,8 +161,10 @@ class Api:
         groups: Sequence[Json] = self.get("/apis").get("groups") or []
         return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
 
-    def _whole(self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None) -> Json:
-        answer = self._send(method, path, query, body, self._read_seconds)
+    def _whole(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, accept: str
+    ) -> Json:
+        answer = self._send(method, path, query, body, accept=accept, read_seconds=self._read_seconds)
         where = f"{method} {self.host}{path}"
         try:
             return _object(answer.data, where)
@@ -166,12 +174,19 @@ class Api:
             answer.release_conn()
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, read_seconds: float
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Json | None,
+        *,
+        accept: str,
+        read_seconds: float,
     ) -> Any:
         url = f"{self.host}{path}?{urlencode(query)}" if query else self.host + path
-        headers = {"Accept": "application/json", **self._headers()}
+        headers = {**self._headers(), "Accept": accept}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = JSON
         where = f"{method} {self.host}{path}"
         try:
             answer = self._pool.request(

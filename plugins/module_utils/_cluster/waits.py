@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.api import Api, Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.api import Api, Json, Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import connect
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.experiment import (
@@ -127,8 +127,8 @@ def experiment_wait(module: Any) -> dict[str, Any]:
         "message": end.message,
         "winner": seen.winner,
         "iterations": seen.iterations,
-        "experiment": waiter.experiment,
-        "inferenceservice": waiter.inferenceservice,
+        "experiment": _shown(waiter.experiment),
+        "inferenceservice": _shown(waiter.inferenceservice),
         "transitions": run.progress.entries,
     }
     if end.outcome not in ACCEPTED[params["expect"]] and not module.check_mode:
@@ -161,7 +161,7 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
         "outcome": end.outcome,
         "reason": end.reason,
         "message": end.message,
-        "resource": waiter.inferenceservice,
+        "resource": _shown(waiter.inferenceservice),
         "revisions": asdict(seen.revisions),
         "traffic": seen.traffic,
         "url": seen.url,
@@ -171,6 +171,14 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
         about = f"InferenceService {namespace}/{name}: " if end.outcome == "timeout" else ""
         raise Failed(about + end.message, result)
     return result
+
+
+def _shown(obj: Json | None) -> Json | None:
+    """The object without managedFields, the API server's own bookkeeping."""
+    if obj is None:
+        return None
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
 
 
 def _percents(traffic: Mapping[str, Any] | None) -> dict[str, int] | None:

@@ -1,0 +1,194 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ownership
+short_description: Own what a run creates on a cluster, so that it can be deleted, and nothing else
+description:
+  - Keeps, in a file, a record of the objects that a run is about to create, has created, and found there
+    already.
+  - Objects are deleted only where the run's label C(iter8.kfserving/run-id) and the recorded UID both
+    match. What existed before the run is never labelled and never deleted, be it a namespace, a
+    CustomResourceDefinition or anything else.
+version_added: "1.0.0"
+author:
+  - The iter8.kfserving contributors (@iter8-tools)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - iter8.kfserving.cluster
+options:
+  state:
+    description:
+      - V(claimed), before applying, looks up every one of O(definitions), writes to O(record) whether it
+        exists, and returns RV(definitions) with the run's label on those that the run will create. Apply
+        these.
+      - V(recorded), after applying, adds the UIDs of what was created to O(record).
+      - V(absent) deletes what the run created, in an order that leaves controllers alive while their
+        objects go (custom objects, the last claimed first; workloads; webhooks; the rest;
+        CustomResourceDefinitions; namespaces), and waits until all of it is gone. Without a record there
+        is nothing to do.
+    type: str
+    choices: [claimed, recorded, absent]
+    required: true
+  run_id:
+    description: The run's identity, a valid label value. An empty one is refused.
+    type: str
+    required: true
+  record:
+    description: The file of the record, JSON. It must be of this O(run_id), and is always written whole.
+    type: path
+    required: true
+  definitions:
+    description:
+      - The objects to claim, with O(state=claimed). Lists are opened.
+      - A kind that the API server does not serve yet is accepted where its CustomResourceDefinition is
+        among them.
+    type: list
+    elements: dict
+    default: []
+  namespace:
+    description: The namespace of definitions that need one and name none.
+    type: str
+  timeout:
+    description:
+      - Seconds that O(state=absent) may take. When it ends the module fails, and says what holds each object,
+        finalizers and the conditions of namespaces included.
+    type: int
+    default: 300
+  force_contents:
+    description:
+      - With O(state=absent), delete namespaces and CustomResourceDefinitions that the run created even though
+        others have put objects into them, or made objects of their kinds. Otherwise the module names
+        these and deletes nothing at all.
+      - Not counted are objects that belong to another object, those that Kubernetes keeps in every
+        namespace, and ConfigMaps, Secrets, Services, ServiceAccounts and Jobs that no tool of a person
+        has written.
+    type: bool
+    default: false
+    aliases: [force_namespaces]
+  progress_file:
+    description:
+      - With O(state=absent), a file to which each deletion is appended as one line of JSON, as it happens.
+      - Deletions are shown on the terminal whether or not this is set.
+    type: path
+attributes:
+  check_mode:
+    description: Can run in check mode and return what would be done without doing it.
+    support: full
+    details: With O(state=absent) it returns the exact list, in order. No record is written.
+  diff_mode:
+    description: Would show differences.
+    support: none
+  idempotent:
+    description: Running it again changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Claim what a manifest holds
+  iter8.kfserving.ownership:
+    kubeconfig: ~/.kube/config
+    context: staging
+    state: claimed
+    run_id: e2e-20261122-4711
+    record: ~/.local/state/iter8-kfserving/runs/e2e.json
+    definitions: "{{ lookup('ansible.builtin.file', 'kfserving.yaml') | from_yaml_all }}"
+  register: claim
+
+- name: Apply it
+  kubernetes.core.k8s:
+    kubeconfig: ~/.kube/config
+    context: staging
+    definition: "{{ claim.definitions }}"
+    apply: true
+
+- name: Record what was created
+  iter8.kfserving.ownership:
+    kubeconfig: ~/.kube/config
+    context: staging
+    state: recorded
+    run_id: e2e-20261122-4711
+    record: ~/.local/state/iter8-kfserving/runs/e2e.json
+
+- name: Delete what this run created, and nothing else
+  iter8.kfserving.ownership:
+    kubeconfig: ~/.kube/config
+    context: staging
+    state: absent
+    run_id: e2e-20261122-4711
+    record: ~/.local/state/iter8-kfserving/runs/e2e.json
+"""
+
+RETURN = r"""
+definitions:
+  description: What to apply, each with its namespace; labelled where the run creates it, otherwise as it
+    was given.
+  type: list
+  elements: dict
+  returned: with O(state=claimed)
+created:
+  description: Objects that the run will create, or (with O(state=recorded)) all that it has created so far.
+  type: list
+  elements: dict
+  returned: with O(state=claimed) and O(state=recorded)
+  sample:
+    - {api_version: v1, kind: Namespace, name: kfserving-system}
+existed:
+  description: Objects that were there before the run, and stay when it goes.
+  type: list
+  elements: dict
+  returned: with O(state=claimed)
+missing:
+  description: Objects that were claimed to be created, but are not there or do not carry the run's label.
+  type: list
+  elements: dict
+  returned: with O(state=recorded)
+deleted:
+  description: Objects that were deleted, in order; in check mode those that would be.
+  type: list
+  elements: dict
+  returned: with O(state=absent), on failure too
+kept:
+  description: Objects on record that were left alone, each with the reason.
+  type: list
+  elements: dict
+  returned: with O(state=absent), on failure too
+  sample:
+    - api_version: v1
+      kind: Namespace
+      name: monitoring
+      reason: it existed before this run
+transitions:
+  description: What went when, as in M(iter8.kfserving.experiment_wait).
+  type: list
+  elements: dict
+  returned: with O(state=absent), on failure too
+"""
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import ownership
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["claimed", "recorded", "absent"], "required": True},
+    "run_id": {"type": "str", "required": True},
+    "record": {"type": "path", "required": True},
+    "definitions": {"type": "list", "elements": "dict", "default": []},
+    "namespace": {"type": "str"},
+    "timeout": {"type": "int", "default": 300},
+    "force_contents": {"type": "bool", "default": False, "aliases": ["force_namespaces"]},
+    "progress_file": {"type": "path"},
+}
+
+
+def main() -> None:
+    run(AnsibleK8SModule(argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True), ownership)
+
+
+if __name__ == "__main__":
+    main()
