@@ -93,13 +93,15 @@ def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
-    settings.networking.request_timeout = 20
+    # Again and again, for ten minutes: an API server that restarts must not end the controller.
+    settings.networking.error_backoffs = [0.2, 0.5, *[1.0] * 600]
     return settings
 
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.getLogger("kopf").setLevel(logging.ERROR)
     cluster = KubernetesCluster(
         connect(),
         Path(os.environ["HANDLERS_DIR"]),
@@ -107,6 +109,7 @@ def main() -> None:
     )
     queue = Queue(Reconciler(cluster, time.time, _say).reconcile, _say)
     registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
 
     @kopf.on.event(GROUP, VERSION, "experiments", registry=registry)
     async def _changed(namespace: Optional[str], name: Optional[str], **_: Any) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import kubernetes.client
@@ -15,6 +16,17 @@ def connect() -> Any:
 
     Some versions of the client library are typed and some are not, so its objects are Any here.
     """
-    config: Any = kubernetes.config
-    config.load_kube_config(os.environ["KUBECONFIG"])
-    return kubernetes.client.ApiClient()
+    load: Any = kubernetes.config.load_kube_config
+    configuration: Any = kubernetes.client.Configuration()
+    load(os.environ["KUBECONFIG"], client_configuration=configuration)
+    token = Path(os.environ["KUBECONFIG"]).parent / "serviceaccount" / "token"
+    if token.exists():
+
+        def refresh(current: Any) -> None:
+            bearer = f"Bearer {token.read_text(encoding='utf-8').strip()}"
+            # The name of the entry differs between versions of the library.
+            current.api_key.update(dict.fromkeys(list(current.api_key), bearer))
+
+        # The node renews a pod's token while the pod runs.
+        configuration.refresh_api_key_hook = refresh
+    return kubernetes.client.ApiClient(configuration)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start Prometheus in a pod of the sandbox: `python3 -m …_sandbox.prometheus`.
 
-Writes the configuration, which has to name the pod's own kubeconfig, and becomes Prometheus. Its environment:
-HOME (the pod's directory), KUBECONFIG, POD_IP, PORT.
+Writes the configuration, which names the pod's own folders, and becomes Prometheus. Its environment: HOME
+(the pod's folder), VOLUME_TARGETS (where `prometheus_targets` writes), POD_IP, PORT.
 """
 
 from __future__ import annotations
@@ -13,40 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-_POD = "__meta_kubernetes_pod_"
-_SCRAPE = f"{_POD}annotation_prometheus_io_scrape"
-_PORT = f"{_POD}annotation_prometheus_io_port"
-_NOT_RUNNING = "Pending|Succeeded|Failed"
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.prometheus_targets import FILE_NAME
 
 
-def configuration(kubeconfig: str) -> dict[str, Any]:
-    """Scrape every second each running pod that is annotated `prometheus.io/scrape: "true"`, at the port that
-    `prometheus.io/port` names."""
+def configuration(targets: Path) -> dict[str, Any]:
+    """Scrape every second what the file `targets` names.
+
+    Prometheus reads the file again when it changes. Its own discovery by the API server is not used: Debian
+    builds Prometheus without it.
+    """
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [
             {
                 "job_name": "pods",
-                # A model server names its revision itself; those labels win over the ones added here.
+                # A model server names its revision itself; its labels win over the ones of its target.
                 "honor_labels": True,
-                "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": kubeconfig}],
-                "relabel_configs": [
-                    {"action": "keep", "source_labels": [_SCRAPE], "regex": "true"},
-                    {"action": "drop", "source_labels": [f"{_POD}phase"], "regex": _NOT_RUNNING},
-                    {
-                        "source_labels": [f"{_POD}ip", _PORT],
-                        "separator": ":",
-                        "regex": r"([\d.]+:\d+)",
-                        "target_label": "__address__",
-                    },
-                    {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-                    {"source_labels": [f"{_POD}name"], "target_label": "pod"},
-                    {
-                        "source_labels": [f"{_POD}label_serving_knative_dev_revision"],
-                        "target_label": "revision",
-                    },
-                ],
+                "file_sd_configs": [{"files": [str(targets)]}],
             }
         ],
     }
@@ -68,7 +51,8 @@ def main() -> None:
     """Write the configuration and exec."""
     home = Path(os.environ["HOME"])
     config = home / "prometheus.yml"
-    config.write_text(yaml.safe_dump(configuration(os.environ["KUBECONFIG"])), encoding="utf-8")
+    targets = Path(os.environ["VOLUME_TARGETS"]) / FILE_NAME
+    config.write_text(yaml.safe_dump(configuration(targets)), encoding="utf-8")
     argv = arguments(config, home / "prometheus", f"{os.environ['POD_IP']}:{os.environ['PORT']}")
     try:
         os.execvp(argv[0], argv)
