@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 
@@ -32,7 +32,7 @@ def rate_below(rate: float) -> str:
     if percent <= 0:
         return "0 %"
     digits = -math.floor(math.log10(percent))
-    return f"{math.ceil(round(percent * 10**digits, 6)) / 10**digits:.{digits}f} %".replace("1.0 %", "1 %")
+    return f"{math.ceil(round(percent * 10**digits, 6)) / 10**digits:.9f}".rstrip("0").rstrip(".") + " %"
 
 
 def count(number: int, noun: str) -> str:
@@ -45,9 +45,3 @@ def tally(counts: Mapping[str, int]) -> str:
     return ", ".join(
         f"{n} × {name}" for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
-
-
-def listing(items: Iterable[str]) -> str:
-    """`a, b and c`."""
-    names = list(items)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "nothing"

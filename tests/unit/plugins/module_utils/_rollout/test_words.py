@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import words
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (1 - 0.05 ** (1 / 512), "0.6 %"),
+        (1 - 0.05 ** (1 / 400), "0.8 %"),
+        (1 - 0.05 ** (1 / 3000), "0.1 %"),
+        (1 - 0.05 ** (1 / 29956), "0.01 %"),
+        (1 - 0.05 ** (1 / 9000), "0.04 %"),
+        (0.0095, "1 %"),
+        (0.00095, "0.1 %"),
+        (0.01, "1 %"),
+        (0.0295, "3 %"),
+        (0.2589, "25.9 %"),
+        (0.25, "25 %"),
+        (0.2501, "25.1 %"),
+        (1.0, "100 %"),
+        (0.0, "0 %"),
+    ],
+)
+def test_a_bound_is_rounded_up(rate: float, expected: str) -> None:
+    assert words.rate_below(rate) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.0000123, "12 µs"),
+        (0.001, "1 ms"),
+        (0.01234, "12.3 ms"),
+        (0.0999, "99.9 ms"),
+        (0.1, "0.10 s"),
+        (0.21, "0.21 s"),
+        (9.994, "9.99 s"),
+        (10, "10 s"),
+        (75.4, "75 s"),
+    ],
+)
+def test_seconds(value: float, expected: str) -> None:
+    assert words.seconds(value) == expected
+
+
+def test_clock_is_in_utc_to_the_millisecond() -> None:
+    assert words.clock(1_800_000_008.2) == "08:00:08.200 UTC"
+    assert words.clock(1_800_000_008.9996) == "08:00:09.000 UTC"
+
+
+def test_counting_words() -> None:
+    assert words.count(1, "request") == "1 request"
+    assert words.count(0, "request") == "0 requests"
+    assert words.tally({"b": 1, "a": 1, "c": 3}) == "3 × c, 1 × a, 1 × b"
