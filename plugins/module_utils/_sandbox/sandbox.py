@@ -98,15 +98,25 @@ def _lock_path(where: state.Layout) -> Path:
     return where.root.parent / f".{where.root.name}.lock"
 
 
+def _remove_empty(where: state.Layout) -> None:
+    """Remove the folders of all sandboxes if this was the last one."""
+    for folder in (where.root.parent, where.root.parent.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 @contextlib.contextmanager
 def _locked(where: state.Layout, busy: Callable[[], None], sleep: Callable[[float], None]) -> Iterator[None]:
     """Hold the sandbox's lock; `busy` is called now and then while another run holds it."""
     path = _lock_path(where)
     while True:
         where.root.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as lock:
+        with contextlib.ExitStack() as held:
             try:
+                lock = held.enter_context(open(path, "a", encoding="utf-8"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:  # another run has just removed the empty folder
+                continue
             except BlockingIOError:
                 busy()
                 sleep(0.1)
@@ -118,6 +128,7 @@ def _locked(where: state.Layout, busy: Callable[[], None], sleep: Callable[[floa
                 finally:
                     if not where.root.exists():
                         path.unlink(missing_ok=True)
+                        _remove_empty(where)
                 return
 
 
@@ -251,9 +262,9 @@ def _paths(programs: binaries.Programs) -> dict[str, str]:
 
 
 def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> Up:
-    if wishes.api_port is not None:
-        control_plane.choose_ports(wishes.api_port)
     try:
+        # A port that is taken is told before minutes are spent on the programs.
+        control_plane.choose_ports(wishes.api_port)
         _copy_library(where, wishes.source)
         programs = binaries.obtain(wishes.cache, report, binaries_dir=wishes.binaries_dir)
     except ERRORS:
@@ -402,7 +413,4 @@ def down(
             report("ending the node, its pods and the control plane")
             ended += _remove(where)
     ended += [each.id for each in cache.clean(cache_dir)]
-    for folder in (where.root.parent, where.root.parent.parent):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
     return Down(where, there or bool(ended), ended)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sandboxes for the tests: their state in the tests' own folder, the built programs from the user's cache."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Optional
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes, state
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import sandbox as lifecycle
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox that is up."""
+
+    name: str
+    where: state.Layout
+    description: state.Sandbox
+    started: tuple[str, ...]
+    changed: bool
+    seconds: float
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.where.kubeconfig
+
+    @property
+    def context(self) -> str:
+        return self.description.context
+
+    @property
+    def state_dir(self) -> Path:
+        return self.where.root
+
+
+def listening(network: int) -> list[int]:
+    """The ports on which somebody listens in 127.<network>.0.0/16."""
+    found = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, status = line.split()[1], line.split()[3]
+        address, port = local.split(":")
+        # The address is printed as a number in the machine's byte order.
+        if status == "0A" and bytes.fromhex(address)[::-1][:2] == bytes([127, network]):
+            found.append(int(port, 16))
+    return found
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Home:
+    """A user's state folder, with the sandboxes in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {**os.environ, "XDG_STATE_HOME": str(folder)}
+        self.steps: list[str] = []
+
+    def where(self, name: str) -> state.Layout:
+        return state.layout(name, self.env)
+
+    def up(self, name: str, api_port: Optional[int] = None) -> Running:
+        wishes = lifecycle.Wishes(lifecycle.default_source(), state.cache_dir(), api_port=api_port)
+        began = time.monotonic()
+        outcome = lifecycle.up(name, wishes, self.steps.append, env=self.env)
+        assert outcome.sandbox is not None
+        seconds = time.monotonic() - began
+        return Running(name, outcome.where, outcome.sandbox, tuple(outcome.started), outcome.changed, seconds)
+
+    def down(self, name: str) -> lifecycle.Down:
+        # Another cache, so that a build that is under way on this machine is not looked at.
+        return lifecycle.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
+
+    def assert_nothing_left(self, description: Optional[state.Sandbox] = None) -> None:
+        """No process that carries the mark of a sandbox of this home, no file, no listening port."""
+        sandboxes = state.sandboxes_dir(self.env)
+        marked = [
+            entry
+            for entry in os.listdir("/proc")
+            if entry.isdigit() and f"{sandboxes}/".encode() in _environment(entry) and _lives(entry)
+        ]
+        assert marked == []
+        assert list(self.folder.iterdir()) == []
+        if description is not None:
+            assert listening(description.network) == []
+            assert not any(answers(port) for port in description.ports.values())
+
+
+def _lives(pid: str) -> bool:
+    """Whether it has not ended: the tests are the parent of what they start, and need not have asked yet."""
+    found = processes._stat(int(pid))
+    return found is not None and found.state not in "ZX"
+
+
+def _environment(pid: str) -> bytes:
+    try:
+        content = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+    # Only the sandbox's own mark counts: a shell may carry the path in a variable of its own.
+    return b"\0".join(each for each in content.split(b"\0") if each.startswith(b"ITER8_KFSERVING_SANDBOX="))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A state folder for sandboxes of one test; whatever the test did, nothing is left of them."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    found = Home(folder)
+    yield found
+    sandboxes = state.sandboxes_dir(found.env)
+    descriptions = []
+    for record in [*sandboxes.glob("[!.]*")]:
+        descriptions.append(state.read_sandbox(state.Layout(record)))
+        found.down(record.name)
+    for description in descriptions or [None]:
+        found.assert_nothing_left(description)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A sandbox for the whole run, to be shared by tests that do not break it."""
+    found = Home(tmp_path_factory.mktemp("state"))
+    running = found.up(f"test-{os.getpid()}")
+    yield running
+    found.down(running.name)
+    found.assert_nothing_left(running.description)
