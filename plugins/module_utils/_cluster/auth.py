@@ -72,7 +72,7 @@ def _require_file(kubeconfig: Any) -> None:
         return
     paths = [os.path.expanduser(path) for path in kubeconfig.split(os.pathsep) if path]
     if not any(os.path.isfile(path) for path in paths):
-        raise ClusterError(f"The kubeconfig {kubeconfig} is not a file on this host. Name one that is.")
+        raise ClusterError("What is named as kubeconfig is not a file on this host. Name one that is.")
 
 
 def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS) -> Api:

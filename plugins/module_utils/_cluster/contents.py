@@ -44,7 +44,8 @@ def foreign(obj: Mapping[str, Any], kind: str, run_id: str) -> bool:
     if kind not in _CONTROLLERS_MAKE:
         return True
     managers = [str(fields.get("manager") or "") for fields in metadata.get("managedFields") or []]
-    return any(manager.startswith(_PEOPLES_TOOLS) for manager in managers)
+    # Where nobody is named as the author, nobody's word can be taken that it was a controller.
+    return not managers or any(manager.startswith(_PEOPLES_TOOLS) for manager in managers)
 
 
 def foreign_contents(api: Api, doomed: Iterable[Entry], run_id: str) -> list[str]:

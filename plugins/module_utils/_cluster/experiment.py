@@ -144,11 +144,9 @@ class ExperimentWaiter:
         outcome = experiments.assess(self.experiment)
         rolled_back = "rolled back" in outcome.message.lower()
         if outcome.state is State.FAILED and not rolled_back:
-            return End(
-                "failed",
-                outcome.reason,
-                f"Experiment {self.name} failed ({outcome.reason}): {outcome.message}",
-            )
+            reason = outcome.reason or "Failed"
+            told = f": {outcome.message}" if outcome.message else ", and does not say why"
+            return End("failed", reason, f"Experiment {self.name} failed ({reason}){told}.")
         same = self._same_revision()
         if same:
             return same

@@ -93,6 +93,8 @@ def load_counts(name: str | None, state_dir: str | None) -> Counts:
     def counts() -> tuple[int, int] | None:
         try:
             progress = job.progress(state_dir, name)
+            if progress["state"] == "absent":
+                return None
             return int(progress["requests"]), int(progress["failed"])
         except Exception:  # noqa: BLE001  The counts are a courtesy of the line: no fault of theirs ends a wait.
             return None

@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ingress_info
+short_description: Find where an InferenceService answers from outside the cluster
+description:
+  - Returns host and port of Istio's ingress gateway, the URL of a prediction there, and the Host header
+    by which the gateway knows the InferenceService.
+  - The address is the load balancer's; where there is none, a ready node's and the Service's node port;
+    or the one that is given.
+version_added: "1.0.0"
+author:
+  - The iter8.kfserving contributors (@iter8-tools)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - iter8.kfserving.cluster
+options:
+  name:
+    description: The InferenceService's name.
+    type: str
+    required: true
+  namespace:
+    description: Its namespace.
+    type: str
+    default: default
+  api_version:
+    description: Its API version.
+    type: str
+    default: serving.kubeflow.org/v1beta1
+  gateway_namespace:
+    description: The namespace of the gateway's Service.
+    type: str
+    default: istio-system
+  gateway_service:
+    description: The name of the gateway's Service.
+    type: str
+    default: istio-ingressgateway
+  gateway_port_name:
+    description: The name or number of the Service's port for plain HTTP.
+    type: str
+    default: http2
+  gateway_host:
+    description: Where the gateway answers, if the Service does not tell, as behind a forwarded port.
+    type: str
+  gateway_port:
+    description: The port that goes with O(gateway_host).
+    type: int
+attributes:
+  check_mode:
+    description: Can run in check mode. It changes nothing in any case.
+    support: full
+  diff_mode:
+    description: Would show differences.
+    support: none
+    details: Nothing is changed.
+  idempotent:
+    description: Running it again changes nothing.
+    support: full
+seealso:
+  - module: iter8.kfserving.inferenceservice_wait
+  - module: iter8.kfserving.load_test
+"""
+
+EXAMPLES = r"""
+- name: Find the gateway
+  iter8.kfserving.ingress_info:
+    kubeconfig: ~/.kube/config
+    context: staging
+    name: my-model
+  register: ingress
+
+- name: Ask for a prediction
+  ansible.builtin.uri:
+    url: "{{ ingress.url }}"
+    method: POST
+    headers:
+      Host: "{{ ingress.host_header }}"
+    src: input.json
+
+- name: Use a port that is forwarded to the gateway
+  iter8.kfserving.ingress_info:
+    kubeconfig: ~/.kube/config
+    context: staging
+    name: my-model
+    gateway_host: 127.0.0.1
+    gateway_port: 8080
+"""
+
+RETURN = r"""
+host:
+  description: Where the gateway answers, an address or a name.
+  type: str
+  returned: success
+  sample: 192.0.2.10
+port:
+  description: The gateway's port for plain HTTP.
+  type: int
+  returned: success
+  sample: 80
+via:
+  description: How the address was found.
+  type: str
+  returned: success
+  choices: [load_balancer, node_port, given]
+  sample: load_balancer
+gateway_url:
+  description: The gateway's address as a URL.
+  type: str
+  returned: success
+  sample: http://192.0.2.10:80
+url:
+  description: The URL of a prediction at the gateway, to be used with RV(host_header).
+  type: str
+  returned: success
+  sample: http://192.0.2.10:80/v1/models/my-model:predict
+host_header:
+  description: The Host header, from the URL of the InferenceService's status.
+  type: str
+  returned: success
+  sample: my-model.default.example.com
+"""
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ingress import ingress_info
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "default": "default"},
+    "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "gateway_namespace": {"type": "str", "default": "istio-system"},
+    "gateway_service": {"type": "str", "default": "istio-ingressgateway"},
+    "gateway_port_name": {"type": "str", "default": "http2"},
+    "gateway_host": {"type": "str"},
+    "gateway_port": {"type": "int"},
+}
+
+
+def main() -> None:
+    module = AnsibleK8SModule(
+        argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS},
+        required_together=[("gateway_host", "gateway_port")],
+        supports_check_mode=True,
+    )
+    run(module, ingress_info)
+
+
+if __name__ == "__main__":
+    main()
