@@ -158,13 +158,17 @@ class Api:
             return []
         return [ip for ip, _ in found]
 
-    def set_load_balancer(self, ip: str) -> None:
-        """Show the gateway's address on its Service, as a cloud's load balancer controller would."""
+    def set_load_balancer(self, ips: list[str]) -> None:
+        """Show the gateway's address on its Service, as a cloud's load balancer controller would.
+
+        :param ips: the gateway's ready pods. The address shown stays while it is one of them.
+        """
         service = _dict(
             self._core.read_namespaced_service(GATEWAY_SERVICE, GATEWAY_NAMESPACE, _preload_content=False)
         )
-        wanted = {"loadBalancer": {"ingress": [{"ip": ip}]}}
-        if service.get("status") != wanted:
+        shown = service["status"].get("loadBalancer", {}).get("ingress") or []
+        if not any(entry.get("ip") in ips for entry in shown):
+            wanted = {"loadBalancer": {"ingress": [{"ip": ips[0]}]}}
             self._core.patch_namespaced_service_status(
                 GATEWAY_SERVICE,
                 GATEWAY_NAMESPACE,

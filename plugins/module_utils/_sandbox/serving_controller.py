@@ -63,7 +63,7 @@ class Controller:
         plans = [self._plan(service, deployments, pods) for service in living]
         ips = self._api.gateway_ips()
         if ips:
-            self._api.set_load_balancer(ips[0])
+            self._api.set_load_balancer(ips)
         hosts = wanted_hosts(plans, self._gateway.applied())
         outcome = self._gateway.apply(hosts, endpoints(pods), [self._admin(ip) for ip in ips])
         if outcome.problem:
