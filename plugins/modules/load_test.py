@@ -11,18 +11,20 @@ short_description: Send HTTP requests at a steady rate and account for every one
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 description:
-  - Runs a load generator on the host that the module runs on, as a process of its own that goes on when the task has
-    ended.
-  - By default requests are sent on an absolute schedule, evenly spaced, whatever became of those before them. Nothing
-    is ever sent twice, and only a whole, well-formed response with an expected status counts as a success.
-  - The result has all keys of Fortio's JSON with the same names, units and buckets, and beside them C(LoadTest), which
-    holds a record of each failed request, windows of failure, counts for each revision, and the generator's own faults.
-  - All arguments are checked before anything is started. That includes one connection to the server that is closed
-    again at once; it carries no request.
+  - Runs a load generator on the host that the module runs on, as a process of its own that goes on when the
+    task has ended.
+  - By default requests are sent on an absolute schedule, evenly spaced, whatever became of those before
+    them. Nothing is ever sent twice, and only a whole, well-formed response with an expected status counts
+    as a success.
+  - The result has all keys of Fortio's JSON with the same names, units and buckets, and beside them
+    C(LoadTest), which holds a record of each failed request, windows of failure, counts for each revision,
+    and the generator's own faults.
+  - All arguments are checked before anything is started. That includes one connection to the server that is
+    closed again at once; it carries no request.
 attributes:
   check_mode:
     support: full
-    description: Checks the arguments, and predicts whether anything would change, without starting or stopping anything.
+    description: Checks the arguments and predicts whether anything would change; starts and stops nothing.
   diff_mode:
     support: full
     description: Shows the load's state before and after.
@@ -38,18 +40,20 @@ options:
     required: true
   state:
     description:
-      - V(started) leaves the load running in the background. What an earlier, ended load of this name left is replaced.
-      - V(finished) waits until the load has ended by itself, and starts it before if there is none with these arguments.
-        To run one again that has finished, remove it with V(absent) first.
-      - V(stopped) ends it with its full report. Requests in flight are waited for, up to O(timeout). An ended load stays
-        as it is, and so does one that does not exist.
+      - V(started) leaves the load running in the background. What an earlier, ended load of this name left
+        is replaced.
+      - V(finished) waits until the load has ended by itself, and starts it before if there is none with
+        these arguments. To run one again that has finished, remove it with V(absent) first.
+      - V(stopped) ends it with its full report. Requests in flight are waited for, up to O(timeout). An
+        ended load stays as it is, and so does one that does not exist.
       - V(absent) ends it and removes all that it left, except O(dest).
     type: str
     choices: [started, finished, stopped, absent]
     default: started
   url:
     description:
-      - Where to send the requests, beginning with C(http://) or C(https://). IPv6 addresses stand in brackets.
+      - Where to send the requests, beginning with C(http://) or C(https://). IPv6 addresses stand in
+        brackets.
       - Required to start a load.
     type: str
   headers:
@@ -60,7 +64,8 @@ options:
     default: {}
   secret_headers:
     description:
-      - More headers of each request, for credentials. Ansible does not show them. They are not stored on disk.
+      - More headers of each request, for credentials. Ansible does not show them. They are not stored on
+        disk.
     type: dict
     default: {}
   method:
@@ -73,7 +78,8 @@ options:
     type: str
   payload_file:
     description:
-      - File on the target host with the body of each request. V({uuid\}) in it becomes a new UUID in each request.
+      - File on the target host with the body of each request. V({uuid\}) in it becomes a new UUID in each
+        request.
     type: path
   payload_files:
     description:
@@ -117,21 +123,22 @@ options:
     default: 3s
   lanes:
     description:
-      - V(reused) keeps connections open, V(new) makes one for each request, V(both) does either in turn. The result
-        counts the two apart.
+      - V(reused) keeps connections open, V(new) makes one for each request, V(both) does either in turn.
+        The result counts the two apart.
     type: str
     choices: [reused, new, both]
     default: reused
   pacing:
     description:
-      - V(open) sends each request at its time. V(closed) is Fortio's pacing, in which each of O(connections) waits for
-        an answer before it sends the next request.
+      - V(open) sends each request at its time. V(closed) is Fortio's pacing, in which each of
+        O(connections) waits for an answer before it sends the next request.
     type: str
     choices: [open, closed]
     default: open
   catch_up:
     description:
-      - With O(pacing=closed), whether a connection that is late sends the requests that it missed one after the other.
+      - With O(pacing=closed), whether a connection that is late sends the requests that it missed one after
+        the other.
     type: bool
     default: true
   warmup:
@@ -150,8 +157,8 @@ options:
     type: str
   revision_field:
     description:
-      - The field of a JSON response that names the revision that answered, as names and indexes joined by dots. Used
-        where O(revision_header) is not set or not in the response.
+      - The field of a JSON response that names the revision that answered, as names and indexes joined by
+        dots. Used where O(revision_header) is not set or not in the response.
     type: str
   expect_status:
     description:
@@ -212,13 +219,15 @@ options:
     type: path
   state_dir:
     description:
-      - Folder for the state of loads. Without it this is C($XDG_STATE_HOME/iter8-kfserving/loads), that is usually
-        C(~/.local/state/iter8-kfserving/loads).
+      - Folder for the state of loads. Without it this is C($XDG_STATE_HOME/iter8-kfserving/loads), that is
+        usually C(~/.local/state/iter8-kfserving/loads).
     type: path
 notes:
   - Needs Python 3.9 or later on the target host, and nothing beside its standard library.
-  - The load's process ends by itself after O(duration). On a SIGTERM or SIGINT it ends with its full report.
-  - Of a process that is killed with SIGKILL all but the last second is kept, and the result's state is V(interrupted).
+  - The load's process ends by itself after O(duration). On a SIGTERM or SIGINT it ends with its full
+    report.
+  - Of a process that is killed with SIGKILL all but the last second is kept, and the result's state is
+    V(interrupted).
 seealso:
   - module: iter8.kfserving.load_test_info
 """

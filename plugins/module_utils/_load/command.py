@@ -20,13 +20,17 @@ from .options import Options
 from .result import about, build
 from .store import write_atomically
 from .tally import Row, Tally
-from .target import parse_url, probe, resolve
+from .target import parse_url, probe
 
 
 def main(arguments: List[str]) -> int:
     """Exit status 0 for a run that was made, whatever became of its requests; 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="_load", description="Send HTTP requests on a schedule and say what became of each.")
-    parser.add_argument("--options", default="-", help="file with the options as JSON (default: standard input)")
+    parser = argparse.ArgumentParser(
+        prog="_load", description="Send HTTP requests on a schedule, and account for each."
+    )
+    parser.add_argument(
+        "--options", default="-", help="file with the options as JSON (default: standard input)"
+    )
     parser.add_argument("--json", help="file for the result")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -64,7 +68,7 @@ def run(options: Options, handle_signals: bool = True) -> Dict[str, Any]:
         timeline.append(row)
         ledger.extend(failure.to_json(tally.epoch) for failure in failures)
 
-    engine = Engine(options, target, resolve(target), secrets.token_hex(4), keep)
+    engine = Engine(options, target, secrets.token_hex(4), keep)
     stopped = False
 
     def stop(_number: int, _frame: Optional[FrameType]) -> None:

@@ -24,8 +24,8 @@ class Connection:
     """The socket, where it stands, and the request in flight. Times are the clock's nanoseconds."""
 
     __slots__ = (
-        "address", "fd", "first_byte", "freed", "ident", "intended", "lane", "out", "parser", "recv", "send", "sent", "seq",
-        "sock", "state", "template", "tls", "token", "used",
+        "address", "fd", "first_byte", "freed", "ident", "intended", "lane", "out", "parser", "recv", "send",
+        "sent", "seq", "sock", "state", "template", "tls", "token", "used",
     )  # fmt: skip
 
     def __init__(self, ident: int, lane: Lane, parser: Parser, tls: bool) -> None:

@@ -24,7 +24,9 @@ def parse(text: Union[str, int, float], what: str = "duration") -> int:
         return round(float(written) * SECOND)
     if _WHOLE.fullmatch(written):
         return sum(round(float(number) * _UNITS[unit]) for number, unit in _PART.findall(written))
-    raise LoadError(f"The {what} {written!r} cannot be read: write it as 90s, 5m or 1h30m, or as a number of seconds.")
+    raise LoadError(
+        f"The {what} {written!r} cannot be read: write it as 90s, 5m or 1h30m, or as a number of seconds."
+    )
 
 
 def go_text(nanoseconds: int) -> str:

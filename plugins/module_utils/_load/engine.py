@@ -6,19 +6,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from .exchange import Exchange
 from .ledger import Failure
 from .options import Options
 from .poller import IN, make_alarm, make_poller
-from .schedule import NEVER, Open, Schedule, make_schedule
+from .pool import Pool
+from .resolver import Lookup, Resolver
+from .schedule import NEVER, Flood, Open, Schedule, make_schedule
 from .tally import Row, Tally
-from .target import Address, Target
+from .target import Target, is_literal, resolve
 
 SECOND = 1_000_000_000
 STALL = 100_000_000  # ns for which the engine did not run although it had to
-LOOK = 50_000_000  # ns after which the loop looks around while requests are in flight, so that it sees a stall
+LOOK = 50_000_000  # ns between looks around while requests are in flight, so that a stall is seen
 SPIN = 50_000  # ns before a request is due from which the loop polls instead of sleeping
 
 # Called once a second with the row of the timeline, the new failures, and the totals.
@@ -26,48 +28,53 @@ Sink = Callable[[Row, List[Failure], Tally], None]
 
 
 class Engine:
-    """One run, in one thread. `stop` may be called from a signal handler."""
+    """One run, in one thread. `stop` may be called from a signal handler.
+
+    `lookup` finds the addresses of the target; it is asked again for new connections unless the target is an
+    address already. Raises OSError if it finds none now, LoadError for certificates that cannot be used.
+    """
 
     def __init__(
         self,
         options: Options,
         target: Target,
-        addresses: List[Address],
         run_id: str,
         sink: Sink,
+        *,
+        lookup: Optional[Lookup] = None,
         clock: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
         self._options = options
         self._clock = clock
+        self._wall = wall
         self._sink = sink
+        find = lookup or (lambda: resolve(target))
+        addresses = find()
         self._poller = make_poller()
         self._alarm = make_alarm(self._poller) if options.rate else None
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_out, False)
         self._poller.register(self._wake_out, IN)
-        now = clock()
-        self.tally = Tally(now, wall() - now, options.ledger_limit, bool(options.rate))
-        self._schedule = self._plan(now)
-        self._exchange = Exchange(
-            options, target, addresses, run_id, self._poller, self._schedule, self.tally, clock
-        )  # fmt: skip
-        self._pool = options.pool
-        self._paced = bool(options.rate)
+        self.tally = self._new_tally()
+        pool = Pool(options, target, self._poller, self.tally, clock)
+        self._resolver: Optional[Resolver] = None
+        if lookup or not is_literal(target):
+            self._resolver = Resolver(find, addresses, clock())
+            self._poller.register(self._resolver.fd, IN)
+        pool.use(addresses, self._resolver)
+        self._pool = pool
+        self._exchange = Exchange(options, target, run_id, poller=self._poller, pool=pool, clock=clock)
+        self._limit = options.pool
+        self._schedule: Schedule = Flood(0, 0, 0)
         self._starved = False
         self._stopping = False
-        self._next_check = now
-        self._next_tick = self._second_after(now)
+        self._next_check = 0
+        self._next_tick = NEVER
 
-    def _plan(self, start: int) -> Schedule:
-        options = self._options
-        ends = [start + options.duration] if options.duration else []
-        if options.stop_at:
-            ends.append(max(start, int(options.stop_at * SECOND) - self.tally.anchor))
-        return make_schedule(
-            start, options.exact_rate, closed=options.pacing == "closed", threads=options.connections,
-            planned=options.planned, end=min(ends) if ends else None, catch_up=options.catch_up,
-        )  # fmt: skip
+    def _new_tally(self) -> Tally:
+        now = self._clock()
+        return Tally(now, self._wall() - now, self._options.ledger_limit, bool(self._options.rate))
 
     def stop(self) -> None:
         """Send nothing more; `run` returns once the requests in flight have ended."""
@@ -78,27 +85,72 @@ class Engine:
 
     def run(self) -> Tally:
         """Send what the schedule says until it ends or `stop` is called, then wait for what is in flight."""
-        clock, poller, exchange = self._clock, self._poller, self._exchange
         try:
-            while True:
-                now = clock()
-                if now >= self._next_check:
-                    self._check(now)
-                    if self._over(now):
-                        break
-                if not self.tally.ended:
-                    self._dispatch(now)
-                wake, timeout = self._patience()
-                events = poller.poll(timeout)
-                self._note_stall(wake)
-                if events:
-                    exchange.serve(events)
-                    if self._stopping or self._schedule.used_up() or self.tally.ended:
-                        self._next_check = 0
-            self._tick(clock())
+            failed = self._warm_up() if self._options.warmup else 0
+            self.tally = self._new_tally()
+            self.tally.warmup_failed = failed
+            self._schedule = self._plan(self.tally)
+            self._exchange.begin(self._schedule, self.tally)
+            self._next_check, self._next_tick = 0, self._second_after(self._clock())
+            if self._stopping:
+                self._exchange.refill = None
+            while self._turn():
+                pass
+            self._tick(self._clock())
         finally:
             self._close()
         return self.tally
+
+    def _plan(self, tally: Tally) -> Schedule:
+        options, start = self._options, tally.started
+        ends = [start + options.duration] if options.duration else []
+        if options.stop_at:
+            ends.append(max(start, int(options.stop_at * SECOND) - tally.anchor))
+        return make_schedule(
+            start,
+            options.exact_rate,
+            closed=options.pacing == "closed",
+            threads=options.connections,
+            planned=options.planned,
+            end=min(ends) if ends else None,
+            catch_up=options.catch_up,
+        )
+
+    def _warm_up(self) -> int:
+        """Send requests that are not counted, one after the other; returns how many of them failed."""
+        self._exchange.begin(Flood(0, 0, 0), self.tally)
+        for _request in range(self._options.warmup):
+            if self._stopping:
+                break
+            self._exchange.start(self._clock(), 0)
+            while self._exchange.flying:
+                self._serve(self._poller.poll(LOOK / SECOND))
+                self._exchange.expire(self._clock())
+        return self.tally.failed
+
+    def _turn(self) -> bool:
+        """One turn of the loop; False when the run is over."""
+        now = self._clock()
+        if now >= self._next_check:
+            self._check(now)
+            if self._over(now):
+                return False
+        if not self.tally.ended:
+            self._dispatch(now)
+        wake, timeout = self._patience()
+        events = self._poller.poll(timeout)
+        self._note_stall(wake)
+        if events:
+            self._serve(events)
+            if self._stopping or self.tally.ended or self._schedule.used_up() or self._too_many_failures():
+                self._next_check = 0
+        return True
+
+    def _serve(self, events: List[Tuple[int, int]]) -> None:
+        resolver = self._resolver
+        if resolver is not None and any(fd == resolver.fd for fd, _event in events):
+            self._exchange.resolved()
+        self._exchange.serve(events)
 
     # What is due when
 
@@ -113,12 +165,11 @@ class Engine:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_out, 64)
         # After a stall there may be answers that came in time: they go before the time-outs.
-        self._exchange.serve(self._poller.poll(0))
+        self._serve(self._poller.poll(0))
         earliest = self._exchange.expire(now)
         if now >= self._next_tick:
             self._tick(now)
-        limit = self._options.abort_failures
-        if limit and self.tally.failed >= limit and not self._stopping:
+        if self._too_many_failures() and not self._stopping:
             self.tally.aborted = True
             self.stop()
         self._next_check = min(earliest + self._options.timeout, self._next_tick)
@@ -126,6 +177,10 @@ class Engine:
             self._next_check = min(self._next_check, now + LOOK)
         if self._schedule.end > now:
             self._next_check = min(self._next_check, self._schedule.end)
+
+    def _too_many_failures(self) -> bool:
+        limit = self._options.abort_failures
+        return bool(limit) and self.tally.failed >= limit
 
     def _tick(self, now: int) -> None:
         row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
@@ -139,7 +194,7 @@ class Engine:
                 return False
             tally.ended = now
             tally.unsent = schedule.overdue(now) if isinstance(schedule, Open) else 0
-        if not self._paced or schedule.used_up():
+        if not tally.paced or schedule.used_up():
             tally.ended = now
         return not self._exchange.flying
 
@@ -161,26 +216,29 @@ class Engine:
         now = self._clock()
         if now - wake > STALL:
             self.tally.stall(wake, now)
+            self._exchange.stalled(now, now - wake)
 
     # Sending
 
     def _dispatch(self, now: int) -> None:
         """Send what is due, as far as the connections reach; what is left waits for the next turn."""
         schedule, exchange, late = self._schedule, self._exchange, self.tally.late
-        for _turn in range(self._pool):
-            if exchange.flying >= self._pool or not schedule.next_due() <= now < schedule.end:
+        for _turn in range(self._limit):
+            if exchange.flying >= self._limit or not schedule.next_due() <= now < schedule.end:
                 break
             intended, token = schedule.take()
-            if self._paced:
+            if self.tally.paced:
                 late[(now - intended) // 1000] += 1
             exchange.start(intended or now, token)
             now = self._clock()
-        self._starved = exchange.flying >= self._pool
+        self._starved = exchange.flying >= self._limit
 
     def _close(self) -> None:
-        self._exchange.close()
+        self._pool.close()
         if self._alarm is not None:
             self._alarm.close()
         self._poller.close()
+        if self._resolver is not None:
+            self._resolver.close()
         os.close(self._wake_in)
         os.close(self._wake_out)

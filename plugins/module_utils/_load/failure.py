@@ -20,7 +20,8 @@ VALIDATION = "validation"  # a whole response with the right status and a wrong 
 CLIENT = "client"  # this machine's own fault: no port, descriptor or memory left
 
 CLASSES = (
-    DNS, CONNECT, TLS, WRITE, STALE_KEEPALIVE, RESET, TIMEOUT, TRUNCATED, MALFORMED, STATUS, VALIDATION, CLIENT,
+    DNS, CONNECT, TLS, WRITE, STALE_KEEPALIVE, RESET, TIMEOUT, TRUNCATED, MALFORMED, STATUS, VALIDATION,
+    CLIENT,
 )  # fmt: skip
 
 _OWN_FAULTS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))

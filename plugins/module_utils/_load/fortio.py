@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results in Fortio's names, units, buckets, percentiles and words, so that what reads Fortio's reads ours."""
+"""Results in Fortio's names, units, buckets, percentiles and words, for whatever reads those."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _BOUNDS = (
 def histogram(
     values: Histogram, units: int, resolution: int, percentiles: Sequence[float] = PERCENTILES
 ) -> Dict[str, Any]:
-    """The shape of Fortio's HistogramData. `units` of the histogram make one of Fortio's; `resolution` is in units."""
+    """The shape of Fortio's HistogramData.
+
+    So many `units` of the histogram make one of Fortio's; `resolution` is in units of the histogram.
+    """
     data = _data(values, units, resolution)
     made: Dict[str, Any] = {
         "Count": values.count,
@@ -50,7 +53,9 @@ def _data(values: Histogram, units: int, resolution: int) -> List[Dict[str, Any]
         if not times:
             continue
         total += times
-        start = _BOUNDS[index - 1] * resolution / units if data or index == len(_BOUNDS) else values.min / units
+        start = (
+            _BOUNDS[index - 1] * resolution / units if data or index == len(_BOUNDS) else values.min / units
+        )
         end = _BOUNDS[index] * resolution / units if index < len(_BOUNDS) else values.max / units
         data.append({"Start": start, "End": end, "Percent": 100.0 * total / values.count, "Count": times})
     if data:
@@ -151,20 +156,26 @@ def text(result: Mapping[str, Any]) -> str:
     """The end-of-run text in Fortio's shape."""
     own = result["LoadTest"]
     durations = result["DurationHistogram"]
+    count = durations["Count"]
     sleep = histogram(Histogram.from_json(own["histograms"]["sleep"]), MICROSECONDS, 1000, ())
-    lines = [f"Ended after {go_text(result['ActualDuration'])} : {durations['Count']} calls. qps={result['ActualQPS']:.5g}"]
+    lines = [
+        f"Ended after {go_text(result['ActualDuration'])} : {count} calls. qps={result['ActualQPS']:.5g}"
+    ]
     if own["asked_rate"]:
         lines.append(_counter("Sleep times", sleep))
     lines += [_counter("Aggregated Function Time", durations), *_rows(durations)]
     lines += [f"# target {entry['Percentile']:g}% {entry['Value']:.6g}" for entry in durations["Percentiles"]]
-    lines.append(f"Sockets used: {result['SocketCount']} (for perfect keepalive, would be {result['NumConnections']})")
+    lines.append(
+        f"Sockets used: {result['SocketCount']} (for perfect keepalive, would be {result['NumConnections']})"
+    )
     lines += [
-        f"Code {code:>3} : {count} ({100 * count / durations['Count']:.1f} %)" for code, count in result["RetCodes"].items()
+        f"Code {code:>3} : {count} ({100 * count / durations['Count']:.1f} %)"
+        for code, count in result["RetCodes"].items()
     ]
     lines.append(_counter("Response Header Sizes", result["HeaderSizes"]))
     lines.append(_counter("Response Body/Total Sizes", result["Sizes"]))
     lines.append(
-        f"All done {durations['Count']} calls (plus {own['warmup']} warmup) {durations['Avg'] * 1000:.3f} ms avg, "
+        f"All done {count} calls (plus {own['warmup']} warmup) {durations['Avg'] * 1000:.3f} ms avg, "
         f"{result['ActualQPS']:.1f} qps"
     )
     return "\n".join(lines) + "\n"
@@ -181,8 +192,7 @@ def _rows(shape: Mapping[str, Any]) -> List[str]:
     rows = ["# range, mid point, percentile, count"] if shape["Data"] else []
     for index, entry in enumerate(shape["Data"]):
         sign = ">" if index else ">="
-        middle = (entry["Start"] + entry["End"]) / 2
-        rows.append(
-            f"{sign} {entry['Start']:.6g} <= {entry['End']:.6g} , {middle:.6g} , {entry['Percent']:.2f}, {entry['Count']}"
-        )
+        start, end = entry["Start"], entry["End"]
+        span = f"{sign} {start:.6g} <= {end:.6g} , {(start + end) / 2:.6g}"
+        rows.append(f"{span} , {entry['Percent']:.2f}, {entry['Count']}")
     return rows

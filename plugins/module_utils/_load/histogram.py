@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Mapping, Tuple
 def bucket(value: int) -> int:
     """The value rounded up to three significant digits: an upper bound at most 1 % above it.
 
-    Fortio's bounds (1, 2 … 12, 14 … 100000 times a power of ten) have at most two digits, so no bucket straddles
-    one of them.
+    Fortio's bounds (1, 2 … 12, 14 … 100000 times a power of ten) have at most two digits, so no bucket
+    straddles one of them.
     """
     if value < 1000:
         return value

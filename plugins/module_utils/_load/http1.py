@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A strict, incremental parser of HTTP/1.x responses (RFC 9110 and 9112).
 
-It never guesses: what is not a whole, well-formed response raises. Stricter than the RFC obliges a client to be:
-bare line feeds, folded header lines, a Transfer-Encoding beside a Content-Length or in HTTP/1.0, and transfer
-codings other than `chunked` are refused, since each is a known way to read a wrong length.
+It never guesses: what is not a whole, well-formed response raises. It is stricter than the RFC obliges a
+client to be: bare line feeds, folded header lines, a Transfer-Encoding beside a Content-Length or in HTTP/1.0,
+and transfer codings other than `chunked` are refused, since each is a known way to read a wrong length.
 """
 
 from __future__ import annotations
@@ -46,7 +46,14 @@ class Head:
     __slots__ = ("fields", "framing", "keep_alive", "length", "size", "status")
 
     def __init__(
-        self, status: int, keep_alive: bool, framing: int, length: int, size: int, fields: Dict[bytes, bytes]
+        self,
+        status: int,
+        fields: Dict[bytes, bytes],
+        *,
+        keep_alive: bool,
+        framing: int,
+        length: int,
+        size: int,
     ) -> None:
         self.status = status
         self.keep_alive = keep_alive
@@ -100,15 +107,15 @@ def parse_head(raw: bytes, head_request: bool = False) -> Head:
     status = int(shape.group(2))
     fields: Dict[bytes, bytes] = {}
     lengths: List[bytes] = []
-    for name, padded in _FIELD.findall(shape.group(3)):
-        name, value = name.lower(), padded.rstrip(b" \t")
+    for given, padded in _FIELD.findall(shape.group(3)):
+        name, value = given.lower(), padded.rstrip(b" \t")
         if name == b"content-length":
             lengths.append(value)
         fields[name] = fields[name] + b", " + value if name in fields else value
     framing, length = _framing(status, http11, fields, lengths, head_request)
     options = {part.strip(b" \t") for part in fields.get(b"connection", b"").lower().split(b",")}
     keep_alive = b"close" not in options and (http11 or b"keep-alive" in options) and framing != UNTIL_EOF
-    return Head(status, keep_alive, framing, length, len(raw), fields)
+    return Head(status, fields, keep_alive=keep_alive, framing=framing, length=length, size=len(raw))
 
 
 class Parser:

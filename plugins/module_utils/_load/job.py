@@ -22,11 +22,10 @@ from .source import copy_to
 from .store import Store, check_room, read_json, read_lines, write_atomically
 from .target import parse_url, probe, tls_context
 
+OTHER_ARGUMENTS = "other arguments: stop it first, or choose another name."
 START_SECONDS = 15.0
 STOP_GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
-
-Sleep = Callable[[float], None]
 
 
 class Plan(NamedTuple):
@@ -64,7 +63,7 @@ def prepare(options: Options, dest: str = "", state_dir: Optional[str] = None, c
 
 
 def state(state_dir: Optional[str], name: str) -> str:
-    """`absent`, `running`, `finished`, `stopped`, `aborted`, or `interrupted` for a process that was killed."""
+    """`absent`, `running`, `finished`, `stopped`, `aborted`, or `interrupted` if its process was killed."""
     store = Store(state_dir, name)
     if not store.exists():
         return "absent"
@@ -85,7 +84,7 @@ def same_arguments(plan: Plan, state_dir: Optional[str]) -> bool:
 
 
 def start(plan: Plan, state_dir: Optional[str] = None, python: str = sys.executable) -> bool:
-    """Start the load detached. True if it was started, False if it is running with the same arguments already.
+    """Start the load detached. True if it was started, False if it runs with the same arguments already.
 
     What an earlier run of the name left is removed. Raises LoadError if one is running with other arguments.
     """
@@ -94,9 +93,7 @@ def start(plan: Plan, state_dir: Optional[str] = None, python: str = sys.executa
         if alive(read_json(store.record)) and read_json(store.result) is None:
             if same_arguments(plan, state_dir):
                 return False
-            raise LoadError(
-                f"A load named {store.name!r} is running with other arguments: stop it first, or use another name."
-            )
+            raise LoadError(f"A load named {store.name!r} is running with {OTHER_ARGUMENTS}")
         try:
             store.clear()
             package = copy_to(store.code)
@@ -140,8 +137,8 @@ def _tail(path: Path) -> str:
 def progress(state_dir: Optional[str], name: str) -> Dict[str, Any]:
     """How far a load is, at most about a second old. Never raises for a load that is not there.
 
-    Returns `state` (as `state` does), `requests` (ended so far), `failed`, `revisions` ({revision: {"requests",
-    "failed"}}), `started` and `heartbeat` (seconds since the epoch, None if there is none).
+    Returns `state` (as `state` does), `requests` (ended so far), `failed`, `revisions` ({revision:
+    {"requests", "failed"}}), `started` and `heartbeat` (seconds since the epoch, None if there is none).
     """
     store = Store(state_dir, name)
     now = state(state_dir, name)
@@ -161,7 +158,7 @@ def progress(state_dir: Optional[str], name: str) -> Dict[str, Any]:
 
 
 def result(state_dir: Optional[str], name: str) -> Optional[Dict[str, Any]]:
-    """load.json of a load that ended, or as it stands of one that runs or was killed; None if there is none."""
+    """load.json of a load that ended, or as it stands of one that runs or was killed; else None."""
     store = Store(state_dir, name)
     now = state(state_dir, name)
     finished: Optional[Dict[str, Any]] = read_json(store.result)
@@ -182,9 +179,13 @@ def report(state_dir: Optional[str], name: str) -> str:
 
 
 def wait(
-    state_dir: Optional[str], name: str, seconds: Optional[float], clock: Callable[[], float] = time.monotonic,
-    sleep: Sleep = time.sleep,
-) -> bool:  # fmt: skip
+    state_dir: Optional[str],
+    name: str,
+    seconds: Optional[float],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
     """Wait until the load's process has ended; False if it has not within `seconds`."""
     record = read_json(Store(state_dir, name).record)
     deadline = None if seconds is None else clock() + seconds
@@ -208,7 +209,11 @@ def stop(state_dir: Optional[str], name: str) -> bool:
         record = read_json(store.record)
         job = read_json(store.about) or {}
         stopped = record is not None and send(record, signal.SIGTERM)
-        if record is not None and stopped and not wait(state_dir, name, job["about"]["timeout"] / 1e9 + STOP_GRACE_SECONDS):
+        if (
+            record is not None
+            and stopped
+            and not wait(state_dir, name, job["about"]["timeout"] / 1e9 + STOP_GRACE_SECONDS)
+        ):
             send(record, signal.SIGKILL)
             wait(state_dir, name, STOP_GRACE_SECONDS)
         _keep_interrupted(store, state_dir, job)
@@ -233,7 +238,7 @@ def _keep_interrupted(store: Store, state_dir: Optional[str], job: Dict[str, Any
 
 
 def deliver(state_dir: Optional[str], name: str, dest: str, check_mode: bool = False) -> bool:
-    """Write the result of an ended load to a file. True if the file was not there with this content already."""
+    """Write the result of an ended load to a file. True unless it was there with this content already."""
     store = Store(state_dir, name)
     if not dest or not store.result.exists():
         return False

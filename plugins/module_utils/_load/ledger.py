@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 class Failure(NamedTuple):
     """What became of one failed request. Times are the clock's nanoseconds; None where it never came to that.
 
-    `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had carried
-    before this one.
+    `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had
+    carried before this one.
     """
 
     seq: int

@@ -16,8 +16,8 @@ _PLAIN = (
     "ledger_limit", "verify", "labels",
 )  # fmt: skip
 _OPTIONAL = (
-    "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body", "address",
-    "unix_socket", "server_name", "ca_file", "client_cert", "client_key",
+    "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",
+    "address", "unix_socket", "server_name", "ca_file", "client_cert", "client_key",
 )  # fmt: skip
 
 
@@ -36,7 +36,9 @@ def moment(text: str) -> float:
 def options_from(arguments: Mapping[str, Any]) -> Options:
     """The options of a run from the arguments of `load_test`; reads the payload files. Raises LoadError."""
     if not arguments.get("url"):
-        raise LoadError("There is no load of this name to wait for, and no url to send requests to: give a url.")
+        raise LoadError(
+            "There is no load of this name to wait for, and no url to send requests to: give a url."
+        )
     given: Dict[str, Any] = {name: arguments[name] for name in _PLAIN}
     given.update({name: arguments[name] for name in _OPTIONAL if arguments.get(name)})
     headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
@@ -81,7 +83,9 @@ def ensure(arguments: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
 
 
 def _foreseen(wanted: str, before: str) -> str:
-    return {"started": "running", "finished": "finished", "stopped": "stopped", "absent": "absent"}.get(wanted, before)
+    return {"started": "running", "finished": "finished", "stopped": "stopped", "absent": "absent"}.get(
+        wanted, before
+    )
 
 
 def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> bool:
@@ -92,14 +96,14 @@ def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> 
         return False
     options = options_from(arguments)
     if finish and not (options.duration or options.calls or options.stop_at):
-        raise LoadError("A load with no duration, calls or stop_at never finishes: set one, or use state=started.")
+        raise LoadError(
+            "A load with no duration, calls or stop_at never finishes: set one, or use state=started."
+        )
     # What is running already need not be reachable for it to be left as it is.
     plan = job.prepare(options, arguments.get("dest") or "", state_dir, connect=False)
     same = job.same_arguments(plan, state_dir)
     if before == "running" and not same:
-        raise LoadError(
-            f"A load named {options.name!r} is running with other arguments: stop it first, or use another name."
-        )
+        raise LoadError(f"A load named {options.name!r} is running with {job.OTHER_ARGUMENTS}")
     changed = not (same and before in (("running", "finished") if finish else ("running",)))
     if changed:
         if arguments["connect_check"]:
@@ -117,7 +121,7 @@ def _wait(arguments: Mapping[str, Any], check_mode: bool) -> None:
 
 
 def look(state_dir: Optional[str], name: str) -> Dict[str, Any]:
-    """What there is to be told of a load: `status`, `progress`, and `result` and `report` once it has ended."""
+    """What is to be told of a load: `status`, `progress`, and once it has ended `result` and `report`."""
     progress = job.progress(state_dir, name)
     ended = progress["state"] not in ("running", "absent")
     result = job.result(state_dir, name) if ended else None

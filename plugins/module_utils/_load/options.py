@@ -25,10 +25,10 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 class Options:
     """Times in nanoseconds. `rate` is requests a second, 0 for as fast as possible.
 
-    `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. `pacing` is `open`
-    (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (Fortio's: each of
-    `connections` sends its next request when due and not before the last was answered). `lanes` says whether
-    connections are kept (`reused`), made for each request (`new`), or both in turn.
+    `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. `pacing` is
+    `open` (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (Fortio's:
+    each of `connections` sends its next request when due and not before the last was answered). `lanes` says
+    whether connections are kept (`reused`), made for each request (`new`), or both in turn.
     """
 
     url: str
@@ -103,7 +103,9 @@ class Options:
         if not math.isfinite(self.rate) or self.rate < 0:
             raise LoadError(f"The rate {self.rate} must be a number of 0 or more (0 is as fast as possible).")
         if not 1 <= self.connections <= MAX_CONNECTIONS:
-            raise LoadError(f"The number of connections {self.connections} must be from 1 to {MAX_CONNECTIONS}.")
+            raise LoadError(
+                f"The number of connections {self.connections} must be from 1 to {MAX_CONNECTIONS}."
+            )
         if not 0 <= self.max_connections <= MAX_CONNECTIONS:
             raise LoadError(f"max_connections {self.max_connections} must be from 0 to {MAX_CONNECTIONS}.")
         if self.timeout < 1_000_000:

@@ -25,9 +25,8 @@ class Window:
 class Outages:
     """Fed with the end of each request, in the order of ends; all times are the clock's nanoseconds.
 
-    A gap runs from the end of one success to the end of the next; the start of the load counts as one, and so does
-    the end of the last request. `last_success` and `gap_*` are plain attributes because the engine's inner loop
-    keeps them itself.
+    A gap runs from the end of one success to the end of the next; the start of the load counts as one, and so
+    does the end of a failure. The engine's inner loop keeps `last_success` itself.
     """
 
     __slots__ = ("dropped", "gap", "gap_end", "last_success", "open", "started", "windows")
@@ -75,7 +74,7 @@ class Outages:
         }  # fmt: skip
 
     def windows_json(self, epoch: Epoch) -> List[Dict[str, Any]]:
-        """The windows, oldest first; `recovered` is null while one is open, `last_success` if there was none."""
+        """The windows, oldest first; `recovered` is None while open, `last_success` if there was none."""
         return [
             {
                 "last_success": epoch(window.last_success),

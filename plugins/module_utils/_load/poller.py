@@ -39,7 +39,7 @@ class Poller(Protocol):
 
 
 class _Poll:
-    """poll(2) in epoll's clothes: whole milliseconds, rounded down so that it never wakes late by its own doing."""
+    """poll(2) in epoll's clothes: whole milliseconds, rounded down so that it never wakes late."""
 
     def __init__(self) -> None:
         self._poll = select.poll()

@@ -19,7 +19,7 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> Optional[str]:
-    """When a living process started, in the system's own terms; None if it lives no more (a zombie does not)."""
+    """When a living process started, in the system's terms; None if it lives no more (a zombie does not)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -27,7 +27,9 @@ def start_time(pid: int) -> Optional[str]:
     except (FileNotFoundError, ProcessLookupError):
         if os.path.isdir("/proc/self"):
             return None
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return shown.stdout.strip() or None
 
 
@@ -46,7 +48,7 @@ def alive(record: Optional[Mapping[str, Any]]) -> bool:
 
 
 def send(record: Mapping[str, Any], number: int) -> bool:
-    """Signal the recorded process; False if it is gone. Its number cannot be taken over in between on Linux."""
+    """Signal the recorded process and no other; False if it is gone."""
     pid = int(record["pid"])
     try:
         if not hasattr(os, "pidfd_open"):

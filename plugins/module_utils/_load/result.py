@@ -15,12 +15,12 @@ MAX_LEDGER = 10000
 KEPT_SHARE = 0.99  # of the requests that were due, sent, and not late: then the asked rate was kept
 
 _ABOUT = (
-    "name", "url", "rate", "pacing", "catch_up", "duration", "calls", "connections", "timeout", "lanes", "warmup",
-    "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
+    "name", "url", "rate", "pacing", "catch_up", "duration", "calls", "connections", "timeout", "lanes",
+    "warmup", "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
 )  # fmt: skip
 _COPIED = (
-    "requests", "failed", "unsent", "classes", "client_faults", "ledger_dropped", "revisions", "lanes",
-    "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count", "reconnects",
+    "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped", "revisions",
+    "lanes", "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count", "reconnects",
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def _sum_rows(mappings: Iterable[Mapping[str, Mapping[str, int]]]) -> Dict[str, 
 
 
 def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """Several runs as one, exact in every count. The longest gap and the outages stay those of single runs."""
+    """Several runs as one, exact in every count. Gaps and outages stay those of single runs."""
     own = [result["LoadTest"] for result in results]
     first = results[0]
     snapshot: Dict[str, Any] = {
@@ -112,14 +112,23 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "peers": _sum_counts(result["IPCountMap"] for result in results),
         "sockets": sum(result["SocketCount"] for result in results),
         "sent": sum(part["histograms"]["service"]["count"] for part in own),
-        "longest_success_gap": max((part["longest_success_gap"] for part in own), key=lambda gap: gap["seconds"]),
+        "longest_success_gap": max((part["longest_success_gap"] for part in own), key=_seconds),
         "outages": sorted((window for part in own for window in part["outages"]), key=_window_start),
-        "stalls": sorted((stall for part in own for stall in part["stalls"]), key=lambda stall: stall["start"]),
+        "stalls": sorted((stall for part in own for stall in part["stalls"]), key=_start),
         "histograms": {
             name: _merged(part["histograms"][name] for part in own).to_json() for name in own[0]["histograms"]
         },
     }  # fmt: skip
-    for name in ("requests", "failed", "unsent", "client_faults", "ledger_dropped", "outages_dropped", "stall_count"):
+    for name in (
+        "requests",
+        "failed",
+        "unsent",
+        "warmup_failed",
+        "client_faults",
+        "ledger_dropped",
+        "outages_dropped",
+        "stall_count",
+    ):
         snapshot[name] = sum(part[name] for part in own)
     for name in ("classes", "reconnects"):
         snapshot[name] = _sum_counts(part[name] for part in own)
@@ -127,10 +136,20 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         snapshot[name] = _sum_rows(part[name] for part in own)
     ledger = sorted((record for part in own for record in part["ledger"]), key=lambda record: record["end"])
     snapshot["ledger_dropped"] += max(0, len(ledger) - MAX_LEDGER)
-    merged = build(_merged_about(results), _merged_state(own), snapshot, _merged_timeline(own), ledger[:MAX_LEDGER])
+    merged = build(
+        _merged_about(results), _merged_state(own), snapshot, _merged_timeline(own), ledger[:MAX_LEDGER]
+    )
     merged["LoadTest"]["rate_kept"] = all(part["rate_kept"] for part in own)
     merged["Labels"] = first["Labels"]
     return merged
+
+
+def _seconds(item: Mapping[str, Any]) -> float:
+    return float(item["seconds"])
+
+
+def _start(item: Mapping[str, Any]) -> float:
+    return float(item["start"])
 
 
 def _window_start(window: Mapping[str, Any]) -> float:

@@ -84,7 +84,7 @@ class Open:
         """Nothing depends on answers."""
 
     def used_up(self) -> bool:
-        """Never: the run lasts until `end`, which lies one step after its last request, or the rate would be off."""
+        """Never: the run lasts until `end`, one step after its last request, or its rate would be off."""
         return False
 
     def overdue(self, now: int) -> int:
@@ -96,19 +96,25 @@ class Open:
 class Closed:
     """Fortio's pacing: `threads` loops, each of which aims its call i at (i + i/(n-1))·threads/rate.
 
-    A loop sends its next call when that is due and its last one was answered; a late loop catches up by sending
-    back to back, unless `catch_up` is off: then its plan shifts by the delay.
+    A loop sends its next call when that is due and its last one was answered; a late loop catches up by
+    sending back to back, unless `catch_up` is off: then its plan shifts by the delay.
     """
 
-    def __init__(self, start: int, rate: Fraction, threads: int, planned: int, end: int, catch_up: bool) -> None:
+    def __init__(
+        self, start: int, rate: Fraction, *, threads: int, planned: int, end: int, catch_up: bool
+    ) -> None:
         self.end = end
         self._start = start
         self._step = Fraction(SECOND) * threads / rate
-        self._calls = [planned // threads + (1 if i < planned % threads else 0) if planned else 0 for i in range(threads)]
+        self._calls = [
+            planned // threads + (1 if i < planned % threads else 0) if planned else 0 for i in range(threads)
+        ]
         self._sent = [0] * threads
         self._shift = [0] * threads
         self._catch_up = catch_up
-        self._due: List[Tuple[int, int]] = [(start, i) for i in range(threads) if self._calls[i] or not planned]
+        self._due: List[Tuple[int, int]] = [
+            (start, i) for i in range(threads) if self._calls[i] or not planned
+        ]
         self._flying = 0
 
     def next_due(self) -> int:
@@ -141,12 +147,19 @@ class Closed:
 
 
 def make_schedule(
-    start: int, rate: Fraction, *, closed: bool, threads: int, planned: int, end: Optional[int], catch_up: bool
+    start: int,
+    rate: Fraction,
+    *,
+    closed: bool,
+    threads: int,
+    planned: int,
+    end: Optional[int],
+    catch_up: bool,
 ) -> Schedule:
     """The schedule of a run that begins at `start`; `end` None for one that only a stop or its calls end."""
     until = NEVER if end is None else end
     if not rate:
         return Flood(start, until, planned)
     if closed:
-        return Closed(start, rate, threads, planned, until, catch_up)
+        return Closed(start, rate, threads=threads, planned=planned, end=until, catch_up=catch_up)
     return Open(start, rate, planned, until)

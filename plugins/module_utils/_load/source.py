@@ -26,8 +26,10 @@ from . import (
     options,
     outage,
     poller,
+    pool,
     process,
     request,
+    resolver,
     result,
     schedule,
     store,
@@ -38,8 +40,9 @@ from . import (
 from .failure import LoadError
 
 PARTS = (
-    __main__, answer, command, connection, duration, engine, exchange, failure, fortio, histogram, http1, ledger,
-    options, outage, poller, process, request, result, schedule, store, tally, target, worker,
+    __main__, answer, command, connection, duration, engine, exchange, failure, fortio, histogram, http1,
+    ledger, options, outage, poller, pool, process, request, resolver, result, schedule, store, tally, target,
+    worker,
 )  # fmt: skip
 
 

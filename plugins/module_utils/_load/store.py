@@ -33,7 +33,7 @@ class Store:
     def __init__(self, state_dir: Optional[str], name: str) -> None:
         if not _NAME.fullmatch(name):
             raise LoadError(
-                f"The name {name!r} is not valid: use up to 63 letters, digits, dots, dashes and underscores, "
+                f"The name {name!r} is not valid: use up to 63 letters, digits, dots, dashes, underscores, "
                 "beginning with a letter or digit."
             )
         self.base = base_folder(state_dir)
@@ -151,4 +151,6 @@ def check_room(folder: Path, what: str, needed: int = NEEDED_BYTES) -> None:
         raise LoadError(f"The {what} {folder} cannot be written: {error.strerror}.") from None
     free = space.f_bavail * space.f_frsize
     if free < needed:
-        raise LoadError(f"No room for the {what} {folder}: {free >> 20} MiB are free, {needed >> 20} MiB are needed.")
+        raise LoadError(
+            f"No room for the {what} {folder}: {free >> 20} MiB are free, {needed >> 20} MiB are needed."
+        )

@@ -56,8 +56,8 @@ class Lane:
 class Tally:
     """The counts of a run. `started` is its first nanosecond, `anchor` what turns the clock into the epoch.
 
-    The inner loop of the engine counts straight into `service`, `response` and `Shape.count`; `tick` folds these
-    into the totals once a second.
+    The inner loop of the engine counts straight into `service`, `response` and `Shape.count`; `tick` folds
+    these into the totals once a second.
     """
 
     def __init__(self, started: int, anchor: int, ledger_limit: int, paced: bool) -> None:
@@ -67,6 +67,7 @@ class Tally:
         self.ended = 0  # when the last request was sent or due; 0 while the run goes on
         self.unsent = 0  # requests that were due and that no connection was free for until the end
         self.aborted = False
+        self.warmup_failed = 0
         self.service: DefaultDict[int, int] = defaultdict(int)
         self.response: DefaultDict[int, int] = defaultdict(int)
         self.late: DefaultDict[int, int] = defaultdict(int)
@@ -125,7 +126,9 @@ class Tally:
             self.response[-((intended - end) // 1000)] += 1
         return taken
 
-    def success(self, lane: Lane, head: Head, total: int, revision: str, intended: int, sent: int, end: int) -> None:
+    def success(
+        self, lane: Lane, head: Head, *, total: int, revision: str, intended: int, sent: int, end: int
+    ) -> None:
         """Count a request that was answered as asked."""
         self._duration(intended, sent, end)
         self._count(lane, str(head.status), revision, False, 1)
@@ -134,7 +137,7 @@ class Tally:
         self.outages.success(sent, end)
 
     def failure(self, lane: Lane, failure: Failure) -> None:
-        """Count a failed request. Its code is its status only where that is what made it fail, else Fortio's -1."""
+        """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
         sent = failure.intended if failure.sent is None else failure.sent
         self._errors.add(self._duration(failure.intended, sent, failure.end))
         code = str(failure.status) if failure.kind == STATUS else "-1"
@@ -213,16 +216,15 @@ class Tally:
             "ended": self.epoch(self.ended or None),
             "requests": self.requests,
             "unsent": self.unsent,
+            "warmup_failed": self.warmup_failed,
             "failed": self.failed,
             "sent": self.sent,
             "codes": dict(self._codes),
             "classes": dict(self.ledger.classes),
             "client_faults": self.ledger.classes.get(CLIENT, 0),
             "ledger_dropped": self.ledger.dropped,
-            "revisions": {name: {"requests": row[0], "failed": row[1]} for name, row in self._revisions.items()},
-            "lanes": {
-                name: {"requests": lane.requests, "failed": lane.failed} for name, lane in self.lanes.items()
-            },
+            "revisions": {n: {"requests": row[0], "failed": row[1]} for n, row in self._revisions.items()},
+            "lanes": {n: {"requests": row.requests, "failed": row.failed} for n, row in self.lanes.items()},
             "longest_success_gap": self.outages.gap_json(self.epoch),
             "outages": self.outages.windows_json(self.epoch),
             "outages_dropped": self.outages.dropped,

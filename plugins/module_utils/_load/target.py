@@ -63,7 +63,13 @@ def parse_url(options: Options) -> Target:
     if options.address:
         connect_host, connect_port = _split_address(options.address)
     return Target(
-        parts.scheme, connect_host, connect_port, parts.netloc, path, options.server_name or host, options.unix_socket
+        parts.scheme,
+        connect_host,
+        connect_port,
+        parts.netloc,
+        path,
+        options.server_name or host,
+        options.unix_socket,
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The detached process of a job: runs the load, reports every second into the state folder, and ends tidily."""
+"""The detached process of a job: runs the load and reports every second into the state folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .process import own_record
 from .result import build
 from .store import Store, read_json, read_lines, write_atomically
 from .tally import Row, Tally
-from .target import parse_url, resolve
+from .target import parse_url
 
 
 def main(folder: Path) -> int:
@@ -69,7 +69,7 @@ class Job:
         target = parse_url(options)
         self._timeline = open(store.timeline, "ab", buffering=0)  # noqa: SIM115
         self._ledger = open(store.ledger, "ab", buffering=0)  # noqa: SIM115
-        self._engine = Engine(options, target, resolve(target), secrets.token_hex(4), self._report)
+        self._engine = Engine(options, target, secrets.token_hex(4), self._report)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -121,6 +121,9 @@ class Job:
         )
         text = json.dumps(result) + "\n"
         write_atomically(self._store.report, fortio.text(result))
-        if self._dest:
-            write_atomically(Path(self._dest), text, 0o644)
+        try:
+            if self._dest:
+                write_atomically(Path(self._dest), text, 0o644)
+        except OSError as error:  # the result is still to be had from the state folder
+            print(f"{time.time():.3f} cannot write {self._dest}: {error}", file=sys.stderr, flush=True)
         write_atomically(self._store.result, text)
