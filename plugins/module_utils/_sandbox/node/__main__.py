@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for threads that still wait for an API server that does not answer.
+    os._exit(status)

@@ -142,7 +142,7 @@ class Container:
         running = isinstance(facts.state, Running)
         found = processes.read(record)
         if found is None and isinstance(facts.state, Waiting) and facts.state.reason != "CrashLoopBackOff":
-            await asyncio.sleep(_RECORD_SECONDS)
+            await self._context.sleep(_RECORD_SECONDS)
             found = processes.read(record)
         if found is not None and processes.alive(found):
             if running:
@@ -216,7 +216,7 @@ class Container:
             if self.facts.state != problem:
                 self._set(problem)
                 self._tell("Warning", "Failed", f"Error: {problem.reason}: {problem.message}")
-            await asyncio.sleep(_CONFIG_RETRY_SECONDS)
+            await self._context.sleep(_CONFIG_RETRY_SECONDS)
 
     # -- running --
 
@@ -269,7 +269,7 @@ class Container:
         )
         place = self._place()
         while True:
-            await asyncio.sleep(max(0.0, state.due - self._context.monotonic()))
+            await self._context.sleep(max(0.0, state.due - self._context.monotonic()))
             problem = await checks.ask(place, kind, probe, state.spec.timeout)
             verdict = state.observe(not problem, self._context.monotonic())
             if kind == READINESS:
@@ -363,7 +363,7 @@ class Container:
         await self._wait_out(ended)
 
     async def _wait_out(self, ended: Terminated) -> None:
-        await asyncio.sleep(max(0.0, ended.finished_at + self.facts.pause - self._context.clock()))
+        await self._context.sleep(max(0.0, ended.finished_at + self.facts.pause - self._context.clock()))
         self.facts.restarts += 1
 
     def _set(self, state: State) -> None:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, TypeVar
+from typing import Any, Awaitable, Callable, Mapping, Optional, TypeVar
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
     Api,
@@ -29,7 +30,9 @@ _RETRY_LONGEST = 2.0
 def log(text: str) -> None:
     """One line to stdout, with the time in UTC."""
     now = time.time()
-    print(f"{timestamp(now)[:-1]}.{int(now * 1000) % 1000:03d}Z {text}", flush=True)
+    # A full disk must not end the node.
+    with contextlib.suppress(OSError):
+        print(f"{timestamp(now)[:-1]}.{int(now * 1000) % 1000:03d}Z {text}", flush=True)
 
 
 @dataclass
@@ -67,7 +70,7 @@ def _version(item: Json) -> int:
 @dataclass
 class Context:
     """network: X of 127.X.0.0/16. programs: what `python3`, `envoy` and `prometheus` stand for as a command.
-    clock: seconds since the epoch. monotonic: seconds that never jump.
+    clock: seconds since the epoch. monotonic: seconds that never jump. sleep: waits for so many seconds.
     """
 
     api: Api
@@ -78,7 +81,10 @@ class Context:
     configmaps: ConfigMaps = field(default_factory=ConfigMaps)
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="call"))
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # Two pools, so that an API server that does not answer keeps no process from being started or ended.
+    _calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "call"))
+    _works: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "work"))
     _events: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -88,14 +94,15 @@ class Context:
         return f"127.{self.network}.0.1"
 
     async def blocking(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Run what blocks in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+        """Run what blocks on this machine (not on the API server) in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._works, function, *arguments)
 
     async def call(
         self, method: str, path: str, body: Optional[Json] = None, content_type: str = "application/json"
     ) -> Json:
         """One call to the API server. Raises ApiError, ApiUnreachable."""
-        return await self.blocking(self.api.call, method, path, body, content_type)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._calls, self.api.call, method, path, body, content_type)
 
     async def insist(
         self, method: str, path: str, body: Optional[Json] = None, content_type: str = "application/json"
@@ -113,7 +120,7 @@ class Context:
                 problem = error
             if pause == _RETRY_LONGEST:
                 log(f"trying again: {problem}")
-            await asyncio.sleep(pause)
+            await self.sleep(pause)
             pause = min(pause * 2, _RETRY_LONGEST)
 
     def event(self, pod: Json, kind: str, reason: str, message: str) -> None:

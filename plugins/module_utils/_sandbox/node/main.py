@@ -7,20 +7,17 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
-import os
-import platform
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import IO, Callable, Optional, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes, state
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
-    STRATEGIC,
     Api,
     ApiError,
-    ApiUnreachable,
     Json,
     read_kubeconfig,
 )
@@ -28,12 +25,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.cont
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import PodLife
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.reflector import Reflector
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import timestamp
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.registration import Registration
 
-_HEARTBEAT_SECONDS = 10.0
 # When the node is told to end, its pods get at most so long; the rest is for the kill to work.
 _SHUTDOWN_GRACE = 8.0
 _SHUTDOWN_SECONDS = 10.0
+_FAULT_PAUSE = 1.0
+_LONGEST_FAULT_PAUSE = 60.0
 
 
 class Node:
@@ -41,7 +39,9 @@ class Node:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._lives: dict[str, tuple[PodLife, asyncio.Task[None]]] = {}
+        self._registration = Registration(context)
+        self._lives: dict[str, PodLife] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
         self._binding: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
@@ -52,96 +52,19 @@ class Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
-        registering = loop.create_task(self._register())
+        registering = loop.create_task(self._registration.register())
         stopping = loop.create_task(self._stopped.wait())
         await asyncio.wait({registering, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not self._stopped.is_set():
             registering.result()
             watches = self._watch()
-            beating = loop.create_task(self._beat())
+            beating = loop.create_task(self._registration.beat())
             await asyncio.wait({stopping, beating}, return_when=asyncio.FIRST_COMPLETED)
             for watch in watches:
                 watch.stop()
             beating.cancel()
         registering.cancel()
         await self._shut_down()
-
-    # -- the Node object --
-
-    async def _register(self) -> None:
-        node = {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {
-                "name": NODE,
-                "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"},
-            },
-        }
-        try:
-            await self._context.insist("POST", "/api/v1/nodes", node)
-        except ApiError as error:
-            if error.status != 409:
-                raise
-        await self._context.insist(
-            "PATCH", f"/api/v1/nodes/{NODE}/status", self._status(first=True), STRATEGIC
-        )
-        log(f"node {NODE} is registered, pods get addresses of 127.{self._context.network}.0.0/16")
-
-    def _status(self, first: bool) -> Json:
-        now = timestamp(self._context.clock())
-        ready = {
-            "type": "Ready",
-            "status": "True",
-            "reason": "KubeletReady",
-            "message": "pods run as local processes",
-            "lastHeartbeatTime": now,
-        }
-        if not first:
-            return {"status": {"conditions": [ready]}}
-        ready["lastTransitionTime"] = now
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
-        capacity = {"cpu": str(os.cpu_count() or 1), "memory": f"{memory}Ki", "pods": "110"}
-        addresses = [
-            {"type": "InternalIP", "address": self._context.host_address},
-            {"type": "Hostname", "address": NODE},
-        ]
-        info = {
-            "machineID": "",
-            "systemUUID": "",
-            "bootID": "",
-            "kernelVersion": platform.release(),
-            "osImage": platform.platform(),
-            "containerRuntimeVersion": "sandbox://1",
-            "kubeletVersion": "sandbox",
-            "kubeProxyVersion": "",
-            "operatingSystem": "linux",
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(
-                platform.machine(), platform.machine()
-            ),
-        }
-        return {
-            "status": {
-                "conditions": [ready],
-                "capacity": capacity,
-                "allocatable": capacity,
-                "addresses": addresses,
-                "nodeInfo": info,
-            }
-        }
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-            try:
-                await self._context.call(
-                    "PATCH", f"/api/v1/nodes/{NODE}/status", self._status(first=False), STRATEGIC
-                )
-            except ApiUnreachable as error:
-                log(f"heartbeat: {error}")
-            except ApiError as error:
-                log(f"heartbeat: {error}")
-                if error.status == 404:
-                    await self._register()
 
     # -- the pods --
 
@@ -167,7 +90,7 @@ class Node:
 
     def _configmaps(self, items: list[Json]) -> None:
         self._context.configmaps.replace(items)
-        for life, _task in self._lives.values():
+        for life in self._lives.values():
             for item in items:
                 self._tell(life, item)
 
@@ -176,7 +99,7 @@ class Node:
             self._context.configmaps.drop(item)
         else:
             self._context.configmaps.keep(item)
-        for life, _task in self._lives.values():
+        for life in self._lives.values():
             self._tell(life, item)
 
     def _tell(self, life: PodLife, item: Json) -> None:
@@ -188,7 +111,7 @@ class Node:
         if not self._swept:
             self._swept = True
             self._spawn(self._sweep(present))
-        for uid, (life, _task) in list(self._lives.items()):
+        for uid, life in list(self._lives.items()):
             if uid not in present:
                 life.removed()
         for item in items:
@@ -201,9 +124,9 @@ class Node:
         known = self._lives.get(uid)
         if kind == "DELETED":
             if known:
-                known[0].removed()
+                known.removed()
         elif known:
-            known[0].update(item)
+            known.update(item)
         elif item["spec"].get("nodeName") == NODE:
             self._take_in(item)
         elif self._bindable(item):
@@ -241,31 +164,38 @@ class Node:
     def _take_in(self, pod: Json) -> None:
         meta = pod["metadata"]
         folder = store.PodFolder(self._context.layout.pod(meta["namespace"], meta["name"], meta["uid"]))
-        life = PodLife(self._context, pod, folder)
-        log(f"{meta['namespace']}/{meta['name']} has address {life.address}")
-        task = asyncio.get_running_loop().create_task(self._keep(life, folder))
-        self._lives[meta["uid"]] = (life, task)
-
-    async def _keep(self, life: PodLife, folder: store.PodFolder) -> None:
-        """Let a pod live; once its object is gone, forget it."""
-        meta = life.pod["metadata"]
         try:
-            await life.run()
-        except Exception as error:
-            # A fault of the node itself. The other pods must not suffer from it, and it must not go unseen.
-            log(
-                f"{meta['namespace']}/{meta['name']} is no longer looked after: "
-                f"{type(error).__name__}: {error}"
-            )
-            raise
+            self._lives[meta["uid"]] = life = PodLife(self._context, pod, folder)
+        except OSError as error:
+            log(f"{meta['namespace']}/{meta['name']} cannot be taken in: {error}")
+            return
+        log(f"{meta['namespace']}/{meta['name']} has address {life.address}")
+        task = asyncio.get_running_loop().create_task(self._keep(meta["uid"], folder))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def _keep(self, uid: str, folder: store.PodFolder) -> None:
+        """Let a pod live; once its object is gone, forget it."""
+        life = self._lives[uid]
+        meta, pause = life.pod["metadata"], _FAULT_PAUSE
+        while True:
+            try:
+                await life.run()
+                break
+            except Exception:
+                # A fault of the node itself: it must not go unseen, and the pod must not stay unattended.
+                log(f"{meta['namespace']}/{meta['name']}: {traceback.format_exc()}")
+            await self._context.sleep(pause)
+            pause = min(pause * 2, _LONGEST_FAULT_PAUSE)
+            self._lives[uid] = life = life.again(folder)
         if self._stopped.is_set():
             return
-        await self._context.blocking(self._end_records, f"-{meta['uid']}-")
+        await self._context.blocking(self._end_records, f"-{uid}-")
         folder.retire()
         store.prune_logs(self._context.layout)
         self._context.addresses.give_back(life.address)
-        self._context.forget(meta["uid"])
-        del self._lives[meta["uid"]]
+        self._context.forget(uid)
+        del self._lives[uid]
         log(f"{meta['namespace']}/{meta['name']} is gone")
 
     async def _sweep(self, present: set[str]) -> None:
@@ -298,11 +228,10 @@ class Node:
 
     async def _shut_down(self) -> None:
         log(f"ending, with {len(self._lives)} pods")
-        for life, _task in self._lives.values():
+        for life in self._lives.values():
             life.shut_down(_SHUTDOWN_GRACE)
-        tasks = {task for _life, task in self._lives.values()}
-        if tasks:
-            await asyncio.wait(tasks, timeout=_SHUTDOWN_SECONDS)
+        if self._keeping:
+            await asyncio.wait(self._keeping, timeout=_SHUTDOWN_SECONDS)
         await self._context.blocking(self._end_everything)
         log("ended")
 
@@ -316,8 +245,11 @@ class Node:
 def _programs(sandbox: state.Sandbox) -> dict[str, str]:
     """What a pod's command may call by name: the sandbox's own programs, whatever else the machine has."""
     python = sandbox.programs.get("python3", sys.executable)
-    others = {name: sandbox.programs[name] for name in ("envoy", "prometheus") if name in sandbox.programs}
-    return {**others, "python3": python, "python": python}
+    found = {"python3": python, "python": python}
+    for name in ("envoy", "prometheus"):
+        if name in sandbox.programs:
+            found[name] = sandbox.programs[name]
+    return found
 
 
 def _lock(layout: state.Layout) -> IO[str]:

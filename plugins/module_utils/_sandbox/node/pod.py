@@ -109,6 +109,15 @@ class PodLife:
             self._seen = pod.get("status") or {}
             self._dirty.set()
 
+    def again(self, folder: PodFolder) -> PodLife:
+        """The same pod taken up anew from what is kept on disk, after a fault of the node."""
+        life = PodLife(self.context, self.pod, folder)
+        if self._gone:
+            life.removed()
+        if self._shutdown_grace is not None:
+            life.shut_down(self._shutdown_grace)
+        return life
+
     def removed(self) -> None:
         """The Pod object is gone: end what runs, report nothing more."""
         self._gone = True
@@ -142,7 +151,11 @@ class PodLife:
 
     def moved(self) -> None:
         """Keep what is known, and write the status."""
-        self._folder.save(self.facts)
+        try:
+            self._folder.save(self.facts)
+        except OSError as error:
+            # A full disk: a node after this one will know less, but this one goes on.
+            self.context.event(self.pod, "Warning", "FailedSave", str(error))
         self._dirty.set()
 
     # -- the life --
@@ -216,7 +229,7 @@ class PodLife:
             if any(isinstance(one.state, Running) for one in self.facts.containers.values()):
                 # Adopted containers have what they need; what is missing now will be seen to by the upkeep.
                 return
-            await asyncio.sleep(pause)
+            await self.context.sleep(pause)
             pause = min(pause * 2, _SET_UP_RETRY_LONGEST)
 
     # -- the end --

@@ -67,7 +67,7 @@ class Handle:
 
     async def _poll(self) -> None:
         while processes.alive(self.process):
-            await asyncio.sleep(_POLL_SECONDS)
+            await self._context.sleep(_POLL_SECONDS)
         await self._finish()
 
     async def _finish(self) -> None:
