@@ -75,8 +75,11 @@ class GatewayWriter:
         """
         existing = envoy.endpoints_of(self._files.read(envoy.CDS_FILE))
         routed = _clusters(hosts)
-        kept = {name for name in set(existing) - routed if not self._drained(name, admins)}
-        names = routed | _clusters(self.applied()) | kept
+        in_use = routed | _clusters(self.applied())
+        for name in in_use & set(self._unrouted_since):
+            del self._unrouted_since[name]
+        kept = {name for name in set(existing) - in_use if not self._drained(name, admins)}
+        names = in_use | kept
         clusters = envoy.cds_document({name: endpoints.get(name, ()) for name in names})
         problem = self._put(envoy.CDS_FILE, clusters, admins)
         if not problem:
