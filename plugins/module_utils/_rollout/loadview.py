@@ -108,10 +108,10 @@ def read_load(result: Any) -> Load:
         asked_rate=_number(own, "asked_rate"),
         actual_rate=_number(own, "actual_rate"),
         rate_kept=own.get("rate_kept") is True,
-        codes={str(code): int(count) for code, count in _mapping(top.get("RetCodes"), "RetCodes").items()},
+        codes=_counts(top, "RetCodes"),
         counted=_whole(_mapping(top.get("DurationHistogram"), "DurationHistogram"), "Count"),
         duration=duration,
-        classes={str(k): int(n) for k, n in _mapping(own.get("classes"), "LoadTest.classes").items()},
+        classes=_counts(own, "classes"),
         revisions=_pairs(own, "revisions"),
         lanes=_pairs(own, "lanes"),
         ledger=tuple(_lost(_mapping(row, "LoadTest.ledger")) for row in _list(own, "ledger")),
@@ -131,7 +131,14 @@ def read_load(result: Any) -> Load:
 def percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
     """The value at a percentile of a histogram of Fortio's shape, interpolated as Fortio does; None if
     empty."""
-    count, data = histogram.get("Count", 0), histogram.get("Data") or []
+    try:
+        return _percentile(histogram, wanted)
+    except (KeyError, TypeError):
+        return None
+
+
+def _percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
+    count, data = histogram["Count"], histogram["Data"]
     if not count or not data:
         return None
     before = 100 / count
@@ -139,8 +146,7 @@ def percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
         return float(histogram["Min"])
     for row in data:
         if wanted <= row["Percent"]:
-            width = row["Percent"] - before
-            share = (wanted - before) / width if width > 0 else 1.0
+            share = (wanted - before) / (row["Percent"] - before)
             return float(row["Start"] + share * (row["End"] - row["Start"]))
         before = row["Percent"]
     return float(histogram["Max"])
@@ -161,17 +167,21 @@ def _lost(row: Mapping[str, Any]) -> Lost:
 
 
 def _second(row: Mapping[str, Any]) -> Second:
-    counts = _mapping(row.get("revisions"), "LoadTest.timeline.revisions")
     failed = _whole(row, "failed")
     return Second(
         start=_whole(row, "second"),
         requests=_whole(row, "ok") + failed,
         failed=failed,
-        revisions={str(name): int(count) for name, count in counts.items()},
+        revisions=_counts(row, "revisions"),
         slowest=_number(row, "max"),
         p50=None if row.get("p50") is None else _number(row, "p50"),
         p99=None if row.get("p99") is None else _number(row, "p99"),
     )
+
+
+def _counts(obj: Mapping[str, Any], key: str) -> dict[str, int]:
+    counts = _mapping(obj.get(key), key)
+    return {str(name): _whole(counts, name) for name in counts}
 
 
 def _pairs(own: Mapping[str, Any], key: str) -> dict[str, tuple[int, int]]:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""junit.xml: one case a claim. Inconclusive is an error, for it is not a pass and not a failure of the
+service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+from xml.etree import ElementTree
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
+
+_SUITE = "iter8.kfserving.rollout"
+# What XML 1.0 cannot hold, not even escaped.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(material: Material) -> str:
+    """The verdict as JUnit XML, in the order that the common schemas ask for."""
+    claims = {claim["rule"]: claim for claim in material.verdict.get("claims", [])}
+    load = material.load
+    cases = [_case(rule.name, rule.claim, claims.get(rule.name)) for rule in RULES]
+    kinds = [case[0].tag if len(case) else "" for case in cases]
+    counts = {
+        "tests": str(len(cases)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error")),
+    }
+    time = f"{load.duration if load else 0:.3f}"
+    began = datetime.fromtimestamp(int(load.started) if load else 0, tz=timezone.utc)
+    root = ElementTree.Element("testsuites", {"name": _SUITE, **counts, "time": time})
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": _SUITE,
+            "package": _SUITE,
+            "id": "0",
+            "hostname": "localhost",
+            "timestamp": f"{began:%Y-%m-%dT%H:%M:%S}",
+            **counts,
+            "skipped": str(kinds.count("skipped")),
+            "time": time,
+        },
+    )
+    _properties(suite, material)
+    suite.extend(cases)
+    ElementTree.SubElement(suite, "system-out").text = _clean(material.verdict["summary"])
+    ElementTree.SubElement(suite, "system-err")
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _properties(suite: ElementTree.Element, material: Material) -> None:
+    verdict = material.verdict
+    properties = ElementTree.SubElement(suite, "properties")
+    for name in ("verdict", "requests", "failed", "loss_rate_upper_bound_95", "longest_success_gap_seconds"):
+        value = verdict.get(name)
+        ElementTree.SubElement(
+            properties, "property", {"name": name, "value": "" if value is None else str(value)}
+        )
+
+
+def _case(name: str, claim: str, found: Mapping[str, Any] | None) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", {"name": claim, "classname": f"{_SUITE}.{name}", "time": "0"})
+    if found is None:
+        ElementTree.SubElement(
+            case, "skipped", {"message": "does not apply, or there is no evidence to check it by"}
+        )
+        return case
+    tag = {"fail": "failure", "inconclusive": "error"}.get(found["verdict"])
+    if tag:
+        texts = [_clean(f["text"]) for f in found["findings"] if f["verdict"] != "pass"]
+        body = ElementTree.SubElement(case, tag, {"message": texts[0], "type": found["verdict"]})
+        body.text = "\n".join(texts)
+    return case
+
+
+def _clean(words: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", words)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a report is made of: the verdict and, as far as they can be read, the load, the timeline, the
+objects."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import (
+    ArtefactError,
+    read_evidence,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts, study
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Load, Lost
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.tree import mapping
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+
+WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """`verdict` has the shape of verdict.json, `raw` is the `LoadTest` part of load.json (or empty).
+
+    `rerun` is the command that does it all again, or empty.
+    """
+
+    verdict: Mapping[str, Any]
+    facts: Facts
+    raw: Mapping[str, Any]
+    rerun: str = ""
+
+    @property
+    def load(self) -> Load | None:
+        """The load test's result, None where there is none."""
+        return self.facts.load
+
+    @property
+    def grade(self) -> str:
+        """`pass`, `fail` or `inconclusive`."""
+        return str(self.verdict["verdict"])
+
+    @property
+    def title(self) -> str:
+        """The verdict as one word, as it is shown."""
+        return WORDS[self.grade]
+
+    def losses(self) -> list[Lost]:
+        """The recorded failures in the order in which they were sent."""
+        return sorted(self.load.ledger, key=lambda lost: lost.at) if self.load else []
+
+
+def gather(params: Mapping[str, Any]) -> Material:
+    """The material in the files that the parameters name.
+
+    Without a verdict that can be read, the evidence is judged by the default thresholds, so that there is
+    always a report; the verdict then says what was missing as any other does.
+
+    :raises ArtefactError: where a path is a folder.
+    """
+    evidence = read_evidence(params)
+    verdict = _verdict(params.get("verdict"))
+    if verdict is None:
+        verdict = decide(evidence, Thresholds()).as_dict()
+    return Material(verdict, study(evidence), mapping(evidence.load, "LoadTest"), params.get("rerun") or "")
+
+
+def _verdict(path: str | None) -> Mapping[str, Any] | None:
+    """verdict.json, or None where it is missing or is not one."""
+    if not path:
+        return None
+    if os.path.isdir(path):
+        raise ArtefactError(f"verdict: {path} is a folder. Give the path of the file.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("verdict") in WORDS else None

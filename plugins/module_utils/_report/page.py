@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""report.html: one file that needs no network, with the verdict first and everything behind it below."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report import tables
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.chart_histogram import (
+    histogram_chart,
+    histograms,
+    summary,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.chart_timeline import timeline_chart
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.style import STYLE
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    rate_below,
+    seconds,
+)
+
+WIDE, NARROW = 1040, 360
+
+
+def page(material: Material) -> str:
+    """The whole page. The same material gives the same text."""
+    sections = [
+        _header(material),
+        _reasons(material),
+        _section("Over time", _charts(material)),
+        _section("Failed requests", _losses(material)),
+        _section("By phase", tables.phases(material) if material.verdict.get("phases") else ""),
+        _section("By revision and connection", tables.revisions(material) if material.load else ""),
+        _section("Response times", _response_times(material)),
+        _section("The Experiment's objectives", _objectives(material)),
+        _section("Every claim, and its evidence", tables.claims(material)),
+        _section("What this does not tell", _not_covered(material)),
+        _section("Events", _events(material)),
+        _section("Run it again", _rerun(material)),
+    ]
+    title = f"{material.title}: rollout report"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, sections))
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def _header(material: Material) -> str:
+    grade = material.grade
+    tiles = "".join(
+        f'<div class="tile {look}"><dt>{escape(label)}</dt><dd><span class="big">{escape(big)}</span>'
+        f'<span class="small">{escape(small)}</span></dd></div>'
+        for label, big, small, look in _tiles(material)
+    )
+    sign = tables.SIGNS[grade]
+    when = (
+        f"Load from {clock(material.load.started)}, {seconds(material.load.duration)}."
+        if material.load
+        else ""
+    )
+    return (
+        f'<header class="{grade}">\n<h1><span aria-hidden="true">{sign}</span> {material.title}</h1>\n'
+        f"<p>{escape(_sentence(material.verdict['summary']))}</p>\n"
+        f'<dl class="tiles">{tiles}</dl>\n<p class="small soft">{escape(when)}</p>\n</header>'
+    )
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "."
+
+
+Tile = tuple[str, str, str, str]
+
+
+def _tiles(material: Material) -> list[Tile]:
+    """What was lost, when, from which revision; where nothing was, what that proves and how it ended."""
+    load = material.load
+    if load is None:
+        return [("Requests", "unknown", "there is no load test to count them", "unsure")]
+    lost = load.failed - load.client_faults
+    if lost > 0:
+        return [_what(material, lost), _when(material), _whence(material)]
+    bound = rate_below(material.verdict["loss_rate_upper_bound_95"])
+    least = material.verdict.get("thresholds", {}).get("min_requests", 0)
+    few = "unsure" if load.requests < least else ""
+    return [
+        ("Lost requests", f"0 of {load.requests}", f"loss rate below {bound} with 95 % confidence", few),
+        ("Longest gap between successes", seconds(load.gap[0]), f"from {clock(load.gap[1])}", ""),
+        _end(material),
+    ]
+
+
+def _what(material: Material, lost: int) -> Tile:
+    load = material.load
+    classes = Counter(row.label for row in material.losses())
+    named = ", ".join(f"{n} × {name}" for name, n in classes.most_common(4))
+    total = load.requests if load else 0
+    return ("What was lost", f"{lost} of {count(total, 'request')}", named, "bad")
+
+
+def _when(material: Material) -> Tile:
+    losses = material.losses()
+    if not losses:
+        return ("When", "unknown", "there are no records of the failures", "bad")
+    first, last = losses[0].at, losses[-1].at
+    big = clock(first)[:12] if len(losses) == 1 else f"{clock(first)[:12]} to {clock(last)[:12]}"
+    by_phase = Counter(material.facts.phase_of(row.at) for row in losses)
+    named = ", ".join(f"{n} during {name}" for name, n in list(by_phase.items())[:3])
+    more = f" and {len(by_phase) - 3} phases more" if len(by_phase) > 3 else ""
+    return ("When (UTC)", big, named + more, "bad")
+
+
+def _whence(material: Material) -> Tile:
+    by_revision = Counter(row.revision for row in material.losses() if row.revision)
+    if not by_revision:
+        return ("From which revision", "not named", "no failed request named a revision", "bad")
+    name, most = by_revision.most_common(1)[0]
+    role = material.facts.roles.get(name, "another revision")
+    others = sum(by_revision.values()) - most
+    small = f"{name}: {most} lost" + (f"; {others} by others" if others else "")
+    return ("From which revision", role, small, "bad")
+
+
+def _end(material: Material) -> Tile:
+    outcome = material.facts.experiment
+    service = material.facts.service
+    if outcome is None:
+        return ("The rollout", "unknown", "there is no Experiment", "unsure")
+    split = service.traffic if service else {}
+    roles = material.facts.roles
+    ended = ", ".join(f"{percent} % {roles.get(name, name)}" for name, percent in sorted(split.items()))
+    big = "canary promoted" if split == {material.facts.canary: 100} else "canary not promoted"
+    small = f"after {count(outcome.iterations, 'iteration')}" + (
+        f"; traffic ended at {ended}" if ended else ""
+    )
+    expected = material.verdict.get("thresholds", {}).get("expect_winner", "canary")
+    bad = big == "canary not promoted" and expected == "canary"
+    return ("The rollout", big, small, "bad" if bad else "")
+
+
+def _reasons(material: Material) -> str:
+    reasons = material.verdict.get("reasons", [])
+    if not reasons:
+        return ""
+    items = "".join(
+        f'<li class="{reason["verdict"]}">{tables.mark(reason["verdict"], _sentence(reason["text"]))}</li>'
+        for reason in reasons
+    )
+    title = "Why it is not a pass" if material.grade != "pass" else "Reasons"
+    return _section(title, f'<ul class="reasons">{items}</ul>')
+
+
+def _charts(material: Material) -> str:
+    wide, narrow = timeline_chart(material, WIDE), timeline_chart(material, NARROW)
+    if not wide:
+        return "<p>There is no load test to show.</p>"
+    keys = (
+        '<p class="small"><span class="chip baseline"></span>baseline '
+        '<span class="chip canary"></span>canary. '
+        "All times are UTC. The same in numbers stands under By phase.</p>"
+    )
+    return f'{keys}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def _losses(material: Material) -> str:
+    load = material.load
+    if load is None or not load.failed:
+        return ""
+    shown = tables.losses(material)
+    left = load.failed - min(len(load.ledger), tables.MOST_LOSSES)
+    more = (
+        f"<p>{count(left, 'more failed request')} are not shown here; load.json has what was recorded.</p>"
+        if left
+        else ""
+    )
+    outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.outages else ""
+    return shown + more + outages
+
+
+def _response_times(material: Material) -> str:
+    lanes = histograms(material)
+    if not lanes:
+        return ""
+    words = "".join(f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in lanes)
+    wide, narrow = histogram_chart(lanes, WIDE), histogram_chart(lanes, NARROW)
+    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
+    return f'{words}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>{note}'
+
+
+def _objectives(material: Material) -> str:
+    return tables.objectives(material) if material.verdict.get("objectives") else ""
+
+
+def _not_covered(material: Material) -> str:
+    items = "".join(f"<li>{escape(words)}</li>" for words in material.verdict.get("not_covered", []))
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _events(material: Material) -> str:
+    moments = material.facts.moments
+    if not moments:
+        return ""
+    return f"<details><summary>{count(len(moments), 'event')}</summary>{tables.events(material)}</details>"
+
+
+def _rerun(material: Material) -> str:
+    return f"<pre><code>{escape(material.rerun)}</code></pre>" if material.rerun else ""

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import WORDS, Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Lost
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
+
+MOST_LOSSES = 500
+
+
+class Html(str):
+    """Text that is markup already."""
+
+
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table that scrolls by itself where it is too wide. Numbers are set right; text is escaped.
+
+    A head that ends in `#` belongs to a column of numbers.
+    """
+    right = [head.endswith("#") for head in heads]
+    top = "".join(_cell("th", head.rstrip("#"), n, ' scope="col"') for head, n in zip(heads, right))
+    body = "".join(f"<tr>{''.join(_cell('td', cell, n) for cell, n in zip(row, right))}</tr>" for row in rows)
+    named = f"<caption>{escape(caption)}</caption>" if caption else ""
+    whole = f"<table>{named}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{whole}</div>'
+
+
+def _cell(kind: str, content: Any, right: bool, more: str = "") -> str:
+    words = content if isinstance(content, Html) else escape("–" if content is None else str(content))
+    return f"<{kind}{more}{' class=' + chr(34) + 'n' + chr(34) if right else ''}>{words}</{kind}>"
+
+
+def phases(material: Material) -> str:
+    """Requests and losses by phase."""
+    rows = [
+        (
+            phase["name"],
+            clock(phase["start"])[:12],
+            seconds(phase["end"] - phase["start"]),
+            ", ".join(f"{role} {weight} %" for role, weight in phase["weights"].items()),
+            phase["requests"],
+            phase["failed"],
+        )
+        for phase in material.verdict.get("phases", [])
+    ]
+    heads = ("Phase", "From (UTC)", "Length", "Weights", "Requests#", "Lost#")
+    return table("Requests by whole seconds, as they ended; losses as they were sent.", heads, rows)
+
+
+def revisions(material: Material) -> str:
+    """Requests and losses by revision and by kind of connection."""
+    rows: list[tuple[Any, ...]] = []
+    for name, row in material.verdict.get("revisions", {}).items():
+        role = row["role"]
+        label = Html(f'<span class="chip {escape(role)}"></span>{escape(name or "(not named)")}')
+        rows.append((label, role if name else "", row["requests"], row["failed"]))
+    lanes = [
+        (f"on {name} connections", "", row["requests"], row["failed"])
+        for name, row in material.verdict.get("lanes", {}).items()
+    ]
+    return table("", ("Revision", "Role", "Requests#", "Lost#"), [*rows, *lanes])
+
+
+def objectives(material: Material) -> str:
+    """The Experiment's objectives."""
+    rows = []
+    for row in material.verdict.get("objectives", []):
+        limits = [f"at most {row['upper_limit']:g}"] if row["upper_limit"] is not None else []
+        limits += [f"at least {row['lower_limit']:g}"] if row["lower_limit"] is not None else []
+        value = "no data" if row["value"] is None else f"{row['value']:.4g}"
+        met = {True: mark("pass", "met"), False: mark("fail", "missed")}.get(row["met"], "not assessed")
+        rows.append((row["metric"], " and ".join(limits), row["role"], value, met))
+    return table("", ("Objective", "Limit", "Version", "Value#", "Outcome"), rows)
+
+
+def claims(material: Material) -> str:
+    """Every rule that applied, with what it found."""
+    rows = []
+    for claim in material.verdict.get("claims", []):
+        found = Html("<br>".join(escape(finding["text"]) for finding in claim["findings"]))
+        rows.append((mark(claim["verdict"], WORDS[claim["verdict"]].lower()), claim["claim"], found))
+    return table("", ("Outcome", "Claim", "Evidence"), rows)
+
+
+def losses(material: Material) -> str:
+    """Every failed request, up to a number that a page can bear."""
+    heads = ("#", "Sent (UTC)", "Class", "Revision", "Phase", "Took", "Connection", "Address", "Request id")
+    return table("", heads, [_loss(material, lost) for lost in material.losses()[:MOST_LOSSES]])
+
+
+def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
+    raw = lost.raw
+    end = raw.get("end")
+    took = seconds(end - lost.at) if isinstance(end, (int, float)) else None
+    reuse = raw.get("reuse")
+    connection = f"{raw.get('connection')}, {lost.lane}" + (f", used {reuse} times before" if reuse else "")
+    label = f"{lost.label} {raw.get('errno') or ''} {raw.get('detail') or ''}".strip()
+    role = material.facts.roles.get(lost.revision)
+    revision = f"{role}: {lost.revision}" if role else lost.revision or "not named"
+    return (
+        raw.get("seq"),
+        clock(lost.at)[:12],
+        label,
+        revision,
+        material.facts.phase_of(lost.at),
+        took,
+        connection,
+        raw.get("peer"),
+        raw.get("request_id"),
+    )
+
+
+def outages(material: Material) -> str:
+    """From the last success before each outage to the first success after."""
+    rows = []
+    for row in material.verdict.get("outages", []):
+        first, end = row.get("first_failed_send"), row.get("recovered")
+        length = seconds(end - first) if _is_time(first) and _is_time(end) else "not recovered"
+        rows.append((_time(row.get("last_success")), _time(first), _time(end), length, row.get("failed")))
+    heads = ("Last success", "First failed send", "Recovered", "Length", "Lost#")
+    return table("Times in UTC.", heads, rows)
+
+
+def events(material: Material) -> str:
+    """The timeline's events."""
+    rows = [(clock(m.time)[:12], m.source, m.text or m.event) for m in material.facts.moments]
+    return table("", ("Time (UTC)", "Source", "Event"), rows)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _time(value: Any) -> str | None:
+    return clock(value)[:12] if _is_time(value) else None
+
+
+SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+
+
+def mark(grade: str, words: str) -> Html:
+    """A coloured word with a sign, so that colour is never alone."""
+    return Html(f'<b class="{grade}">{SIGNS[grade]} {escape(words)}</b>')

@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_report
+short_description: Write the report of a rollout for people and for CI
+description:
+  - Writes four files into O(dest). C(report.html) is one page that needs no network, with the verdict first
+    and a timeline, the failed requests and all evidence below. C(junit.xml) has one case a claim, an
+    inconclusive one counting as an error. C(metrics.txt) is OpenMetrics text. C(summary.md) suits a comment
+    on a pull request.
+  - They are written whatever the outcome. What is missing is said in them, and each file is replaced as a
+    whole.
+version_added: "1.0.0"
+author:
+  - The iter8.kfserving contributors (@iter8-tools)
+options:
+  verdict:
+    description:
+      - Path of the verdict that M(iter8.kfserving.rollout_verdict) wrote.
+      - Where it is missing or damaged, the rest is judged by the default thresholds.
+    type: path
+  load:
+    description: Path of the result of M(iter8.kfserving.load_test).
+    type: path
+  timeline:
+    description: Path of the timeline, one JSON object a line.
+    type: path
+  experiment:
+    description: Path of the Experiment as it was at the end, in JSON.
+    type: path
+  inferenceservice:
+    description: Path of the InferenceService as it was at the end, in JSON.
+    type: path
+  rerun:
+    description: The command that does it all again, shown at the end of the page.
+    type: str
+  dest:
+    description: The folder to write into. It must exist.
+    type: path
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Makes the report, and writes nothing.
+  diff_mode:
+    support: none
+    description: Does not show what would change.
+  idempotent:
+    support: full
+    description: The same evidence gives the same files.
+seealso:
+  - module: iter8.kfserving.rollout_verdict
+"""
+
+EXAMPLES = r"""
+- name: Write the report
+  iter8.kfserving.rollout_report:
+    verdict: build/e2e/verdict.json
+    load: build/e2e/load.json
+    timeline: build/e2e/timeline.jsonl
+    experiment: build/e2e/experiment.json
+    inferenceservice: build/e2e/inferenceservice.json
+    rerun: make e2e
+    dest: build/e2e
+"""
+
+RETURN = r"""
+files:
+  description: File name to path.
+  returned: success
+  type: dict
+  sample:
+    report.html: build/e2e/report.html
+    junit.xml: build/e2e/junit.xml
+    metrics.txt: build/e2e/metrics.txt
+    summary.md: build/e2e/summary.md
+verdict:
+  description: V(pass), V(fail) or V(inconclusive).
+  returned: success
+  type: str
+  sample: pass
+summary:
+  description: The verdict in one line.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
+
+
+def main() -> None:
+    inputs = ("verdict", "load", "timeline", "experiment", "inferenceservice")
+    spec = {name: {"type": "path"} for name in inputs}
+    module = AnsibleModule(
+        {**spec, "rerun": {"type": "str"}, "dest": {"type": "path", "required": True}},
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**publish(module.params, module.check_mode))
+    except ArtefactError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
