@@ -78,11 +78,11 @@ class ExperimentWaiter:
     def _feed_experiment(self, notice: Notice) -> list[Event]:
         current = None if notice.kind == "deleted" else notice.object
         events = experiments.transitions(self.experiment, current)
-        told = [self._with_counts(event) if event.event == "iteration" else event for event in events]
         if current is None:
             self._gone.add(EXPERIMENT)
         else:
             self.experiment = current
+        told = [self._with_counts(event) if event.event == "iteration" else event for event in events]
         early, self._early_jobs = self._early_jobs, {}
         jobs = [event for job in early.values() for event in self._feed_job(job)]
         return named(self.name, told) + jobs

@@ -28,7 +28,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.errors im
     Unauthorized,
     UnknownKind,
     Unreachable,
-    from_status,
 )
 
 # The server ends each watch after this long, and a silence some seconds longer means a dead connection.
@@ -117,7 +116,6 @@ class Watch:
                     listed = self._source.get(self._path, self._select)
                     version = str(listed.get("metadata", {}).get("resourceVersion") or "")
                     yield from self._relisted(listed)
-                    yield from self._answered()
                 with closing(self._open(version, deadline)) as events:
                     yield from self._answered()
                     opened = self._clock.now()
@@ -156,7 +154,8 @@ class Watch:
     def _refuse(self, event: Json) -> None:
         if event.get("type") == "ERROR":
             status = event.get("object") or {}
-            raise from_status(int(status.get("code") or 500), status, f"The watch of {self._what}")
+            # 410 mostly; whatever it is, this watch cannot go on, and a new list mends it.
+            raise Gone(f"The watch of {self._what} was ended: {status.get('message')}")
 
     def _relisted(self, listed: Json) -> Iterator[Notice]:
         items = {_name_of(item): item for item in listed.get("items") or []}
