@@ -175,8 +175,6 @@ class Engine:
         self._next_check = min(earliest + self._options.timeout, self._next_tick)
         if self._exchange.flying:
             self._next_check = min(self._next_check, now + LOOK)
-        if self._schedule.end > now:
-            self._next_check = min(self._next_check, self._schedule.end)
 
     def _too_many_failures(self) -> bool:
         limit = self._options.abort_failures
@@ -232,6 +230,7 @@ class Engine:
             exchange.start(intended or now, token)
             now = self._clock()
         self._starved = exchange.flying >= self._limit
+        self._next_check = min(self._next_check, schedule.end)
 
     def _close(self) -> None:
         self._pool.close()

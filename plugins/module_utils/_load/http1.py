@@ -2,8 +2,9 @@
 """A strict, incremental parser of HTTP/1.x responses (RFC 9110 and 9112).
 
 It never guesses: what is not a whole, well-formed response raises. It is stricter than the RFC obliges a
-client to be: bare line feeds, folded header lines, a Transfer-Encoding beside a Content-Length or in HTTP/1.0,
-and transfer codings other than `chunked` are refused, since each is a known way to read a wrong length.
+client to be: bare line feeds, folded header lines, a Transfer-Encoding beside a Content-Length or in
+HTTP/1.0, and transfer codings other than `chunked` are refused, since each is a known way to
+read a wrong length.
 """
 
 from __future__ import annotations

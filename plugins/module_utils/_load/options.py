@@ -26,9 +26,9 @@ class Options:
     """Times in nanoseconds. `rate` is requests a second, 0 for as fast as possible.
 
     `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. `pacing` is
-    `open` (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (Fortio's:
-    each of `connections` sends its next request when due and not before the last was answered). `lanes` says
-    whether connections are kept (`reused`), made for each request (`new`), or both in turn.
+    `open` (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (as
+    Fortio's: each of `connections` sends its next request when due and not before the last was answered).
+    `lanes` says whether connections are kept (`reused`), made for each request (`new`), or both in turn.
     """
 
     url: str

@@ -19,8 +19,9 @@ _ABOUT = (
     "warmup", "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
 )  # fmt: skip
 _COPIED = (
-    "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped", "revisions",
-    "lanes", "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count", "reconnects",
+    "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
+    "revisions", "lanes", "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count",
+    "reconnects",
 )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class Open:
         self._next = 0
         self._planned = planned or NEVER
         self._due = start
-        self.end = min(end, self._time(planned)) if planned and end == NEVER else end
+        self.end = end
 
     def _time(self, k: int) -> int:
         return self._start + k * self._step.numerator // self._step.denominator
@@ -74,17 +74,20 @@ class Open:
         return self._due
 
     def take(self) -> Tuple[int, int]:
-        """Take it."""
+        """Take it. The last sets the end: one step later, or the rate would be off."""
         due = self._due
         self._next += 1
-        self._due = self._time(self._next) if self._next < self._planned else NEVER
+        self._due = self._time(self._next)
+        if self._next == self._planned:
+            self.end = min(self.end, self._due)
+            self._due = NEVER
         return due, 0
 
     def answered(self, token: int, now: int) -> None:
         """Nothing depends on answers."""
 
     def used_up(self) -> bool:
-        """Never: the run lasts until `end`, one step after its last request, or its rate would be off."""
+        """Never: the run lasts until `end`."""
         return False
 
     def overdue(self, now: int) -> int:
