@@ -173,7 +173,7 @@ class Apt:
                 line for line in (done.stderr + done.stdout).splitlines() if line.startswith(("E:", "W:"))
             ]
             last = " ".join(words[-2:] or (done.stderr or done.stdout).splitlines()[-2:])
-            raise BinariesError(f"{what} could not be had from Debian: {last.strip()} {_ELSEWHERE}")
+            raise BinariesError(f"{what} could not be had from Debian: {last.strip(' .')}. {_ELSEWHERE}")
         return done.stdout
 
     def update(self) -> None:

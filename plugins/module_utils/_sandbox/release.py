@@ -9,6 +9,7 @@ import tarfile
 import threading
 import urllib.request
 from pathlib import Path
+
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.cache import (
     BinariesError,
     Report,
@@ -116,5 +117,6 @@ def prometheus(arch: str, folder: Path, *, report: Report, base: str = PROMETHEU
         assert source is not None  # its digest is the published one: it is what it says
         with source, open(program, "wb") as stream:
             shutil.copyfileobj(source, stream)
+    program.chmod(0o755)
     archive.unlink()
     return program
