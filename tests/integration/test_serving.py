@@ -102,6 +102,17 @@ class Cluster:
         label = f"serving.kubeflow.org/inferenceservice={name}"
         return list(self.apps.list_namespaced_deployment("default", label_selector=label).items)
 
+    def set_faults(self, data: Optional[dict[str, str]]) -> None:
+        """Switch these faults on, and all others off."""
+        name, namespace = "sandbox-faults", "kfserving-system"
+        try:
+            self.core.delete_namespaced_config_map(name, namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+        if data is not None:
+            self.core.create_namespaced_config_map(namespace, {"metadata": {"name": name}, "data": data})
+
     def gateway(self) -> str:
         service = self.core.read_namespaced_service("istio-ingressgateway", "istio-system")
         ingress = service.status.load_balancer.ingress
@@ -185,6 +196,7 @@ def cluster(sandbox: Any) -> Cluster:
     for manifest in MANIFESTS:
         made.apply(manifest)
     until(made.gateway, 30, "the gateway's address on its Service")
+    made.set_faults(None)
     return made
 
 
@@ -272,8 +284,7 @@ def test_canary_that_never_gets_ready_gets_no_traffic(cluster: Cluster, service:
 
 def test_canary_fault_of_the_config_map_reaches_only_the_canary(cluster: Cluster, service: str) -> None:
     old = predictor(cluster.service(service))["latestRolledoutRevision"]
-    body = {"metadata": {"name": "sandbox-faults"}, "data": {"canary-5xx": '{"share": 0.5}'}}
-    cluster.core.create_namespaced_config_map("kfserving-system", body)
+    cluster.set_faults({"canary-5xx": '{"share": 0.5}'})
     try:
         two = {"canaryTrafficPercent": 50, "tensorflow": {"storageUri": "gs://models/two"}}
         cluster.change(service, two)
@@ -281,7 +292,7 @@ def test_canary_fault_of_the_config_map_reaches_only_the_canary(cluster: Cluster
             lambda: sorted(traffic(cluster.service(service)).values()) == [50, 50], 15, "50 % on the canary"
         )
     finally:
-        cluster.core.delete_namespaced_config_map("sandbox-faults", "kfserving-system")
+        cluster.set_faults(None)
     with Load(cluster.gateway(), service, rate=100, connections=2) as load:
         time.sleep(1.5)
     counts = Counter((answer.revision == old, answer.status) for answer in load.answers)
@@ -298,6 +309,23 @@ def test_restarted_controller_goes_on_without_a_lost_request(cluster: Cluster, s
         )
     assert {answer.status for answer in load.answers} == {200}
     assert len(cluster.deployments(service)) == 2
+
+
+def test_replaced_gateway_gets_the_routes_and_shows_its_address(cluster: Cluster, service: str) -> None:
+    old = cluster.gateway()
+    label = "app=istio-ingressgateway"
+    (pod,) = cluster.core.list_namespaced_pod("istio-system", label_selector=label).items
+    with Load(old, service, rate=20, connections=2) as load:
+        cluster.core.delete_namespaced_pod(pod.metadata.name, "istio-system")
+        new = until(lambda: cluster.gateway() != old and cluster.gateway(), 20, "the new gateway's address")
+        moved = time.monotonic()
+    # The old one drains: nobody is cut off before there is a new address to go to.
+    lost = [answer for answer in load.answers if answer.sent < moved and answer.status != 200]
+    assert not lost, f"{moved - lost[0].sent:.2f} s before the new address: {lost[0]}"
+    connection = http.client.HTTPConnection(new, 8080, timeout=5)
+    assert ask(connection, service)[0] == 200
+    connection.close()
+    assert ready(cluster.service(service)) == "True"
 
 
 def test_deletion_takes_routes_and_pods_away(cluster: Cluster) -> None:

@@ -18,8 +18,11 @@ from pathlib import Path
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import envoy, gateway_admin
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway_files import GatewayFiles
 
-DRAIN_SECONDS = 3
-"""Time for clients to come again on their open connections and be told ``Connection: close``."""
+DRAIN_SECONDS = 8
+"""How long clients are still served, each told ``Connection: close``. On a busy machine the gateway that takes
+over is ready, and its address on the Service, only after some seconds."""
+QUIET_SECONDS = 1.0
+"""No connection and no request for so long: nobody is left to wait for."""
 
 
 def argv(config: Path) -> list[str]:
@@ -60,8 +63,13 @@ def drain(
 ) -> None:
     """Ask Envoy to drain, and wait until its clients have gone or the drain time is over."""
     admin.start_drain()
-    end = clock() + DRAIN_SECONDS
-    while clock() < end and admin.state().downstream_connections:
+    quiet_since = start = clock()
+    requests = -1
+    while clock() < min(start + DRAIN_SECONDS, quiet_since + QUIET_SECONDS):
+        state = admin.state()
+        if state.downstream_connections or state.downstream_requests != requests:
+            requests = state.downstream_requests
+            quiet_since = clock()
         sleep(0.1)
 
 

@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import envoy
 
-_FILTER = r"version_text|update_rejected|upstream_rq_active$|warming_clusters|gateway\.downstream_cx_active$"
+_FILTER = "|".join(
+    (
+        r"version_text|update_rejected|warming_clusters",
+        r"upstream_rq_active$|gateway\.downstream_(cx_active|rq_total)$",
+    )
+)
 _CDS = "cluster_manager.cds."
 _RDS = f"http.gateway.rds.{envoy.ROUTES}."
 _ACTIVE = re.compile(r"cluster\.(.+)\.upstream_rq_active")
@@ -26,6 +32,8 @@ class GatewayState:
     warming_clusters: int
     active_requests: Mapping[str, int]
     downstream_connections: int
+    downstream_requests: int
+    """Requests since its start."""
     rejected: int
     """Updates refused since its start."""
 
@@ -43,7 +51,7 @@ class Admin:
 
         :raises OSError: Envoy does not answer.
         """
-        return parse_stats(self._call(f"/stats?filter={_FILTER}"))
+        return parse_stats(self._call(f"/stats?filter={urllib.parse.quote(_FILTER)}"))
 
     def start_drain(self) -> None:
         """Tell clients to close their connections, then stop listening."""
@@ -71,5 +79,6 @@ def parse_stats(text: str) -> GatewayState:
         warming_clusters=int(values.get("cluster_manager.warming_clusters", "0")),
         active_requests=active,
         downstream_connections=int(values.get("http.gateway.downstream_cx_active", "0")),
+        downstream_requests=int(values.get("http.gateway.downstream_rq_total", "0")),
         rejected=sum(int(values.get(f"{part}update_rejected", "0")) for part in (_CDS, _RDS)),
     )

@@ -19,10 +19,11 @@ cluster_manager.cds.update_rejected: 1
 cluster_manager.cds.version_text: "c1"
 cluster_manager.warming_clusters: 2
 http.gateway.downstream_cx_active: 4
+http.gateway.downstream_rq_total: 9
 http.gateway.rds.gateway.update_rejected: 2
 http.gateway.rds.gateway.version_text: "r1"
 """
-STATE = gateway_admin.GatewayState("c1", "r1", 2, {"default/r1": 3, "default/r2": 0}, 4, 3)
+STATE = gateway_admin.GatewayState("c1", "r1", 2, {"default/r1": 3, "default/r2": 0}, 4, 9, 3)
 
 
 def test_prepare_writes_a_bootstrap_and_empty_routes(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_write_is_a_rename_so_that_no_half_file_is_seen(tmp_path: Path) -> None:
 
 def test_stats_are_read() -> None:
     assert gateway_admin.parse_stats(STATS) == STATE
-    assert gateway_admin.parse_stats("") == gateway_admin.GatewayState("", "", 0, {}, 0, 0)
+    assert gateway_admin.parse_stats("") == gateway_admin.GatewayState("", "", 0, {}, 0, 0, 0)
 
 
 class FakeAdmin(http.server.BaseHTTPRequestHandler):
@@ -104,29 +105,44 @@ def test_admin_that_is_not_there_is_an_os_error() -> None:
 
 
 class Draining:
-    """An Envoy whose clients go one by one, each time it is asked."""
+    """An Envoy whose clients send until some time, on short-lived connections."""
 
-    def __init__(self, connections: int, leaves: int) -> None:
-        self.connections, self.leaves, self.started = connections, leaves, False
+    def __init__(self, busy_until: float, connections: int) -> None:
+        self.now = 0.0
+        self.busy_until, self.connections, self.started = busy_until, connections, False
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
     def start_drain(self) -> None:
         self.started = True
 
     def state(self) -> gateway_admin.GatewayState:
         assert self.started
-        self.connections = max(0, self.connections - self.leaves)
-        return dataclasses.replace(STATE, downstream_connections=self.connections)
+        requests = int(min(self.now, self.busy_until) * 20)
+        return dataclasses.replace(
+            STATE, downstream_connections=self.connections, downstream_requests=requests
+        )
 
 
-@pytest.mark.parametrize(("leaves", "seconds"), [(1, 0.2), (0, gateway.DRAIN_SECONDS)])
-def test_drain_ends_with_the_last_client_or_with_the_time(leaves: int, seconds: float) -> None:
-    now = [0.0]
-
-    def sleep(duration: float) -> None:
-        now[0] += duration
-
-    gateway.drain(Draining(3, leaves), clock=lambda: now[0], sleep=sleep)  # type: ignore[arg-type]
-    assert now[0] == pytest.approx(seconds, abs=0.11)
+@pytest.mark.parametrize(
+    ("busy_until", "connections", "seconds"),
+    [
+        pytest.param(0.0, 0, gateway.QUIET_SECONDS, id="nobody"),
+        pytest.param(2.0, 0, 2.0 + gateway.QUIET_SECONDS, id="requests-for-a-while"),
+        pytest.param(100.0, 0, gateway.DRAIN_SECONDS, id="requests-without-end"),
+        pytest.param(0.0, 1, gateway.DRAIN_SECONDS, id="one-idle-connection"),
+    ],
+)
+def test_drain_ends_when_it_is_quiet_or_with_the_time(
+    busy_until: float, connections: int, seconds: float
+) -> None:
+    proxy = Draining(busy_until, connections)
+    gateway.drain(proxy, clock=proxy.clock, sleep=proxy.sleep)  # type: ignore[arg-type]
+    assert proxy.now == pytest.approx(seconds, abs=0.21)
 
 
 def test_unknown_command_says_its_usage() -> None:

@@ -57,7 +57,7 @@ class World:
 
     def state(self) -> GatewayState:
         cds, rds = self.files.read(envoy.CDS_FILE), self.files.read(envoy.RDS_FILE)
-        return GatewayState(cds["version_info"], rds["version_info"], 0, {}, 0, 0)
+        return GatewayState(cds["version_info"], rds["version_info"], 0, {}, 0, 0, 0)
 
     # The controller's API.
 

@@ -50,7 +50,7 @@ class FakeEnvoy:
         if not self.deaf:
             self._read()
         return GatewayState(
-            self.cds["version_info"], self.rds["version_info"], 0, self.active, 0, self.rejected
+            self.cds["version_info"], self.rds["version_info"], 0, self.active, 0, 0, self.rejected
         )
 
     def _read(self) -> None:
