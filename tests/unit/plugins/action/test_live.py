@@ -212,8 +212,13 @@ def display(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
 
 def action(connection: FakeConnection | None = None, **task: Any) -> Action:
     fields: dict[str, Any] = {
-        "args": {"name": "experiment-1"}, "no_log": False, "async_val": 0, "action": "x", "diff": False,
-        "check_mode": False, "environment": None,
+        "args": {"name": "experiment-1"},
+        "no_log": False,
+        "async_val": 0,
+        "action": "x",
+        "diff": False,
+        "check_mode": False,
+        "environment": None,
     }
     fields.update(task)
     play_context = SimpleNamespace(check_mode=fields["check_mode"])

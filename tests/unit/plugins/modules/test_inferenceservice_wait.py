@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module inferenceservice_wait: its documentation, and its refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster import waits
+from ansible_collections.iter8.kfserving.plugins.modules import inferenceservice_wait as module
+from ansible_collections.iter8.kfserving.tests.unit.plugins.modules.cluster_modules import (
+    Server,
+    check_documentation,
+    check_examples,
+    check_refusal,
+    returned,
+    run_main,
+)
+
+ARGUMENTS: dict[str, Any] = {"name": "m"}
+
+MODEL: dict[str, Any] = {
+    "metadata": {"name": "m", "uid": "u", "resourceVersion": "5"},
+    "status": {
+        "url": "http://m.default.example.com",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "components": {
+            "predictor": {
+                "latestCreatedRevision": "a",
+                "latestReadyRevision": "a",
+                "traffic": [{"revisionName": "a", "percent": 100}],
+            }
+        },
+    },
+}
+
+
+def test_the_documentation_tells_what_is_declared() -> None:
+    check_documentation(module)
+
+
+def test_the_examples_name_a_cluster_and_options_that_exist() -> None:
+    check_examples(module)
+
+
+def test_an_unnamed_cluster_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_refusal(module, ARGUMENTS, monkeypatch, capsys)
+
+
+def test_a_wait_returns_what_is_documented(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waits, "connect", lambda _module: Server({"inferenceservices": [MODEL]}))
+    result = run_main(module, {"name": "m", "stable_seconds": 0}, capsys)
+    assert returned(module) <= set(result)
+    assert result["outcome"] == "succeeded"
+    assert result["revisions"] == {"created": "a", "ready": "a", "rolledout": "", "previous": ""}
+    assert result["traffic"] == {"a": 100}
+    assert result["url"] == "http://m.default.example.com"
+
+
+def test_a_time_out_says_what_was_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waits, "connect", lambda _module: Server({"inferenceservices": [MODEL]}))
+    result = run_main(module, {"name": "m", "baseline_revision": "a", "timeout": 1}, capsys)
+    assert result["failed"] is True
+    assert result["msg"] == (
+        "InferenceService default/m: Not over after 1 s: the latest revision is still the baseline a."
+    )
+    assert returned(module) <= set(result)
+
+
+def test_percentages_are_read_before_a_cluster_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waits, "connect", lambda _module: pytest.fail("connected"))
+    result = run_main(module, {"name": "m", "traffic": {"latest": "much"}}, capsys)
+    assert "is not a percentage" in result["msg"]
+
+
+def test_check_mode_looks_once_and_does_not_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waits, "connect", lambda _module: Server({"inferenceservices": [MODEL]}))
+    result = run_main(module, {"name": "m", "baseline_revision": "a"}, capsys, check_mode=True)
+    assert "failed" not in result
+    assert (result["outcome"], result["message"]) == (
+        "pending",
+        "the latest revision is still the baseline a",
+    )
