@@ -19,8 +19,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import en
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway_files import GatewayFiles
 
 DRAIN_SECONDS = 8
-"""How long clients are still served, each told ``Connection: close``. On a busy machine the gateway that takes
-over is ready, and its address on the Service, only after some seconds."""
+"""How long clients are still served, each told ``Connection: close``. On a busy machine the next gateway
+is ready, and its address on the Service, only after some seconds."""
 QUIET_SECONDS = 1.0
 """No connection and no request for so long: nobody is left to wait for."""
 
