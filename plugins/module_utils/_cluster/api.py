@@ -9,6 +9,7 @@ when they are needed. TLS, proxies and credentials stay the client's: see ``auth
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -119,7 +120,7 @@ class Api:
                     if line.strip():
                         yield _object(line, where)
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{where}: the watch was cut: {_reason(error)}.") from error
+            raise Unreachable(f"{where}: the watch was cut: {reason_of(error)}.") from error
         finally:
             answer.close()
 
@@ -169,7 +170,7 @@ class Api:
         try:
             return _object(answer.data, where)
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{where} failed: {_reason(error)}.") from error
+            raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
         finally:
             answer.release_conn()
 
@@ -204,11 +205,11 @@ class Api:
             data = answer.data
         except SSLError as error:
             raise ClusterError(
-                f"The certificate of {self.host} could not be verified: {_reason(error)}. "
+                f"The certificate of {self.host} could not be verified: {reason_of(error)}. "
                 "Give the cluster's CA in the kubeconfig or as ca_cert."
             ) from error
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{where} failed: {_reason(error)}.") from error
+            raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
         raise from_status(answer.status, _words(data), where)
 
 
@@ -230,8 +231,8 @@ def _words(data: bytes) -> Json | str:
     return value if isinstance(value, dict) else str(value)[:200]
 
 
-def _reason(error: BaseException) -> str:
-    """The cause in words; urllib3 wraps the one that tells, and names its own objects."""
+def reason_of(error: BaseException) -> str:
+    """The cause in words; urllib3 wraps the one that tells, and names its own objects before it."""
     cause: Any = getattr(error, "reason", None) or error
     text = str(cause.args[-1]) if isinstance(cause, HTTPError) and cause.args else str(cause)
-    return (text or type(error).__name__).rstrip(".")
+    return (re.sub(r"^\w+\(.*?\): ", "", text) or type(error).__name__).rstrip(".")

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.api import Api
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.api import Api, reason_of
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.errors import (
     ClusterError,
     Refused,
@@ -139,8 +139,10 @@ def classify(error: BaseException) -> BaseException:
         host = f"https://{pool.host}:{pool.port}" if pool is not None else "the API server"
         if "SSL" in type(cause).__name__:
             return ClusterError(
-                f"The certificate of {host} could not be verified: {cause}. "
+                f"The certificate of {host} could not be verified: {reason_of(error)}. "
                 "Give the cluster's CA in the kubeconfig or as ca_cert."
             )
-        return Unreachable(f"{host} does not answer: {cause}. Check the address, and that the cluster is up.")
+        return Unreachable(
+            f"{host} does not answer: {reason_of(error)}. Check the address, and that the cluster is up."
+        )
     return ClusterError(f"The kubeconfig, context or credentials cannot be used: {error}")

@@ -208,7 +208,7 @@ class Watch:
         if self._lost_since is None and self._failures:
             # One cut watch is daily bread; a second failure in a row is an outage worth a line.
             self._lost_since = now
-            yield Notice(self._feed, "lost", now, message=str(error))
+            yield Notice(self._feed, "lost", now, message=f"no answer from the API server: {error}")
 
     def _first_error(self, error: ClusterError) -> ClusterError:
         if isinstance(error, NotFound):
