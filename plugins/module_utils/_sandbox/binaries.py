@@ -119,10 +119,13 @@ class _Obtainer:
     def _entry(self, name: str, number: str) -> Path:
         return self._cache / f"{name}-v{number}-linux-{self._arch}"
 
+    def _require_room(self, megabytes: int, purpose: str) -> None:
+        cache.require_room(self._cache, megabytes, purpose, "name a cache folder on another disk (cache_dir)")
+
     def kubernetes(self, wanted: Optional[str]) -> dict[str, Path]:
         """Both programs of `wanted` (without v), or of the version we choose."""
         number = wanted or release.KUBERNETES_VERSION.lstrip("v")
-        cache.require_room(self._cache, _DOWNLOAD_MEGABYTES, "download Kubernetes")
+        self._require_room(_DOWNLOAD_MEGABYTES, "download Kubernetes")
         self._report(f"looking for Kubernetes v{number} among the official releases")
         folder = self._folder / "release"
         folder.mkdir()
@@ -147,7 +150,7 @@ class _Obtainer:
                 f"downloaded ({before}). Put it into the same folder, or do not name that folder."
             )
         try:
-            cache.require_room(self._cache, build.ROOM_MEGABYTES, "build Kubernetes")
+            self._require_room(build.ROOM_MEGABYTES, "build Kubernetes")
             job = build.Build(self._folder, self._apt, self._report)
             programs = job.programs()
         except BinariesError as error:
@@ -160,7 +163,7 @@ class _Obtainer:
 
     def prometheus(self) -> Path:
         """Debian's, else the official release's."""
-        cache.require_room(self._cache, _DOWNLOAD_MEGABYTES, "unpack Prometheus")
+        self._require_room(_DOWNLOAD_MEGABYTES, "unpack Prometheus")
         self._report("fetching Prometheus from Debian")
         source = "Debian"
         try:

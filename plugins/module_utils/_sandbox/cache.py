@@ -40,13 +40,16 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def require_room(folder: Path, megabytes: int, purpose: str) -> None:
-    """Raise BinariesError unless the disk that holds `folder` has so much room for this user."""
+def require_room(folder: Path, megabytes: int, purpose: str, otherwise: str) -> None:
+    """Raise BinariesError unless the disk that holds `folder` has so much room for this user.
+
+    otherwise: how to choose another disk.
+    """
     free = shutil.disk_usage(folder).free // 1_000_000
     if free < megabytes:
         raise BinariesError(
             f"There is no room to {purpose}: it needs {megabytes} MB below {folder}, and {free} MB are free. "
-            "Make room, or name a cache folder on another disk."
+            f"Make room, or {otherwise}."
         )
 
 

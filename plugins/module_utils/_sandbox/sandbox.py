@@ -37,6 +37,8 @@ _PRESENT = "present"
 _PACKAGE = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node"
 _COLLECTION = "ansible_collections/iter8/kfserving/plugins/module_utils"
 _ATTEMPTS = 3
+# etcd takes 130 MB from the start; the rest is for logs and what pods write.
+_ROOM_MEGABYTES = 500
 # The node ends its pods before itself; each pod gets at most 8 s for that.
 _NODE_GRACE, _POD_GRACE, _CONTROL_PLANE_GRACE, _PRESENT_GRACE = 20.0, 5.0, 2.0, 2.0
 _PARTS = (control_plane.ETCD, control_plane.APISERVER, control_plane.CONTROLLER_MANAGER, _NODE)
@@ -265,6 +267,9 @@ def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> U
     try:
         # A port that is taken is told before minutes are spent on the programs.
         control_plane.choose_ports(wishes.api_port)
+        cache.require_room(
+            where.root, _ROOM_MEGABYTES, "run a sandbox", "set XDG_STATE_HOME to a folder on another disk"
+        )
         _copy_library(where, wishes.source)
         programs = binaries.obtain(wishes.cache, report, binaries_dir=wishes.binaries_dir)
     except ERRORS:
@@ -275,16 +280,17 @@ def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> U
         sandbox = _prepare(where, name, wishes, programs)
         try:
             return Up(where, True, sandbox, _boot(where, sandbox, report))
-        except PortTaken:
-            # Another program was quicker.
-            if attempt == _ATTEMPTS - 1 or wishes.api_port is not None:
-                raise
+        except ControlPlaneError as error:
+            # The logs stay for whoever reads the message.
             _end_parts(where)
+            again = isinstance(error, PortTaken) and wishes.api_port is None
+            if not again or attempt == _ATTEMPTS - 1:
+                raise
     raise AssertionError("unreachable")
 
 
 def _end_parts(where: state.Layout) -> None:
-    parts = [each for each in processes.read_all(where.processes) if each.role == control_plane.ROLE]
+    parts = [each for each in processes.read_all(where.processes) if each.role != _PRESENT]
     processes.end_all(parts, _CONTROL_PLANE_GRACE)
 
 

@@ -172,6 +172,14 @@ def test_a_taken_port_is_an_error_and_nothing_is_left(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_full_disk_is_an_error_and_nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _path: types.SimpleNamespace(free=99_000_000))
+    result = run(name="one")
+    assert "no room to run a sandbox: it needs 500 MB" in result["msg"]
+    assert "99 MB are free" in result["msg"]
+    assert not folder.exists()
+
+
 def test_a_folder_that_is_not_the_collections_is_an_error_and_nothing_is_left(
     folder: Path, tmp_path: Path
 ) -> None:
