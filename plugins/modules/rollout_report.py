@@ -94,14 +94,19 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 
+ARGUMENTS = {
+    "verdict": {"type": "path"},
+    "load": {"type": "path"},
+    "timeline": {"type": "path"},
+    "experiment": {"type": "path"},
+    "inferenceservice": {"type": "path"},
+    "rerun": {"type": "str"},
+    "dest": {"type": "path", "required": True},
+}
+
 
 def main() -> None:
-    inputs = ("verdict", "load", "timeline", "experiment", "inferenceservice")
-    spec = {name: {"type": "path"} for name in inputs}
-    module = AnsibleModule(
-        {**spec, "rerun": {"type": "str"}, "dest": {"type": "path", "required": True}},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
         module.exit_json(**publish(module.params, module.check_mode))
     except ArtefactError as error:

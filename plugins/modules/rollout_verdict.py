@@ -29,8 +29,8 @@ options:
       - Path of the timeline, one JSON object a line, as M(iter8.kfserving.experiment_wait) and
         M(iter8.kfserving.inferenceservice_wait) write it.
       - The play adds the moments that only it knows, with C(source) V(playbook) and C(event)
-        V(load_started), V(baseline) (its C(data.revision) is the revision that served before),
-        V(canary_applied) and V(load_stopped).
+        V(load_started), V(canary_applied) (its C(data.baseline) is the revision that served before),
+        V(load_stopped), and V(stopped) where an error cut the run short.
     type: path
   experiment:
     description: Path of the Experiment as it was at the end, in JSON.
@@ -83,14 +83,14 @@ options:
         description: How late 99 % of the requests may be sent at most, in seconds.
         type: float
         default: 0.5
-      expect_winner:
-        description: Which version must win and end with all the traffic.
-        type: str
-        choices: [canary, baseline]
-        default: canary
-      expect_iterations:
-        description: How many iterations the Experiment must run. By default as many as it planned.
-        type: int
+  expect_winner:
+    description: Which version must win and end with all the traffic.
+    type: str
+    choices: [canary, baseline]
+    default: canary
+  expect_iterations:
+    description: How many iterations the Experiment must run. By default as many as it planned.
+    type: int
   dest:
     description: Where to write the verdict as JSON. Its folder must exist. The file is replaced as a whole.
     type: path
@@ -222,17 +222,22 @@ THRESHOLDS = {
     "share_tolerance": {"type": "float", "default": 0.05},
     "max_stall_seconds": {"type": "float", "default": 1.0},
     "max_lateness_p99": {"type": "float", "default": 0.5},
+}
+
+ARGUMENTS = {
+    "load": {"type": "path"},
+    "timeline": {"type": "path"},
+    "experiment": {"type": "path"},
+    "inferenceservice": {"type": "path"},
+    "thresholds": {"type": "dict", "default": {}, "options": THRESHOLDS},
     "expect_winner": {"type": "str", "choices": ["canary", "baseline"], "default": "canary"},
     "expect_iterations": {"type": "int"},
+    "dest": {"type": "path"},
 }
 
 
 def main() -> None:
-    paths = {
-        name: {"type": "path"} for name in ("load", "timeline", "experiment", "inferenceservice", "dest")
-    }
-    thresholds = {"type": "dict", "default": {}, "options": THRESHOLDS}
-    module = AnsibleModule({**paths, "thresholds": thresholds}, supports_check_mode=True)
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
         module.exit_json(**judge(module.params, module.check_mode))
     except ArtefactError as error:

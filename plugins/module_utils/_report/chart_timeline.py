@@ -42,7 +42,7 @@ class Frame:
 
     def __init__(self, load: Load, width: float) -> None:
         self.width = width
-        self.left = 46 if width > 600 else 38
+        self.left = 54
         first = load.seconds[0].start if load.seconds else load.started
         last = load.seconds[-1].start + 1 if load.seconds else load.ended
         self.start = min(load.started, first)
@@ -133,9 +133,7 @@ def _lane(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) 
 def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     if not (material.facts.marks.traffic and material.facts.phases):
         return y
-    box = _lane(
-        frame, y, "Traffic: weight of the canary as set, and (dots) its share of the answers", "100 %", parts
-    )
+    box = _lane(frame, y, "Canary: weight as set, and (dots) share of answers", "100 %", parts)
     for counted in material.facts.phases:
         phase = counted.phase
         x1, x2 = frame.x(phase.start), frame.x(phase.end)

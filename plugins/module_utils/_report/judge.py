@@ -21,7 +21,9 @@ def judge(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]
 
     :raises ArtefactError: for a threshold that makes no sense, or a path that cannot be meant.
     """
-    verdict = decide(read_evidence(params), _thresholds(params.get("thresholds") or {})).as_dict()
+    expectations = {name: params.get(name) for name in ("expect_winner", "expect_iterations")}
+    thresholds = _thresholds({**(params.get("thresholds") or {}), **expectations})
+    verdict = decide(read_evidence(params), thresholds).as_dict()
     changed = False
     if params.get("dest") and not check_mode:
         changed = write_whole(params["dest"], as_json(verdict))

@@ -18,6 +18,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.style impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
     clock,
     count,
+    day,
     rate_below,
     seconds,
 )
@@ -63,10 +64,9 @@ def _header(material: Material) -> str:
         for label, big, small, look in _tiles(material)
     )
     sign = tables.SIGNS[grade]
+    load = material.load
     when = (
-        f"Load from {clock(material.load.started)}, {seconds(material.load.duration)}."
-        if material.load
-        else ""
+        f"Load for {seconds(load.duration)} from {day(load.started)}, {clock(load.started)}." if load else ""
     )
     return (
         f'<header class="{grade}">\n<h1><span aria-hidden="true">{sign}</span> {material.title}</h1>\n'
@@ -113,7 +113,7 @@ def _when(material: Material) -> Tile:
     if not losses:
         return ("When", "unknown", "there are no records of the failures", "bad")
     first, last = losses[0].at, losses[-1].at
-    big = clock(first)[:12] if len(losses) == 1 else f"{clock(first)[:12]} to {clock(last)[:12]}"
+    big = clock(first)[:12] if len(losses) == 1 else f"{clock(first)[:8]} to {clock(last)[:8]}"
     by_phase = Counter(material.facts.phase_of(row.at) for row in losses)
     named = ", ".join(f"{n} during {name}" for name, n in list(by_phase.items())[:3])
     more = f" and {len(by_phase) - 3} phases more" if len(by_phase) > 3 else ""
@@ -124,11 +124,13 @@ def _whence(material: Material) -> Tile:
     by_revision = Counter(row.revision for row in material.losses() if row.revision)
     if not by_revision:
         return ("From which revision", "not named", "no failed request named a revision", "bad")
+    unnamed = len(material.losses()) - sum(by_revision.values())
     name, most = by_revision.most_common(1)[0]
     role = material.facts.roles.get(name, "another revision")
-    others = sum(by_revision.values()) - most
-    small = f"{name}: {most} lost" + (f"; {others} by others" if others else "")
-    return ("From which revision", role, small, "bad")
+    others = len(by_revision) - 1
+    parts = [f"{most} by {name}", *(f"{n} by {other}" for other, n in by_revision.most_common(3)[1:])]
+    parts += [f"{unnamed} by none that was named"] if unnamed else []
+    return ("From which revision", f"{role} and others" if others else role, "; ".join(parts), "bad")
 
 
 def _end(material: Material) -> Tile:
@@ -153,8 +155,8 @@ def _reasons(material: Material) -> str:
     if not reasons:
         return ""
     items = "".join(
-        f'<li class="{reason["verdict"]}">{tables.mark(reason["verdict"], _sentence(reason["text"]))}</li>'
-        for reason in reasons
+        f'<li class="{grade}">{tables.mark(grade, "")}{escape(_sentence(words))}</li>'
+        for grade, words in ((reason["verdict"], reason["text"]) for reason in reasons)
     )
     title = "Why it is not a pass" if material.grade != "pass" else "Reasons"
     return _section(title, f'<ul class="reasons">{items}</ul>')
@@ -178,11 +180,8 @@ def _losses(material: Material) -> str:
         return ""
     shown = tables.losses(material)
     left = load.failed - min(len(load.ledger), tables.MOST_LOSSES)
-    more = (
-        f"<p>{count(left, 'more failed request')} are not shown here; load.json has what was recorded.</p>"
-        if left
-        else ""
-    )
+    words = f"{count(left, 'failed request')} more {'is' if left == 1 else 'are'} not shown here"
+    more = f"<p>{words}; load.json has what was recorded.</p>" if left else ""
     outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.outages else ""
     return shown + more + outages
 

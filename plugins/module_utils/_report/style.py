@@ -62,6 +62,7 @@ caption { text-align: left; color: var(--soft); padding: 0 0 6px; }
 th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid var(--edge);
   vertical-align: top; }
 th { font-weight: 600; color: var(--soft); white-space: nowrap; }
+table.tight td { white-space: nowrap; }
 td.n, th.n { text-align: right; }
 .chip { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
 .chip.baseline { background: var(--baseline); } .chip.canary { background: var(--canary); }

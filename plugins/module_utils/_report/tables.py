@@ -18,16 +18,18 @@ class Html(str):
     """Text that is markup already."""
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], look: str = "") -> str:
     """A table that scrolls by itself where it is too wide. Numbers are set right; text is escaped.
 
-    A head that ends in `#` belongs to a column of numbers.
+    A head that ends in `#` belongs to a column of numbers; `look` is the table's class.
     """
     right = [head.endswith("#") for head in heads]
     top = "".join(_cell("th", head.rstrip("#"), n, ' scope="col"') for head, n in zip(heads, right))
     body = "".join(f"<tr>{''.join(_cell('td', cell, n) for cell, n in zip(row, right))}</tr>" for row in rows)
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
-    whole = f"<table>{named}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    whole = (
+        f"<table{look and f' class={look}'}>{named}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    )
     return f'<div class="scroll" tabindex="0">{whole}</div>'
 
 
@@ -41,16 +43,16 @@ def phases(material: Material) -> str:
     rows = [
         (
             phase["name"],
+            phase["requests"],
+            phase["failed"],
             clock(phase["start"])[:12],
             seconds(phase["end"] - phase["start"]),
             ", ".join(f"{role} {weight} %" for role, weight in phase["weights"].items()),
-            phase["requests"],
-            phase["failed"],
         )
         for phase in material.verdict.get("phases", [])
     ]
-    heads = ("Phase", "From (UTC)", "Length", "Weights", "Requests#", "Lost#")
-    return table("Requests by whole seconds, as they ended; losses as they were sent.", heads, rows)
+    heads = ("Phase", "Requests#", "Lost#", "From (UTC)", "Length", "Weights")
+    return table("Requests by whole seconds, as they ended; losses as they were sent.", heads, rows, "tight")
 
 
 def revisions(material: Material) -> str:
@@ -90,8 +92,18 @@ def claims(material: Material) -> str:
 
 def losses(material: Material) -> str:
     """Every failed request, up to a number that a page can bear."""
-    heads = ("#", "Sent (UTC)", "Class", "Revision", "Phase", "Took", "Connection", "Address", "Request id")
-    return table("", heads, [_loss(material, lost) for lost in material.losses()[:MOST_LOSSES]])
+    heads = (
+        "No.#",
+        "Sent (UTC)",
+        "Class",
+        "Revision",
+        "Phase",
+        "Took#",
+        "Connection",
+        "Address",
+        "Request id",
+    )
+    return table("", heads, [_loss(material, lost) for lost in material.losses()[:MOST_LOSSES]], "tight")
 
 
 def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
@@ -99,21 +111,27 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
     end = raw.get("end")
     took = seconds(end - lost.at) if isinstance(end, (int, float)) else None
     reuse = raw.get("reuse")
-    connection = f"{raw.get('connection')}, {lost.lane}" + (f", used {reuse} times before" if reuse else "")
+    connection = f"{raw.get('connection')}, {lost.lane}" + (f" {reuse} ×" if reuse else "")
     label = f"{lost.label} {raw.get('errno') or ''} {raw.get('detail') or ''}".strip()
-    role = material.facts.roles.get(lost.revision)
-    revision = f"{role}: {lost.revision}" if role else lost.revision or "not named"
     return (
         raw.get("seq"),
         clock(lost.at)[:12],
         label,
-        revision,
+        _short(material, lost.revision),
         material.facts.phase_of(lost.at),
         took,
         connection,
         raw.get("peer"),
         raw.get("request_id"),
     )
+
+
+def _short(material: Material, revision: str) -> Html:
+    """A revision by its role and the end of its name; the whole name shows on hovering."""
+    role = material.facts.roles.get(revision)
+    words = f"{role} …{revision.rpartition('-')[2]}" if role else revision or "not named"
+    chip = f'<span class="chip {role}"></span>' if role else ""
+    return Html(f'<span title="{escape(revision)}">{chip}{escape(words)}</span>')
 
 
 def outages(material: Material) -> str:
@@ -145,5 +163,5 @@ SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 
 def mark(grade: str, words: str) -> Html:
-    """A coloured word with a sign, so that colour is never alone."""
-    return Html(f'<b class="{grade}">{SIGNS[grade]} {escape(words)}</b>')
+    """Coloured words with a sign, so that colour is never alone."""
+    return Html(f'<b class="{grade}">{SIGNS[grade]} {escape(words)}</b> ')

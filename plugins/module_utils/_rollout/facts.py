@@ -36,7 +36,8 @@ _PIECES = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run left behind; None for what is missing, with the reason in `problems` under the same name."""
+    """What a run left behind; None or empty for what is missing, with the reason in `problems` under the
+    same name."""
 
     load: Mapping[str, Any] | None = None
     timeline: Sequence[Any] | None = None
@@ -100,14 +101,15 @@ def study(evidence: Evidence) -> Facts:
     problems = [
         evidence.problems.get(name, f"there is no {words}")
         for name, words in _PIECES.items()
-        if getattr(evidence, name) is None
+        if not getattr(evidence, name)
     ]
     load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
     found = marks(moments)
-    experiment = evidence.experiment
-    service = services.read(evidence.inferenceservice) if evidence.inferenceservice is not None else None
-    compared = experiments.revisions(experiment) if experiment is not None else {}
+    # An object that was gone when it was to be kept is an empty one.
+    experiment = evidence.experiment or None
+    service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None
+    compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
     cuts = phases(found, _roles(baseline, canary), load.started, load.ended) if load else []
@@ -115,8 +117,8 @@ def study(evidence: Evidence) -> Facts:
         load=load,
         moments=moments,
         marks=found,
-        experiment=experiments.assess(experiment) if experiment is not None else None,
-        objectives=tuple(objectives(experiment)) if experiment is not None else (),
+        experiment=experiments.assess(experiment) if experiment else None,
+        objectives=tuple(objectives(experiment)) if experiment else (),
         service=service,
         baseline=baseline,
         canary=canary,
@@ -131,7 +133,7 @@ def _roles(baseline: str, canary: str) -> dict[str, str]:
 
 
 def _load(result: Mapping[str, Any] | None, problems: list[str]) -> Load | None:
-    if result is None:
+    if not result:
         return None
     try:
         return read_load(result)

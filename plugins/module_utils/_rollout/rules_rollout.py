@@ -16,6 +16,15 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.threshold
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, count
 
 
+def run_not_stopped(facts: Facts, _: Thresholds) -> list[Finding]:
+    stopped = facts.marks.stopped
+    if stopped is not None:
+        return failed(
+            f"the run was cut short: {stopped.text or 'the timeline does not tell why'}", **stopped.data
+        )
+    return passed("the run was not cut short") if facts.moments else []
+
+
 def change_happened(facts: Facts, _: Thresholds) -> list[Finding]:
     baseline, canary = facts.baseline, facts.canary
     figures = {"baseline": baseline, "canary": canary, "compared": dict(facts.compared)}
@@ -136,6 +145,7 @@ def nothing_deleted(facts: Facts, _: Thresholds) -> list[Finding]:
 
 
 RULES = (
+    Rule("run_not_stopped", "The run was not cut short", run_not_stopped),
     Rule("change_happened", "A new revision was rolled out", change_happened),
     Rule("experiment_succeeded", "The Experiment ran to its end", experiment_succeeded),
     Rule("expected_winner", "The expected version won", expected_winner),

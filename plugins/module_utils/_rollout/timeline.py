@@ -54,6 +54,7 @@ class Marks:
     completion: Completion | None = None
     traffic: tuple[tuple[float, Mapping[str, int]], ...] = ()
     settled: float | None = None
+    stopped: Moment | None = None
     failed_handlers: tuple[Moment, ...] = ()
     deletions: tuple[Moment, ...] = ()
 
@@ -100,7 +101,7 @@ def marks(moments: Iterable[Moment]) -> Marks:
     started = _first(ordered, "playbook", "load_started")
     stopped = _first(ordered, "playbook", "load_stopped")
     start = applied.time if applied else None
-    name = _revision(baseline) if baseline else ""
+    name = _revision(baseline) if baseline else str(applied.data.get("baseline") or "") if applied else ""
     completed = _first(ordered, "experiment", "completed")
     traffic = tuple(
         (m.time, _percents(m.data.get("traffic"))) for m in _all(ordered, "inferenceservice", "traffic")
@@ -114,6 +115,7 @@ def marks(moments: Iterable[Moment]) -> Marks:
         completion=_completion(completed) if completed else None,
         traffic=traffic,
         settled=_settled(traffic, completed.time) if completed else None,
+        stopped=_first(ordered, "playbook", "stopped"),
         failed_handlers=tuple(
             m for m in _all(ordered, "experiment", "handler") if str(m.data.get("status")).lower() == "failed"
         ),

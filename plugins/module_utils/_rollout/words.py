@@ -15,6 +15,11 @@ def clock(time: float) -> str:
     return f"{moment:%H:%M:%S}.{whole % 1000:03d} UTC"
 
 
+def day(time: float) -> str:
+    """The day in UTC."""
+    return f"{datetime.fromtimestamp(time, tz=timezone.utc):%Y-%m-%d}"
+
+
 def seconds(value: float) -> str:
     """A duration, with as many digits as tell something."""
     if value < 0.001:

@@ -93,6 +93,11 @@ def unplanned(run: Run) -> None:
     run.experiment["status"]["completedIterations"] = 7
 
 
+def emptied(run: Run) -> None:
+    assert run.timeline is not None
+    run.timeline.clear()
+
+
 def compared(role: str, revision: str) -> Bend:
     def bend(run: Run) -> None:
         assert run.experiment is not None
@@ -468,6 +473,18 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         "nothing_deleted",
         "the InferenceService was deleted",
     ),
+    (
+        "the run was cut short",
+        adding(
+            {"time": START + 50, "source": "playbook", "event": "stopped", "data": {"task": "Wait"}}
+            | {"text": "Stopped at 'Wait': the canary is not ready"}
+        ),
+        FAIL,
+        "run_not_stopped",
+        "the run was cut short: Stopped at 'Wait': the canary is not ready",
+    ),
+    ("an Experiment that was gone", experiment({}), UNSURE, "evidence_complete", "there is no Experiment"),
+    ("a timeline without a line", emptied, UNSURE, "evidence_complete", "there is no timeline"),
     ("no Experiment", experiment(None), UNSURE, "evidence_complete", "there is no Experiment"),
     ("no InferenceService", service(None), UNSURE, "evidence_complete", "there is no InferenceService"),
     ("a damaged timeline", damaged("timeline", "it is torn"), UNSURE, "evidence_complete", "it is torn"),
@@ -855,3 +872,11 @@ def test_any_rubbish_gives_a_verdict(data: st.DataObject) -> None:
     rubbish = data.draw(st.sampled_from([None, "x", -1.5, [], {}, [3], {"a": 3}, True]))
     run.own[name] = rubbish
     assert verdict(run)["verdict"] in {"pass", "inconclusive", "fail"}
+
+
+def test_the_mark_of_the_canary_may_tell_the_baseline() -> None:
+    run = rollouts.good()
+    run.drop_events("playbook", "baseline")
+    run.experiment = None
+    run.event("playbook", "canary_applied")["data"] = {"baseline": BASELINE}
+    assert verdict(run)["revisions"][BASELINE]["role"] == "baseline"

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import (
+    ArtefactError,
+    as_json,
+    read_evidence,
+    write_whole,
+)
+
+
+def paths(folder: Path) -> dict[str, str | None]:
+    return {name: str(folder / name) for name in ("load", "timeline", "experiment", "inferenceservice")}
+
+
+def test_files_are_read_as_evidence(tmp_path: Path) -> None:
+    (tmp_path / "load").write_text('{"a": 1}')
+    (tmp_path / "timeline").write_text('{"time": 1}\n\n{"time": 2}\n')
+    (tmp_path / "experiment").write_text('{"kind": "Experiment"}')
+    (tmp_path / "inferenceservice").write_text("{}")
+    found = read_evidence(paths(tmp_path))
+    assert found.load == {"a": 1}
+    assert found.timeline == [{"time": 1}, {"time": 2}]
+    assert found.experiment == {"kind": "Experiment"}
+    assert found.problems == {}
+
+
+def test_a_line_that_was_cut_off_while_written_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "timeline").write_text('{"time": 1}\n{"time": 2')
+    assert read_evidence({"timeline": str(tmp_path / "timeline")}).timeline == [{"time": 1}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("load", None, "cannot be read: No such file"),
+        ("load", b"{", "is damaged"),
+        ("load", b"[1]", "is damaged: it does not hold a JSON object"),
+        ("load", b"\xff\xfe", "is damaged"),
+        ("timeline", b"{}\nnonsense\n{}\n", "is damaged: line 2 is not JSON"),
+        ("experiment", b"", "is damaged"),
+        ("inferenceservice", b'"x"', "is damaged: it does not hold a JSON object"),
+    ],
+)
+def test_what_is_missing_or_damaged_is_a_problem(
+    tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    found = read_evidence({name: str(tmp_path / name)})
+    assert words in found.problems[name]
+    assert str(tmp_path / name) in found.problems[name]
+    assert getattr(found, name) is None
+
+
+def test_what_was_not_named_is_not_a_problem_of_a_file() -> None:
+    assert read_evidence({"load": None}).problems == {}
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="timeline: .* is a folder"):
+        read_evidence({"timeline": str(tmp_path)})
+
+
+def test_writing_replaces_the_whole_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "verdict.json"
+    assert write_whole(str(target), "one ü") is True
+    before = target.stat().st_ino
+    assert write_whole(str(target), "one ü") is False
+    assert write_whole(str(target), "two") is True
+    assert target.read_text() == "two"
+    assert target.stat().st_ino != before, "a reader that holds the old file must keep it whole"
+    assert target.stat().st_mode & 0o777 == 0o644
+    assert os.listdir(tmp_path) == ["verdict.json"]
+
+
+def test_writing_over_bytes_that_are_no_text(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(b"\xff\xff")
+    assert write_whole(str(target), "new") is True
+    assert target.read_text() == "new"
+
+
+def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="none/x cannot be written: No such file or directory"):
+        write_whole(str(tmp_path / "none" / "x"), "")
+
+
+def test_a_failed_replacement_leaves_no_scratch_file(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(ArtefactError, match="cannot be written"):
+        write_whole(str(tmp_path / "x"), "content")
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_json_is_stable_and_readable() -> None:
+    assert as_json({"b": "ü", "a": [1]}) == '{\n  "b": "ü",\n  "a": [\n    1\n  ]\n}\n'
