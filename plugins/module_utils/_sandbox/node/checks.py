@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context, within
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import Handle
 
 _OUTPUT_BYTES = 400
@@ -43,7 +43,8 @@ async def ask(place: Place, kind: str, action: Mapping[str, Any], timeout: float
     try:
         if "exec" in action:
             return await _exec(place, kind, action["exec"].get("command") or [], timeout)
-        return await asyncio.wait_for(_ask(place, action), timeout)
+        problem: str = await within(timeout, _ask(place, action))
+        return problem
     except asyncio.TimeoutError:
         return f"no answer within {timeout:g} s"
     except (OSError, ValueError) as error:

@@ -8,7 +8,7 @@ import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Mapping, Optional, TypeVar
+from typing import Any, Awaitable, Callable, Coroutine, Mapping, Optional, TypeVar
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
     Api,
@@ -25,6 +25,34 @@ NODE = "sandbox"
 _T = TypeVar("_T")
 _RETRY_FIRST = 0.1
 _RETRY_LONGEST = 2.0
+
+
+async def within(seconds: Optional[float], work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of `work`; asyncio.TimeoutError, and `work` cancelled, if it takes longer (None: no limit).
+
+    Unlike asyncio.wait_for before Python 3.12, a cancellation of the caller is never lost, not even when the
+    work ends at that very moment: a lost one would leave a pod's tasks running and its end waiting for them.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise asyncio.TimeoutError
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Wait until one of them is done, and cancel the others."""
+    tasks = {asyncio.get_running_loop().create_task(work) for work in works}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def log(text: str) -> None:

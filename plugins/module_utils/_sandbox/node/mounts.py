@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node impo
     volumes,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import ApiError, Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context, within
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
 
 _ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -77,7 +77,7 @@ class Mounts:
         """Follow changes of ConfigMaps and Secrets and renew tokens, for ever."""
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._sleep())
+                await within(self._sleep(), self._changed.wait())
             fresh = not self._changed.is_set()
             self._changed.clear()
             try:

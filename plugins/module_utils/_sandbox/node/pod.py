@@ -20,7 +20,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.cont
     LEAST_GRACE,
     Container,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import (
+    Context,
+    first,
+    within,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.mounts import Mounts
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
     ContainerFacts,
@@ -82,8 +86,9 @@ class PodLife:
         # A pod that was over when this node first saw it is not run again; its status is left as it is.
         self._over = kept is None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
         self._seen: Mapping[str, Any] = pod.get("status") or {}
-        self._gone = False
+        self._gone = asyncio.Event()
         self._shutdown_grace: Optional[float] = None
+        self._shutting_down = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._dirty = asyncio.Event()
@@ -112,7 +117,7 @@ class PodLife:
     def again(self, folder: PodFolder) -> PodLife:
         """The same pod taken up anew from what is kept on disk, after a fault of the node."""
         life = PodLife(self.context, self.pod, folder)
-        if self._gone:
+        if self._gone.is_set():
             life.removed()
         if self._shutdown_grace is not None:
             life.shut_down(self._shutdown_grace)
@@ -120,7 +125,7 @@ class PodLife:
 
     def removed(self) -> None:
         """The Pod object is gone: end what runs, report nothing more."""
-        self._gone = True
+        self._gone.set()
         self._grace = min(self._grace, LEAST_GRACE)
         self._hurry.set()
         self._stopping.set()
@@ -128,6 +133,7 @@ class PodLife:
     def shut_down(self, grace: float) -> None:
         """The node ends: end what runs in at most `grace` seconds, leave the Pod object to the next node."""
         self._shutdown_grace = grace
+        self._shutting_down.set()
         self._stopping.set()
 
     def _grace_of(self, pod: Json) -> float:
@@ -192,7 +198,7 @@ class PodLife:
         limit = self.pod["spec"].get("activeDeadlineSeconds")
         left = None if limit is None else max(0.0, self.facts.start_time + limit - self.context.clock())
         try:
-            await asyncio.wait_for(self._run_containers(), left)
+            await within(left, self._run_containers())
         except asyncio.TimeoutError:
             self.facts.failure = _DEADLINE
             self.context.event(self.pod, "Normal", *_DEADLINE)
@@ -240,20 +246,22 @@ class PodLife:
         if self._shutdown_grace is not None:
             await self._stop_containers(min(self._grace, self._shutdown_grace))
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._push(), _LAST_STATUS_SECONDS)
+                await within(_LAST_STATUS_SECONDS, self._push())
             return
         self.context.event(
             self.pod, "Normal", "Killing", f"Stopping the pod, grace period {self._remaining():g} s"
         )
         await self._stop_containers(self._remaining())
-        if not self._gone:
+        if not self._gone.is_set():
             await self._push()
             await self._delete_object()
+            # Not over before the watch says so: what it still has to say of the pod is not of a new one.
+            await first(self._gone.wait(), self._shutting_down.wait())
 
     def _remaining(self) -> float:
         """What is left of the grace period, in seconds: a node before this one may have begun to end it."""
         deadline = self.pod["metadata"].get("deletionTimestamp")
-        if deadline is None or self._gone:
+        if deadline is None or self._gone.is_set():
             return self._grace
         until = calendar.timegm(time.strptime(deadline, "%Y-%m-%dT%H:%M:%SZ"))
         # The API server counts in whole seconds: a pod killed up to a second early would be killed too early.
@@ -317,7 +325,7 @@ class PodLife:
             meta = self.pod["metadata"]
             log = str(self._folder.log(self.pod["spec"]["containers"][0]["name"]))
             logged = (meta.get("annotations") or {}).get(status.LOG_ANNOTATION) == log
-            if self._gone or (logged and status.holds(now, self._seen)):
+            if self._gone.is_set() or (logged and status.holds(now, self._seen)):
                 return
             # The UID makes the API server refuse (409) if the name belongs to another pod by now.
             patch = {
