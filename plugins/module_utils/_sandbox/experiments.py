@@ -25,12 +25,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.experimen
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.experiments_client import connect
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.experiments_spec import GROUP, VERSION
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.experiments_steps import Reconciler
+from kubernetes.client.exceptions import ApiException
 
 Key = tuple[str, str]
 
 # A step that failed for a passing reason (the API server restarts, a conflict) is repeated.
 _FIRST_RETRY_SECONDS = 0.2
-_LONGEST_RETRY_SECONDS = 5.0
+_LONGEST_RETRY_SECONDS = 2.0
 
 
 class Queue:
@@ -82,6 +83,8 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _brief(error: Exception) -> str:
+    if isinstance(error, ApiException):
+        return f"the API server answered with HTTP status {error.status} ({error.reason})"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
@@ -101,7 +104,8 @@ def _settings() -> kopf.OperatorSettings:
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stdout)
-    logging.getLogger("kopf").setLevel(logging.ERROR)
+    for name in ("kopf", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     cluster = KubernetesCluster(
         connect(),
         Path(os.environ["HANDLERS_DIR"]),

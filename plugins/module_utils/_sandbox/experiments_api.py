@@ -58,7 +58,7 @@ class KubernetesCluster:
                 **_EXPERIMENTS, namespace=namespace, name=name, _request_timeout=_API_TIMEOUT
             )
         except ApiException as error:
-            if error.status == 404:
+            if _is_missing(error):
                 return None
             raise
         return found
@@ -110,7 +110,7 @@ class KubernetesCluster:
                 name, ITER8_NAMESPACE, _preload_content=False, _request_timeout=_API_TIMEOUT
             )
         except ApiException as error:
-            if error.status == 404:
+            if _is_missing(error):
                 return None
             raise
         found: Json = json.loads(response.data)
@@ -183,13 +183,28 @@ class KubernetesCluster:
         return self._plurals[key]
 
 
+def _status(error: ApiException) -> Json:
+    """The Status object in the API server's answer; empty if the answer is none."""
+    try:
+        status = json.loads(error.body or "")
+    except (ValueError, TypeError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _is_missing(error: ApiException) -> bool:
+    """Whether the object does not exist. An API server that has just started answers 404, too, while it does
+    not serve the kind yet; such an answer names no object."""
+    status = _status(error)
+    return error.status == 404 and bool((status.get("details") or {}).get("name"))
+
+
 def _final(error: ApiException) -> Exception:
     """The API server's final refusals as Refused; what may pass (conflicts, overload, restarts) as it is."""
-    if error.status is None or not 400 <= error.status < 500 or error.status in (401, 409, 429):
-        return error
-    try:
-        text = json.loads(error.body or "")["message"]
-    except (ValueError, KeyError, TypeError):
-        text = f"HTTP status {error.status}"
-    refused: type[Exception] = NotFound if error.status == 404 else Refused
-    return refused(text)
+    final: Exception = error
+    text = _status(error).get("message") or f"HTTP status {error.status}"
+    if _is_missing(error):
+        final = NotFound(text)
+    elif error.status in (400, 403, 405, 413, 422):
+        final = Refused(text)
+    return final
