@@ -98,7 +98,7 @@ class Home:
 def _lives(pid: str) -> bool:
     """Whether it has not ended: the tests are the parent of what they start, and need not have asked yet."""
     found = processes._stat(int(pid))
-    return found is not None and found.state not in "ZX"
+    return found is not None and not found.ended
 
 
 def _environment(pid: str) -> bytes:

@@ -67,7 +67,8 @@ def test_it_boots_in_ten_seconds_and_a_second_present_changes_nothing(home: Any)
     running = home.up("one")
     assert running.changed
     assert set(running.started) == set(PARTS)
-    assert running.seconds < 10
+    # Ten seconds on a machine that has nothing else to do.
+    assert running.seconds < 10 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     again = home.up("one")
     assert not again.changed
     assert again.started == ()

@@ -56,7 +56,16 @@ class Process:
 class _Stat:
     state: str
     session: int
+    threads: int
     start_time: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is a zombie: all that is missing is that its parent asks.
+
+        While other threads of it are still ending it holds its files and ports, zombie or not.
+        """
+        return self.state in "ZX" and self.threads <= 1
 
 
 def _stat(pid: int) -> Optional[_Stat]:
@@ -66,18 +75,18 @@ def _stat(pid: int) -> Optional[_Stat]:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = content.rpartition(")")[2].split()
-    return _Stat(state=fields[0], session=int(fields[3]), start_time=int(fields[19]))
+    return _Stat(state=fields[0], session=int(fields[3]), threads=int(fields[17]), start_time=int(fields[19]))
 
 
 def alive(process: Process) -> bool:
-    """Whether this very process still runs. A zombie has ended: only its parent has not asked yet."""
+    """Whether this very process still runs. A zombie has ended."""
     if process.child is not None and process.child.poll() is not None:
         return False
     found = _stat(process.pid)
     return (
         found is not None
         and found.start_time == process.start_time
-        and found.state not in "ZX"
+        and not found.ended
         and (not process.boot_id or process.boot_id == launch.boot_id())
     )
 
@@ -208,7 +217,7 @@ def marked(state: Path) -> list[Process]:
         if not entry.isdigit() or not _carries(int(entry), str(state)):
             continue
         stat = _stat(int(entry))
-        if stat is not None and stat.state not in "ZX":
+        if stat is not None and not stat.ended:
             record = state / "processes" / f"marked-{entry}.json"
             found.append(Process(f"marked-{entry}", int(entry), stat.start_time, "orphan", "", record, boot))
     return found
@@ -223,7 +232,7 @@ def orphans(processes: Iterable[Process]) -> list[Process]:
         if not entry.isdigit() or int(entry) in sessions:
             continue
         stat = _stat(int(entry))
-        if stat is None or stat.session not in sessions or stat.state in "ZX":
+        if stat is None or stat.session not in sessions or stat.ended:
             continue
         state = sessions[stat.session]
         if _carries(int(entry), state):

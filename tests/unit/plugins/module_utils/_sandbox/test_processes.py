@@ -176,6 +176,25 @@ def test_a_zombie_has_ended(state: Path) -> None:
     assert not processes.alive(process)
 
 
+def test_a_zombie_with_threads_that_still_run_has_not_ended(state: Path) -> None:
+    """The first thread of a process may end before the others: the files and ports are still open then."""
+    code = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    process = python(state, code)
+    for _attempt in range(500):
+        if processes._stat(process.pid).state == "Z":  # type: ignore[union-attr]
+            break
+        time.sleep(0.01)
+    else:
+        raise AssertionError("it did not become a zombie")
+    assert processes.alive(process)
+    assert processes.end(process, 0)
+    assert not processes.alive(process)
+
+
 def test_a_program_that_does_not_exist_is_an_error_and_leaves_nothing(state: Path) -> None:
     with pytest.raises(processes.ProcessError, match="one cannot be started: No such file or directory"):
         processes.start(
