@@ -20,7 +20,7 @@ from .options import Options
 from .result import about, build
 from .store import write_atomically
 from .tally import Row, Tally
-from .target import parse_url, probe
+from .target import parse_url, probe, tls_context
 
 
 def main(arguments: List[str]) -> int:
@@ -60,6 +60,7 @@ def run(options: Options, handle_signals: bool = True) -> Dict[str, Any]:
     """Run a load in this process and return its result. Raises LoadError for bad input."""
     options.check()
     target = parse_url(options)
+    tls_context(options, target)
     probe(target, options.timeout / 1e9)
     timeline: List[Row] = []
     ledger: List[Dict[str, Any]] = []

@@ -12,9 +12,9 @@ SECOND = 1_000_000_000
 _UNITS = {
     "h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": 1_000_000, "us": 1000, "µs": 1000, "ns": 1,
 }  # fmt: skip
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
-_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|us|µs|ns|m|s))+")
-_PLAIN = re.compile(r"\d+(?:\.\d+)?")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|us|µs|ns|m|s)")
+_WHOLE = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|us|µs|ns|m|s))+")
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def parse(text: Union[str, int, float], what: str = "duration") -> int:

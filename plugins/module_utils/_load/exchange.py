@@ -391,7 +391,7 @@ class Exchange:
             revision=self._judge.revision(head, conn.parser.body),
             lane=conn.lane.name,
         )
-        self._tally.failure(conn.lane, failure)
+        self._tally.failure(conn.lane, failure, conn.parser.size, head.size if head else 0)
         if kind in _WHOLE and self._may_serve_again(conn):
             conn.parser.reset()
             self._release(conn, now)

@@ -106,9 +106,10 @@ class Closed:
     def __init__(
         self, start: int, rate: Fraction, *, threads: int, planned: int, end: int, catch_up: bool
     ) -> None:
-        self.end = end
         self._start = start
         self._step = Fraction(SECOND) * threads / rate
+        # The last call of each loop is due at the very end, and is still sent.
+        self.end = end if end == NEVER else end + int(self._step)
         self._calls = [
             planned // threads + (1 if i < planned % threads else 0) if planned else 0 for i in range(threads)
         ]

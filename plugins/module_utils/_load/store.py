@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional
 
 from .failure import LoadError
 
@@ -110,6 +110,23 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+class Lines:
+    """A file of JSON lines that only grows. What cannot be written is kept, and written with the next."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._pending = b""
+        self.size = 0
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append. Raises OSError if not all could be written."""
+        self._pending += b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        while self._pending:
+            written = os.pwrite(self._handle, self._pending, self.size)
+            self._pending = self._pending[written:]
+            self.size += written
 
 
 def read_json(path: Path) -> Optional[Any]:

@@ -136,12 +136,14 @@ class Tally:
         self._head_sizes.add(head.size)
         self.outages.success(sent, end)
 
-    def failure(self, lane: Lane, failure: Failure) -> None:
+    def failure(self, lane: Lane, failure: Failure, total: int, head_size: int) -> None:
         """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
         sent = failure.intended if failure.sent is None else failure.sent
         self._errors.add(self._duration(failure.intended, sent, failure.end))
         code = str(failure.status) if failure.kind == STATUS else "-1"
         self._count(lane, code, failure.revision, True, 1)
+        self._sizes.add(total)
+        self._head_sizes.add(head_size)
         self.ledger.add(failure)
         self.outages.failure(sent, failure.end)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -45,28 +46,30 @@ def _split_address(address: str) -> Tuple[str, int]:
 def parse_url(options: Options) -> Target:
     """Take the URL apart. Raises LoadError with what is wrong with it."""
     url = options.url
+    if "@" in re.split("[/?#]", url.partition("//")[2] or url)[0]:
+        # First of all, so that no other message shows it.
+        raise LoadError("The URL carries a user name or password: give an Authorization header instead.")
     if any(c.isspace() or ord(c) < 32 or ord(c) > 126 for c in url):
         raise LoadError(f"The URL {url!r} has spaces or characters that must be percent-encoded.")
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS:
-        raise LoadError(f"The URL {url!r} must begin with http:// or https://.")
-    if "@" in parts.netloc:
-        raise LoadError("The URL carries a user name or password: give an Authorization header instead.")
     try:
-        host, port = parts.hostname, parts.port
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").replace("%25", "%"), parts.port
     except ValueError as error:
         raise LoadError(f"The URL {url!r} is not valid: {error}.") from None
+    if parts.scheme not in _PORTS:
+        raise LoadError(f"The URL {url!r} must begin with http:// or https://.")
     if not host:
         raise LoadError(f"The URL {url!r} names no host.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connect_host, connect_port = host, port or _PORTS[parts.scheme]
     if options.address:
         connect_host, connect_port = _split_address(options.address)
+    authority = re.sub(r"%25[^\]]*", "", parts.netloc)  # an address's zone means nothing to the server
     return Target(
         parts.scheme,
         connect_host,
         connect_port,
-        parts.netloc,
+        authority,
         path,
         options.server_name or host,
         options.unix_socket,

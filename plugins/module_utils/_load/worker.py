@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -13,7 +14,7 @@ import time
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from . import fortio
 from .engine import Engine
@@ -22,7 +23,7 @@ from .ledger import Failure
 from .options import Options
 from .process import own_record
 from .result import build
-from .store import Store, read_json, read_lines, write_atomically
+from .store import Lines, Store, read_json, read_lines, write_atomically
 from .tally import Row, Tally
 from .target import parse_url
 
@@ -64,11 +65,11 @@ class Job:
         self._store = store
         self._dest: str = given.get("dest") or ""
         self._stopped = False
-        self._late_writes = 0
+        self._failed_writes = 0
         options = Options.from_json(given["options"])
         target = parse_url(options)
-        self._timeline = open(store.timeline, "ab", buffering=0)  # noqa: SIM115
-        self._ledger = open(store.ledger, "ab", buffering=0)  # noqa: SIM115
+        self._timeline = Lines(store.timeline)
+        self._ledger = Lines(store.ledger)
         self._engine = Engine(options, target, secrets.token_hex(4), self._report)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
@@ -81,16 +82,23 @@ class Job:
 
     def _report(self, row: Row, failures: List[Failure], tally: Tally) -> None:
         """Once a second. A full disk must not end the load: the next second tries again."""
-        try:
-            self._timeline.write(json.dumps(row).encode() + b"\n")
-            if failures:
-                lines = [json.dumps(failure.to_json(tally.epoch)) + "\n" for failure in failures]
-                self._ledger.write("".join(lines).encode())
+        for lines, rows in (
+            (self._timeline, [row]),
+            (self._ledger, [failure.to_json(tally.epoch) for failure in failures]),
+        ):
+            with self._despite_full_disk():
+                lines.add(rows)
+        with self._despite_full_disk():
             self._checkpoint(tally)
+
+    @contextlib.contextmanager
+    def _despite_full_disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            self._late_writes += 1
-            if self._late_writes == 1:
-                print(f"{time.time():.3f} cannot write the state: {error}", file=sys.stderr, flush=True)
+            self._failed_writes += 1
+            if self._failed_writes == 1:
+                _log(f"cannot write the state: {error}")
 
     def _checkpoint(self, tally: Tally) -> None:
         write_atomically(
@@ -98,8 +106,8 @@ class Job:
             json.dumps(
                 {
                     "heartbeat": time.time(),
-                    "timeline_bytes": self._timeline.tell(),
-                    "ledger_bytes": self._ledger.tell(),
+                    "timeline_bytes": self._timeline.size,
+                    "ledger_bytes": self._ledger.size,
                     "snapshot": tally.snapshot(),
                 }
             ),
@@ -110,20 +118,26 @@ class Job:
         # Nothing in the loop makes cycles, and a collection in the middle would make requests late.
         gc.disable()
         tally = self._engine.run()
+        for lines in (self._timeline, self._ledger):
+            with self._despite_full_disk():
+                lines.add(())
+        if self._failed_writes:
+            _log(f"{self._failed_writes} times the state could not be written")
         state = "aborted" if tally.aborted else "stopped" if self._stopped else "finished"
         job = read_json(self._store.about) or {}
-        result = build(
-            job["about"],
-            state,
-            tally.snapshot(),
-            read_lines(self._store.timeline, self._timeline.tell()),
-            read_lines(self._store.ledger, self._ledger.tell()),
-        )
+        timeline = read_lines(self._store.timeline, self._timeline.size)
+        ledger = read_lines(self._store.ledger, self._ledger.size)
+        result = build(job["about"], state, tally.snapshot(), timeline, ledger)
         text = json.dumps(result) + "\n"
-        write_atomically(self._store.report, fortio.text(result))
-        try:
-            if self._dest:
+        if self._dest:
+            try:
                 write_atomically(Path(self._dest), text, 0o644)
-        except OSError as error:  # the result is still to be had from the state folder
-            print(f"{time.time():.3f} cannot write {self._dest}: {error}", file=sys.stderr, flush=True)
+            except OSError as error:  # the result is still to be had from the state folder
+                _log(f"cannot write {self._dest}: {error}")
+        write_atomically(self._store.report, fortio.text(result))
         write_atomically(self._store.result, text)
+
+
+def _log(message: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"{time.time():.3f} {message}", file=sys.stderr, flush=True)

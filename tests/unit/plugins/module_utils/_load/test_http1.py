@@ -152,7 +152,7 @@ def test_whole_in_one_piece_and_cut_at_every_byte(data: bytes, expected: Outcome
 @pytest.mark.parametrize("data", cases(MALFORMED))
 def test_malformed_however_it_is_cut(data: bytes) -> None:
     assert outcome([data]) == "malformed"
-    step = max(1, len(data) // 400)
+    step = max(1, len(data) // 100)
     for cut in range(1, len(data), step):
         # Excess that comes later is for whoever owns the connection to notice: the parser keeps saying so.
         assert outcome([data[:cut], data[cut:]]) == "malformed"
@@ -274,7 +274,7 @@ def oracle(data: bytes) -> "Tuple[int, bytes] | None":
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(responses(), st.data())
 def test_well_formed_as_h11_reads_it_cut_at_every_byte(data: bytes, draw: st.DataObject) -> None:
     expected = oracle(data)
@@ -287,7 +287,7 @@ def test_well_formed_as_h11_reads_it_cut_at_every_byte(data: bytes, draw: st.Dat
     assert parse(pieces)[:2] == expected
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(responses(), st.data())
 def test_damaged_is_never_read_as_what_h11_does_not_read(data: bytes, draw: st.DataObject) -> None:
     """Whatever we call whole, h11 reads alike; and every way to cut the bytes gives one outcome."""

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detached loads: started, looked at, stopped, killed, removed; and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import namedtuple
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import job, manage, process, source, store
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+
+DEFAULTS: Dict[str, Any] = {
+    "name": "one", "state": "started", "rate": 50, "pacing": "open", "catch_up": True, "calls": 0, "connections": 2,
+    "lanes": "reused", "warmup": 0, "abort_failures": 0, "ledger_limit": 100, "verify": True, "labels": "",
+    "duration": "0", "timeout": "500ms", "connect_check": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def ensure(serve: Any, tmp_path: Path) -> Iterator[Callable[..., Dict[str, Any]]]:
+    """What the module does, against a server that answers with a revision; whatever runs is removed at the end."""
+    server = serve(lambda visit: visit.ok(headers=b"X-Revision: rev-1\r\n"))
+    base = str(tmp_path / "loads")
+
+    def do(check_mode: bool = False, **more: Any) -> Dict[str, Any]:
+        arguments = {**DEFAULTS, "url": server.url, "state_dir": base, "revision_header": "X-Revision", **more}
+        return manage.ensure(arguments, check_mode)
+
+    do.base = base  # type: ignore[attr-defined]
+    do.server = server  # type: ignore[attr-defined]
+    yield do
+    for folder in Path(base).iterdir() if Path(base).exists() else []:
+        job.remove(base, folder.name)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def record(ensure: Any, name: str = "one") -> Dict[str, Any]:
+    return dict(json.loads((Path(ensure.base) / name / "process.json").read_text()))
+
+
+def test_the_life_of_a_load(ensure: Any, tmp_path: Path) -> None:
+    dest = tmp_path / "load.json"
+    first = ensure(dest=str(dest))
+    assert (first["changed"], first["status"], first["result"]) == (True, "running", None)
+    assert first["diff"] == {"before": {"state": "absent"}, "after": {"state": "running"}}
+    again = ensure(dest=str(dest))
+    assert (again["changed"], again["status"]) == (False, "running")
+    with pytest.raises(LoadError, match="'one' is running with other arguments: stop it first"):
+        ensure(dest=str(dest), rate=51)
+    wait_for(lambda: job.progress(ensure.base, "one")["requests"] >= 20)
+    progress = job.progress(ensure.base, "one")
+    assert progress["state"] == "running"
+    assert progress["revisions"] == {"rev-1": {"requests": progress["requests"], "failed": 0}}
+    assert time.time() - progress["heartbeat"] < 3
+    assert not dest.exists()
+    stopped = ensure(state="stopped", url=None)
+    assert (stopped["changed"], stopped["status"]) == (True, "stopped")
+    assert stopped["result"] == json.loads(dest.read_text())
+    assert stopped["result"]["LoadTest"]["requests"] == ensure.server.requests
+    assert stopped["report"].startswith("Ended after ")
+    assert not process.alive(record(ensure))
+    assert ensure(state="stopped", url=None)["changed"] is False
+    assert ensure(state="absent", url=None)["changed"] is True
+    assert not Path(ensure.base, "one").exists()
+    assert dest.exists()
+    gone = ensure(state="absent", url=None)
+    assert (gone["changed"], gone["status"], gone["result"]) == (False, "absent", None)
+    assert ensure(state="stopped", url=None)["changed"] is False
+
+
+def test_finished_runs_to_the_end_once(ensure: Any) -> None:
+    first = ensure(state="finished", calls=20, rate=200)
+    assert (first["changed"], first["status"]) == (True, "finished")
+    assert first["result"]["RetCodes"] == {"200": 20}
+    again = ensure(state="finished", calls=20, rate=200)
+    assert (again["changed"], again["result"]) == (False, first["result"])
+    other = ensure(state="finished", calls=21, rate=200)
+    assert (other["changed"], other["result"]["RetCodes"]) == (True, {"200": 21})
+    assert ensure(calls=20, rate=200)["changed"] is True  # started is for a run that goes on
+
+
+def test_finished_waits_for_one_that_runs(ensure: Any) -> None:
+    ensure(calls=30, rate=100)
+    waited = ensure(state="finished", url=None)
+    assert (waited["changed"], waited["status"]) == (False, "finished")
+    with pytest.raises(LoadError, match="never finishes"):
+        ensure(name="endless", state="finished")
+    with pytest.raises(LoadError, match="no load of this name to wait for"):
+        ensure(name="nobody", state="finished", url=None)
+
+
+def test_check_mode_starts_and_stops_nothing(ensure: Any) -> None:
+    foreseen = ensure(check_mode=True)
+    assert (foreseen["changed"], foreseen["status"]) == (True, "absent")
+    assert foreseen["diff"]["after"] == {"state": "running"}
+    assert not Path(ensure.base).exists()
+    ensure()
+    assert ensure(check_mode=True)["changed"] is False
+    with pytest.raises(LoadError, match="other arguments"):
+        ensure(check_mode=True, rate=3)
+    for state in ("stopped", "absent"):
+        assert ensure(check_mode=True, state=state, url=None)["changed"] is True
+        assert job.state(ensure.base, "one") == "running"
+    assert ensure.server.requests >= 0
+
+
+def test_killed_loses_at_most_its_last_second(ensure: Any, tmp_path: Path) -> None:
+    dest = tmp_path / "load.json"
+    ensure(dest=str(dest), rate=100)
+    wait_for(lambda: job.progress(ensure.base, "one")["requests"] >= 100)
+    seen = job.progress(ensure.base, "one")["requests"]
+    process.send(record(ensure), signal.SIGKILL)
+    wait_for(lambda: job.state(ensure.base, "one") == "interrupted")
+    result = ensure(state="stopped", url=None)["result"]
+    own = result["LoadTest"]
+    assert own["state"] == "interrupted"
+    assert own["requests"] >= seen
+    assert ensure.server.requests - own["requests"] <= 110
+    assert sum(result["RetCodes"].values()) == own["requests"] == sum(row["ok"] for row in own["timeline"])
+    assert 90 <= own["actual_rate"] <= 110
+    assert json.loads(dest.read_text()) == result
+    # The name is free again.
+    assert ensure()["changed"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_alike(ensure: Any, number: int) -> None:
+    ensure()
+    wait_for(lambda: ensure.server.requests > 5)
+    process.send(record(ensure), number)
+    wait_for(lambda: job.state(ensure.base, "one") != "running")
+    result = job.result(ensure.base, "one")
+    assert result is not None
+    assert result["LoadTest"]["state"] == "stopped"
+    assert result["LoadTest"]["requests"] == ensure.server.requests
+
+
+def test_a_reboot_leaves_what_the_next_start_cleans_up(ensure: Any) -> None:
+    """After a boot the recorded number may belong to anybody: it is neither believed nor signalled."""
+    ensure()
+    true = record(ensure)
+    path = Path(ensure.base) / "one" / "process.json"
+    for wrong in ({"boot_id": "of another boot"}, {"start_time": "1"}):
+        path.write_text(json.dumps({**true, **wrong}))
+        assert job.state(ensure.base, "one") == "interrupted"
+        assert job.stop(ensure.base, "one") is False
+        assert process.alive(true)
+        (Path(ensure.base) / "one" / "result.json").unlink(missing_ok=True)
+    assert ensure(rate=77)["changed"] is True
+    assert process.send(true, signal.SIGKILL)
+    assert job.state(ensure.base, "one") == "running"
+
+
+def test_two_starts_at_once_start_one(ensure: Any) -> None:
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(ensure()["changed"])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [False, False, False, True]
+
+
+def test_it_is_detached_and_secrets_are_not_stored(ensure: Any, tmp_path: Path) -> None:
+    payload = tmp_path / "payload"
+    payload.write_text("p4yload")
+    ensure(secret_headers={"Authorization": "Bearer s3cret"}, payload_file=str(payload))
+    wait_for(lambda: ensure.server.requests > 2)
+    assert b"Authorization: Bearer s3cret" in ensure.server.heads[0]
+    assert ensure.server.bodies[0] == b"p4yload"
+    pid = record(ensure)["pid"]
+    assert os.getsid(pid) != os.getsid(0)
+    opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    assert not [name for name in opened if "socket" not in name and name.startswith(str(tmp_path)) and "/one/" not in name]
+    assert os.readlink(f"/proc/{pid}/fd/0") == os.readlink(f"/proc/{pid}/fd/1") == os.devnull
+    ensure(state="stopped", url=None)
+    for path in Path(ensure.base).rglob("*"):
+        if path.is_file():
+            assert b"s3cret" not in path.read_bytes(), path
+            assert b"p4yload" not in path.read_bytes(), path
+    assert Path(ensure.base, "one").stat().st_mode & 0o077 == 0
+    assert b"s3cret" not in Path(f"/proc/{os.getpid()}/cmdline").read_bytes()
+
+
+def test_a_load_ends_itself_and_writes_its_destination(ensure: Any, tmp_path: Path) -> None:
+    dest = tmp_path / "load.json"
+    ensure(calls=10, rate=100, dest=str(dest))
+    assert job.wait(ensure.base, "one", 10)
+    assert json.loads(dest.read_text())["LoadTest"]["state"] == "finished"
+
+
+def test_a_full_disk_does_not_end_the_load(ensure: Any) -> None:
+    """Its state cannot be written for a while; the requests go on, and the end is told in full."""
+    ensure(rate=100)
+    wait_for(lambda: job.progress(ensure.base, "one")["requests"] >= 50)
+    pid = record(ensure)["pid"]
+    import resource
+
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    before = ensure.server.requests
+    wait_for(lambda: ensure.server.requests > before + 210)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    stopped = ensure(state="stopped", url=None)
+    assert stopped["status"] == "stopped"
+    own = stopped["result"]["LoadTest"]
+    assert own["requests"] == ensure.server.requests == sum(row["ok"] for row in own["timeline"])
+    assert "times the state could not be written" in (Path(ensure.base) / "one" / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"url": "127.0.0.1/"}, "must begin with http"),
+        ({"url": "http://127.0.0.1:1/"}, "Cannot connect to 127.0.0.1:1"),
+        ({"rate": -1}, "The rate -1"),
+        ({"connections": 0}, "connections 0"),
+        ({"duration": "soon"}, "The duration 'soon' cannot be read"),
+        ({"timeout": "soon"}, "The timeout 'soon' cannot be read"),
+        ({"stop_at": "noon"}, "The time 'noon' cannot be read"),
+        ({"payload_file": "/nowhere/x"}, "payload file /nowhere/x cannot be read: No such file"),
+        ({"dest": "/nowhere/x"}, "The folder of the destination /nowhere/x does not exist"),
+        ({"dest": "/tmp"}, "is a folder"),
+        ({"dest": "/proc/x"}, "cannot be written"),
+        ({"name": "../x"}, "The name '../x' is not valid"),
+        ({"state_dir": "/dev/null/x"}, "cannot be written|cannot be used"),
+    ],
+)
+def test_bad_input_starts_nothing(ensure: Any, more: Dict[str, Any], why: str) -> None:
+    with pytest.raises(LoadError, match=why):
+        ensure(**more)
+    assert not Path(ensure.base).exists()
+    assert ensure.server.requests == 0
+
+
+def test_no_room(ensure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = namedtuple("space", "f_bavail f_frsize")  # noqa: PYI024
+    monkeypatch.setattr(store.os, "statvfs", lambda _path: space(1000, 4096))
+    with pytest.raises(LoadError, match="No room for the state folder .*: 3 MiB are free, 32 MiB are needed"):
+        ensure()
+    assert not Path(ensure.base).exists()
+
+
+def test_an_interpreter_that_does_not_run_leaves_nothing(ensure: Any) -> None:
+    plan = job.prepare(Options(url=ensure.server.url, name="broken", rate=1), state_dir=ensure.base)
+    for python in ("/nowhere/python", "/bin/false"):
+        with pytest.raises(LoadError, match="The load could not be started"):
+            job.start(plan, ensure.base, python)
+        assert job.state(ensure.base, "broken") == "absent"
+        assert not Path(ensure.base, "broken").exists()
+
+
+def test_every_part_is_copied(tmp_path: Path) -> None:
+    package = source.copy_to(tmp_path)
+    here = Path(source.__file__).parent
+    # What runs outside the job is not needed in it.
+    outside = {"source.py", "job.py", "manage.py"}
+    assert {path.name for path in package.iterdir()} == {path.name for path in here.glob("*.py")} - outside
+    for path in package.iterdir():
+        assert path.read_bytes() == (here / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("how", ["by path", "as a module"])
+def test_the_folder_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> None:
+    package = source.copy_to(tmp_path / "code")
+    command = [str(package)] if how == "by path" else ["-m", "_load"]
+    given = json.dumps({"url": ensure.server.url, "rate": 100, "calls": 10})
+    done = subprocess.run(
+        [sys.executable, "-S", *command, "--json", str(tmp_path / "out.json")],
+        input=given, capture_output=True, text=True, cwd=tmp_path / "code", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Code 200 : 10 (100.0 %)" in done.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["RetCodes"] == {"200": 10}
+    wrong = subprocess.run(
+        [sys.executable, *command], input="{}", capture_output=True, text=True, cwd=tmp_path / "code", check=False
+    )
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: ")
+    assert "Traceback" not in wrong.stderr
+
+
+def test_state_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert store.base_folder(None) == tmp_path / "iter8-kfserving" / "loads"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert store.base_folder(None) == Path.home() / ".local/state/iter8-kfserving/loads"
+    assert store.base_folder("/x/y") == Path("/x/y")
+
+
+def test_progress_of_nobody() -> None:
+    assert job.progress("/nowhere", "nobody") == {
+        "state": "absent", "requests": 0, "failed": 0, "revisions": {}, "started": None, "heartbeat": None,
+    }  # fmt: skip
+
+
+def test_half_written_lines_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b'{"a": 1}\n{"b": 2}\n{"c"')
+    assert store.read_lines(path, 1000) == [{"a": 1}, {"b": 2}]
+    assert store.read_lines(path, 9) == [{"a": 1}]
+    assert store.read_lines(tmp_path / "missing", 9) == []
+
+
+def test_moments() -> None:
+    assert manage.moment("1970-01-01T00:01:00+00:00") == manage.moment("1970-01-01T00:01:00Z") == 60
+    assert manage.moment("1795382742.5") == 1795382742.5
