@@ -113,11 +113,13 @@ def _when(material: Material) -> Tile:
     if not losses:
         return ("When", "unknown", "there are no records of the failures", "bad")
     first, last = losses[0].at, losses[-1].at
-    big = clock(first)[:12] if len(losses) == 1 else f"{clock(first)[:8]} to {clock(last)[:8]}"
+    span = last - first
+    big = clock(first)[:12] if span < 1 else f"{clock(first)[:8]} to {clock(last)[:8]}"
+    within = f"within {seconds(span)}; " if 0 < span < 1 else ""
     by_phase = Counter(material.facts.phase_of(row.at) for row in losses)
     named = ", ".join(f"{n} during {name}" for name, n in list(by_phase.items())[:3])
     more = f" and {len(by_phase) - 3} phases more" if len(by_phase) > 3 else ""
-    return ("When (UTC)", big, named + more, "bad")
+    return ("When (UTC)", big, within + named + more, "bad")
 
 
 def _whence(material: Material) -> Tile:

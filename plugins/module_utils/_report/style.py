@@ -39,6 +39,7 @@ header { border-left-width: 10px; }
 header.pass { border-left-color: var(--pass); }
 header.fail { border-left-color: var(--fail); }
 header.inconclusive { border-left-color: var(--inconclusive); }
+b { white-space: nowrap; }
 header.pass h1, b.pass { color: var(--pass); }
 header.fail h1, b.fail { color: var(--fail); }
 header.inconclusive h1, b.inconclusive { color: var(--inconclusive); }

@@ -112,17 +112,18 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
     took = seconds(end - lost.at) if isinstance(end, (int, float)) else None
     reuse = raw.get("reuse")
     connection = f"{raw.get('connection')}, {lost.lane}" + (f" {reuse} ×" if reuse else "")
-    label = f"{lost.label} {raw.get('errno') or ''} {raw.get('detail') or ''}".strip()
+    detail = " ".join(str(raw[key]) for key in ("errno", "detail") if raw.get(key))
     return (
         raw.get("seq"),
         clock(lost.at)[:12],
-        label,
+        lost.label,
         _short(material, lost.revision),
         material.facts.phase_of(lost.at),
         took,
         connection,
         raw.get("peer"),
         raw.get("request_id"),
+        detail,
     )
 
 

@@ -166,10 +166,8 @@ def generator_ran(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     limit = thresholds.max_stall_seconds
     longest = max(load.stalls, key=lambda stall: stall.seconds, default=None)
     if longest is None or longest.seconds <= limit:
-        words = f"at most {seconds(longest.seconds)} at a time" if longest else "never"
-        return passed(
-            f"the load generator stood still {words}", stalls=len(load.stalls), max_stall_seconds=limit
-        )
+        still = f"stood still for at most {seconds(longest.seconds)}" if longest else "never stood still"
+        return passed(f"the load generator {still}", stalls=len(load.stalls), max_stall_seconds=limit)
     long = [stall for stall in load.stalls if stall.seconds > limit]
     words = f"the load generator stood still for {seconds(longest.seconds)} at {clock(longest.start)}"
     more = f", and {len(long) - 1} times more for over {seconds(limit)}" if len(long) > 1 else ""

@@ -121,6 +121,15 @@ def test_one_loss_is_dated_to_the_millisecond(tmp_path: Path) -> None:
     assert "When (UTC) 08:00:26.500 1 during canary at 15 %" in text
 
 
+def test_losses_within_a_second_are_dated_to_the_millisecond_too(tmp_path: Path) -> None:
+    run = rollouts.good()
+    rollouts.lose(run, 26.5)
+    rollouts.lose(run, 26.54)
+    assert "When (UTC) 08:00:26.500 within 40 ms; 2 during canary at 15 %" in words(
+        runs.judged(run, tmp_path)
+    )
+
+
 def test_losses_that_name_no_revision_say_so(tmp_path: Path) -> None:
     run = rollouts.good()
     rollouts.lose(run, 26.5, revision="", kind="reset")
