@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint bench build clean
+.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint bench molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,16 @@ lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, document
 bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
 	@$(BIN)/python tests/bench/run.py
 	@echo "bench: the figures are in build/bench/bench.json"
+
+molecule: $(VENV)/.ready-dev ## The Molecule scenario: deploy, roll out, judge and remove on a sandbox of its own
+	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test
+	@echo "molecule: the scenario passed"
+
+docs: $(VENV)/.ready-dev ## Reference pages of the modules and roles (build/docs)
+	@mkdir -p build/docs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" antsibull-docs collection --use-current --squash-hierarchy --no-indexes \
+	  --output-format simplified-rst --dest-dir build/docs iter8.kfserving
+	@echo "docs: the reference is in build/docs/"
 
 build: $(VENV)/.ready ## The collection as an installable artefact in build/
 	@$(BIN)/ansible-galaxy collection build --force --output-path build .
