@@ -29,7 +29,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving_a
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving_controller import Controller
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving_gateway import GatewayWriter
-from kubernetes import client, config
+from kubernetes import config
 
 LIVENESS_PORT = 8080
 COALESCE_SECONDS = 0.02
@@ -81,6 +81,23 @@ class Loop:
             time.sleep(COALESCE_SECONDS)
 
 
+def reconnecting(connect: Callable[[], Controller]) -> Callable[[], float]:
+    """Return a pass that connects anew after one that failed: the pod's token may have been renewed since."""
+    connected: list[Controller] = []
+
+    def run_once() -> float:
+        if not connected:
+            connected.append(connect())
+        try:
+            delay: float = connected[0].run_once()
+        except Exception:
+            connected.clear()
+            raise
+        return delay
+
+    return run_once
+
+
 def make_registry(loop: Loop) -> kopf.OperatorRegistry:
     """Return kopf's handlers: settings, the loop's life, and the events that wake it."""
     registry = kopf.OperatorRegistry()
@@ -124,14 +141,16 @@ def main() -> None:
     # One line for each health check and each event would bury what this controller has to say.
     for noisy in ("aiohttp.access", "kopf"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    config.load_kube_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
     files = GatewayFiles(Path(os.environ["VOLUME_GATEWAY"]))
     files.create_if_missing()
-    api = Api(client.ApiClient(), os.environ["POD_NAMESPACE"])
     gateway = GatewayWriter(files, time.monotonic, time.sleep)
-    controller = Controller(api, gateway, Admin, _now)
+
+    def connect() -> Controller:
+        api_client = config.new_client_from_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
+        return Controller(Api(api_client, os.environ["POD_NAMESPACE"]), gateway, Admin, _now)
+
     kopf.run(
-        registry=make_registry(Loop(controller.run_once)),
+        registry=make_registry(Loop(reconnecting(connect))),
         clusterwide=True,
         standalone=True,
         liveness_endpoint=f"http://{os.environ['POD_IP']}:{LIVENESS_PORT}/healthz",

@@ -62,12 +62,12 @@ class Controller:
         living = [service for service in services if not service["metadata"].get("deletionTimestamp")]
         plans = [self._plan(service, deployments, pods) for service in living]
         ips = self._api.gateway_ips()
-        if ips:
-            self._api.set_load_balancer(ips)
         hosts = wanted_hosts(plans, self._gateway.applied())
         outcome = self._gateway.apply(hosts, endpoints(pods), [self._admin(ip) for ip in ips])
         if outcome.problem:
             _LOG.warning("gateway: %s", outcome.problem)
+        if ips:
+            self._api.set_load_balancer(ips)
         for plan in plans:
             self._scale(plan, outcome)
             self._write_status(plan, outcome)
@@ -120,7 +120,8 @@ class Controller:
             latest_created=plan.latest_created,
             latest_ready=plan.latest_ready,
             traffic=plan.traffic,
-            routed=plan.may_route and outcome.confirmed,
+            routed=plan.may_route
+            and (outcome.confirmed or serving_status.was_routed(plan.service, plan.traffic)),
             gateway_problem=outcome.problem,
         )
         status = serving_status.status(plan.service, seen, self._now())

@@ -87,6 +87,16 @@ def weights(traffic: Traffic) -> dict[str, int]:
     return total
 
 
+def was_routed(service: Object, traffic: Traffic) -> bool:
+    """Whether the gateway had confirmed this very traffic before.
+
+    As in Knative, routes that were once probed stay ready while they do not change, gateway or not.
+    """
+    conditions = (service.get("status") or {}).get("conditions") or []
+    ready = any(c["type"] == "PredictorConfigurationReady" and c["status"] == "True" for c in conditions)
+    return ready and list(traffic) == (predictor_status(service).get("traffic") or [])
+
+
 def status(service: Object, seen: Observation, now: str) -> dict[str, Any]:
     """Return the whole status to write. ``now`` is the time for conditions that change (RFC 3339)."""
     old = service.get("status") or {}

@@ -83,3 +83,24 @@ def test_event_during_a_pass_is_not_lost() -> None:
     loop.start()
     passes.reach(2)
     loop.stop()
+
+
+def test_failed_pass_connects_anew() -> None:
+    class Fake:
+        def __init__(self, outcomes: list[bool]) -> None:
+            self.outcomes = outcomes
+
+        def run_once(self) -> float:
+            if not self.outcomes.pop(0):
+                raise RuntimeError("401")
+            return 1.0
+
+    connections = [Fake([True, True, False]), Fake([True])]
+    left = list(connections)
+    run_once = serving.reconnecting(lambda: left.pop(0))  # type: ignore[arg-type,return-value]
+    assert [run_once(), run_once()] == [1.0, 1.0]
+    assert len(left) == 1
+    with pytest.raises(RuntimeError, match="401"):
+        run_once()
+    assert run_once() == 1.0
+    assert left == []

@@ -308,6 +308,21 @@ def test_without_a_gateway_it_is_not_ready(world: World) -> None:
     assert world.condition()["status"] == "True"
 
 
+def test_gateway_that_goes_takes_back_no_ready_but_holds_changes_up(world: World) -> None:
+    one = world.serve("gs://one")
+    world.gateways = []
+    world.settle()
+    assert world.condition()["status"] == "True"
+    two = world.serve("gs://two", canaryTrafficPercent=10)
+    assert world.condition()["status"] == "Unknown"
+    assert world.traffic() == {one: 100}
+    world.gateways = ["127.9.0.6"]
+    world.settle()
+    assert world.condition()["status"] == "True"
+    assert world.traffic() == {two: 10, one: 90}
+    assert world.shown == ["127.9.0.6"]
+
+
 def test_deletion_removes_routes_then_pods_then_the_object(world: World) -> None:
     world.serve("gs://one")
     world.objects["m"]["metadata"]["deletionTimestamp"] = "now"
