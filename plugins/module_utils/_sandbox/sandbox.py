@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
-import json
 import os
 import shutil
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import (
     binaries,
     cache,
     control_plane,
-    launch,
+    exclusive,
+    library,
     pki,
     processes,
     state,
@@ -33,14 +31,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_p
 Report = Callable[[str], None]
 
 _NODE = "node"
-_PRESENT = "present"
 _PACKAGE = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node"
-_COLLECTION = "ansible_collections/iter8/kfserving/plugins/module_utils"
 _ATTEMPTS = 3
 # etcd takes 130 MB from the start; the rest is for logs and what pods write.
 _ROOM_MEGABYTES = 500
 # The node ends its pods before itself; each pod gets at most 8 s for that.
-_NODE_GRACE, _POD_GRACE, _CONTROL_PLANE_GRACE, _PRESENT_GRACE = 20.0, 5.0, 2.0, 2.0
+_NODE_GRACE, _POD_GRACE, _CONTROL_PLANE_GRACE, _STARTER_GRACE = 20.0, 5.0, 2.0, 2.0
 _PARTS = (control_plane.ETCD, control_plane.APISERVER, control_plane.CONTROLLER_MANAGER, _NODE)
 
 
@@ -93,66 +89,6 @@ def default_source() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
-# -- one run at a time per sandbox
-
-
-def _lock_path(where: state.Layout) -> Path:
-    return where.root.parent / f".{where.root.name}.lock"
-
-
-def _remove_empty(where: state.Layout) -> None:
-    """Remove the folders of all sandboxes if this was the last one."""
-    for folder in (where.root.parent, where.root.parent.parent):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-
-
-@contextlib.contextmanager
-def _locked(where: state.Layout, busy: Callable[[], None], sleep: Callable[[float], None]) -> Iterator[None]:
-    """Hold the sandbox's lock; `busy` is called now and then while another run holds it."""
-    path = _lock_path(where)
-    while True:
-        where.root.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as held:
-            try:
-                lock = held.enter_context(open(path, "a", encoding="utf-8"))
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except FileNotFoundError:  # another run has just removed the empty folder
-                continue
-            except BlockingIOError:
-                busy()
-                sleep(0.1)
-                continue
-            # Whoever held it may have removed the file: then this is the lock of nothing.
-            if path.exists() and os.fstat(lock.fileno()).st_ino == path.stat().st_ino:
-                try:
-                    yield
-                finally:
-                    if not where.root.exists():
-                        path.unlink(missing_ok=True)
-                        _remove_empty(where)
-                return
-
-
-@contextlib.contextmanager
-def _recorded(where: state.Layout) -> Iterator[None]:
-    """Record this very process while it brings the sandbox up, so that a removal can end it first."""
-    path = where.processes / f"{_PRESENT}.json"
-    me = {
-        "id": _PRESENT,
-        "pid": os.getpid(),
-        "start_time": launch.start_time(os.getpid()),
-        "boot_id": launch.boot_id(),
-        "role": _PRESENT,
-        "argv0": sys.executable,
-    }
-    state.write_atomically(path, json.dumps(me))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
 # -- up
 
 
@@ -180,27 +116,6 @@ def _networks(sandboxes: Path) -> set[int]:
     """The networks of this user's sandboxes, running or not."""
     found = (state.read_sandbox(state.Layout(record.parent)) for record in sandboxes.glob("*/sandbox.json"))
     return {sandbox.network for sandbox in found if sandbox is not None}
-
-
-def _copy_library(where: state.Layout, source: Path) -> None:
-    """Give the sandbox its own copy of the code, so that it does not change under running processes."""
-    if not (source / "_sandbox").is_dir():
-        raise SandboxError(
-            f"{source} is not the plugins/module_utils folder of the collection iter8.kfserving: "
-            "the sandbox's processes need it. Run the task on the controller (connection: local)."
-        )
-    if where.lib.exists():
-        return
-    fresh = where.root / ".lib"
-    shutil.rmtree(fresh, ignore_errors=True)
-    target = fresh / _COLLECTION
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in list(target.parents)[: len(Path(_COLLECTION).parts) - 1]:
-        (folder / "__init__.py").touch()
-    # The other collections stay where they are.
-    top = fresh / Path(_COLLECTION).parts[0] / "__init__.py"
-    top.write_text("import pkgutil\n\n__path__ = pkgutil.extend_path(__path__, __name__)\n", encoding="utf-8")
-    fresh.rename(where.lib)
 
 
 def _start_node(where: state.Layout, plane: ControlPlane) -> list[str]:
@@ -270,7 +185,7 @@ def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> U
         cache.require_room(
             where.root, _ROOM_MEGABYTES, "run a sandbox", "set XDG_STATE_HOME to a folder on another disk"
         )
-        _copy_library(where, wishes.source)
+        library.copy(where, wishes.source)
         programs = binaries.obtain(wishes.cache, report, binaries_dir=wishes.binaries_dir)
     except ERRORS:
         # Nothing has started: leave nothing.
@@ -290,7 +205,7 @@ def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> U
 
 
 def _end_parts(where: state.Layout) -> None:
-    parts = [each for each in processes.read_all(where.processes) if each.role != _PRESENT]
+    parts = [each for each in processes.read_all(where.processes) if each.role != exclusive.PRESENT]
     processes.end_all(parts, _CONTROL_PLANE_GRACE)
 
 
@@ -309,7 +224,7 @@ def _mend(where: state.Layout, sandbox: state.Sandbox, wishes: Wishes, report: R
         paths = {**_paths(programs), "python3": sys.executable}
         sandbox = dataclasses.replace(sandbox, programs=paths, versions=programs.versions)
         state.write_sandbox(where, sandbox)
-    _copy_library(where, wishes.source)
+    library.copy(where, wishes.source)
     pki.write_kubeconfigs(where, sandbox.api_server, sandbox.context)
     return Up(where, True, sandbox, _boot(where, sandbox, report))
 
@@ -329,14 +244,14 @@ def up(
     binaries.architecture(sys.platform, os.uname().machine)
     where = state.layout(name, env)
     waiting = _Once(lambda: report(f"waiting for another run that works on the sandbox {name}"))
-    with _locked(where, waiting, sleep):
+    with exclusive.locked(where, waiting, sleep):
         sandbox = None if where.closed_processes.exists() else state.read_sandbox(where)
         if sandbox is None and where.root.exists():
             report("removing what an interrupted run left")
             _remove(where)
         where.processes.mkdir(parents=True, exist_ok=True)
         where.root.chmod(0o700)
-        with _recorded(where):
+        with exclusive.recorded(where):
             if sandbox is not None:
                 return _mend(where, sandbox, wishes, report)
             return _create(where, name, wishes, report)
@@ -410,12 +325,12 @@ def down(
     if there:
 
         def end_present() -> None:
-            busy = processes.read(where.processes / f"{_PRESENT}.json")
+            busy = processes.read(where.processes / f"{exclusive.PRESENT}.json")
             if busy is not None and busy.pid != os.getpid():
                 report("ending the run that is bringing it up")
-                ended.extend(each.id for each in processes.end_all([busy], _PRESENT_GRACE))
+                ended.extend(each.id for each in processes.end_all([busy], _STARTER_GRACE))
 
-        with _locked(where, end_present, sleep):
+        with exclusive.locked(where, end_present, sleep):
             report("ending the node, its pods and the control plane")
             ended += _remove(where)
     ended += [each.id for each in cache.clean(cache_dir)]

@@ -16,6 +16,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import (
     binaries,
     cache,
     control_plane,
+    exclusive,
+    library,
     pki,
     processes,
     sandbox,
@@ -160,7 +162,7 @@ def test_the_copied_code_can_be_imported_with_other_collections_beside_it(home: 
     )
     env = {"PYTHONPATH": f"{home.where.lib}:{tmp_path}/other"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["5", str(home.where.lib / sandbox._COLLECTION / "_sandbox/state.py")]
+    assert done.stdout.split() == ["5", str(home.where.lib / library.COLLECTION / "_sandbox/state.py")]
 
 
 def test_processes_are_ended_in_order(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +217,7 @@ def test_nothing_starts_while_it_is_being_removed(home: Home) -> None:
 
 def test_a_second_present_waits_for_the_first_and_says_so(home: Home) -> None:
     home.where.root.parent.mkdir(parents=True)
-    with open(sandbox._lock_path(home.where), "w", encoding="utf-8") as lock:
+    with open(exclusive.lock_path(home.where), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         naps: list[float] = []
 
@@ -231,7 +233,7 @@ def test_a_second_present_waits_for_the_first_and_says_so(home: Home) -> None:
 
 
 def test_a_lock_file_that_its_holder_removed_is_no_lock(home: Home) -> None:
-    path = sandbox._lock_path(home.where)
+    path = exclusive.lock_path(home.where)
     path.parent.mkdir(parents=True)
     taken = []
 
@@ -241,7 +243,7 @@ def test_a_lock_file_that_its_holder_removed_is_no_lock(home: Home) -> None:
 
     with open(path, "w", encoding="utf-8") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
-        with sandbox._locked(home.where, lambda: None, remove):
+        with exclusive.locked(home.where, lambda: None, remove):
             taken.append(path.stat().st_ino)
             assert taken[0] != os.fstat(first.fileno()).st_ino
 
