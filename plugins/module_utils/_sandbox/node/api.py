@@ -86,7 +86,13 @@ def _content(holder: Mapping[str, Any], key: str, base: Path) -> str:
 
 def read_kubeconfig(path: Path) -> Access:
     """Read the current context of a kubeconfig. Raises ValueError or OSError if it cannot be used."""
-    document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        return _access(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, path)
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is no kubeconfig that can be used: {error!r}.") from error
+
+
+def _access(document: Mapping[str, Any], path: Path) -> Access:
     context = _named(document.get("contexts"), document.get("current-context", ""), "context", path)
     cluster = _named(document.get("clusters"), context.get("cluster", ""), "cluster", path)
     user = _named(document.get("users"), context.get("user", ""), "user", path)
