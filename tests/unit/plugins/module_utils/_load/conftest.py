@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server that misbehaves as told and counts what it was asked, and a load run against it in this process."""
+"""A server that misbehaves as told and counts what it was asked, and a load run against it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.options impo
 
 
 class Visit:
-    """One request as the server sees it: its number on its connection (from 0), its bytes, and ways to answer."""
+    """One request as the server sees it: its number on its connection (from 0), its bytes, ways to answer."""
 
-    def __init__(self, sock: socket.socket, number: int, head: bytes, body: bytes, closing: threading.Event) -> None:
+    def __init__(
+        self, sock: socket.socket, number: int, head: bytes, body: bytes, closing: threading.Event
+    ) -> None:
         self.sock = sock
         self.number = number
         self.head = head
@@ -97,7 +99,9 @@ class Server:
                 sock.settimeout(5)
                 sock = self._context.wrap_socket(sock, server_side=True)
                 sock.settimeout(0.02)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) if sock.family != socket.AF_UNIX else None
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            ) if sock.family != socket.AF_UNIX else None
             self._converse(sock)
         except (OSError, ValueError):
             pass

@@ -23,7 +23,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.target impor
 def make(url: str, rows: List[Any], **more: Any) -> Engine:
     lookup = more.pop("lookup", None)
     options = Options(url=url, **{"timeout": 300_000_000, **more})
-    return Engine(options, parse_url(options), "cafe", lambda row, failures, tally: rows.append(row), lookup=lookup)
+    return Engine(
+        options, parse_url(options), "cafe", lambda row, failures, tally: rows.append(row), lookup=lookup
+    )
 
 
 def ok(visit: Any) -> None:
@@ -33,7 +35,9 @@ def ok(visit: Any) -> None:
 @pytest.mark.parametrize("pacing", ["open", "closed"])
 def test_the_rate_and_the_count_are_exact(serve: Any, load: Any, pacing: str) -> None:
     server = serve(ok)
-    result = load(server.url, rate=100, duration=500_000_000, connections=4, pacing=pacing, timeout=3_000_000_000)
+    result = load(
+        server.url, rate=100, duration=500_000_000, connections=4, pacing=pacing, timeout=3_000_000_000
+    )
     assert result["LoadTest"]["requests"] == server.requests == 50
     assert result["LoadTest"]["failed"] == 0
     assert result["ActualDuration"] >= 490_000_000
@@ -49,7 +53,9 @@ def test_open_loop_does_not_wait_for_answers(serve: Any, load: Any) -> None:
         time.sleep(max(0.0, 0.5 - (time.monotonic() - started)))
         visit.ok()
 
-    own = load(serve(slow).url, rate=50, duration=400_000_000, connections=1, timeout=3_000_000_000)["LoadTest"]
+    own = load(serve(slow).url, rate=50, duration=400_000_000, connections=1, timeout=3_000_000_000)[
+        "LoadTest"
+    ]
     assert (own["requests"], own["failed"]) == (20, 0)
     assert sum(at < 0.48 for at in arrivals) >= 18
     # Timed from the intended send, the wait shows in every request that it hit.
@@ -62,7 +68,12 @@ def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
         visit.ok()
 
     result = load(
-        serve(slow).url, rate=50, duration=500_000_000, connections=1, max_connections=1, timeout=3_000_000_000
+        serve(slow).url,
+        rate=50,
+        duration=500_000_000,
+        connections=1,
+        max_connections=1,
+        timeout=3_000_000_000,
     )
     own = result["LoadTest"]
     assert own["unsent"] > 0

@@ -9,7 +9,8 @@ import time
 from typing import Any, Callable, Dict
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._load import connection
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import command, connection
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -74,7 +75,13 @@ EACH_FAILS = [
     ("in the head", say(OK), "truncated", None, None),
     ("in the body", say(OK + b"Content-Length: 9\r\n\r\nhello"), "truncated", 200, None),
     ("in a chunk", say(OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhello"), "truncated", 200, None),
-    ("without the last chunk", say(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"), "truncated", 200, None),
+    (
+        "without the last chunk",
+        say(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"),
+        "truncated",
+        200,
+        None,
+    ),
     ("only interim", say(b"HTTP/1.1 100 Continue\r\n\r\n"), "truncated", None, None),
     ("says nothing", lambda visit: visit.hang(), "timeout", None, "ETIMEDOUT"),
     ("stops in the head", say_and_hang(OK), "timeout", None, "ETIMEDOUT"),
@@ -84,10 +91,22 @@ EACH_FAILS = [
     ("bare line feeds", say(b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"), "malformed", None, None),
     ("two lengths", say(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy"), "malformed", None, None),
     ("more than it said", say(OK + b"Content-Length: 1\r\n\r\nxyz"), "malformed", 200, None),
-    ("two answers", lambda visit: visit.send((OK + b"Content-Length: 1\r\n\r\nx") * 2), "malformed", 200, None),
+    (
+        "two answers",
+        lambda visit: visit.send((OK + b"Content-Length: 1\r\n\r\nx") * 2),
+        "malformed",
+        200,
+        None,
+    ),
     ("503", lambda visit: visit.send(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"), "status", 503, None),
     ("404 and close", say(b"HTTP/1.1 404 No\r\n\r\nno"), "status", 404, None),
-    ("302", lambda visit: visit.send(b"HTTP/1.1 302 F\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), "status", 302, None),
+    (
+        "302",
+        lambda visit: visit.send(b"HTTP/1.1 302 F\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
+        "status",
+        302,
+        None,
+    ),
 ]
 
 
@@ -108,7 +127,14 @@ def test_right_answers(serve: Any, load: Any, behaviour: Any, rate: float, lanes
 @pytest.mark.parametrize("rate", [0, 100])
 @pytest.mark.parametrize(("behaviour", "kind", "status", "errno_name"), ids(EACH_FAILS))
 def test_wrong_answers(
-    serve: Any, load: Any, behaviour: Any, kind: str, status: "int | None", errno_name: "str | None", rate: float
+    *,
+    serve: Any,
+    load: Any,
+    behaviour: Any,
+    kind: str,
+    status: int | None,
+    errno_name: str | None,
+    rate: float,
 ) -> None:
     server = serve(behaviour)
     result = load(server.url, calls=3, rate=rate, connections=2)
@@ -215,8 +241,6 @@ def test_refused(load: Any, serve: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         # The probe finds a listener; then it is gone.
-    from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
-
     with pytest.raises(LoadError, match=f"Cannot connect to 127.0.0.1:{port}"):
         load(f"http://127.0.0.1:{port}/", calls=1)
     assert server.requests == 0
@@ -240,9 +264,7 @@ def no_connection(code: int) -> Callable[..., None]:
         (errno.ENOBUFS, "client"),
     ],
 )
-def test_no_connection(
-    serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch, code: int, kind: str
-) -> None:
+def test_no_connection(serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch, code: int, kind: str) -> None:
     server = serve(lambda visit: visit.ok())
     monkeypatch.setattr(connection.Connection, "open", no_connection(code))
     own = load(server.url, calls=3, rate=100)["LoadTest"]
@@ -263,8 +285,6 @@ def test_not_connected_within_the_time_out(load: Any) -> None:
                 filler.setblocking(False)
                 filler.connect_ex(address)
                 fillers.append(filler)
-            from ansible_collections.iter8.kfserving.plugins.module_utils._load import command
-
             result: Dict[str, Any] = {}
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(command, "probe", lambda target, seconds: None)
@@ -301,7 +321,9 @@ def alternating(visit: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "named", [{"revision_header": "X-Revision"}, {"revision_field": "model.0.revision"}], ids=["header", "field"]
+    "named",
+    [{"revision_header": "X-Revision"}, {"revision_field": "model.0.revision"}],
+    ids=["header", "field"],
 )
 def test_revisions(serve: Any, load: Any, named: Dict[str, str]) -> None:
     server = serve(alternating)
@@ -313,7 +335,10 @@ def test_revisions(serve: Any, load: Any, named: Dict[str, str]) -> None:
 def test_the_failing_revision_is_named(serve: Any, load: Any) -> None:
     def canary(visit: Any) -> None:
         if visit.number % 2:
-            visit.send(b"HTTP/1.1 500 No\r\nX-Revision: canary\r\nX-Request-Id: gateway-1\r\nContent-Length: 0\r\n\r\n")
+            visit.send(
+                b"HTTP/1.1 500 No\r\nX-Revision: canary\r\nX-Request-Id: gateway-1\r\n"
+                b"Content-Length: 0\r\n\r\n"
+            )
         else:
             visit.ok(headers=b"X-Revision: default\r\n")
 
@@ -322,7 +347,9 @@ def test_the_failing_revision_is_named(serve: Any, load: Any) -> None:
         "default": {"requests": 3, "failed": 0},
         "canary": {"requests": 3, "failed": 3},
     }
-    assert {(record["revision"], record["request_id"]) for record in own["ledger"]} == {("canary", "gateway-1")}
+    assert {(record["revision"], record["request_id"]) for record in own["ledger"]} == {
+        ("canary", "gateway-1")
+    }
 
 
 def test_request_ids_are_sent_and_on_record(serve: Any, load: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import socket
 import ssl
 from pathlib import Path
@@ -99,21 +100,22 @@ def test_large_payload_is_written_in_parts(serve: Any, load: Any, pki: Pki) -> N
 @pytest.mark.parametrize(
     ("pem", "options", "why"),
     [
-        ("server", {}, "self-signed certificate in certificate chain|self signed certificate|unable to get local"),
+        (
+            "server",
+            {},
+            "self-signed certificate in certificate chain|self signed certificate|unable to get local",
+        ),
         ("expired", {"ca_file": True}, "expired"),
         ("server", {"ca_file": True, "server_name": "other.example.com"}, "Hostname mismatch"),
     ],
     ids=["unknown CA", "expired", "other name"],
 )
-def test_not_trusted(serve: Any, load: Any, pki: Pki, pem: str, options: dict, why: str) -> None:
+def test_not_trusted(*, serve: Any, load: Any, pki: Pki, pem: str, options: dict, why: str) -> None:
     server = serve(fine, context=pki.context(getattr(pki, pem)))
     if "ca_file" in options:
         options = {**options, "ca_file": pki.ca}
     own = load(server.url, calls=2, rate=50, timeout=3_000_000_000, **options)["LoadTest"]
     assert own["classes"] == {"tls": 2}
-    pytest.importorskip("re")
-    import re
-
     assert re.search(why, own["ledger"][0]["detail"])
     assert server.requests == 0
 
@@ -123,7 +125,9 @@ def test_server_name_and_no_verification(serve: Any, load: Any, pki: Pki) -> Non
     context = pki.context()
     context.sni_callback = lambda _sock, name, _context: seen.append(name)
     server = serve(fine, context=context)
-    assert load(server.url, calls=1, ca_file=pki.ca, server_name="model.example.com")["LoadTest"]["failed"] == 0
+    assert (
+        load(server.url, calls=1, ca_file=pki.ca, server_name="model.example.com")["LoadTest"]["failed"] == 0
+    )
     result = load(server.url, calls=1, verify=False, server_name="anything.example.com")
     assert result["LoadTest"]["failed"] == 0
     assert result["Insecure"] is True

@@ -26,7 +26,16 @@ def filled(of: List[int]) -> Histogram:
 
 @pytest.mark.parametrize(
     ("value", "bound"),
-    [(0, 0), (1, 1), (999, 999), (1000, 1000), (1001, 1010), (1010, 1010), (12_340, 12_400), (99_901, 100_000)],
+    [
+        (0, 0),
+        (1, 1),
+        (999, 999),
+        (1000, 1000),
+        (1001, 1010),
+        (1010, 1010),
+        (12_340, 12_400),
+        (99_901, 100_000),
+    ],
 )
 def test_bucket(value: int, bound: int) -> None:
     assert bucket(value) == bound

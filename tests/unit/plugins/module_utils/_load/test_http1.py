@@ -35,7 +35,7 @@ def parse(pieces: List[bytes], head: bool = False) -> Outcome:
     return parser.head.status, bytes(parser.body), parser.head.keep_alive
 
 
-def outcome(pieces: List[bytes], head: bool = False) -> "Outcome | str":
+def outcome(pieces: List[bytes], head: bool = False) -> Outcome | str:
     try:
         return parse(pieces, head)
     except Malformed:
@@ -47,7 +47,7 @@ def outcome(pieces: List[bytes], head: bool = False) -> "Outcome | str":
 OK = b"HTTP/1.1 200 OK\r\n"
 WHOLE = [
     ("length", OK + b"Content-Length: 5\r\n\r\nhello", (200, b"hello", True)),
-    ("length twice the same", OK + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", (200, b"hello", True)),
+    ("length twice the same", OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", (200, b"hi", True)),
     ("length as a list", OK + b"Content-Length: 5, 5\r\n\r\nhello", (200, b"hello", True)),
     ("empty", OK + b"content-length:0\r\n\r\n", (200, b"", True)),
     ("close", OK + b"Content-Length: 1\r\nConnection: foo, Close\r\n\r\nx", (200, b"x", False)),
@@ -57,11 +57,15 @@ WHOLE = [
     ("304 with a length", b"HTTP/1.1 304 x\r\nContent-Length: 7\r\n\r\n", (304, b"", True)),
     ("until the end", OK + b"\r\nall of it", (200, b"all of it", False)),
     ("HTTP/1.0", b"HTTP/1.0 200 OK\r\n\r\nall", (200, b"all", False)),
-    ("HTTP/1.0 kept", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", (200, b"x", True)),
+    (
+        "HTTP/1.0 kept",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
+        (200, b"x", True),
+    ),
     ("HTTP/1.0 with a length", b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", (200, b"x", False)),
     (
         "interim",
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\nx",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nA: b\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\nx",
         (200, b"x", True),
     ),
     (
@@ -118,7 +122,10 @@ MALFORMED = [
     ("trailer without colon", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nx\r\n\r\n"),
     ("head too large", OK + b"A: " + b"x" * MAX_HEAD + b"\r\n\r\n"),
     ("head too large, unfinished", OK + b"A: " + b"x" * MAX_HEAD),
-    ("trailers too large", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: " + b"x" * MAX_HEAD + b"\r\n\r\n"),
+    (
+        "trailers too large",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: " + b"x" * MAX_HEAD + b"\r\n\r\n",
+    ),
     ("chunk extension too long", OK + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 5000),
 ]
 
@@ -203,14 +210,17 @@ def test_size_counts_head_and_body_as_received() -> None:
 def test_collected_body_is_bounded() -> None:
     parser = Parser(collect=True)
     parser.feed(OK + b"Content-Length: 999999999\r\n\r\n")
+    for _ in range(256):
+        parser.feed(b"x" * 65536)
     with pytest.raises(Malformed):
-        for _ in range(300):
-            parser.feed(b"x" * 65536)
+        parser.feed(b"x")
 
 
 # h11 as the oracle
 
-token = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_!#$%&'*+.^`|~", min_size=1, max_size=12).map(str.encode)
+token = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_!#$%&'*+.^`|~", min_size=1, max_size=12).map(
+    str.encode
+)
 text = st.text([chr(c) for c in (*range(0x21, 0x7F), *range(0x80, 0x100))], max_size=20).map(
     lambda value: value.encode("latin-1")
 )
@@ -234,7 +244,9 @@ def responses(draw: st.DrawFn) -> bytes:
         lines.append(b"Content-Length: %d\r\n" % len(body))
     elif framing == "chunked" and version == b"1.1":
         lines.append(b"Transfer-Encoding: chunked\r\n")
-        cuts = sorted(draw(st.sets(st.integers(1, max(1, len(body) - 1)), max_size=3))) if len(body) > 1 else []
+        cuts = (
+            sorted(draw(st.sets(st.integers(1, max(1, len(body) - 1)), max_size=3))) if len(body) > 1 else []
+        )
         pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)])]
         tail = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
         tail += b"0\r\n" + b"".join(b"%s: %s\r\n" % pair for pair in draw(headers)) + b"\r\n"
@@ -244,7 +256,7 @@ def responses(draw: st.DrawFn) -> bytes:
     return interim + b"HTTP/%s %d%s\r\n" % (version, status, reason) + b"".join(lines) + b"\r\n" + tail
 
 
-def oracle(data: bytes) -> "Tuple[int, bytes] | None":
+def oracle(data: bytes) -> Tuple[int, bytes] | None:
     """What h11 makes of the bytes and an end of the connection; None if it refuses them."""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))

@@ -38,7 +38,9 @@ def test_durations(text: Any, nanoseconds: int) -> None:
     assert duration.parse(text) == nanoseconds
 
 
-@pytest.mark.parametrize("text", ["soon", "", "-1", "5 m", "m", "1d", "1h30", "5m-1s", "inf", "nan", "1e3", "٣s"])
+@pytest.mark.parametrize(
+    "text", ["soon", "", "-1", "5 m", "m", "1d", "1h30", "5m-1s", "inf", "nan", "1e3", "٣s"]
+)
 def test_durations_that_cannot_be_read(text: str) -> None:
     with pytest.raises(LoadError, match="The time-out .* cannot be read: write it as"):
         duration.parse(text, "time-out")
@@ -94,7 +96,10 @@ def test_options_survive_json_and_are_told_apart() -> None:
     options = Options(url="http://h/", payloads=[b"\xff\0"], headers=[("A", "b")], rate=0.1)
     assert Options.from_json(options.to_json()) == options
     assert options.fingerprint() == Options.from_json(options.to_json()).fingerprint()
-    assert options.fingerprint() != Options(url="http://h/", payloads=[b"\xff"], headers=[("A", "b")]).fingerprint()
+    assert (
+        options.fingerprint()
+        != Options(url="http://h/", payloads=[b"\xff"], headers=[("A", "b")]).fingerprint()
+    )
     with pytest.raises(LoadError, match="Unknown options: speed"):
         Options.from_json({"url": "http://h/", "speed": 3})
 
@@ -185,15 +190,16 @@ def request(**more: Any) -> bytes:
 
 def test_request_bytes() -> None:
     assert request() == (
-        b"GET /p HTTP/1.1\r\nHost: h:81\r\nUser-Agent: iter8.kfserving\r\nX-Request-Id: run-0000000007\r\n\r\n"
+        b"GET /p HTTP/1.1\r\nHost: h:81\r\nUser-Agent: iter8.kfserving\r\n"
+        b"X-Request-Id: run-0000000007\r\n\r\n"
     )
     assert request(method="post", headers=[("hOST", "o"), ("user-agent", "u"), ("X-Request-ID", "mine")]) == (
         b"POST /p HTTP/1.1\r\nhOST: o\r\nuser-agent: u\r\nX-Request-ID: mine\r\n"
         b"Content-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n"
     )
-    assert request(payloads=[b"{}"], headers=[("Content-Type", "application/json")], request_ids=False).endswith(
-        b"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-    )
+    assert request(
+        payloads=[b"{}"], headers=[("Content-Type", "application/json")], request_ids=False
+    ).endswith(b"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 
 
 def test_uuids_take_their_length() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Detached loads: started, looked at, stopped, killed, removed; and what is refused before anything starts."""
+"""Detached loads: started, looked at, stopped, killed, removed; and what is refused before a start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 
 DEFAULTS: Dict[str, Any] = {
-    "name": "one", "state": "started", "rate": 50, "pacing": "open", "catch_up": True, "calls": 0, "connections": 2,
+    "name": "one", "state": "started", "rate": 50, "pacing": "open", "catch_up": True, "calls": 0,
+    "connections": 2,
     "lanes": "reused", "warmup": 0, "abort_failures": 0, "ledger_limit": 100, "verify": True, "labels": "",
     "duration": "0", "timeout": "500ms", "connect_check": True,
 }  # fmt: skip
@@ -28,12 +29,18 @@ DEFAULTS: Dict[str, Any] = {
 
 @pytest.fixture
 def ensure(serve: Any, tmp_path: Path) -> Iterator[Callable[..., Dict[str, Any]]]:
-    """What the module does, against a server that answers with a revision; whatever runs is removed at the end."""
+    """What the module does, against a server that names a revision; whatever runs is removed at the end."""
     server = serve(lambda visit: visit.ok(headers=b"X-Revision: rev-1\r\n"))
     base = str(tmp_path / "loads")
 
     def do(check_mode: bool = False, **more: Any) -> Dict[str, Any]:
-        arguments = {**DEFAULTS, "url": server.url, "state_dir": base, "revision_header": "X-Revision", **more}
+        arguments = {
+            **DEFAULTS,
+            "url": server.url,
+            "state_dir": base,
+            "revision_header": "X-Revision",
+            **more,
+        }
         return manage.ensure(arguments, check_mode)
 
     do.base = base  # type: ignore[attr-defined]
@@ -187,7 +194,11 @@ def test_it_is_detached_and_secrets_are_not_stored(ensure: Any, tmp_path: Path) 
     pid = record(ensure)["pid"]
     assert os.getsid(pid) != os.getsid(0)
     opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    assert not [name for name in opened if "socket" not in name and name.startswith(str(tmp_path)) and "/one/" not in name]
+    assert not [
+        name
+        for name in opened
+        if "socket" not in name and name.startswith(str(tmp_path)) and "/one/" not in name
+    ]
     assert os.readlink(f"/proc/{pid}/fd/0") == os.readlink(f"/proc/{pid}/fd/1") == os.devnull
     ensure(state="stopped", url=None)
     for path in Path(ensure.base).rglob("*"):
@@ -288,7 +299,12 @@ def test_the_folder_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> Non
     assert "Code 200 : 10 (100.0 %)" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["RetCodes"] == {"200": 10}
     wrong = subprocess.run(
-        [sys.executable, *command], input="{}", capture_output=True, text=True, cwd=tmp_path / "code", check=False
+        [sys.executable, *command],
+        input="{}",
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "code",
+        check=False,
     )
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: ")

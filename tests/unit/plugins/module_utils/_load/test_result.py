@@ -14,14 +14,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.options impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.outage import MAX_WINDOWS, Outages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import about, build, merge
 
-FORTIO_KEYS = (
-    "RunType Labels StartTime RequestedQPS RequestedDuration ActualQPS ActualDuration NumThreads Version "
-    "DurationHistogram ErrorsDurationHistogram Exactly Jitter Uniform NoCatchUp RunID AccessLoggerInfo ID RetCodes "
-    "IPCountMap Insecure MTLS CACert Cert Key UnixDomainSocket URL NumConnections Compression DisableFastClient "
-    "HTTP10 H2 DisableKeepAlive AllowHalfClose FollowRedirects Resolve HTTPReqTimeOut UserCredentials ContentType "
-    "Payload MethodOverride LogErrors SequentialWarmup ConnReuseRange NoResolveEachConn Offset Resolution Sizes "
-    "HeaderSizes Sockets SocketCount ConnectionStats AbortOn"
-).split()
+FORTIO_KEYS = [
+    "RunType", "Labels", "StartTime", "RequestedQPS", "RequestedDuration", "ActualQPS",
+    "ActualDuration", "NumThreads", "Version", "DurationHistogram", "ErrorsDurationHistogram",
+    "Exactly", "Jitter", "Uniform", "NoCatchUp", "RunID", "AccessLoggerInfo", "ID", "RetCodes",
+    "IPCountMap", "Insecure", "MTLS", "CACert", "Cert", "Key", "UnixDomainSocket", "URL",
+    "NumConnections", "Compression", "DisableFastClient", "HTTP10", "H2", "DisableKeepAlive",
+    "AllowHalfClose", "FollowRedirects", "Resolve", "HTTPReqTimeOut", "UserCredentials",
+    "ContentType", "Payload", "MethodOverride", "LogErrors", "SequentialWarmup", "ConnReuseRange",
+    "NoResolveEachConn", "Offset", "Resolution", "Sizes", "HeaderSizes", "Sockets", "SocketCount",
+    "ConnectionStats", "AbortOn",
+]  # fmt: skip
 
 
 def failing_every_third(visit: Any) -> None:
@@ -34,7 +37,11 @@ def failing_every_third(visit: Any) -> None:
 @pytest.fixture
 def results(serve: Any, load: Any) -> List[Dict[str, Any]]:
     server = serve(failing_every_third)
-    more = {"revision_header": "X-Revision", "headers": [("Authorization", "Bearer s3cret")], "payloads": [b"p4yload"]}
+    more = {
+        "revision_header": "X-Revision",
+        "headers": [("Authorization", "Bearer s3cret")],
+        "payloads": [b"p4yload"],
+    }
     return [load(server.url, calls=9, rate=rate, name=f"run{rate}", **more) for rate in (200, 300)]
 
 
