@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The manifests that deploy iter8 and Prometheus on the sandbox, and the quickstart's Experiment.
 
-Where a copy of upstream's definitions is at hand (ITER8_REFERENCE, else ../shared/upstream beside the clone), our
-own are compared with them.
+Where a copy of upstream's definitions is at hand (ITER8_REFERENCE, else ../shared/upstream beside the clone),
+our own are compared with them.
 """
 
 from __future__ import annotations
