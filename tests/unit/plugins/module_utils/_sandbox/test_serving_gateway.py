@@ -132,6 +132,20 @@ def test_cluster_that_gets_routes_again_starts_a_new_drain(
     assert writer.apply(split(0, 100), PODS, [proxy]).clusters == {OLD, NEW}
 
 
+def test_drain_starts_anew_even_after_routes_that_were_not_confirmed(
+    writer: GatewayWriter, proxy: FakeEnvoy, clock: Clock
+) -> None:
+    writer.apply(split(100, 0), PODS, [proxy])
+    writer.apply(split(0, 100), PODS, [proxy])
+    clock.now += DRAIN_SECONDS / 2
+    proxy.deaf = True
+    assert not writer.apply(split(50, 50), PODS, [proxy]).confirmed
+    proxy.deaf = False
+    clock.now += DRAIN_SECONDS
+    assert writer.apply(split(0, 100), PODS, [proxy]).clusters == {OLD, NEW}
+    assert writer.apply(split(0, 100), PODS, [proxy]).clusters == {OLD, NEW}
+
+
 def test_new_writer_drains_what_the_last_one_left(
     files: GatewayFiles, writer: GatewayWriter, proxy: FakeEnvoy, clock: Clock
 ) -> None:
