@@ -146,9 +146,9 @@ class Context:
                 if not error.passing:
                     raise
                 problem = error
-            if pause == _RETRY_LONGEST:
-                log(f"trying again: {problem}")
             await self.sleep(pause)
+            if pause < _RETRY_LONGEST <= pause * 2:
+                log(f"trying again until it succeeds: {problem}")
             pause = min(pause * 2, _RETRY_LONGEST)
 
     def event(self, pod: Json, kind: str, reason: str, message: str) -> None:

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Callable, Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes, state
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import state
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
     Api,
@@ -24,12 +24,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.container import LEAST_GRACE
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import PodLife
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import end_recorded
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.reflector import Reflector
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.registration import Registration
 
 # When the node is told to end, its pods get at most so long; the rest is for the kill to work.
 _SHUTDOWN_GRACE = 8.0
 _SHUTDOWN_SECONDS = 10.0
+_ROLES = ("pod", "exec")
 _FAULT_PAUSE = 1.0
 _LONGEST_FAULT_PAUSE = 60.0
 
@@ -172,7 +174,7 @@ class Node:
         log(f"{meta['namespace']}/{meta['name']} has address {life.address}")
         task = asyncio.get_running_loop().create_task(self._keep(meta["uid"], folder))
         self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        task.add_done_callback(self._finished)
 
     async def _keep(self, uid: str, folder: store.PodFolder) -> None:
         """Let a pod live; once its object is gone, forget it."""
@@ -190,7 +192,7 @@ class Node:
             self._lives[uid] = life = life.again(folder)
         if self._stopped.is_set():
             return
-        await self._context.blocking(self._end_records, f"-{uid}-")
+        await self._end_records(uid)
         folder.retire()
         store.prune_logs(self._context.layout)
         self._context.addresses.give_back(life.address)
@@ -205,24 +207,26 @@ class Node:
                 continue
             facts = folder.load()
             log(f"{folder.path.name} has no Pod any more: ending what it left")
-            await self._context.blocking(self._end_records, f"-{folder.uid}-")
+            await self._end_records(folder.uid)
             folder.retire()
             if facts:
                 self._context.addresses.give_back(facts.address)
 
-    def _end_records(self, part: str) -> None:
-        roles = ("pod", "exec")
-        found = [
-            one
-            for one in processes.read_all(self._context.layout.processes)
-            if one.role in roles and part in one.id
-        ]
-        processes.end_all(found, LEAST_GRACE)
+    async def _end_records(self, uid: str) -> None:
+        """End whatever is recorded of a pod; its containers have had their time."""
+        records = self._context.layout.processes
+        await self._context.blocking(end_recorded, records, _ROLES, f"-{uid}-", LEAST_GRACE)
 
     def _spawn(self, coroutine: object) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._keeping.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log(f"a fault of the node: {''.join(traceback.format_exception(error))}")
 
     # -- the end --
 
@@ -232,14 +236,8 @@ class Node:
             life.shut_down(_SHUTDOWN_GRACE)
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=_SHUTDOWN_SECONDS)
-        await self._context.blocking(self._end_everything)
+        await self._context.blocking(end_recorded, self._context.layout.processes, _ROLES)
         log("ended")
-
-    def _end_everything(self) -> None:
-        roles = ("pod", "exec")
-        found = [one for one in processes.read_all(self._context.layout.processes) if one.role in roles]
-        if found:
-            processes.end_all(found, 0.0)
 
 
 def _programs(sandbox: state.Sandbox) -> dict[str, str]:

@@ -26,6 +26,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.cont
     within,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.mounts import Mounts
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import end_recorded
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
     ContainerFacts,
     PodFacts,
@@ -84,6 +85,7 @@ class PodLife:
             Container(self, one, self.facts.containers[one["name"]], policy) for one in spec["containers"]
         ]
         # A pod that was over when this node first saw it is not run again; its status is left as it is.
+        self._recalled = kept is not None
         self._over = kept is None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
         self._seen: Mapping[str, Any] = pod.get("status") or {}
         self._gone = asyncio.Event()
@@ -96,7 +98,8 @@ class PodLife:
         self._grace = self._grace_of(pod)
         if "deletionTimestamp" in pod["metadata"]:
             self._stopping.set()
-        folder.save(self.facts)
+        if kept is None:
+            folder.save(self.facts)
 
     # -- what happens outside --
 
@@ -169,6 +172,10 @@ class PodLife:
     async def run(self) -> None:
         """Run the pod until its object is gone (or the node ends) and nothing of it is left running."""
         loop = asyncio.get_running_loop()
+        if self._recalled:
+            # Probes and hooks that a node before this one was waiting for have nobody who waits any more.
+            records = self.context.layout.processes
+            await self.context.blocking(end_recorded, records, ("exec",), f"-{self.pod['metadata']['uid']}-")
         await asyncio.gather(*(one.recall() for one in [*self._init, *self._containers]))
         publishing = loop.create_task(self._publish())
         living = loop.create_task(self._live())

@@ -12,8 +12,10 @@ STARTUP = "startup"
 
 # Until it has succeeded once, a readiness or startup probe is asked more often than its period. Kubernetes
 # allows that: it "may be executed at times other than the configured periodSeconds interval. This is to make
-# the Pod ready faster". Such extra failures do not count towards a startup probe's threshold.
+# the Pod ready faster". Such extra failures do not count towards a startup probe's threshold. This does not
+# last: a probe may be a program, and cost as much.
 EAGER_SECONDS = 0.2
+EAGER_FOR = 10.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class ProbeState:
         self.due = started_at + spec.initial_delay
         self._last: Optional[bool] = None
         self._run = 0
-        self._eager = kind != LIVENESS and not self.verdict
+        self._eager_until = self.due + EAGER_FOR if kind != LIVENESS and not self.verdict else self.due
         self._counted_at: Optional[float] = None
 
     def observe(self, success: bool, now: float) -> Optional[bool]:
@@ -61,10 +63,11 @@ class ProbeState:
         A verdict is returned again each time further results confirm it.
         """
         if success:
-            self._eager = False
+            self._eager_until = self.due
+        eager = now < self._eager_until
         regular = self._counted_at is None or now - self._counted_at >= self.spec.period - EAGER_SECONDS / 2
-        self.due = now + (min(EAGER_SECONDS, self.spec.period) if self._eager else self.spec.period)
-        if not success and self._eager and not regular:
+        self.due = now + (min(EAGER_SECONDS, self.spec.period) if eager else self.spec.period)
+        if not success and not regular:
             return None
         self._counted_at = now
         self._run = self._run + 1 if success == self._last else 1

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Optional
+from pathlib import Path
+from typing import Optional, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
@@ -74,6 +75,13 @@ class Handle:
         code = None if self.process.child is None else self.process.child.wait()
         await self._context.blocking(_sweep, self.process)
         self.exited.set_result(128 - code if code is not None and code < 0 else code)
+
+
+def end_recorded(records_dir: Path, roles: Sequence[str], part: str = "", grace: float = 0.0) -> None:
+    """End what was recorded with one of these roles and has `part` in its id. Blocks."""
+    found = [one for one in processes.read_all(records_dir) if one.role in roles and part in one.id]
+    if found:
+        processes.end_all(found, grace)
 
 
 def _sweep(process: processes.Process) -> None:

@@ -6,6 +6,7 @@ from typing import Optional
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import restart
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.probes import (
+    EAGER_FOR,
     EAGER_SECONDS,
     LIVENESS,
     READINESS,
@@ -67,6 +68,14 @@ def test_readiness_is_asked_often_until_it_has_succeeded_once() -> None:
     assert state.due == 5.2
     state.observe(False, 5.2)
     assert state.due == 10.2
+
+
+def test_eagerness_does_not_last() -> None:
+    state = ProbeState(READINESS, ProbeSpec(initial_delay=2, period=5), started_at=0.0)
+    state.observe(False, 2.0 + EAGER_FOR - 0.1)
+    assert state.due == pytest.approx(2.1 + EAGER_FOR)
+    state.observe(False, 2.1 + EAGER_FOR)
+    assert state.due == pytest.approx(7.1 + EAGER_FOR)
 
 
 def test_liveness_keeps_its_period() -> None:
