@@ -197,7 +197,6 @@ class Api:
                 headers=headers,
                 preload_content=False,
                 retries=False,
-                redirect=False,
                 timeout=urllib3.Timeout(connect=self._connect_seconds, read=read_seconds),
             )
             if 200 <= answer.status <= 299:

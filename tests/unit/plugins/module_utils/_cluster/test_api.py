@@ -56,6 +56,8 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path in ("/watch", "/silent", "/eof"):
             self._watch(path)
+        elif path == "/drop":
+            self.close_connection = True
         elif path.startswith("/status/"):
             self._send(int(path.rpartition("/")[2]), b'{"kind": "Status", "message": "because I say so"}')
         elif path == "/redirect":
@@ -147,6 +149,12 @@ def test_answers_are_classified_and_keep_the_servers_words(
 def test_what_is_no_json_is_no_api_server(api: Api, path: str) -> None:
     with pytest.raises(Unreachable):
         api.get(path)
+
+
+def test_a_dropped_connection_is_told_and_not_tried_again_unseen(api: Api) -> None:
+    with pytest.raises(Unreachable):
+        api.get("/drop")
+    assert len(Handler.seen) == 1
 
 
 def test_a_redirect_is_not_followed_with_our_credentials(api: Api) -> None:
