@@ -276,7 +276,9 @@ def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] |
         name = now.revisions.ready
         events.append(_event("revision_ready", f"revision {name} ready", {"revision": name}))
     if now.traffic != before.traffic:
-        events.append(_event("traffic", f"traffic: {_spell(now.traffic)}", {"traffic": dict(now.traffic)}))
+        # When a split was first seen in a first snapshot it is not known since when it has held.
+        data = {"traffic": dict(now.traffic), **({"first": True} if previous is None else {})}
+        events.append(_event("traffic", f"traffic: {_spell(now.traffic)}", data))
     if now.ready != before.ready:
         words = "ready" if now.ready else f"not ready{_why(now)}"
         events.append(_event("ready", f"InferenceService {words}", {"ready": now.ready}))

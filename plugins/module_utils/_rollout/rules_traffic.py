@@ -162,7 +162,7 @@ def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
     told = facts.marks.traffic and facts.marks.canary_applied is not None
     if facts.load is None or not told or not (facts.baseline and facts.canary) or not facts.phases:
         return []
-    return list(shares(facts.load.seconds, facts.phases, role, thresholds.propagation_seconds))
+    return list(shares(facts, role, thresholds.propagation_seconds))
 
 
 RULES = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import tail_above, tail_below
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import PhaseCount
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Second
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.timeline import Phase
 
@@ -22,18 +22,19 @@ class Share:
     high: float
 
 
-def shares(
-    seconds: Sequence[Second], counts: Sequence[PhaseCount], role: str, margin: float
-) -> Iterator[Share]:
-    """Each second with the weights that may have routed it.
+def shares(facts: Facts, role: str, margin: float) -> Iterator[Share]:
+    """Each second of the load with the weights that may have routed it.
 
     A request counts in the second in which it ended, so it was routed up to `slowest` earlier. A change of
     weight may really have happened up to `margin` seconds before or after the moment that the timeline
-    gives it.
+    gives it, or at any time since the watch before, where it was seen first by a new one.
     """
-    phases = [count.phase for count in counts]
-    for second in seconds:
+    phases = [count.phase for count in facts.phases]
+    for second in facts.load.seconds if facts.load else ():
         earliest, latest = second.start - second.slowest - margin, second.start + 1 + margin
+        for begin, end in facts.marks.blind:
+            if begin <= latest and end >= earliest:
+                earliest, latest = min(earliest, begin), max(latest, end)
         weights = [phase.weights.get(role, 0) / 100 for phase in _touched(phases, earliest, latest)]
         middle = _touched(phases, second.start + 0.5, second.start + 0.5)
         yield Share(second, middle[0].name, min(weights), max(weights))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,11 @@ class Completion:
 
 @dataclass(frozen=True)
 class Marks:
-    """The moments that matter, None where the timeline does not tell them. Revisions by name."""
+    """The moments that matter, None where the timeline does not tell them. Revisions by name.
+
+    `blind` holds the times between two watches of the InferenceService, in which its traffic may have
+    changed unseen.
+    """
 
     canary_applied: float | None = None
     load_started: float | None = None
@@ -53,6 +57,7 @@ class Marks:
     created_revision: str = ""
     completion: Completion | None = None
     traffic: tuple[tuple[float, Mapping[str, int]], ...] = ()
+    blind: tuple[tuple[float, float], ...] = ()
     settled: float | None = None
     stopped: Moment | None = None
     failed_handlers: tuple[Moment, ...] = ()
@@ -114,6 +119,7 @@ def marks(moments: Iterable[Moment]) -> Marks:
         created_revision=_created(ordered, start, name),
         completion=_completion(completed) if completed else None,
         traffic=traffic,
+        blind=tuple(_blind(ordered, start)),
         settled=_settled(traffic, completed.time) if completed else None,
         stopped=_first(ordered, "playbook", "stopped"),
         failed_handlers=tuple(
@@ -157,6 +163,19 @@ def _completion(moment: Moment) -> Completion:
         failed=moment.data.get("failed") is True,
         message=str(moment.data.get("message") or moment.text),
     )
+
+
+def _blind(ordered: Iterable[Moment], applied: float | None) -> Iterator[tuple[float, float]]:
+    """From what the last watch told last, or from when the canary was applied, to the first that the next
+    told."""
+    last = applied
+    for moment in ordered:
+        if moment.source != "inferenceservice":
+            continue
+        if moment.data.get("first") is True and last is not None and last < moment.time:
+            yield last, moment.time
+        if last is not None:
+            last = max(last, moment.time)
 
 
 def _settled(traffic: Iterable[tuple[float, Mapping[str, int]]], completed: float) -> float | None:

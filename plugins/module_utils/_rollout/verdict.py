@@ -19,10 +19,19 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.events im
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence, Facts, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import Finding, Grade, Rule, worst
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import count, rate_below, seconds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    rate_below,
+    seconds,
+)
 
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
 RULES: tuple[Rule, ...] = (*rules_load.LOST, *rules_rollout.RULES, *rules_traffic.RULES, *rules_load.TRUST)
+
+
+# A time without a watch that is worth telling.
+_BLIND_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,10 @@ def not_covered(facts: Facts) -> list[str]:
             found.append(f"No request was sent on a {lane} connection.")
     if load.ledger_dropped:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
-    if facts.marks.traffic == ():
+    for begin, end in facts.marks.blind:
+        if end - begin >= _BLIND_SECONDS:
+            times = f"from {clock(begin)} to {clock(end)}"
+            found.append(f"Nothing watched the traffic {times}, so weights and phases are not exact there.")
+    if not facts.marks.traffic:
         found.append("The timeline tells no traffic split, so who should have answered is not known.")
     return found

@@ -48,6 +48,7 @@ def test_a_million_requests_take_no_time_and_stay_exact() -> None:
     assert tail_below(1000, 1_000_000, bound) == pytest.approx(0.05, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(requests=st.integers(1, 3000), lost=st.integers(0, 3000))
 def test_the_bound_is_where_the_chance_of_so_few_losses_is_five_percent(requests: int, lost: int) -> None:
     lost = min(lost, requests - 1)
@@ -56,6 +57,7 @@ def test_the_bound_is_where_the_chance_of_so_few_losses_is_five_percent(requests
     assert tail_below(lost, requests, bound) == pytest.approx(0.05, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(requests=st.integers(1, 2000), lost=st.integers(0, 2000))
 def test_more_losses_raise_the_bound_and_more_requests_lower_it(requests: int, lost: int) -> None:
     lost = min(lost, requests)
@@ -70,7 +72,7 @@ def exact(k: int, n: int, p: Fraction) -> Fraction:
     return sum((math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(min(k, n) + 1)), Fraction(0))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(n=st.integers(1, 60), k=st.integers(-1, 61), per_mille=st.integers(0, 1000))
 def test_tails_are_the_sums_of_their_terms(n: int, k: int, per_mille: int) -> None:
     p = Fraction(per_mille, 1000)

@@ -297,3 +297,8 @@ def test_nothing_new_tells_nothing() -> None:
     for obj in ({}, builders.stale(), builders.promoted()):
         assert inferenceservice.transitions(obj, obj) == []
     assert inferenceservice.transitions(None, None) == []
+
+
+def test_a_split_of_a_first_snapshot_is_marked_so() -> None:
+    seen = [e.data for e in inferenceservice.transitions(None, builders.stale()) if e.event == "traffic"]
+    assert seen == [{"traffic": {BASELINE: 100}, "first": True}]

@@ -5,7 +5,7 @@ import math
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import progressive
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -37,6 +37,7 @@ def test_next_weights(
     assert progressive.next_weights(old, met, max_weight, increment) == expected
 
 
+@settings(deadline=None)
 @given(
     canary=st.integers(0, 100),
     met=st.booleans(),

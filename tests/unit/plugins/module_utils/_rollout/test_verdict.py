@@ -880,3 +880,39 @@ def test_the_mark_of_the_canary_may_tell_the_baseline() -> None:
     run.experiment = None
     run.event("playbook", "canary_applied")["data"] = {"baseline": BASELINE}
     assert verdict(run)["revisions"][BASELINE]["role"] == "baseline"
+
+
+def test_what_happened_between_two_watches_is_not_held_against_anyone() -> None:
+    """The second watch sees 55 % first, at 45 s; the canary had reached 25 % and more from 30 s on."""
+    run = rollouts.good()
+    assert run.timeline is not None
+    unseen = {START + at for at in (30, 35, 40)}
+    run.timeline = [e for e in run.timeline if e["event"] != "traffic" or e["time"] not in unseen]
+    assert {r["rule"] for r in verdict(run)["reasons"]} == {"shares_as_set"}
+    seen = next(e for e in run.timeline if e["event"] == "traffic" and e["time"] == START + 45)
+    seen["data"]["first"] = True
+    found = verdict(run)
+    assert (found["verdict"], found["reasons"]) == ("pass", [])
+    blind = "Nothing watched the traffic from 08:00:25.000 UTC to 08:00:45.000 UTC"
+    assert any(words.startswith(blind) for words in found["not_covered"])
+
+
+def test_a_canary_that_is_ready_before_the_watch_begins_does_not_leak() -> None:
+    run = rollouts.good()
+    answered(5, 10, baseline=99, canary=1)(run)
+    assert verdict(run)["reasons"][0]["rule"] == "none_at_weight_zero"
+    assert run.timeline is not None
+    run.drop_events("inferenceservice", "revision_created")
+    run.drop_events("inferenceservice", "revision_ready")
+    next(e for e in run.timeline if e["time"] == START + 10)["data"]["first"] = True
+    assert verdict(run)["verdict"] == "pass"
+    answered(1, 2, baseline=99, canary=1)(run)
+    assert verdict(run)["reasons"][0]["rule"] == "none_at_weight_zero", (
+        "before it was applied it had no weight"
+    )
+
+
+def test_the_first_watch_of_all_is_not_blind_to_the_canary() -> None:
+    run = rollouts.good()
+    run.event("inferenceservice", "traffic")["data"]["first"] = True
+    assert not any("Nothing watched" in words for words in verdict(run)["not_covered"])
