@@ -140,6 +140,10 @@ def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: l
         height = _LANE * phase.weights.get(CANARY, 0) / 100
         parts.append(svg.rect(x1, box, (x2 - x1, _LANE - height), "baseline"))
         parts.append(svg.rect(x1, box + _LANE - height, (x2 - x1, height), "canary"))
+    for begin, end in material.facts.marks.blind:
+        x1, x2 = frame.x(begin), frame.x(end)
+        tip = f"not watched from {clock(begin)} to {clock(end)}: the weights are not exact"
+        parts.append(svg.rect(x1, box, (x2 - x1, _LANE), "blind", tip))
     for one in bins:
         if one.share is not None:
             x = frame.x(one.start + one.length / 2)

@@ -168,10 +168,11 @@ def _charts(material: Material) -> str:
     wide, narrow = timeline_chart(material, WIDE), timeline_chart(material, NARROW)
     if not wide:
         return "<p>There is no load test to show.</p>"
+    pale = " Pale: nothing watched the traffic then." if material.facts.marks.blind else ""
     keys = (
         '<p class="small"><span class="chip baseline"></span>baseline '
-        '<span class="chip canary"></span>canary. '
-        "All times are UTC. The same in numbers stands under By phase.</p>"
+        f'<span class="chip canary"></span>canary. All times are UTC.{pale} '
+        "The same in numbers stands under By phase.</p>"
     )
     return f'{keys}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 

@@ -88,6 +88,7 @@ svg .phase0 { fill: var(--strip0); } svg .phase1 { fill: var(--strip1); }
 svg .baseline { fill: var(--baseline); } svg .canary { fill: var(--canary); }
 svg .answers { fill: var(--answers); } svg .failed { fill: var(--fail); }
 svg .share { fill: var(--share); stroke: var(--card); stroke-width: .6; }
+svg .blind { fill: var(--card); opacity: .45; }
 svg .outage { fill: var(--band); }
 .narrow { display: none; }
 @media (max-width: 640px) {

@@ -218,7 +218,7 @@ def _weights_at(time: float, found: Marks, roles: Mapping[str, str]) -> dict[str
     for name, percent in split.items():
         role = roles.get(name, name)
         weights[role] = weights.get(role, 0) + percent
-    return weights or {BASELINE: 100}
+    return {role: weights[role] for role in sorted(weights)} or {BASELINE: 100}
 
 
 def _name(time: float, weights: Weights, found: Marks) -> str:

@@ -212,6 +212,17 @@ def test_an_outage_without_end_reaches_to_the_end(tmp_path: Path) -> None:
     assert "not recovered" in html
 
 
+def test_a_time_without_a_watch_is_shown_pale(tmp_path: Path) -> None:
+    run = rollouts.good()
+    assert run.timeline is not None
+    assert 'class="blind"' not in read(runs.judged(run, tmp_path))[1]
+    next(e for e in run.timeline if e["time"] == rollouts.START + 45)["data"]["first"] = True
+    _, html = read(runs.judged(run, tmp_path))
+    assert html.count('class="blind"') == 2
+    assert "not watched from 08:00:40.000 UTC to 08:00:45.000 UTC" in html
+    assert "Pale: nothing watched the traffic then." in html
+
+
 def test_histograms_by_revision_are_shown_where_there_are_any(tmp_path: Path) -> None:
     run = rollouts.good()
     run.own["revisions"][rollouts.CANARY]["response_time"] = rollouts.histogram(4475)
