@@ -31,7 +31,7 @@ attributes:
   idempotent:
     support: full
     description: >-
-      A load that is running is not started again if its arguments are the same, and is refused if they differ.
+      A load that is running is not started again if its arguments are the same, and refused if they differ.
 options:
   name:
     description:
