@@ -168,14 +168,15 @@ def _completion(moment: Moment) -> Completion:
 def _blind(ordered: Iterable[Moment], applied: float | None) -> Iterator[tuple[float, float]]:
     """From what the last watch told last, or from when the canary was applied, to the first that the next
     told."""
-    last = applied
+    if applied is None:
+        return
+    # One watch tells several things at one time, so the time before it is the last earlier one.
+    before = last = applied
     for moment in ordered:
-        if moment.source != "inferenceservice":
-            continue
-        if moment.data.get("first") is True and last is not None and last < moment.time:
-            yield last, moment.time
-        if last is not None:
-            last = max(last, moment.time)
+        if moment.source == "inferenceservice" and moment.time > last:
+            before, last = last, moment.time
+        if moment.data.get("first") is True and before < moment.time == last:
+            yield before, last
 
 
 def _settled(traffic: Iterable[tuple[float, Mapping[str, int]]], completed: float) -> float | None:

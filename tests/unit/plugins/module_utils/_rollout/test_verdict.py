@@ -891,6 +891,9 @@ def test_what_happened_between_two_watches_is_not_held_against_anyone() -> None:
     assert {r["rule"] for r in verdict(run)["reasons"]} == {"shares_as_set"}
     seen = next(e for e in run.timeline if e["event"] == "traffic" and e["time"] == START + 45)
     seen["data"]["first"] = True
+    # A first snapshot tells the revisions again, at the same time.
+    again = rollouts.event(45, "inferenceservice", "revision_ready", revision=CANARY)
+    run.timeline.insert(run.timeline.index(seen), again)
     found = verdict(run)
     assert (found["verdict"], found["reasons"]) == ("pass", [])
     blind = "Nothing watched the traffic from 08:00:25.000 UTC to 08:00:45.000 UTC"
