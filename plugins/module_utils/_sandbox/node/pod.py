@@ -40,6 +40,7 @@ _SET_UP_RETRY = 0.2
 _SET_UP_RETRY_LONGEST = 5.0
 # The API server may be gone already when the node ends.
 _LAST_STATUS_SECONDS = 1.0
+_LONGEST_ANNOTATION = 63
 _DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -317,6 +318,17 @@ class PodLife:
         meta = self.pod["metadata"]
         return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
 
+    def _annotations(self) -> dict[str, str]:
+        """Where the logs lie: the first container's, and by their names those of a pod with several."""
+        spec = self.pod["spec"]
+        names = [one["name"] for one in [*spec["containers"], *(spec.get("initContainers") or ())]]
+        found = {status.LOG_ANNOTATION: str(self._folder.log(names[0]))}
+        if len(names) > 1:
+            # A longer name would be no valid annotation, and the API server would refuse the whole status.
+            fitting = (name for name in names if len(f"log-{name}") <= _LONGEST_ANNOTATION)
+            found.update({f"{status.LOG_ANNOTATION}-{name}": str(self._folder.log(name)) for name in fitting})
+        return found
+
     async def _publish(self) -> None:
         while True:
             await self._dirty.wait()
@@ -330,13 +342,14 @@ class PodLife:
         async with self._pushing:
             now = status.compute(self.pod, self.facts, self._seen, self.context.clock())
             meta = self.pod["metadata"]
-            log = str(self._folder.log(self.pod["spec"]["containers"][0]["name"]))
-            logged = (meta.get("annotations") or {}).get(status.LOG_ANNOTATION) == log
+            annotations = self._annotations()
+            shown = meta.get("annotations") or {}
+            logged = annotations.items() <= shown.items()
             if self._gone.is_set() or (logged and status.holds(now, self._seen)):
                 return
             # The UID makes the API server refuse (409) if the name belongs to another pod by now.
             patch = {
-                "metadata": {"uid": meta["uid"], "annotations": {status.LOG_ANNOTATION: log}},
+                "metadata": {"uid": meta["uid"], "annotations": annotations},
                 "status": now,
             }
             try:
@@ -346,4 +359,4 @@ class PodLife:
                     self.context.event(self.pod, "Warning", "FailedStatus", str(error))
                 return
             self._seen = answer.get("status") or {}
-            meta.setdefault("annotations", {})[status.LOG_ANNOTATION] = log
+            meta["annotations"] = {**shown, **annotations}

@@ -207,6 +207,24 @@ def test_a_pod_is_run_reported_and_ended(world: World) -> None:
     assert world.running() == []
 
 
+def test_a_pod_with_several_containers_says_where_each_log_is(world: World) -> None:
+    async def scene() -> None:
+        one = pod()
+        for name in ("second", "x" * 63):
+            one["spec"]["containers"].append({**one["spec"]["containers"][0], "name": name})
+        life = world.life(one)
+        task = asyncio.ensure_future(life.run())
+        await until(world.server.ready)
+        await finish(life, task, one)
+
+    play(scene)
+    assert world.server.asked("PATCH")[0]["metadata"]["annotations"] == {
+        LOG_ANNOTATION: str(world.folder.log("main")),
+        f"{LOG_ANNOTATION}-main": str(world.folder.log("main")),
+        f"{LOG_ANNOTATION}-second": str(world.folder.log("second")),
+    }
+
+
 def test_a_crash_loop_backs_off_as_kubernetes_does(world: World) -> None:
     async def scene() -> None:
         one = pod(["python3", "-c", "raise SystemExit(3)"], {"automountServiceAccountToken": False})
