@@ -130,6 +130,9 @@ class Reconciler:
             wait = self._start_handler(experiment, status, handler)
             if wait is not None:
                 return wait
+            # The handler may have written the versions after the Experiment was read.
+            metadata = experiment["metadata"]
+            spec = (self._cluster.experiment(metadata["namespace"], metadata["name"]) or experiment)["spec"]
         problem_text = specs.versions_problem(spec)
         if problem_text:
             return self._fail(experiment, status, "InvalidExperiment", problem_text)

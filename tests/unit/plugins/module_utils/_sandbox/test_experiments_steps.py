@@ -285,6 +285,19 @@ def test_a_start_handler_that_writes_no_versions(world):
     assert failure_of(world) == ("InvalidExperiment", "No versionInfo in experiment")
 
 
+def test_a_start_handler_that_ends_while_the_controller_looks(world):
+    assert world.run() == "job"
+    look = world.cluster.job
+
+    def job(name):
+        world.complete_start()
+        return look(name)
+
+    world.cluster.job = job
+    assert world.run() == "over"
+    assert world.condition("ExperimentCompleted")[2] == "Experiment completed successfully"
+
+
 def test_a_strategy_that_is_not_provided():
     reason, message = failure_of(World(FakeCluster(strategy={"type": "A/B"})))
     assert reason == "InvalidExperiment"
