@@ -81,6 +81,22 @@ class Facts:
         """How many requests named this revision."""
         return self.load.revisions.get(revision, (0, 0))[0] if self.load else 0
 
+    @property
+    def strange_names(self) -> tuple[str, ...]:
+        """What the answers named before the canary was applied, if never the baseline: not revisions,
+        then."""
+        applied = self.marks.canary_applied
+        if self.load is None or applied is None or not self.baseline:
+            return ()
+        before = [second for second in self.load.seconds if second.start + 1 <= applied]
+        names = {name for second in before for name, n in second.revisions.items() if n and name}
+        return () if names & set(self.roles) else tuple(sorted(names))
+
+    @property
+    def names_tell(self) -> bool:
+        """Whether the answers name revisions at all, so that rules about who answered can be applied."""
+        return self.load is not None and any(self.load.revisions) and not self.strange_names
+
     def name_of(self, revision: str) -> str:
         """The revision in words: with its role where it has one."""
         role = self.roles.get(revision)

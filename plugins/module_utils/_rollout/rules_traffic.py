@@ -66,6 +66,11 @@ def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
+    if facts.strange_names:
+        words = f"before the canary, answers named {', '.join(facts.strange_names)}, never the baseline"
+        return unproven(
+            f"{words} {facts.baseline}: they do not tell revisions", names=list(facts.strange_names)
+        )
     requests, lost = load.revisions.get("", (0, 0))
     if requests > lost:
         words = f"{count(requests - lost, 'answer')} did not name the revision that gave them"
@@ -74,7 +79,7 @@ def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
 
 
 def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:
-    if facts.load is None or not (facts.baseline and facts.canary):
+    if facts.load is None or not facts.names_tell or not (facts.baseline and facts.canary):
         return []
     known = {"", facts.baseline, facts.canary}
     others = {name: n for name, (n, _) in facts.load.revisions.items() if n and name not in known}
@@ -86,7 +91,7 @@ def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:
 
 
 def canary_got_traffic(facts: Facts, _: Thresholds) -> list[Finding]:
-    if facts.load is None or not facts.canary:
+    if not facts.names_tell or not facts.canary:
         return []
     answered = facts.requests_of(facts.canary)
     if not answered:
@@ -95,7 +100,7 @@ def canary_got_traffic(facts: Facts, _: Thresholds) -> list[Finding]:
 
 
 def enough_per_revision(facts: Facts, thresholds: Thresholds) -> list[Finding]:
-    if facts.load is None:
+    if not facts.names_tell:
         return []
     least = thresholds.min_requests_per_revision
     found = []
@@ -160,7 +165,7 @@ def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
     """Each second with the role's weights; none where the timeline does not tell the weights or who is
     who."""
     told = facts.marks.traffic and facts.marks.canary_applied is not None
-    if facts.load is None or not told or not (facts.baseline and facts.canary) or not facts.phases:
+    if not facts.names_tell or not told or not (facts.baseline and facts.canary) or not facts.phases:
         return []
     return list(shares(facts, role, thresholds.propagation_seconds))
 

@@ -144,6 +144,10 @@ def test_revisions_come_from_tags_or_variables() -> None:
     info["candidates"] = [{"name": "canary", "variables": [{"name": "revision", "value": "rev-9"}]}]
     assert experiment.revisions(obj)["canary"] == "rev-9"
     assert experiment.revisions(builders.experiment(versions=False)) == {}
+    del info["baseline"]["tags"]
+    assert experiment.revisions(obj) == {"canary": "rev-9"}
+    info["baseline"] = {"tags": {"revision": "unnamed"}}
+    assert experiment.revisions(obj) == {"canary": "rev-9"}
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_weights_sum_to_100_and_respect_both_limits(
 
 @pytest.mark.parametrize("old", [(50, 40), (110, -10), (-1, 101)])
 def test_weights_that_are_not_a_split_are_refused(old: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="sum to 100"):
+    with pytest.raises(ValueError, match=f"sum to 100, not {old[0]} and {old[1]}"):
         progressive.next_weights(old, True)
 
 

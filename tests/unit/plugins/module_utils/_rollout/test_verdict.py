@@ -88,6 +88,10 @@ def both(*bends: Bend) -> Bend:
     return bend
 
 
+def unready(**words: str) -> list[dict[str, str]]:
+    return [{"type": "Ready", "status": "False", **words}]
+
+
 def unplanned(run: Run) -> None:
     assert run.experiment is not None
     run.experiment["status"]["completedIterations"] = 7
@@ -453,6 +457,22 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         "not ready at the end: Ready is False",
     ),
     (
+        "not ready at the end, with a message",
+        service(
+            builders.isvc(traffic={CANARY: 100}, conditions=unready(message="Configuration is not ready"))
+        ),
+        FAIL,
+        "ready_at_end",
+        "Ready is False (Configuration is not ready)",
+    ),
+    (
+        "not ready at the end, with a reason",
+        service(builders.isvc(traffic={CANARY: 100}, conditions=unready(reason="RevisionMissing"))),
+        FAIL,
+        "ready_at_end",
+        "Ready is False (RevisionMissing)",
+    ),
+    (
         "the finish handler failed",
         lambda run: run.event("experiment", "handler")["data"].update(status="Failed"),
         FAIL,
@@ -533,6 +553,13 @@ def test_every_rule_is_refuted_by_some_case() -> None:
 
 def test_a_good_run_passes_on_every_count() -> None:
     found = verdict(rollouts.good())
+    texts = {c["rule"]: [f["text"] for f in c["findings"]] for c in found["claims"]}
+    assert texts["experiment_succeeded"] == ["Experiment completed successfully"]
+    assert texts["load_spans_rollout"] == [
+        "the load began 5.00 s before the canary was applied and ended 13 s after the rollout"
+    ]
+    assert texts["gap_short"] == ["the longest gap between successes is 0.21 s"]
+    assert texts["generator_ran"] == ["the load generator never stood still"]
     assert (found["verdict"], found["reasons"]) == ("pass", [])
     assert [c["rule"] for c in found["claims"]] == [r.name for r in RULES if r.name != "latency_kept"]
     assert {c["verdict"] for c in found["claims"]} == {"pass"}
@@ -919,3 +946,38 @@ def test_the_first_watch_of_all_is_not_blind_to_the_canary() -> None:
     run = rollouts.good()
     run.event("inferenceservice", "traffic")["data"]["first"] = True
     assert not any("Nothing watched" in words for words in verdict(run)["not_covered"])
+
+
+WHO = {
+    "known_revisions_only",
+    "canary_got_traffic",
+    "enough_per_revision",
+    "none_at_weight_zero",
+    "shares_as_set",
+}
+
+
+@pytest.mark.parametrize(
+    ("bend", "words"),
+    [
+        (
+            answered(0, 90, podA=60, podB=40),
+            f"before the canary, answers named podA, podB, never the baseline {BASELINE}: "
+            "they do not tell revisions",
+        ),
+        (answered(0, 90, unnamed=100), "9000 answers did not name the revision that gave them"),
+    ],
+)
+def test_names_that_do_not_tell_revisions_are_not_relied_on(bend: Bend, words: str) -> None:
+    run = rollouts.good()
+    bend(run)
+    run.own["revisions"] = {name: row for name, row in run.own["revisions"].items() if row["requests"]}
+    found = verdict(run)
+    assert [(r["verdict"], r["text"]) for r in found["reasons"]] == [("inconclusive", words)]
+    assert not WHO & {c["rule"] for c in found["claims"]}
+
+
+def test_a_baseline_that_answered_before_the_canary_proves_the_names() -> None:
+    run = rollouts.good()
+    answered(1, 2, baseline=1, stranger=99)(run)
+    assert verdict(run)["reasons"][0]["rule"] == "known_revisions_only"
