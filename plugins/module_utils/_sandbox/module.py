@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import sandbox, state
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults, sandbox, state
 
 # What the sandbox's processes import, and the packages that have it.
 _LIBRARIES = {"kopf": "kopf", "kubernetes": "kubernetes", "yaml": "pyyaml"}
@@ -49,6 +49,7 @@ def _results(where: state.Layout, name: str, found: Optional[state.Sandbox]) -> 
         "state_dir": str(where.root),
         "kubeconfig": str(where.kubeconfig),
         "context": f"sandbox-{name}",
+        "faults": {fault: about.summary for fault, about in faults.CATALOGUE.items()},
     }
     if found is not None:
         results["api_server"] = found.api_server
@@ -68,21 +69,24 @@ def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
             f"{sys.executable} -m pip install {' '.join(missing)}"
         )
     where = state.layout(name)
-    if module.check_mode:
-        changed = sandbox.would_change(name)
-        return {"changed": changed, **_results(where, name, state.read_sandbox(where))}
     wishes = sandbox.Wishes(
         source=Path(options["source_dir"]) if options["source_dir"] else sandbox.default_source(),
         cache=Path(options["cache_dir"]).absolute() if options["cache_dir"] else state.cache_dir(),
         binaries_dir=Path(options["binaries_dir"]) if options["binaries_dir"] else None,
         api_port=options["api_port"],
+        owner=options["owner_pid"] if options["exclusive"] else None,
     )
+    if module.check_mode:
+        sandbox.check(name, wishes)
+        changed = sandbox.would_change(name)
+        return {"changed": changed, **_results(where, name, state.read_sandbox(where))}
     began = time.monotonic()
     outcome = sandbox.up(name, wishes, progress)
     if outcome.changed:
         progress(f"the sandbox {name} is up after {time.monotonic() - began:.1f} s", "completed")
     return {
         "changed": outcome.changed,
+        "created": outcome.created,
         "started": list(outcome.started),
         **_results(where, name, outcome.sandbox),
     }

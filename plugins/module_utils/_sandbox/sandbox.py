@@ -57,12 +57,16 @@ ERRORS = (
 
 @dataclass(frozen=True)
 class Up:
-    """The outcome of `up`. `started`: the parts that were not running."""
+    """The outcome of `up`.
+
+    started: the parts that were not running. created: whether it began anew, with an empty cluster.
+    """
 
     where: state.Layout
     changed: bool
     sandbox: Optional[state.Sandbox] = None
     started: Sequence[str] = ()
+    created: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,17 @@ class Down:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user may choose. `source`: the collection's plugins/module_utils, as a folder."""
+    """What the user may choose.
+
+    source: the collection's plugins/module_utils, as a folder.
+    owner: the process id of the playbook that the sandbox shall belong to, if it shall belong to one alone.
+    """
 
     source: Path
     cache: Path
     binaries_dir: Optional[Path] = None
     api_port: Optional[int] = None
+    owner: Optional[int] = None
 
 
 def default_source() -> Path:
@@ -110,6 +119,47 @@ def would_change(name: str, env: Mapping[str, str] = os.environ) -> bool:
     where = state.layout(name, env)
     sandbox = state.read_sandbox(where)
     return sandbox is None or where.closed_processes.exists() or not _is_up(where, sandbox)
+
+
+def check(name: str, wishes: Wishes, env: Mapping[str, str] = os.environ) -> None:
+    """Raise what `up` would raise for reasons that can be known without changing anything.
+
+    What it cannot know is whether a download or a build, if one is needed, succeeds.
+    """
+    where = state.layout(name, env)
+    binaries.architecture(sys.platform, os.uname().machine)
+    _refuse_if_taken(where, name, wishes)
+    sandbox = state.read_sandbox(where)
+    if sandbox is not None and not exclusive.left_by_its_owner(where, wishes.owner):
+        _refuse_other_port(sandbox, wishes)
+        return
+    control_plane.choose_ports(wishes.api_port)
+    there = next(folder for folder in (where.root, *where.root.parents) if folder.exists())
+    _require_room(there)
+    binaries.check(wishes.cache, binaries_dir=wishes.binaries_dir)
+
+
+def _refuse_if_taken(where: state.Layout, name: str, wishes: Wishes) -> None:
+    other = exclusive.owned_by_another(where, wishes.owner)
+    if other is not None:
+        raise SandboxError(
+            f"The sandbox {name} belongs to a playbook that still runs (process {other}). "
+            "Wait for its end, or name another sandbox: -e sandbox_name=NAME."
+        )
+
+
+def _refuse_other_port(sandbox: state.Sandbox, wishes: Wishes) -> None:
+    if wishes.api_port not in (None, sandbox.ports["api"]):
+        raise SandboxError(
+            f"The sandbox {sandbox.name} has its API server on port {sandbox.ports['api']}, not "
+            f"{wishes.api_port}: remove it first (state: absent)."
+        )
+
+
+def _require_room(folder: Path) -> None:
+    cache.require_room(
+        folder, _ROOM_MEGABYTES, "run a sandbox", "set XDG_STATE_HOME to a folder on another disk"
+    )
 
 
 def _networks(sandboxes: Path) -> set[int]:
@@ -182,9 +232,7 @@ def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> U
     try:
         # A port that is taken is told before minutes are spent on the programs.
         control_plane.choose_ports(wishes.api_port)
-        cache.require_room(
-            where.root, _ROOM_MEGABYTES, "run a sandbox", "set XDG_STATE_HOME to a folder on another disk"
-        )
+        _require_room(where.root)
         library.copy(where, wishes.source)
         programs = binaries.obtain(wishes.cache, report, binaries_dir=wishes.binaries_dir)
     except ERRORS:
@@ -194,7 +242,7 @@ def _create(where: state.Layout, name: str, wishes: Wishes, report: Report) -> U
     for attempt in range(_ATTEMPTS):
         sandbox = _prepare(where, name, wishes, programs)
         try:
-            return Up(where, True, sandbox, _boot(where, sandbox, report))
+            return Up(where, True, sandbox, _boot(where, sandbox, report), created=True)
         except ControlPlaneError as error:
             # The logs stay for whoever reads the message.
             _end_parts(where)
@@ -210,11 +258,7 @@ def _end_parts(where: state.Layout) -> None:
 
 
 def _mend(where: state.Layout, sandbox: state.Sandbox, wishes: Wishes, report: Report) -> Up:
-    if wishes.api_port not in (None, sandbox.ports["api"]):
-        raise SandboxError(
-            f"The sandbox {sandbox.name} has its API server on port {sandbox.ports['api']}, not "
-            f"{wishes.api_port}: remove it first (state: absent)."
-        )
+    _refuse_other_port(sandbox, wishes)
     if _is_up(where, sandbox):
         return Up(where, False, sandbox)
     dead = [part for part in _PARTS if not _running(where, part)]
@@ -245,12 +289,16 @@ def up(
     where = state.layout(name, env)
     waiting = _Once(lambda: report(f"waiting for another run that works on the sandbox {name}"))
     with exclusive.locked(where, waiting, sleep):
-        sandbox = None if where.closed_processes.exists() else state.read_sandbox(where)
+        _refuse_if_taken(where, name, wishes)
+        whole = not where.closed_processes.exists() and not exclusive.left_by_its_owner(where, wishes.owner)
+        sandbox = state.read_sandbox(where) if whole else None
         if sandbox is None and where.root.exists():
             report("removing what an interrupted run left")
             _remove(where)
         where.processes.mkdir(parents=True, exist_ok=True)
         where.root.chmod(0o700)
+        if wishes.owner is not None:
+            exclusive.own(where, wishes.owner)
         with exclusive.recorded(where):
             if sandbox is not None:
                 return _mend(where, sandbox, wishes, report)
