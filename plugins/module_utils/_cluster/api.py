@@ -153,10 +153,6 @@ class Api:
             ]
         return self._groups[api_version]
 
-    def forget(self, api_version: str) -> None:
-        """Drops what is known of a group, when a path of it has turned out not to be served."""
-        self._groups.pop(api_version, None)
-
     def group_versions(self) -> list[str]:
         """Every served apiVersion, one version (the preferred) for each group."""
         groups: Sequence[Json] = self.get("/apis").get("groups") or []

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.api import Api, Json
@@ -28,7 +28,8 @@ POLL_SECONDS = 0.3
 
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
 _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService"})
-# Groups without a dot, and these, are Kubernetes' own; any other group's objects have a controller to mind.
+# Groups without a dot, or with this ending, are Kubernetes' own; objects of any other have a controller
+# to mind.
 _OWN_GROUPS = ".k8s.io"
 _NAMESPACE_TELLS = (
     "NamespaceContentRemaining",
@@ -159,9 +160,8 @@ class Removal:
                 return False
         return True
 
-    def _patiently(self, call: object) -> None:
+    def _patiently(self, call: Callable[[], object]) -> None:
         """Calls again while the API server does not answer, until the deadline."""
-        assert callable(call)
         while True:
             try:
                 call()
