@@ -193,9 +193,8 @@ def _traffic_problem(
         "previous": snapshot.revisions.previous,
     }
     wanted = {aliases.get(name, name): percent for name, percent in expected.items() if percent > 0}
-    # A part of the split may be asked for: `latest: 5` leaves the other 95 to whichever revision has them.
-    exact = sum(wanted.values()) == 100
-    seen = snapshot.traffic if exact else {name: snapshot.traffic.get(name, 0) for name in wanted}
+    # All sums to 100 here, so a whole split that is asked for leaves nothing to other revisions.
+    seen = {name: snapshot.traffic.get(name, 0) for name in wanted}
     forbidden = [
         n for n, percent in expected.items() if percent == 0 and aliases.get(n, n) in snapshot.traffic
     ]
@@ -231,7 +230,7 @@ class Stability:
         self._stable_seconds = stable_seconds
         self._snapshots = snapshots
         self._uid = ""
-        self._since: float | None = None
+        self._since = 0.0
         self._seen = 0
         self._held: tuple[Revisions, dict[str, int]] | None = None
 
@@ -250,7 +249,7 @@ class Stability:
             self._held = None
             return outcome
         shown = (outcome.revisions, outcome.traffic)
-        if self._held != shown or self._since is None:
+        if self._held != shown:
             self._held, self._since, self._seen = shown, time, 0
         self._seen += 1
         if time - self._since >= self._stable_seconds and self._seen >= self._snapshots:

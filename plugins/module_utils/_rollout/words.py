@@ -33,7 +33,7 @@ def rate_below(rate: float) -> str:
     """An upper bound on a rate, in percent, rounded up: to one digit below 1 %, to one decimal above."""
     percent = rate * 100
     if percent >= 1:
-        return f"{min(100.0, math.ceil(round(percent * 10, 6)) / 10):g} %"
+        return f"{math.ceil(round(percent * 10, 6)) / 10:g} %"
     if percent <= 0:
         return "0 %"
     digits = -math.floor(math.log10(percent))

@@ -247,10 +247,13 @@ def test_an_object_that_vanishes_or_is_replaced_fails_the_wait() -> None:
         "NotStableYet",
         "Deleted",
     ]
-    assert wait.feed(3.0, None).state is State.FAILED
+    gone = wait.feed(3.0, None)
+    assert (gone.state, gone.message) == (State.FAILED, "the InferenceService was deleted during the wait")
     wait = Stability()
     wait.feed(0.0, builders.isvc())
-    assert wait.feed(9.0, builders.isvc(uid="uid-2")).reason == "Replaced"
+    other = wait.feed(9.0, builders.isvc(uid="uid-2"))
+    assert (other.state, other.reason) == (State.FAILED, "Replaced")
+    assert other.message == "the InferenceService was replaced by another one of the same name"
 
 
 def test_transitions_of_a_whole_rollout() -> None:
@@ -302,3 +305,30 @@ def test_nothing_new_tells_nothing() -> None:
 def test_a_split_of_a_first_snapshot_is_marked_so() -> None:
     seen = [e.data for e in inferenceservice.transitions(None, builders.stale()) if e.event == "traffic"]
     assert seen == [{"traffic": {BASELINE: 100}, "first": True}]
+
+
+def test_only_the_ready_condition_tells_readiness() -> None:
+    lagging = [{"type": "IngressReady", "status": "False"}, {"type": "Ready", "status": "True"}]
+    assert inferenceservice.read(builders.isvc(conditions=lagging)).ready is True
+    early = [{"type": "PredictorReady", "status": "True"}, {"type": "Ready", "status": "False"}]
+    assert inferenceservice.read(builders.isvc(conditions=early)).ready is False
+
+
+def test_a_named_entry_keeps_its_name_though_it_is_the_latest() -> None:
+    obj = builders.isvc(ready=BASELINE)
+    assert inferenceservice.read(obj).traffic == {CANARY: 1, BASELINE: 99}
+
+
+def test_a_stale_message_of_a_ready_service_explains_nothing() -> None:
+    fine = [{"type": "Ready", "status": "True", "message": "all is well"}]
+    outcome = inferenceservice.assess(builders.isvc(ready=BASELINE, conditions=fine), BASELINE)
+    assert outcome.message == f"revision {CANARY} is not ready yet"
+    unknown = inferenceservice.assess(builders.isvc(ready_status="Unknown"))
+    assert unknown.message == "Ready is Unknown"
+
+
+def test_by_default_it_must_hold_for_two_seconds() -> None:
+    wait = Stability()
+    assert feed(wait, *[(t, builders.isvc()) for t in (0.0, 1.9, 2.0)]) == ["NotStableYet"] * 2 + [
+        "AsExpected"
+    ]

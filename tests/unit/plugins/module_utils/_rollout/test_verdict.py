@@ -981,3 +981,106 @@ def test_a_baseline_that_answered_before_the_canary_proves_the_names() -> None:
     run = rollouts.good()
     answered(1, 2, baseline=1, stranger=99)(run)
     assert verdict(run)["reasons"][0]["rule"] == "known_revisions_only"
+
+
+def claim(found: dict[str, Any], rule: str) -> str | None:
+    """What became of a rule; None where it did not apply."""
+    return next((c["verdict"] for c in found["claims"] if c["rule"] == rule), None)
+
+
+@pytest.mark.parametrize(
+    ("bend", "grade"),
+    [
+        (own(started=START + 5.0), "inconclusive"),
+        (own(started=START + 4.5), "pass"),
+        (own(ended=START + 77.0), "inconclusive"),
+        (own(ended=START + 77.5), "pass"),
+    ],
+)
+def test_the_load_must_reach_beyond_both_ends(bend: Bend, grade: str) -> None:
+    run = rollouts.good()
+    bend(run)
+    assert claim(verdict(run), "load_spans_rollout") == grade
+
+
+@pytest.mark.parametrize(("length", "grade"), [(1.9, "pass"), (2.0, "inconclusive"), (2.5, "inconclusive")])
+def test_a_phase_too_short_to_hold_a_whole_second_may_be_empty(length: float, grade: str) -> None:
+    run = rollouts.good()
+    run.drop_events("inferenceservice", "traffic")
+    adding(
+        rollouts.event(50.0, "inferenceservice", "traffic", traffic={CANARY: 40, BASELINE: 60}),
+        rollouts.event(50.0 + length, "inferenceservice", "traffic", traffic={CANARY: 60, BASELINE: 40}),
+    )(run)
+    for row in run.own["timeline"][50:53]:
+        row.update(ok=0, revisions={})
+    assert claim(verdict(run), "requests_in_every_phase") == grade
+
+
+def test_failures_without_a_name_are_not_answers_without_one() -> None:
+    run = rollouts.good()
+    answered(30, 31, baseline=70, unnamed=30)(run)
+    rollouts.lose(run, 30.5, revision="", kind="reset")
+    found = verdict(run)
+    assert rollouts.figures(found, "answers_named") == {"unnamed": 29}
+    told = next(r["text"] for r in found["reasons"] if r["rule"] == "answers_named")
+    assert told == "29 answers did not name the revision that gave them"
+
+
+def test_one_lost_request_without_a_name_is_no_unnamed_answer() -> None:
+    run = rollouts.good()
+    run.own["revisions"][""] = {"requests": 1, "failed": 1}
+    assert claim(verdict(run), "answers_named") == "pass"
+
+
+def test_who_answered_is_not_judged_before_both_revisions_are_known() -> None:
+    run = rollouts.good()
+    run.experiment = None
+    run.drop_events("inferenceservice", "revision_created")
+    answered(40, 41, stranger=100)(run)
+    found = verdict(run)
+    for rule in ("known_revisions_only", "canary_got_traffic", "none_at_weight_zero", "shares_as_set"):
+        assert claim(found, rule) is None, rule
+
+
+def test_figures_are_those_of_the_text() -> None:
+    run = rollouts.good()
+    answered(3, 5, baseline=98, canary=2)(run)
+    found = verdict(run)
+    stray = rollouts.figures(found, "none_at_weight_zero")
+    assert (stray["revision"], stray["answered"], stray["first"]) == (CANARY, 4, START + 3)
+    never = rollouts.good()
+    answered(0, 90, baseline=100)(never)
+    assert rollouts.figures(verdict(never), "canary_got_traffic") == {"requests": 0}
+    good = {c["rule"]: c["findings"][0]["figures"] for c in verdict(rollouts.good())["claims"]}
+    assert good["answers_named"] == {"unnamed": 0}
+    assert good["canary_got_traffic"] == {"requests": 4475}
+    assert good["load_spans_rollout"] == {"seconds_before_canary": 5.0, "seconds_after_rollout": 13.0}
+    assert good["shares_as_set"]["canary"] == 4475
+    assert good["shares_as_set"]["low"] < 4475 / 9000 < good["shares_as_set"]["high"]
+
+
+def test_the_weights_are_told_as_they_were() -> None:
+    run = rollouts.good()
+    answered(12, 17, baseline=50, canary=50)(run)
+    texts = [r["text"] for r in verdict(run)["reasons"]]
+    share = "during canary at 1 % the canary answered 25.5% of 1000 requests"
+    assert texts == [f"{share}, where its weight was between 0.7% and 2.2%"]
+    run = rollouts.good()
+    run.own["timeline"] = run.own["timeline"][13:17]
+    answered(0, 4, baseline=50, canary=50)(run)
+    texts = [r["text"] for r in verdict(run)["reasons"] if r["rule"] == "shares_as_set"]
+    assert texts[-1].endswith("the canary answered 50.0% of 400 requests, where its weight was 1.0%")
+
+
+def test_a_share_must_be_far_out_and_beyond_chance() -> None:
+    """12 of 40 where 5 % is set has a chance of 3e-7, and 11 of 40 one of 2e-6; there are 15 splits to look
+    at."""
+    for requests, rules in ((12, []), (16, ["shares_as_set"])):
+        run = rollouts.good()
+        answered(22, 23, baseline=40 - requests, canary=requests)(run)
+        for row in (20, 21, 23, 24):
+            answered(row, row + 1)(run)
+        thresholds = Thresholds(propagation_seconds=0.0)
+        found = verdict(run, thresholds)
+        said = [r["figures"].get("phase") for r in found["reasons"] if r["rule"] == "shares_as_set"]
+        assert said == ["canary at 5 %" for _ in rules]

@@ -16,6 +16,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import wo
         (0.0095, "1 %"),
         (0.00095, "0.1 %"),
         (0.01, "1 %"),
+        (0.0105, "1.1 %"),
+        (0.015, "1.5 %"),
         (0.0295, "3 %"),
         (0.2589, "25.9 %"),
         (0.25, "25 %"),
@@ -49,6 +51,7 @@ def test_seconds(value: float, expected: str) -> None:
 def test_clock_is_in_utc_to_the_millisecond() -> None:
     assert words.clock(1_800_000_008.2) == "08:00:08.200 UTC"
     assert words.clock(1_800_000_008.9996) == "08:00:09.000 UTC"
+    assert words.day(1_800_000_008.9996) == "2027-01-15"
 
 
 def test_counting_words() -> None:
