@@ -56,8 +56,10 @@ options:
     type: int
   exclusive:
     description:
-      - The sandbox belongs to the playbook that runs the task. While that playbook runs, no other can bring this sandbox up.
-      - What such a playbook left behind because it was killed is removed by the next run that names the sandbox.
+      - The sandbox belongs to the playbook that runs the task. While that playbook runs, no other can bring
+        this sandbox up.
+      - What such a playbook left behind because it was killed is removed by the next run that names the
+        sandbox.
     type: bool
     default: false
   owner_pid:
@@ -78,8 +80,8 @@ attributes:
   check_mode:
     description:
       - Can run in check mode and say whether it would change anything.
-      - It fails there for all that can be known to be wrong without changing anything, such as a port that is taken or a
-        disk without room. Whether a download or a build would succeed is not known.
+      - It fails there for all that can be known to be wrong without changing anything, such as a port that is
+        taken or a disk without room. Whether a download or a build would succeed is not known.
     support: full
   diff_mode:
     description: Gives what has changed when in diff mode.

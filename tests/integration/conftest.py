@@ -68,8 +68,11 @@ class Home:
     def where(self, name: str) -> state.Layout:
         return state.layout(name, self.env)
 
-    def up(self, name: str, api_port: Optional[int] = None) -> Running:
-        wishes = lifecycle.Wishes(lifecycle.default_source(), state.cache_dir(), api_port=api_port)
+    def wishes(self, api_port: Optional[int] = None, owner: Optional[int] = None) -> lifecycle.Wishes:
+        return lifecycle.Wishes(lifecycle.default_source(), state.cache_dir(), api_port=api_port, owner=owner)
+
+    def up(self, name: str, api_port: Optional[int] = None, owner: Optional[int] = None) -> Running:
+        wishes = self.wishes(api_port, owner)
         began = time.monotonic()
         outcome = lifecycle.up(name, wishes, self.steps.append, env=self.env)
         assert outcome.sandbox is not None

@@ -48,15 +48,23 @@ def kubeconfig(tmp_path: Path) -> str:
 CASES: list[Any] = [
     pytest.param(["kubeconfig={kubeconfig}"], "Only a kubeconfig is named", id="no-context"),
     pytest.param(["context=prod"], "Only a context is named", id="no-kubeconfig"),
-    pytest.param(["kubeconfig=/nope", "context=prod"], "kubeconfig /nope does not exist", id="unknown-kubeconfig"),
     pytest.param(
-        ["kubeconfig={kubeconfig}", "context=staging"], "has no context 'staging'; it has prod", id="unknown-context"
+        ["kubeconfig=/nope", "context=prod"], "kubeconfig /nope does not exist", id="unknown-kubeconfig"
+    ),
+    pytest.param(
+        ["kubeconfig={kubeconfig}", "context=staging"],
+        "has no context 'staging'; it has prod",
+        id="unknown-context",
     ),
     pytest.param(["kubeconfig={kubeconfig}", "context=prod"], "does not answer", id="no-api-server"),
     pytest.param(["rollout_payload_file=/nope.json"], "/nope.json does not exist", id="no-payload"),
     pytest.param(["rollout_load_timeout=soon"], "'soon' is not a duration", id="no-duration"),
     pytest.param(["fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
-    pytest.param(["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"], "", id="fault-on-a-cluster"),
+    pytest.param(
+        ["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"],
+        "into the sandbox only",
+        id="fault-on-a-cluster",
+    ),
     pytest.param(["artifacts={kubeconfig}/folder"], "cannot be written to", id="artifacts"),
     pytest.param(["sandbox_binaries_dir=/nope"], "/nope", id="binaries"),
 ]

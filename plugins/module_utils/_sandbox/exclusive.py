@@ -94,7 +94,7 @@ def own(where: state.Layout, pid: int) -> None:
 
 
 def owned_by_another(where: state.Layout, pid: Optional[int]) -> Optional[int]:
-    """The process id of a playbook that still runs, is not `pid`, and owns the sandbox; None if there is none."""
+    """The process id of the playbook that owns the sandbox, if that is another than `pid` and still runs."""
     owner = processes.read(_owner_path(where))
     if owner is None or owner.pid == pid or not processes.alive(owner):
         return None
