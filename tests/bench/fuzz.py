@@ -5,7 +5,8 @@ usage: fuzz.py [--seconds S] [--seed N]
 
 The parser must find one outcome however the bytes are cut, raise nothing but Malformed and Truncated, and
 call whole only what h11 reads alike. The engine must end in time, account for every request that the server
-saw, and count as a success none whose answer h11 refuses. Exit status 1 and the offending bytes at the first breach.
+saw, and count as a success none whose answer h11 refuses. Exit status 1 and the
+offending bytes at the first breach.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ SEEDS = [
     b'HTTP/1.1 304\r\nETag: "x"\r\nContent-Length: 10\r\n\r\n',
 ]
 TOKENS = [
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b"\t", b":", b"\0", b"\xff", b"0", b"1", b"f", b"-1", b"+", b",",
-    b";",
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b"\t", b":", b"\0", b"\xff", b"0", b"1", b"f", b"-1", b"+",
+    b",", b";",
     b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.1 200 OK\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n",
     b"Transfer-Encoding: chunked\r\n", b"transfer-encoding: identity\r\n", b"Connection: close\r\n",
     b"0\r\n\r\n",

@@ -67,7 +67,6 @@ class Engine:
         self._exchange = Exchange(options, target, run_id, poller=self._poller, pool=pool, clock=clock)
         self._limit = options.pool
         self._schedule: Schedule = Flood(0, 0, 0)
-        self._starved = False
         self._stopping = False
         self._next_check = 0
         self._next_tick = NEVER
@@ -94,8 +93,7 @@ class Engine:
             self._next_check, self._next_tick = 0, self._second_after(self._clock())
             if self._stopping:
                 self._exchange.refill = None
-            while self._turn():
-                pass
+            self._loop()
             self._tick(self._clock())
         finally:
             self._close()
@@ -128,23 +126,35 @@ class Engine:
                 self._exchange.expire(self._clock())
         return self.tally.failed
 
-    def _turn(self) -> bool:
-        """One turn of the loop; False when the run is over."""
-        now = self._clock()
-        if now >= self._next_check:
-            self._check(now)
-            if self._over(now):
-                return False
-        if not self.tally.ended:
-            self._dispatch(now)
-        wake, timeout = self._patience()
-        events = self._poller.poll(timeout)
-        self._note_stall(wake)
-        if events:
-            self._serve(events)
-            if self._stopping or self.tally.ended or self._schedule.used_up() or self._too_many_failures():
-                self._next_check = 0
-        return True
+    def _loop(self) -> None:
+        """The turns of the loop, until the run is over."""
+        clock, poll, exchange, limit = self._clock, self._poller.poll, self._exchange, self._limit
+        while True:
+            now = clock()
+            if now >= self._next_check:
+                self._check(now)
+                if self._over(now):
+                    return
+            if exchange.flying < limit and not self.tally.ended:
+                self._dispatch(now)
+            if exchange.flying < limit:
+                wake, timeout = self._patience()
+            else:
+                wake = self._next_check
+                timeout = (wake - now) / SECOND if wake > now else 0
+            events = poll(timeout)
+            now = clock()
+            if now - wake > STALL:
+                self._note_stall(wake, now)
+            if events:
+                self._serve(events)
+                if exchange.flying < limit and self._ending():
+                    self._next_check = 0
+
+    def _ending(self) -> bool:
+        return (
+            self._stopping or self.tally.ended != 0 or self._schedule.used_up() or self._too_many_failures()
+        )
 
     def _serve(self, events: List[Tuple[int, int]]) -> None:
         resolver = self._resolver
@@ -175,12 +185,15 @@ class Engine:
         self._next_check = min(earliest + self._options.timeout, self._next_tick)
         if self._exchange.flying:
             self._next_check = min(self._next_check, now + LOOK)
+        if not self.tally.ended:
+            self._next_check = min(self._next_check, max(now, self._schedule.end))
 
     def _too_many_failures(self) -> bool:
         limit = self._options.abort_failures
         return bool(limit) and self.tally.failed >= limit
 
     def _tick(self, now: int) -> None:
+        self.tally.sent = self._exchange.sent
         row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
         self._next_tick = self._second_after(now)
         self._sink(row, self.tally.ledger.take(), self.tally)
@@ -199,7 +212,7 @@ class Engine:
     def _patience(self) -> Tuple[int, float]:
         """When the loop must go on, and how many seconds to wait for sockets until then."""
         now, check = self._clock(), self._next_check
-        due = NEVER if self._starved or self.tally.ended else self._schedule.next_due()
+        due = NEVER if self.tally.ended else self._schedule.next_due()
         if due >= check:
             return max(now, check), max(0, check - now) / SECOND
         if due - SPIN <= now:
@@ -209,12 +222,10 @@ class Engine:
         self._alarm.set(due - SPIN)
         return due, max(0, check - now) / SECOND
 
-    def _note_stall(self, wake: int) -> None:
+    def _note_stall(self, wake: int, now: int) -> None:
         """`wake` is when the loop had to go on; what lies between that and now it did not run."""
-        now = self._clock()
-        if now - wake > STALL:
-            self.tally.stall(wake, now)
-            self._exchange.stalled(now, now - wake)
+        self.tally.stall(wake, now)
+        self._exchange.stalled(now, now - wake)
 
     # Sending
 
@@ -229,7 +240,6 @@ class Engine:
                 late[(now - intended) // 1000] += 1
             exchange.start(intended or now, token)
             now = self._clock()
-        self._starved = exchange.flying >= self._limit
         self._next_check = min(self._next_check, schedule.end)
 
     def _close(self) -> None:

@@ -73,6 +73,7 @@ class Exchange:
         self._tally = pool.tally
         self._schedule: Schedule
         self._seq = 0
+        self._first = 0  # the number before that of the first request that counts
         self._stalls: List[Tuple[int, int]] = []
         self.flying = 0
         self.refill: Optional[Flood] = None
@@ -81,15 +82,20 @@ class Exchange:
         """From now on requests belong to this schedule and are counted here. None may be in flight."""
         self._schedule = schedule
         self._tally = tally
+        self._first = self._seq
         self._pool.count_in(tally)
         self.refill = schedule if isinstance(schedule, Flood) and self._options.lanes == "reused" else None
 
     # Sending
 
+    @property
+    def sent(self) -> int:
+        """How many requests have been sent, or have failed before that."""
+        return self._seq - self._first
+
     def start(self, intended: int, token: int) -> None:
         """Send the next request, on an idle connection of its lane or a new one."""
         self._seq += 1
-        self._tally.sent += 1
         self.flying += 1
         conn = self._pool.acquire(self._lane(), self._judge.reads_body)
         conn.intended, conn.token = intended, token
@@ -113,9 +119,9 @@ class Exchange:
     def _load(self, conn: Connection) -> None:
         """Put the next request on the connection."""
         templates = self._templates[conn.lane.name]
-        conn.seq = self._seq
-        conn.template = templates[self._seq % len(templates)]
-        conn.template.stamp(self._seq)
+        conn.seq = seq = self._seq
+        conn.template = template = templates[seq % len(templates)] if len(templates) > 1 else templates[0]
+        template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()
 
@@ -205,7 +211,6 @@ class Exchange:
         if refill is not None and refill.left and now < refill.end:
             refill.left -= 1
             self._seq += 1
-            self._tally.sent += 1
             self._load(conn)
             conn.intended = conn.sent
             self._write(conn, conn.template.buffer)

@@ -2,9 +2,9 @@
 """A strict, incremental parser of HTTP/1.x responses (RFC 9110 and 9112).
 
 It never guesses: what is not a whole, well-formed response raises. It is stricter than the RFC obliges a
-client to be: bare line feeds, folded header lines, a Transfer-Encoding beside a Content-Length or in
-HTTP/1.0, and transfer codings other than `chunked` are refused, since each is a known way to
-read a wrong length.
+client to be: bare line feeds, folded header lines, white space before a chunk's extension, a Transfer-
+Encoding beside a Content-Length or in HTTP/1.0, and transfer codings other than `chunked` are refused: each
+is a known way to read a wrong length, and no server in use sends them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _FIELDS = rb"((?:" + _TOKEN + rb":" + _TEXT + rb"\r\n)*)"
 _HEAD_SHAPE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: " + _TEXT + rb")?\r\n" + _FIELDS + rb"\r\n")
 _TRAILERS_SHAPE = re.compile(_FIELDS + rb"\r\n")
 _FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb")\r\n")
-_CHUNK_SHAPE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;" + _TEXT + rb")?\r\n")
-_CHUNK_PREFIX = re.compile(rb"[0-9A-Fa-f]{0,16}(?:[ \t;]" + _TEXT + rb")?\r?")
+_CHUNK_SHAPE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;" + _TEXT + rb"|[ \t]*)\r\n")
+_CHUNK_PREFIX = re.compile(rb"[0-9A-Fa-f]{0,16}(?:;" + _TEXT + rb"|[ \t]*)\r?")
 _BARE_LF = re.compile(rb"(?:^|[^\r])\n")
 _LENGTH_SHAPE = re.compile(rb"[0-9]{1,18}")
 _OPENING = b"HTTP/1."

@@ -17,19 +17,20 @@ ID_DIGITS = 10
 class Template:
     """One request. `buffer` is sent as it is; `stamp` writes sequence number and fresh UUIDs into it."""
 
-    __slots__ = ("buffer", "id_at", "id_prefix", "size", "uuid_at")
+    __slots__ = ("_id", "buffer", "id_at", "id_prefix", "size", "uuid_at")
 
     def __init__(self, buffer: bytearray, id_at: int, id_prefix: str, uuid_at: List[int]) -> None:
         self.buffer = buffer
         self.size = len(buffer)
         self.id_at = id_at
+        self._id = slice(id_at, id_at + ID_DIGITS)
         self.id_prefix = id_prefix
         self.uuid_at = uuid_at
 
     def stamp(self, sequence: int) -> None:
         """Write what is particular to this request."""
         if self.id_at:
-            self.buffer[self.id_at : self.id_at + ID_DIGITS] = b"%010d" % sequence
+            self.buffer[self._id] = b"%010d" % sequence
         for at in self.uuid_at:
             self.buffer[at : at + 36] = str(uuid.uuid4()).encode()
 

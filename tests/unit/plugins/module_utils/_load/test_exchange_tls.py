@@ -83,7 +83,7 @@ def fine(visit: Any) -> None:
 @pytest.mark.parametrize("lanes", ["reused", "new", "both"])
 def test_trusted(serve: Any, load: Any, pki: Pki, lanes: str) -> None:
     server = serve(fine, context=pki.context())
-    result = load(server.url, calls=6, ca_file=pki.ca, lanes=lanes, timeout=3_000_000_000)
+    result = load(server.url, calls=6, ca_file=pki.ca, lanes=lanes)
     assert result["LoadTest"]["ledger"] == []
     assert server.requests == 6
     assert result["CACert"] == pki.ca
@@ -92,7 +92,7 @@ def test_trusted(serve: Any, load: Any, pki: Pki, lanes: str) -> None:
 def test_large_payload_is_written_in_parts(serve: Any, load: Any, pki: Pki) -> None:
     server = serve(fine, context=pki.context())
     payload = b"y" * 3_000_000
-    own = load(server.url, calls=2, ca_file=pki.ca, payloads=[payload], timeout=5_000_000_000)["LoadTest"]
+    own = load(server.url, calls=2, ca_file=pki.ca, payloads=[payload])["LoadTest"]
     assert own["failed"] == 0
     assert server.bodies == [payload, payload]
 
@@ -114,7 +114,7 @@ def test_not_trusted(*, serve: Any, load: Any, pki: Pki, pem: str, options: dict
     server = serve(fine, context=pki.context(getattr(pki, pem)))
     if "ca_file" in options:
         options = {**options, "ca_file": pki.ca}
-    own = load(server.url, calls=2, rate=50, timeout=3_000_000_000, **options)["LoadTest"]
+    own = load(server.url, calls=2, rate=50, **options)["LoadTest"]
     assert own["classes"] == {"tls": 2}
     assert re.search(why, own["ledger"][0]["detail"])
     assert server.requests == 0
@@ -136,11 +136,11 @@ def test_server_name_and_no_verification(serve: Any, load: Any, pki: Pki) -> Non
 
 def test_client_certificate(serve: Any, load: Any, pki: Pki) -> None:
     server = serve(fine, context=pki.context(client_ca=True))
-    result = load(server.url, calls=2, ca_file=pki.ca, client_cert=pki.client, timeout=3_000_000_000)
+    result = load(server.url, calls=2, ca_file=pki.ca, client_cert=pki.client)
     assert result["LoadTest"]["failed"] == 0
     assert result["MTLS"] is True
     assert result["Key"] == ""
-    own = load(server.url, calls=2, rate=50, ca_file=pki.ca, timeout=3_000_000_000)["LoadTest"]
+    own = load(server.url, calls=2, rate=50, ca_file=pki.ca)["LoadTest"]
     assert set(own["classes"]) <= {"tls", "reset", "write"}
     assert own["failed"] == 2
 
@@ -153,7 +153,8 @@ def test_plain_http_where_tls_was_expected(serve: Any, load: Any) -> None:
 
 def test_handshake_that_does_not_end(load: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        own = load(f"https://127.0.0.1:{silent.getsockname()[1]}/", calls=2, rate=50)["LoadTest"]
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        own = load(url, calls=2, rate=50, timeout=300_000_000)["LoadTest"]
     assert own["classes"] == {"tls": 2}
     assert {record["errno"] for record in own["ledger"]} == {"ETIMEDOUT"}
 
@@ -171,10 +172,10 @@ def test_cut_without_notice_is_truncated(serve: Any, load: Any, pki: Pki) -> Non
         visit.close()
 
     server = serve(cut, context=pki.context())
-    own = load(server.url, calls=2, ca_file=pki.ca, timeout=3_000_000_000)["LoadTest"]
+    own = load(server.url, calls=2, ca_file=pki.ca)["LoadTest"]
     assert own["classes"] == {"truncated": 2}
     server = serve(announced, context=pki.context())
-    own = load(server.url, calls=2, ca_file=pki.ca, timeout=3_000_000_000)["LoadTest"]
+    own = load(server.url, calls=2, ca_file=pki.ca)["LoadTest"]
     assert own["failed"] == 0
 
 

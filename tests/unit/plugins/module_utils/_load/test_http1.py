@@ -117,6 +117,7 @@ MALFORMED = [
     ("chunk size", OK + b"Transfer-Encoding: chunked\r\n\r\nx\r\n"),
     ("empty chunk size", OK + b"Transfer-Encoding: chunked\r\n\r\n\r\n"),
     ("chunk size too large", OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 17 + b"\r\n"),
+    ("white space before an extension", OK + b"Transfer-Encoding: chunked\r\n\r\n1 ;x\r\nx\r\n0\r\n\r\n"),
     ("chunk size with a bare line feed", OK + b"Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n"),
     ("chunk longer than said", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n"),
     ("trailer without colon", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nx\r\n\r\n"),
