@@ -28,7 +28,7 @@ from .http1 import LENGTH, NO_BODY, Malformed, Truncated
 from .ledger import Failure
 from .options import Options
 from .poller import IN, OUT, Poller
-from .pool import WANT, Pool, Refused, tls_reason
+from .pool import WANT, Pool, Refused, is_cut, tls_reason
 from .request import build
 from .schedule import Flood, Schedule
 from .tally import Lane, Tally
@@ -157,7 +157,7 @@ class Exchange:
             self._received(conn, data, self._clock())
             if conn.state == READING:
                 self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
-        elif isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        elif isinstance(error, ssl.SSLError) and not is_cut(error):
             self._fail(conn, TLS, tls_reason(error), error)
         elif conn.used and conn.first_byte is None:
             self._fail(conn, STALE_KEEPALIVE, "the reused connection took no request any more", error)
@@ -265,9 +265,9 @@ class Exchange:
     def _read_failed(self, conn: Connection, error: OSError) -> None:
         if isinstance(error, WANT):
             return
-        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        if is_cut(error) or isinstance(error, ssl.SSLZeroReturnError):
             # Without TLS's own notice of the end a body that ends with the connection may have been cut.
-            self._closed(conn, self._clock(), cut=isinstance(error, ssl.SSLEOFError))
+            self._closed(conn, self._clock(), cut=is_cut(error))
         elif isinstance(error, ssl.SSLError):
             self._fail(conn, TLS, tls_reason(error), error)
         elif conn.used and conn.first_byte is None:

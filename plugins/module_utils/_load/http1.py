@@ -31,6 +31,7 @@ _CHUNK_PREFIX = re.compile(rb"[0-9A-Fa-f]{0,16}(?:;" + _TEXT + rb"|[ \t]*)\r?")
 _BARE_LF = re.compile(rb"(?:^|[^\r])\n")
 _LENGTH_SHAPE = re.compile(rb"[0-9]{1,18}")
 _OPENING = b"HTTP/1."
+_FRAMING = (b"content-length", b"transfer-encoding")  # they have no place in trailers
 
 
 class Malformed(Exception):
@@ -279,7 +280,8 @@ class Parser:
         end = 2 if buffer.startswith(b"\r\n") else self._find_blank_line("trailers")
         if not end:
             return False
-        if _TRAILERS_SHAPE.fullmatch(bytes(buffer[:end])) is None:
+        shape = _TRAILERS_SHAPE.fullmatch(bytes(buffer[:end]))
+        if shape is None or any(name.lower() in _FRAMING for name, _ in _FIELD.findall(shape.group(1))):
             raise Malformed("a trailer is not valid")
         self.size += end
         del buffer[:end]

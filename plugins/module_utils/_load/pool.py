@@ -180,6 +180,13 @@ class Pool:
             self.drop(conn, "")
 
 
+def is_cut(error: OSError) -> bool:
+    """Whether a TLS connection ended without its own notice of the end."""
+    # Python 3.9 has no class of its own for that where OpenSSL 3 tells of it.
+    reason = getattr(error, "reason", "")
+    return isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
 def tls_reason(error: OSError) -> str:
     """What OpenSSL says in words, as far as it does."""
     return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)

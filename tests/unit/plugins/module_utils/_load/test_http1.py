@@ -120,6 +120,7 @@ MALFORMED = [
     ("white space before an extension", OK + b"Transfer-Encoding: chunked\r\n\r\n1 ;x\r\nx\r\n0\r\n\r\n"),
     ("chunk size with a bare line feed", OK + b"Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n"),
     ("chunk longer than said", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n"),
+    ("length as a trailer", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 0\r\n\r\n"),
     ("trailer without colon", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nx\r\n\r\n"),
     ("head too large", OK + b"A: " + b"x" * MAX_HEAD + b"\r\n\r\n"),
     ("head too large, unfinished", OK + b"A: " + b"x" * MAX_HEAD),
