@@ -17,7 +17,7 @@ from .engine import Engine
 from .failure import LoadError
 from .ledger import Failure
 from .options import Options
-from .result import about, build
+from .result import about, build, merge
 from .store import write_atomically
 from .tally import Row, Tally
 from .target import parse_url, probe, tls_context
@@ -28,32 +28,37 @@ def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="_load", description="Send HTTP requests on a schedule, and account for each."
     )
-    parser.add_argument(
-        "--options", default="-", help="file with the options as JSON (default: standard input)"
-    )
+    parser.add_argument("--options", default="-", help="file with the options as JSON (default: stdin)")
     parser.add_argument("--json", help="file for the result")
+    parser.add_argument("--merge", nargs="+", metavar="FILE", help="run nothing, merge these results")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.job:
         return worker.main(Path(given.job))
     try:
-        return _foreground(given.options, given.json)
-    except LoadError as error:
+        result = _merged(given.merge) if given.merge else run(_options(given.options))
+        print(fortio.text(result), end="")
+        if given.json:
+            write_atomically(Path(given.json), json.dumps(result) + "\n", 0o644)
+    except (LoadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 0
 
 
-def _foreground(options_file: str, result_file: Optional[str]) -> int:
+def _options(file: str) -> Options:
     try:
-        text = sys.stdin.read() if options_file == "-" else Path(options_file).read_text(encoding="utf-8")
-        options = Options.from_json(json.loads(text))
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return Options.from_json(json.loads(text))
     except (OSError, ValueError, TypeError) as error:
         raise LoadError(f"The options cannot be read: {error}.") from None
-    result = run(options)
-    print(fortio.text(result), end="")
-    if result_file:
-        write_atomically(Path(result_file), json.dumps(result) + "\n", 0o644)
-    return 0
+
+
+def _merged(files: List[str]) -> Dict[str, Any]:
+    try:
+        return merge([json.loads(Path(file).read_text(encoding="utf-8")) for file in files])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadError(f"The results cannot be merged: {error!r}.") from None
 
 
 def run(options: Options, handle_signals: bool = True) -> Dict[str, Any]:

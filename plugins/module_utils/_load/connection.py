@@ -57,7 +57,8 @@ class Connection:
     def open(self, address: Address) -> None:
         """Begin to connect. Raises OSError if that fails at once."""
         self.address = address
-        self.sock = sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.sock = sock = socket.socket(address.family, socket.SOCK_STREAM)
+        sock.setblocking(False)
         self.fd = sock.fileno()
         self.recv, self.send = sock.recv, sock.send
         if address.family != socket.AF_UNIX:

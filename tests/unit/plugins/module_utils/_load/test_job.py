@@ -298,6 +298,11 @@ def test_the_folder_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> Non
     assert done.returncode == 0, done.stderr
     assert "Code 200 : 10 (100.0 %)" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["RetCodes"] == {"200": 10}
+    merged = subprocess.run(
+        [sys.executable, *command, "--merge", *[str(tmp_path / "out.json")] * 3],
+        capture_output=True, text=True, cwd=tmp_path / "code", check=False,
+    )  # fmt: skip
+    assert "Code 200 : 30 (100.0 %)" in merged.stdout, merged.stderr
     wrong = subprocess.run(
         [sys.executable, *command],
         input="{}",
