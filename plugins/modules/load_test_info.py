@@ -48,17 +48,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: What the load is doing now.
+  description:
+    - What the load is doing now.
+    - V(absent) means that there is no load of this name, V(running) that it is sending requests, V(finished)
+      that it ended by itself, V(stopped) that it was stopped before its end, V(aborted) that it ended itself
+      because of too many failures, and V(interrupted) that its process was killed. The result then lacks at
+      most its last second.
   returned: success
   type: str
+  choices: [absent, running, finished, stopped, aborted, interrupted]
   sample: running
-  choices:
-    absent: There is no load of this name.
-    running: It is sending requests.
-    finished: It ended by itself.
-    stopped: It was stopped before its end.
-    aborted: It ended itself because of too many failures.
-    interrupted: Its process was killed; the result lacks at most its last second.
 progress:
   description: How far the load is, at most about a second old. As of M(iter8.kfserving.load_test).
   returned: success
