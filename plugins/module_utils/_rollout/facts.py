@@ -103,13 +103,10 @@ class Facts:
         return f"the {role} {revision}" if role else (revision or "no named revision")
 
     def phase_of(self, time: float) -> str:
-        """The name of the phase in which this moment lies; before the first and after the last count to
-        those."""
-        name = "the load"
-        for count in self.phases:
-            if count.phase.start <= time or name == "the load":
-                name = count.phase.name
-        return name
+        """The name of the phase in which this moment lies; the first has all before it, the last all
+        after."""
+        begun = [count.phase.name for count in self.phases if count.phase.start <= time]
+        return (begun[-1:] or [count.phase.name for count in self.phases[:1]] or ["the load"])[0]
 
 
 def study(evidence: Evidence) -> Facts:

@@ -141,6 +141,8 @@ def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
     recorded = len(load.ledger) + load.ledger_dropped
     if recorded != load.failed:
         wrong["records of failures"] = recorded
+    if load.client_faults > load.failed:
+        wrong["faults of the generator"] = load.client_faults
     if not wrong:
         return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
     listed = ", ".join(f"{name} {total}" for name, total in wrong.items())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import tail_above, tail_below
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Second
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.timeline import Phase
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,10 @@ def shares(facts: Facts, role: str, margin: float) -> Iterator[Share]:
         for begin, end in facts.marks.blind:
             if begin <= latest and end >= earliest:
                 earliest, latest = min(earliest, begin), max(latest, end)
-        weights = [phase.weights.get(role, 0) / 100 for phase in _touched(phases, earliest, latest)]
-        middle = _touched(phases, second.start + 0.5, second.start + 0.5)
-        yield Share(second, middle[0].name, min(weights), max(weights))
-
-
-def _touched(phases: Sequence[Phase], earliest: float, latest: float) -> list[Phase]:
-    """The phases that this span touches; before the first and after the last, those."""
-    found = [phase for phase in phases if phase.start <= latest and phase.end > earliest]
-    return found or [phases[0] if latest < phases[0].start else phases[-1]]
+        touched = [phase for phase in phases if phase.start <= latest and phase.end >= earliest]
+        # A second outside the load, which a sound result does not have, may have had any weight.
+        weights = [phase.weights.get(role, 0) / 100 for phase in touched or phases]
+        yield Share(second, facts.phase_of(second.start + 0.5), min(weights), max(weights))
 
 
 @dataclass(frozen=True)
@@ -62,16 +56,16 @@ class Split:
         The sum of draws with different probabilities strays less than a binomial with their mean (Hoeffding
         1956), so this is an upper bound, for any mix of weights between the limits.
         """
-        if self.answered > self.requests * self.high:
-            return tail_above(self.answered, self.requests, self.high)
-        if self.answered < self.requests * self.low:
-            return tail_below(self.answered, self.requests, self.low)
-        return 1.0
+        too_many = tail_above(self.answered, self.requests, self.high)
+        too_few = tail_below(self.answered, self.requests, self.low)
+        return min(too_many, too_few)
 
     @property
     def distance(self) -> float:
         """How far the share is outside its limits."""
-        share = self.answered / self.requests if self.requests else self.low
+        if not self.requests:
+            return 0.0
+        share = self.answered / self.requests
         return max(0.0, share - self.high, self.low - share)
 
 
@@ -85,6 +79,6 @@ def split(rows: Sequence[Share], revision: str, others: Sequence[str]) -> Split:
         answered += row.second.revisions.get(revision, 0)
         low += n * row.low
         high += n * row.high
-    return Split(
-        requests, answered, low / requests if requests else 0.0, high / requests if requests else 1.0
-    )
+    if not requests:
+        return Split(0, 0, 0.0, 1.0)
+    return Split(requests, answered, low / requests, high / requests)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,24 +179,21 @@ def _blind(ordered: Iterable[Moment], applied: float | None) -> Iterator[tuple[f
             yield before, last
 
 
-def _settled(traffic: Iterable[tuple[float, Mapping[str, int]]], completed: float) -> float | None:
+def _settled(traffic: Sequence[tuple[float, Mapping[str, int]]], completed: float) -> float | None:
     """When, at or after the Experiment's end, one revision had all the traffic."""
-    last_before = None
-    for time, split in traffic:
-        if time > completed and 100 in split.values():
-            return time
-        if time <= completed:
-            last_before = split
-    return completed if last_before and 100 in last_before.values() else None
+    at_the_end = [split for time, split in traffic if time <= completed][-1:]
+    if any(100 in split.values() for split in at_the_end):
+        return completed
+    return next((time for time, split in traffic if time > completed and 100 in split.values()), None)
 
 
 def phases(found: Marks, roles: Mapping[str, str], start: float, end: float) -> list[Phase]:
     """The phases between the start and the end of the load; all is one without a `canary_applied` mark.
 
-    `roles` maps revision names to roles. Phases without duration are left out.
+    `roles` maps revision names to roles.
     """
     if found.canary_applied is None:
-        return [Phase(BEFORE, start, end, {})] if end > start else []
+        return [Phase(BEFORE, start, end, {})]
     cuts = [found.canary_applied, *(time for time, _ in found.traffic)]
     if found.completion:
         cuts.append(found.completion.time)
@@ -205,7 +202,7 @@ def phases(found: Marks, roles: Mapping[str, str], start: float, end: float) -> 
     for begin, until in zip(begins, [*begins[1:], end]):
         weights = _weights_at(begin, found, roles)
         whole.append(Phase(_name(begin, weights, found), begin, until, weights))
-    return _merge([phase for phase in whole if phase.end > phase.start])
+    return _merge(whole)
 
 
 def _weights_at(time: float, found: Marks, roles: Mapping[str, str]) -> dict[str, int]:

@@ -6,6 +6,7 @@ Inconclusive is not a pass: nothing was seen to be lost, but the evidence does n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -164,11 +165,11 @@ def _load_words(facts: Facts) -> list[str]:
     lost = load.failed - load.client_faults
     told = f"{lost} lost" if lost else "none lost"
     if lost:
-        by_revision = {
-            facts.name_of(name): failed for name, (_, failed) in load.revisions.items() if failed and name
-        }
-        origin = max(by_revision, key=lambda name: by_revision[name], default="")
-        told += f", {by_revision[origin]} of them by {origin}" if origin else ""
+        named = Counter(
+            row.revision for row in load.ledger if row.revision and row.kind != rules_load.CLIENT
+        ).most_common(1)
+        for name, n in named:
+            told += f" by {facts.name_of(name)}" if n == lost else f", {n} of them by {facts.name_of(name)}"
     bound = f"loss rate below {rate_below(rules_load.bound_of(load))} with 95 % confidence"
     gap = f"longest gap between successes {seconds(load.gap[0])}"
     return [f"{count(load.requests, 'request')}, {told} ({bound})", gap]

@@ -663,7 +663,10 @@ def test_the_experiment_that_iter8_rolled_back_says_so() -> None:
             losing({"after": 26.5, "revision": "", "kind": "reset"}),
             "9000 requests, 1 lost (loss rate below 0.06 %",
         ),
-        (own(state="aborted"), "after 12 iterations; but the load test did not end properly: it is aborted"),
+        (
+            own(state="aborted"),
+            "after 12 iterations; but the load test did not end properly: it is aborted\n",
+        ),
         (
             own(state="aborted", rate_kept=False),
             "; but the load test did not end properly: it is aborted (and 1 more)",
@@ -679,7 +682,7 @@ def test_the_experiment_that_iter8_rolled_back_says_so() -> None:
 def test_the_summary_says_what_matters(bend: Bend, words: str) -> None:
     run = rollouts.good()
     bend(run)
-    assert words in verdict(run)["summary"]
+    assert words in verdict(run)["summary"] + "\n"
 
 
 def test_no_evidence_at_all_is_inconclusive() -> None:
@@ -694,6 +697,8 @@ def test_no_evidence_at_all_is_inconclusive() -> None:
     assert found["summary"] == "no load test; but there is no result of a load test (and 4 more)"
     assert found["loss_rate_upper_bound_95"] == 1.0
     assert found["longest_success_gap_seconds"] is None
+    assert (found["requests"], found["failed"]) == (0, 0)
+    assert claim(found, "clock_steady") is None
     assert found["not_covered"] == ["Without a load test nothing is known about lost requests."]
     assert worst([]) is Grade.INCONCLUSIVE
 
@@ -712,8 +717,12 @@ def test_losses_that_are_allowed_pass_and_still_count() -> None:
 def test_the_generators_own_failures_are_not_losses() -> None:
     run = rollouts.good()
     rollouts.lose(run, 30, kind="client")
+    assert claim(verdict(run), "nothing_lost") == "pass"
     rollouts.lose(run, 31)
     found = verdict(run)
+    assert found["summary"].startswith(
+        f"9000 requests, 1 lost by the canary {CANARY} (loss rate below 0.06 %"
+    )
     assert rollouts.figures(found, "nothing_lost")["lost"] == 1
     assert rollouts.figures(found, "nothing_lost")["classes"] == {"status 500": 1}
     assert found["loss_rate_upper_bound_95"] == loss_rate_upper_bound(1, 8999)
@@ -1084,3 +1093,127 @@ def test_a_share_must_be_far_out_and_beyond_chance() -> None:
         found = verdict(run, thresholds)
         said = [r["figures"].get("phase") for r in found["reasons"] if r["rule"] == "shares_as_set"]
         assert said == ["canary at 5 %" for _ in rules]
+
+
+@pytest.mark.parametrize(
+    ("bend", "grade"),
+    [
+        (own(started=START + 10.1), "pass"),
+        (own(started=START + 10.2), "inconclusive"),
+        (at("playbook", "load_stopped", 100.0), "pass"),
+        (at("playbook", "load_stopped", 100.1), "inconclusive"),
+        (both(own(state="finished"), at("playbook", "load_stopped", 300.0)), "pass"),
+        (at("experiment", "completed", 64.0), "pass"),
+        (at("experiment", "completed", 63.8), "inconclusive"),
+        (damaged("load", "it is gone"), "pass"),
+        (damaged("timeline", "it is gone"), "pass"),
+    ],
+)
+def test_how_far_clocks_may_part(bend: Bend, grade: str) -> None:
+    run = rollouts.good()
+    bend(run)
+    assert claim(verdict(run), "clock_steady") == grade
+
+
+def test_the_first_step_of_the_clock_is_told_and_all_are_counted() -> None:
+    run = rollouts.good()
+    at("experiment", "completed", 60.0)(run)
+    at("playbook", "load_stopped", 3690.0)(run)
+    found = verdict(run)
+    assert rollouts.figures(found, "clock_steady") == {"steps": 2}
+    told = next(r["text"] for r in found["reasons"] if r["rule"] == "clock_steady")
+    assert (
+        told == "the clock was changed during the run: the timeline goes back by 4.90 s at 08:01:00.000 UTC"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stalls", "grade"),
+    [
+        ([(30.0, 3.0)], "inconclusive"),
+        ([(30.0, 2.99)], "fail"),
+        ([(28.0, 4.5)], "inconclusive"),
+        ([(33.0, 9.0)], "fail"),
+        ([(20.0, 5.0), (40.0, 5.0)], "fail"),
+        ([(30.0, 1.5), (32.0, 1.5), (60.0, 1.0)], "inconclusive"),
+    ],
+)
+def test_only_stalls_within_the_gap_excuse_it(stalls: list[tuple[float, float]], grade: str) -> None:
+    """The gap is of 5 s from 29.5 s, 2 s are allowed."""
+    run = rollouts.good()
+    told = [{"start": START + start, "seconds": seconds} for start, seconds in stalls]
+    run.own.update(longest_success_gap=GAP, stalls=told)
+    assert claim(verdict(run), "gap_short") == grade
+
+
+def test_one_request_a_second_is_a_rate_to_keep() -> None:
+    run = rollouts.good()
+    run.own.update(asked_rate=1, rate_kept=False, lateness={"p50": 0.0, "p99": 9.0, "max": 9.0})
+    found = verdict(run)
+    assert claim(found, "rate_kept") == claim(found, "generator_on_time") == "inconclusive"
+    assert any("shorter than the 1.00 s between two requests" in words for words in found["not_covered"])
+
+
+def test_a_response_time_at_its_limit_keeps_it() -> None:
+    run = rollouts.good()
+    run.own["response_time"]["Max"] = 0.02
+    assert claim(verdict(run, Thresholds(latency={100.0: 0.02})), "latency_kept") == "pass"
+
+
+def test_a_revision_that_never_answered_is_listed_with_zero() -> None:
+    run = rollouts.good()
+    answered(0, 90, baseline=100)(run)
+    del run.own["revisions"][CANARY]
+    found = verdict(run)
+    assert found["revisions"][CANARY] == {"requests": 0, "failed": 0, "role": "canary"}
+    assert claim(found, "canary_got_traffic") == "inconclusive"
+
+
+def test_lanes_that_are_not_told_were_not_tried() -> None:
+    run = rollouts.good()
+    run.own["lanes"] = {}
+    said = verdict(run)["not_covered"]
+    assert "No request was sent on a new connection." in said
+    assert "No request was sent on a reused connection." in said
+
+
+def test_the_summary_names_the_canarys_first_missed_objective() -> None:
+    run = rollouts.rolled_back()
+    assert run.experiment is not None
+    assessments = run.experiment["status"]["analysis"]["versionAssessments"]["data"]
+    assessments |= {"default": [False, False], "canary": [False, False]}
+    missed = "mean-latency of the canary is 1243 and misses its objective, at most 1000"
+    assert verdict(run)["summary"].endswith(f"after 12 iterations: {missed}")
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        own(failed=10**6),
+        own(client_faults=10**6),
+        own(requests=0),
+        own(failed=-5),
+        own(requests=0, client_faults=5),
+    ],
+)
+def test_counts_that_cannot_be_are_inconclusive_at_best(bend: Bend) -> None:
+    run = rollouts.good()
+    bend(run)
+    found = verdict(run)
+    assert found["verdict"] != "pass"
+    assert 0 < found["loss_rate_upper_bound_95"] <= 1
+    assert claim(found, "counts_agree") == "inconclusive"
+
+
+def test_strange_counts_of_objectives_are_not_assessed() -> None:
+    run = rollouts.rolled_back()
+    assert run.experiment is not None
+    assessments = run.experiment["status"]["analysis"]["versionAssessments"]["data"]
+    assessments |= {"default": "yes", "canary": [True]}
+    met = {(o["metric"], o["role"]): o["met"] for o in verdict(run)["objectives"]}
+    assert met == {
+        ("mean-latency", "baseline"): None,
+        ("mean-latency", "canary"): True,
+        ("error-rate", "baseline"): None,
+        ("error-rate", "canary"): None,
+    }
