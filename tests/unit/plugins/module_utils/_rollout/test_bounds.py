@@ -82,6 +82,17 @@ def test_tails_are_the_sums_of_their_terms(n: int, k: int, per_mille: int) -> No
     assert tail_above(k, n, float(p)) == pytest.approx(float(max(Fraction(0), above)), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("n", range(1, 13))
+def test_every_small_tail(n: int) -> None:
+    for k in range(-2, n + 3):
+        for tenths in (0, 1, 3, 5, 9, 10):
+            p = Fraction(tenths, 10)
+            below = exact(k, n, p) if k >= 0 else Fraction(0)
+            above = 1 - exact(k - 1, n, p) if k > 0 else Fraction(1)
+            assert tail_below(k, n, float(p)) == pytest.approx(float(below), rel=1e-12, abs=1e-15), (k, p)
+            assert tail_above(k, n, float(p)) == pytest.approx(float(above), rel=1e-12, abs=1e-15), (k, p)
+
+
 @pytest.mark.parametrize(("tail", "k"), [(tail_below, 60), (tail_above, 440)])
 def test_tails_far_out_keep_their_relative_precision(tail: object, k: int) -> None:
     """A difference from 1 would be 0 here."""

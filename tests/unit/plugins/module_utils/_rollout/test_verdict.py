@@ -823,6 +823,35 @@ def test_thresholds_that_make_no_sense_are_refused(wrong: dict[str, Any], words:
         Thresholds(**wrong)
 
 
+def test_thresholds_may_be_at_their_edges() -> None:
+    edges = [
+        Thresholds(share_tolerance=0.0, max_lost=0, min_requests=0, propagation_seconds=0.0, max_gap=0.0),
+        Thresholds(share_tolerance=1.0, latency={100.0: 0.0, 0.5: 1.0}, expect_iterations=0),
+    ]
+    assert [edge.gap_limit(100) for edge in edges] == [0.0, 2.0]
+    assert (Thresholds().gap_limit(0), Thresholds().gap_limit(0.5)) == (2.0, 6.0)
+    assert edges[1].as_dict()["latency"] == {"100": 0.0, "0.5": 1.0}
+
+
+def test_losses_outside_every_phase_belong_to_the_nearest() -> None:
+    run = rollouts.good()
+    rollouts.lose(run, 30.0)
+    rollouts.lose(run, 31.0)
+    early, late = run.own["ledger"]
+    early.update(sent=START - 3.0)
+    late.update(sent=START + 95.0)
+    found = verdict(run)
+    phases = {p["name"]: p["failed"] for p in found["phases"] if p["failed"]}
+    assert phases == {"before the canary": 1, "after": 1}
+    assert rollouts.figures(found, "nothing_lost")["phases"] == phases
+
+
+def test_a_loss_at_a_change_belongs_to_the_phase_that_begins() -> None:
+    run = rollouts.good()
+    rollouts.lose(run, 25.0)
+    assert rollouts.figures(verdict(run), "nothing_lost")["phases"] == {"canary at 15 %": 1}
+
+
 def test_as_fast_as_possible_has_no_rate_to_keep() -> None:
     run = rollouts.good()
     run.own.update(asked_rate=0, rate_kept=False, lateness={"p50": 9, "p99": 9, "max": 9})
