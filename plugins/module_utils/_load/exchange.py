@@ -70,6 +70,9 @@ class Exchange:
             "reused": build(options, target, run_id, close=False),
             "new": build(options, target, run_id, close=True),
         }
+        # What a kept connection at full speed sends in turn; empty where that is always the same.
+        kept = self._templates["reused"]
+        self._in_turn = kept if len(kept) > 1 else []
         self._tally = pool.tally
         self._schedule: Schedule
         self._seq = 0
@@ -120,7 +123,7 @@ class Exchange:
         """Put the next request on the connection."""
         templates = self._templates[conn.lane.name]
         conn.seq = seq = self._seq
-        conn.template = template = templates[seq % len(templates)] if len(templates) > 1 else templates[0]
+        conn.template = template = templates[seq % len(templates)]
         template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()
@@ -210,10 +213,14 @@ class Exchange:
         refill = self.refill
         if refill is not None and refill.left and now < refill.end:
             refill.left -= 1
-            self._seq += 1
-            self._load(conn)
-            conn.intended = conn.sent
-            self._write(conn, conn.template.buffer)
+            self._seq = conn.seq = seq = self._seq + 1
+            if self._in_turn:
+                conn.template = self._in_turn[seq % len(self._in_turn)]
+            template = conn.template
+            template.stamp(seq)
+            conn.first_byte = None
+            conn.intended = conn.sent = self._clock()
+            self._write(conn, template.buffer)
             return
         self._pool.keep(conn, now)
         self.flying -= 1
