@@ -201,7 +201,7 @@ def _failures(material: Material, frame: Frame, y: float, parts: list[str]) -> f
             parts.append(svg.text(frame.right, y + 14, words, "label halo", "end"))
         y += _ROW
     if len(labels) > _MOST_ROWS:
-        parts.append(svg.text(frame.left, y + 12, f"and {len(labels) - _MOST_ROWS} classes more", "scale"))
+        parts.append(svg.text(frame.left, y + 12, f"and {len(labels) - _MOST_ROWS} more", "scale"))
         y += _ROW
     return y + _GAP / 2
 

@@ -19,6 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
     clock,
     count,
     day,
+    in_phases,
     rate_below,
     seconds,
 )
@@ -117,9 +118,7 @@ def _when(material: Material) -> Tile:
     big = clock(first)[:12] if span < 1 else f"{clock(first)[:8]} to {clock(last)[:8]}"
     within = f"within {seconds(span)}; " if 0 < span < 1 else ""
     by_phase = Counter(material.facts.phase_of(row.at) for row in losses)
-    named = ", ".join(f"{n} during {name}" for name, n in list(by_phase.items())[:3])
-    more = f" and {len(by_phase) - 3} phases more" if len(by_phase) > 3 else ""
-    return ("When (UTC)", big, within + named + more, "bad")
+    return ("When (UTC)", big, within + in_phases(by_phase, 3), "bad")
 
 
 def _whence(material: Material) -> Tile:

@@ -25,6 +25,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.threshold
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
     clock,
     count,
+    in_phases,
     rate_below,
     seconds,
     tally,
@@ -65,7 +66,8 @@ def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if rows:
         first, last = min(row.at for row in rows), max(row.at for row in rows)
         when = f"at {clock(first)}" if len(rows) == 1 else f"from {clock(first)} to {clock(last)}"
-        words += f" {when}: {tally(by_class)}; {_each(by_revision, 'by')}; {_each(by_phase, 'during')}"
+        each = ", ".join(f"{n} by {name}" for name, n in by_revision.items())
+        words += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}"
         figures |= {"first": first, "last": last}
     figures |= {
         "classes": dict(by_class),
@@ -73,10 +75,6 @@ def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         "phases": dict(by_phase),
     }
     return failed(words, **figures)
-
-
-def _each(counts: Counter[str], word: str) -> str:
-    return ", ".join(f"{n} {word} {name}" for name, n in counts.items())
 
 
 def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -50,3 +50,17 @@ def tally(counts: Mapping[str, int]) -> str:
     return ", ".join(
         f"{n} × {name}" for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
+
+
+def in_phases(counts: Mapping[str, int], most: int = 4) -> str:
+    """`6 with the canary at 15 %, 2 during promotion`, in the order given, and how many phases more."""
+    shown = [f"{n} {_in_phase(name)}" for name, n in list(counts.items())[:most]]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and more in {count(more, 'other phase')}" if more else "")
+
+
+def _in_phase(name: str) -> str:
+    if name.startswith("canary at"):
+        return f"with the {name}"
+    special = {"before the canary": name, "after": "after the rollout", "rollback": "during the rollback"}
+    return special.get(name, f"during {name}")

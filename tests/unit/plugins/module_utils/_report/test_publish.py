@@ -108,7 +108,7 @@ def test_a_failure_says_first_what_was_lost_when_and_from_which_revision(tmp_pat
     assert "FAIL: rollout report" in head
     assert "What was lost 27 of 1800 requests 14 × reset, 9 × status 500, 4 × status 503" in head
     assert "When (UTC) 08:00:25 to 08:01:16" in head
-    assert "6 during canary at 15 %, 3 during canary at 25 %, 18 during promotion" in head
+    assert "6 with the canary at 15 %, 3 with the canary at 25 %, 18 during promotion" in head
     assert f"From which revision canary 13 by {rollouts.CANARY}; 14 by none that was named" in head
     assert "Why it is not a pass" in head
 
@@ -118,14 +118,14 @@ def test_one_loss_is_dated_to_the_millisecond(tmp_path: Path) -> None:
     rollouts.lose(run, 26.5)
     text = words(runs.judged(run, tmp_path))
     assert "What was lost 1 of 9000 requests 1 × status 500" in text
-    assert "When (UTC) 08:00:26.500 1 during canary at 15 %" in text
+    assert "When (UTC) 08:00:26.500 1 with the canary at 15 %" in text
 
 
 def test_losses_within_a_second_are_dated_to_the_millisecond_too(tmp_path: Path) -> None:
     run = rollouts.good()
     rollouts.lose(run, 26.5)
     rollouts.lose(run, 26.54)
-    assert "When (UTC) 08:00:26.500 within 40 ms; 2 during canary at 15 %" in words(
+    assert "When (UTC) 08:00:26.500 within 40 ms; 2 with the canary at 15 %" in words(
         runs.judged(run, tmp_path)
     )
 

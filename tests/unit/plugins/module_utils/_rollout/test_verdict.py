@@ -134,7 +134,7 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         FAIL,
         "nothing_lost",
         "1 of 9000 requests was lost at 08:00:26.500 UTC: 1 × status 500; 1 by the canary "
-        f"{CANARY}; 1 during canary at 15 %",
+        f"{CANARY}; 1 with the canary at 15 %",
     ),
     (
         "several requests lost",
@@ -149,7 +149,7 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         "nothing_lost",
         "5 of 9000 requests were lost from 08:00:02.000 UTC to 08:01:20.000 UTC: 2 × status 500, 1 × reset, "
         f"1 × status 503, 1 × timeout; 2 by the baseline {BASELINE}, 1 by no named revision, 2 by the canary "
-        f"{CANARY}; 1 during before the canary, 1 during canary at 0 %, 2 during promotion, 1 during after",
+        f"{CANARY}; 1 before the canary, 1 with the canary at 0 %, 2 during promotion, 1 after the rollout",
     ),
     ("a long gap", own(longest_success_gap=GAP), FAIL, "gap_short", "no request succeeded for 5.00 s"),
     (

@@ -58,3 +58,21 @@ def test_counting_words() -> None:
     assert words.count(1, "request") == "1 request"
     assert words.count(0, "request") == "0 requests"
     assert words.tally({"b": 1, "a": 1, "c": 3}) == "3 × c, 1 × a, 1 × b"
+
+
+def test_phases_in_words() -> None:
+    counts = {
+        "before the canary": 1,
+        "canary at 5 %": 2,
+        "promotion": 3,
+        "rollback": 4,
+        "after": 5,
+        "the load": 6,
+    }
+    assert words.in_phases(counts, 6) == (
+        "1 before the canary, 2 with the canary at 5 %, 3 during promotion, 4 during the rollback, "
+        "5 after the rollout, 6 during the load"
+    )
+    assert words.in_phases(counts).endswith("4 during the rollback and more in 2 other phases")
+    assert words.in_phases(counts, 5).endswith("5 after the rollout and more in 1 other phase")
+    assert words.in_phases({}) == ""
