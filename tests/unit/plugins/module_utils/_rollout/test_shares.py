@@ -119,3 +119,32 @@ def test_chance_and_distance(answered: int, chance: float, distance: float) -> N
     found = Split(100, answered, 0.04, 0.05)
     assert found.chance == pytest.approx(chance)
     assert found.distance == pytest.approx(distance)
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (37, (0.35, 0.35)),
+        (39, (0.35, 0.55)),
+        (41, (0.45, 0.55)),
+        (44, (0.45, 0.55)),
+        (45, (0.45, 0.55)),
+        (46, (0.55, 0.55)),
+    ],
+)
+def test_a_time_without_a_watch_may_have_had_any_weight_before_and_after(
+    second: int, expected: tuple[float, float]
+) -> None:
+    """The weight of 55 % was seen first at 45 s; what was told before was told at 40 s."""
+    run = rollouts.good()
+    assert run.timeline is not None
+    next(e for e in run.timeline if e["time"] == START + 45)["data"]["first"] = True
+    assert ranges(run, 0.0)[second] == expected
+
+
+def test_a_revision_that_a_second_does_not_name_answered_nothing_in_it() -> None:
+    found = rows((10, 10, 0.5, 0.5))
+    for name in (BASELINE, CANARY):
+        second = type(found[0].second)(**{**found[0].second.__dict__, "revisions": {name: 4}})
+        added = split([*found, Share(second, "x", 0.5, 0.5)], CANARY, [BASELINE])
+        assert (added.requests, added.answered) == (24, 14 if name == CANARY else 10)
