@@ -128,7 +128,7 @@ EXAMPLES = r"""
 RETURN = r"""
 kubeconfig:
   description: The administrator's kubeconfig.
-  type: path
+  type: str
   returned: success
   sample: /home/me/.local/state/iter8-kfserving/sandboxes/explore/kubeconfig
 context:
@@ -149,7 +149,7 @@ faults:
     canary-5xx: the canary answers 500 to a share of its requests
 state_dir:
   description: The sandbox's folder.
-  type: path
+  type: str
   returned: success
   sample: /home/me/.local/state/iter8-kfserving/sandboxes/explore
 api_server:
