@@ -34,7 +34,7 @@ def shares(facts: Facts, role: str, margin: float) -> Iterator[Share]:
         for begin, end in facts.marks.blind:
             if begin <= latest and end >= earliest:
                 earliest, latest = min(earliest, begin), max(latest, end)
-        touched = [phase for phase in phases if phase.start <= latest and phase.end >= earliest]
+        touched = [phase for phase in phases if phase.start <= latest and phase.end > earliest]
         # A second outside the load, which a sound result does not have, may have had any weight.
         weights = [phase.weights.get(role, 0) / 100 for phase in touched or phases]
         yield Share(second, facts.phase_of(second.start + 0.5), min(weights), max(weights))
