@@ -5,10 +5,15 @@ set -euo pipefail
 bin=$(cd "$1" && pwd)
 export PATH="$bin:$PATH" ANSIBLE_CONFIG="$PWD/ansible.cfg"
 
-echo "lint: ruff";         ruff check plugins tests && ruff format --check plugins tests
+echo "lint: ruff"
+ruff check plugins tests
+ruff format --check plugins tests
 # mypy follows the collection's own imports only where it finds them under their full name.
 mkdir -p build/types/ansible_collections/iter8 && ln -sfn "$PWD" build/types/ansible_collections/iter8/kfserving
-echo "lint: mypy strict";  MYPYPATH=build/types mypy -p ansible_collections.iter8.kfserving.plugins.module_utils
-echo "lint: ansible-lint, profile production"; ansible-lint --offline --profile production
-echo "lint: documentation"; ansible-doc --type module --json --list iter8.kfserving > /dev/null
+echo "lint: mypy strict"
+MYPYPATH=build/types mypy -p ansible_collections.iter8.kfserving.plugins.module_utils
+echo "lint: ansible-lint, profile production"
+ansible-lint --offline --profile production
+echo "lint: documentation"
+ansible-doc --type module --json --list iter8.kfserving > /dev/null
 antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .

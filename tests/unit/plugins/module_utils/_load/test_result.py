@@ -125,6 +125,10 @@ def test_a_result_of_a_run_that_sent_nothing() -> None:
 # Outages, without a clock
 
 
+def _identity(at: float) -> float:
+    return at
+
+
 def test_gaps_and_windows() -> None:
     outages = Outages(100)
     outages.success(110, 120)
@@ -135,11 +139,11 @@ def test_gaps_and_windows() -> None:
     outages.success(190, 260)
     outages.success(265, 270)
     outages.failure(280, 300)
-    assert outages.windows_json(float) == [
+    assert outages.windows_json(_identity) == [
         {"last_success": 150, "first_failed_send": 160, "recovered": 260, "failed": 2},
         {"last_success": 270, "first_failed_send": 280, "recovered": None, "failed": 1},
     ]
-    assert outages.gap_json(identity) == {"seconds": 85 / 1e9, "start": 175, "end": 260}
+    assert outages.gap_json(_identity) == {"seconds": 85 / 1e9, "start": 175, "end": 260}
 
 
 def test_a_load_that_never_succeeds_is_one_gap() -> None:
