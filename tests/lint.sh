@@ -16,4 +16,4 @@ echo "lint: ansible-lint, profile production"
 ansible-lint --offline --profile production
 echo "lint: documentation"
 ansible-doc --type module --json --list iter8.kfserving > /dev/null
-antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
+antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs dependent .
