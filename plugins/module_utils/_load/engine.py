@@ -16,7 +16,7 @@ from .pool import Pool
 from .resolver import Lookup, Resolver
 from .schedule import NEVER, Flood, Open, Schedule, make_schedule
 from .tally import Row, Tally
-from .target import Target, is_literal, resolve
+from .target import Target, is_literal, reachable_first, resolve
 
 SECOND = 1_000_000_000
 STALL = 100_000_000  # ns for which the engine did not run although it had to
@@ -50,7 +50,7 @@ class Engine:
         self._wall = wall
         self._sink = sink
         find = lookup or (lambda: resolve(target))
-        addresses = find()
+        addresses = reachable_first(find(), min(1.0, options.timeout / SECOND))
         self._poller = make_poller()
         self._alarm = make_alarm(self._poller) if options.rate else None
         self._wake_out, self._wake_in = os.pipe()

@@ -98,7 +98,7 @@ def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: st
         "ErrorsDurationHistogram": histogram(histograms["errors"], MICROSECONDS, 1000),
         "Exactly": about["calls"],
         "Jitter": False,
-        "Uniform": True,
+        "Uniform": about["pacing"] == "open",
         "NoCatchUp": not about["catch_up"],
         "RunID": 0,
         "AccessLoggerInfo": "",

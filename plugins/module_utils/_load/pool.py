@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import ssl
 from collections import deque
 from typing import Callable, Deque, Dict, List, Optional
@@ -39,6 +41,7 @@ class Pool:
         self._poller = poller
         self._clock = clock
         self._context = tls_context(options, target)
+        _allow_descriptors(options.pool + options.connections + 64)
         self._addresses: Deque[Address] = deque()
         self._resolver: Optional[Resolver] = None
         self._idle: Deque[Connection] = deque()
@@ -90,10 +93,17 @@ class Pool:
         """The resolver has answered; returns the connections that waited for that."""
         assert self._resolver is not None
         self._resolver.take(self._clock())
-        if self._resolver.error is None and list(self._addresses) != self._resolver.addresses:
-            self._addresses = deque(self._resolver.addresses)
+        if self._resolver.error is None:
+            self._adopt(self._resolver.addresses)
         waiting, self.waiting = self.waiting, []
         return waiting
+
+    def _adopt(self, found: List[Address]) -> None:
+        """Go on with the addresses in use that are still there, then new ones, of the same family first."""
+        family = self._addresses[0].family
+        kept = [address for address in self._addresses if address in found]
+        new = [address for address in found if address not in kept]
+        self._addresses = deque(kept + sorted(new, key=lambda address: address.family != family))
 
     def go_on(self, conn: Connection) -> None:
         """Connect one that waited for the resolver. Raises Refused."""
@@ -178,6 +188,15 @@ class Pool:
         """Hang up on everybody."""
         for conn in list(self.by_fd.values()):
             self.drop(conn, "")
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise the limit of open files as far as it goes; where that is too low, class `client` tells."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        with contextlib.suppress(OSError, ValueError):
+            wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def is_cut(error: OSError) -> bool:

@@ -178,6 +178,7 @@ def _merged_about(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "name": "+".join(dict.fromkeys(part["name"] for part in own)),
         "url": first["URL"],
         "rate": sum(part["asked_rate"] for part in own),
+        "pacing": "open" if first["Uniform"] else "closed",
         "catch_up": not first["NoCatchUp"],
         "duration": 0,
         "calls": sum(result["Exactly"] for result in results),

@@ -124,7 +124,14 @@ def tls_context(options: Options, target: Target) -> Optional[ssl.SSLContext]:
     return context
 
 
-def probe(target: Target, timeout_seconds: float) -> None:
+def _connect(address: Address, seconds: float) -> None:
+    """Connect and hang up. Raises OSError."""
+    with socket.socket(address.family, socket.SOCK_STREAM) as sock:
+        sock.settimeout(seconds)
+        sock.connect(address.sockaddr)
+
+
+def probe(target: Target, seconds: float) -> None:
     """Connect once and hang up: no request is sent. Raises LoadError naming the cause."""
     where = target.unix_socket or f"{target.host}:{target.port}"
     try:
@@ -133,11 +140,24 @@ def probe(target: Target, timeout_seconds: float) -> None:
         raise LoadError(f"The host {target.host!r} cannot be resolved: {error.strerror or error}.") from None
     last: Optional[OSError] = None
     for address in addresses:
-        with socket.socket(address.family, socket.SOCK_STREAM) as sock:
-            sock.settimeout(timeout_seconds)
-            try:
-                sock.connect(address.sockaddr)
-                return
-            except OSError as error:
-                last = error
+        try:
+            _connect(address, seconds)
+            return
+        except OSError as error:
+            last = error
     raise LoadError(f"Cannot connect to {where}: {last}. Is the server up, and the address right?")
+
+
+def reachable_first(addresses: List[Address], seconds: float) -> List[Address]:
+    """The addresses, beginning with one that takes connections, as any client would end up with.
+
+    A name may have addresses on which nobody listens (`localhost` is also ::1), and requests must not be lost
+    to the client's own choice. No request is sent.
+    """
+    for k, address in enumerate(addresses if len(addresses) > 1 else []):
+        try:
+            _connect(address, seconds)
+            return addresses[k:] + addresses[:k]
+        except OSError:
+            continue
+    return addresses

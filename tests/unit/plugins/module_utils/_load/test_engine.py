@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -151,6 +152,26 @@ def test_a_name_that_moves(serve: Any) -> None:
     assert tally.failed == 0
     assert first.requests + second.requests == tally.requests == 28
     assert second.requests >= 5
+
+
+def test_an_address_on_which_nobody_listens_costs_no_request(serve: Any) -> None:
+    """As `localhost`, which is ::1 too; and a new look at the name does not bring it to the front."""
+    server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
+    dead = Address(socket.AF_INET, ("127.0.0.1", 1), "dead")
+    live = Address(socket.AF_INET, ("127.0.0.1", server.port), "live")
+    tally = make(server.url, [], rate=20, duration=1_400_000_000, lookup=lambda: [dead, live]).run()
+    assert (tally.requests, tally.failed) == (28, 0)
+    assert server.requests == 28
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(serve: Any) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        make(serve(ok).url, [], calls=300, connections=300).run()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 600
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_poll_in_place_of_epoll(serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
