@@ -5,8 +5,9 @@ PYTHON    ?= python3
 ARTIFACTS ?= build/e2e
 FAULT     ?=
 SANDBOX   ?= explore
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 ANSIBLE_ARGS ?=
+CAMPAIGN_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint bench molecule docs build clean
+.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint bench campaign molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +62,9 @@ lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, document
 bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
 	@$(BIN)/python tests/bench/run.py
 	@echo "bench: the figures are in build/bench/bench.json"
+
+campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")
+	@$(BIN)/python tests/campaign/run.py $(CAMPAIGN_ARGS)
 
 molecule: $(VENV)/.ready-dev ## The Molecule scenario: deploy, roll out, judge and remove on a sandbox of its own
 	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test
