@@ -194,6 +194,7 @@ class Engine:
 
     def _tick(self, now: int) -> None:
         self.tally.sent = self._exchange.sent
+        self._pool.trim()
         row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
         self._next_tick = self._second_after(now)
         self._sink(row, self.tally.ledger.take(), self.tally)

@@ -157,13 +157,15 @@ class Pool:
         self.drop(conn, reason)
 
     def keep(self, conn: Connection, now: int) -> None:
-        """Put a connection that can serve again aside, or drop it if there are enough."""
-        if len(self._idle) >= self._options.connections:
-            self.drop(conn, "surplus")
-            return
+        """Put a connection that can serve again aside."""
         conn.state = IDLE
         conn.freed = now
         self._idle.append(conn)
+
+    def trim(self) -> None:
+        """Drop idle connections beyond those asked for: slow answers made more, and they may be over."""
+        while self._idle and self._kept > self._options.connections:
+            self.drop(self._idle.popleft(), "surplus")
 
     def drop(self, conn: Connection, reason: str) -> None:
         """Hang up; `reason` is counted, except where it is empty."""

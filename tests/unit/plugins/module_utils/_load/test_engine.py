@@ -59,6 +59,20 @@ def test_open_loop_does_not_wait_for_answers(serve: Any, load: Any) -> None:
     assert own["response_time"]["Max"] >= 0.4
 
 
+def test_connections_that_a_slow_time_made_are_kept_for_a_second_and_no_longer(serve: Any, load: Any) -> None:
+    started = time.monotonic()
+
+    def slow_at_first(visit: Any) -> None:
+        time.sleep(max(0.0, 0.3 - (time.monotonic() - started)))
+        visit.ok()
+
+    result = load(serve(slow_at_first).url, rate=50, duration=2_500_000_000, connections=2)
+    surplus = result["LoadTest"]["reconnects"]["surplus"]
+    assert surplus >= 8
+    # Had they been dropped at once, or never, there would be more or no surplus.
+    assert result["SocketCount"] == surplus + 2
+
+
 def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
     def slow(visit: Any) -> None:
         time.sleep(0.1)
