@@ -196,6 +196,13 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         "only 61.25 of the 100 requests a second asked for were sent",
     ),
     (
+        "the rate was kept only on average",
+        own(rate_kept=False, actual_rate=100.0, lateness={"p50": 0.0, "p99": 0.133, "max": 0.2}),
+        UNSURE,
+        "rate_kept",
+        "but not evenly: 1 % of them were sent 0.13 s late or more",
+    ),
+    (
         "the generator stood still",
         own(stalls=[{"start": START + 3.0, "seconds": 0.4}, STALL]),
         UNSURE,
