@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._report import svg
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import percentile
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import count, seconds
+
+if TYPE_CHECKING:
+    from typing import TypeGuard  # Python 3.9 has none
 
 _LANE = 90
 _HEAD = 22
