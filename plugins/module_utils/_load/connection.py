@@ -54,6 +54,11 @@ class Connection:
         """Whom it is connected to."""
         return self.address.text if self.address else ""
 
+    @property
+    def stale(self) -> bool:
+        """Whether it has served before, and has not begun to answer now."""
+        return self.used > 0 and self.first_byte is None
+
     def open(self, address: Address) -> None:
         """Begin to connect. Raises OSError if that fails at once."""
         self.address = address

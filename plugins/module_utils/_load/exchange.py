@@ -7,42 +7,18 @@ import ssl
 from typing import Callable, Iterator, List, Optional, Tuple, Union
 
 from .answer import Judge
-from .connection import CONNECTING, HANDSHAKE, IDLE, READING, RECEIVE, RESOLVING, WAITING, WRITING, Connection
-from .failure import (
-    CLIENT,
-    CONNECT,
-    DNS,
-    MALFORMED,
-    RESET,
-    STALE_KEEPALIVE,
-    STATUS,
-    TIMEOUT,
-    TLS,
-    TRUNCATED,
-    VALIDATION,
-    WRITE,
-    errno_name,
-    is_own_fault,
-)
+from .classify import TIMED_OUT, WHOLE, closed_before_answer, read_error, write_error
+from .connection import CONNECTING, HANDSHAKE, IDLE, READING, RECEIVE, WAITING, WRITING, Connection
+from .failure import MALFORMED, TRUNCATED, WRITE, errno_name
 from .http1 import LENGTH, NO_BODY, Malformed, Truncated
 from .ledger import Failure
 from .options import Options
 from .poller import IN, OUT, Poller
-from .pool import WANT, Pool, Refused, is_cut, tls_reason
+from .pool import WANT, Pool, Refused, is_cut
 from .request import build
 from .schedule import Flood, Schedule
 from .tally import Lane, Tally
 from .target import Target
-
-_WHOLE = (STATUS, VALIDATION)  # failures whose response was whole, so that the connection may be kept
-_TIMED_OUT = {
-    RESOLVING: (DNS, "the name was not resolved"),
-    CONNECTING: (CONNECT, "not connected"),
-    HANDSHAKE: (TLS, "TLS was not agreed on"),
-    WRITING: (TIMEOUT, "the request was not taken"),
-    WAITING: (TIMEOUT, "no answer"),
-    READING: (TIMEOUT, "no whole answer"),
-}
 
 
 class Exchange:
@@ -160,12 +136,8 @@ class Exchange:
             self._received(conn, data, self._clock())
             if conn.state == READING:
                 self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
-        elif isinstance(error, ssl.SSLError) and not is_cut(error):
-            self._fail(conn, TLS, tls_reason(error), error)
-        elif conn.used and conn.first_byte is None:
-            self._fail(conn, STALE_KEEPALIVE, "the reused connection took no request any more", error)
         else:
-            self._fail(conn, WRITE, "the request could not be written", error)
+            self._fail(conn, *write_error(error, conn.stale), error)
 
     # Receiving
 
@@ -275,13 +247,8 @@ class Exchange:
         if is_cut(error) or isinstance(error, ssl.SSLZeroReturnError):
             # Without TLS's own notice of the end a body that ends with the connection may have been cut.
             self._closed(conn, self._clock(), cut=is_cut(error))
-        elif isinstance(error, ssl.SSLError):
-            self._fail(conn, TLS, tls_reason(error), error)
-        elif conn.used and conn.first_byte is None:
-            self._fail(conn, STALE_KEEPALIVE, "the reused connection was reset before the first byte", error)
         else:
-            kind = CLIENT if is_own_fault(error.errno) else RESET
-            self._fail(conn, kind, error.strerror or str(error), error)
+            self._fail(conn, *read_error(error, conn.stale), error)
 
     def _received(self, conn: Connection, data: bytes, now: int) -> None:
         """Bytes came (none: the peer closed)."""
@@ -302,10 +269,7 @@ class Exchange:
 
     def _closed(self, conn: Connection, now: int, cut: bool) -> None:
         if conn.first_byte is None:
-            if conn.used:
-                self._fail(conn, STALE_KEEPALIVE, "the reused connection was closed before the first byte")
-            else:
-                self._fail(conn, RESET, "the connection was closed without a response")
+            self._fail(conn, *closed_before_answer(conn.stale))
             return
         try:
             if cut:
@@ -366,7 +330,7 @@ class Exchange:
             if now - conn.sent - lost < timeout:
                 earliest = min(earliest, conn.sent + lost)
                 continue
-            kind, detail = _TIMED_OUT[conn.state]
+            kind, detail = TIMED_OUT[conn.state]
             self._fail(conn, kind, f"{detail} within the time-out", errno="ETIMEDOUT")
         return earliest
 
@@ -404,7 +368,7 @@ class Exchange:
             lane=conn.lane.name,
         )
         self._tally.failure(conn.lane, failure, conn.parser.size, head.size if head else 0)
-        if kind in _WHOLE and self._may_serve_again(conn):
+        if kind in WHOLE and self._may_serve_again(conn):
             conn.parser.reset()
             self._release(conn, now)
         else:

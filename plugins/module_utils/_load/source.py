@@ -13,6 +13,7 @@ from pathlib import Path
 from . import (
     __main__,
     answer,
+    classify,
     command,
     connection,
     duration,
@@ -40,9 +41,9 @@ from . import (
 from .failure import LoadError
 
 PARTS = (
-    __main__, answer, command, connection, duration, engine, exchange, failure, fortio, histogram, http1,
-    ledger, options, outage, poller, pool, process, request, resolver, result, schedule, store, tally, target,
-    worker,
+    __main__, answer, classify, command, connection, duration, engine, exchange, failure, fortio, histogram,
+    http1, ledger, options, outage, poller, pool, process, request, resolver, result, schedule, store, tally,
+    target, worker,
 )  # fmt: skip
 
 

@@ -220,7 +220,8 @@ def test_its_own_stall_is_not_the_servers_fault(serve: Any) -> None:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "go\n"
-        time.sleep(0.3)
+        while server.requests < 4:
+            time.sleep(0.01)
         child.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
         child.send_signal(signal.SIGCONT)
