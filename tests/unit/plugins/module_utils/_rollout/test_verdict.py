@@ -819,6 +819,7 @@ def test_each_threshold_is_where_it_says(thresholds: Thresholds, bend: Bend, gra
         ({"max_gap": -0.5}, "max_gap must not be below 0, it is -0.5"),
         ({"expect_iterations": -1}, "expect_iterations"),
         ({"share_tolerance": 1.5}, "share_tolerance must be from 0 to 1"),
+        ({"share_tolerance": -0.5}, "share_tolerance must be from 0 to 1"),
         ({"expect_winner": "both"}, "expect_winner must be canary or baseline, not 'both'"),
         ({"latency": {0.0: 1.0}}, "0 is not a percentile"),
         ({"latency": {101.0: 1.0}}, "101 is not a percentile"),
@@ -1253,3 +1254,29 @@ def test_strange_counts_of_objectives_are_not_assessed() -> None:
         ("error-rate", "baseline"): None,
         ("error-rate", "canary"): None,
     }
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1.9, False), (2.0, True)])
+def test_a_moment_without_a_watch_is_not_worth_telling(seconds: float, told: bool) -> None:
+    run = rollouts.good()
+    assert run.timeline is not None
+    split = {CANARY: 55, BASELINE: 45}
+    again = rollouts.event(45 + seconds, "inferenceservice", "traffic", traffic=split, first=True)
+    run.timeline.append(again)
+    assert any("Nothing watched" in words for words in verdict(run)["not_covered"]) is told
+
+
+@pytest.mark.parametrize(
+    ("baseline_seconds", "strange"),
+    [((0, 1), False), ((4, 5), False), ((5, 6), True), ((20, 30), True)],
+)
+def test_only_whole_seconds_before_the_canary_prove_the_names(
+    baseline_seconds: tuple[int, int], strange: bool
+) -> None:
+    """The canary is applied at 5 s."""
+    run = rollouts.good()
+    answered(0, 90, podA=100)(run)
+    answered(*baseline_seconds, baseline=100)(run)
+    found = verdict(run)
+    assert (claim(found, "answers_named") == "inconclusive") is strange
+    assert (claim(found, "known_revisions_only") is None) is strange
