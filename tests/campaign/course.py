@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run: a fresh rollout by the collection's own roles, a fault in the middle of it, and what was said."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import job
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import process as load_process
+from arena import EXPERIMENTS, NAMESPACE, ROOT, SERVICES, Arena, CampaignError, until
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+HERE = Path(__file__).resolve().parent
+SAMPLES = ROOT / "samples/quickstart"
+LIMIT_SECONDS = 150.0
+_POLL_SECONDS = 0.02
+
+
+class NoEffect(Exception):
+    """The fault did not take effect, so the verdict proves nothing; the text says what was looked for."""
+
+
+def name_of(fault: str, seed: int) -> str:
+    """The run's InferenceService and Experiment. A label must hold `finish-handler-<it>-<12 digits>`."""
+    return f"{fault[:28].strip('-')}-{seed}"
+
+
+class Course:
+    """A run and all that a fault may want of it. Its randomness is its seed's, so it can be run again."""
+
+    def __init__(self, arena: Arena, fault: str, seed: int, folder: Path, settings: dict[str, Any]) -> None:
+        self.arena = arena
+        self.random = random.Random(f"{fault} {seed}")
+        self.name = name_of(fault, seed)
+        self.folder = folder
+        self.artifacts = folder / "artifacts"
+        self.settings = settings
+        self.notes: dict[str, Any] = {}
+        self.began = time.time()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- running
+
+    def start(self) -> None:
+        """Start the playbook."""
+        self.artifacts.mkdir(parents=True)
+        self._write_samples()
+        variables = self.folder / "variables.json"
+        variables.write_text(json.dumps(self._variables()))
+        environment = {
+            **self.arena.env,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+            "KUBECONFIG": "/nonexistent/must-not-be-used",
+        }
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(HERE / "rollout.yml")]
+        self.began = time.time()
+        with open(self.folder / "playbook.log", "wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "-e", f"@{variables}"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def going(self) -> bool:
+        """Whether the playbook runs. One that takes too long is killed."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            return False
+        if time.time() - self.began > LIMIT_SECONDS:
+            self.kill()
+            raise CampaignError(
+                f"The run took more than {LIMIT_SECONDS:g} s; see {self.folder}/playbook.log."
+            )
+        return True
+
+    def finish(self) -> None:
+        """Wait for the playbook."""
+        while self.going():
+            time.sleep(_POLL_SECONDS)
+
+    def kill(self) -> None:
+        """End the playbook and what it has in its session."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def clean_up(self) -> None:
+        """Remove the run's load, should it still run, and its objects."""
+        job.remove(self.loads, self.name)
+        self.arena.delete(EXPERIMENTS, self.name)
+        self.arena.delete(SERVICES, self.name)
+        until(lambda: not self.arena.exists(SERVICES, self.name), 30, f"{self.name} is gone")
+
+    def verdict(self) -> Any:
+        """What was said."""
+        try:
+            return json.loads((self.artifacts / "verdict.json").read_text())
+        except FileNotFoundError:
+            raise CampaignError(f"There is no verdict; see {self.folder}/playbook.log.") from None
+
+    def _write_samples(self) -> None:
+        """The quickstart's samples under this run's name, with a short experiment."""
+        for name in ("default", "canary", "experiment"):
+            document = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())
+            document["metadata"]["name"] = self.name
+            if name == "experiment":
+                iterations = self.settings.get("iterations", 6)
+                document["spec"]["duration"] = {"intervalSeconds": 1, "maxIterations": iterations}
+            if name == "canary" and "canary_env" in self.settings:
+                document["spec"]["predictor"]["tensorflow"]["env"] = self.settings["canary_env"]
+            (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(document))
+
+    def _variables(self) -> dict[str, Any]:
+        common = {
+            "kubeconfig": str(self.arena.where.kubeconfig),
+            "context": f"sandbox-{self.arena.name}",
+            "run_id": self.name,
+            "record": str(self.folder / "record.json"),
+            "namespace": NAMESPACE,
+        }
+        found = {
+            f"{role}_{key}": value for role in ("quickstart", "rollout") for key, value in common.items()
+        }
+        return {
+            **found,
+            "quickstart_default_file": str(self.folder / "default.yaml"),
+            "quickstart_wait_timeout": 60,
+            "rollout_artifacts": str(self.artifacts),
+            "rollout_canary_file": str(self.folder / "canary.yaml"),
+            "rollout_experiment_file": str(self.folder / "experiment.yaml"),
+            "rollout_payload_file": str(SAMPLES / "input.json"),
+            "rollout_canary_timeout": self.settings.get("canary_timeout", 30),
+            "rollout_experiment_timeout": self.settings.get("experiment_timeout", 60),
+            "rollout_lead_seconds": 2,
+            "rollout_settle_seconds": self.settings.get("settle", 3),
+            "rollout_load_name": self.name,
+            "rollout_load_rate": self.settings.get("rate", 50),
+            "rollout_load_timeout": "3s",
+            "rollout_revision_header": "X-Revision",
+            "verify_artifacts": str(self.artifacts),
+        }
+
+    # -- looking
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """What the rollout has told so far; a line that is being written is left for later."""
+        try:
+            text = (self.artifacts / "timeline.jsonl").read_text()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait_for(self, event: str) -> None:
+        """Wait for an event of the timeline."""
+
+        def seen() -> bool:
+            return any(moment["event"] == event for moment in self.timeline())
+
+        self.wait_until(seen, f"the event {event}")
+
+    def wait_until(self, check: Callable[[], Any], what: str) -> None:
+        """Wait for something that the API server tells."""
+        while True:
+            with contextlib.suppress(ApiException, HTTPError):
+                if check():
+                    return
+            if not self.going():
+                raise NoEffect(f"the run ended before {what}")
+            time.sleep(_POLL_SECONDS)
+
+    def wait_iteration(self, number: int) -> None:
+        """Wait until the Experiment has completed this many iterations."""
+
+        def done() -> bool:
+            status = self.arena.experiment(self.name).get("status", {})
+            return bool(status.get("completedIterations", 0) >= number)
+
+        self.wait_until(done, f"iteration {number} was completed")
+
+    def wait_completed(self) -> None:
+        """Wait until the Experiment says it is completed: its winner is about to be promoted."""
+
+        def done() -> bool:
+            conditions = self.arena.experiment(self.name).get("status", {}).get("conditions", [])
+            return any(c["type"] == "ExperimentCompleted" and c["status"] == "True" for c in conditions)
+
+        self.wait_until(done, "the Experiment was completed")
+
+    def wait_for_task(self, title: str) -> None:
+        """Wait until the playbook has come to a task."""
+        log = self.folder / "playbook.log"
+        self.wait_until(lambda: title in log.read_text(), f"the task {title!r} began")
+
+    def baseline(self) -> str:
+        """The revision that was there first, as the API has it."""
+        for moment in self.timeline():
+            if moment["event"] == "canary_applied":
+                return str(moment["data"]["baseline"])
+        raise CampaignError("The canary has not been applied yet.")
+
+    def canary(self) -> str:
+        """The other revision, once there is one."""
+        baseline = self.baseline()
+
+        def created() -> str:
+            name = str(self.arena.predictor(self.name).get("latestCreatedRevision", ""))
+            return name if name != baseline else ""
+
+        return str(until(created, 15, "the canary's revision is there"))
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Envoy's record of the requests of this run."""
+        return list(self.arena.access_log(self.began, f"{self.name}.{NAMESPACE}."))
+
+    @property
+    def loads(self) -> str:
+        """The state folder of loads."""
+        return str(Path(self.arena.env["XDG_STATE_HOME"]) / "iter8-kfserving/loads")
+
+    def signal_load(self, number: int) -> bool:
+        """Signal the load generator; False if it does not run."""
+        record = Path(self.loads) / self.name / "process.json"
+        return record.exists() and load_process.send(json.loads(record.read_text()), number)
