@@ -42,6 +42,9 @@ e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, AR
 	  $(BIN)/python -c 'import json, sys; v = json.load(open(sys.argv[1])); print("e2e:", v["verdict"].upper() + ":", v["summary"])' \
 	    "$(ARTIFACTS)/verdict.json"; \
 	  echo "e2e: the artefacts lie in $(ARTIFACTS)/ (report.html to look at, verdict.json for scripts)"; \
+	elif [ $$code = 99 ]; then \
+	  echo "e2e: interrupted; removing what it started"; \
+	  $(BIN)/ansible-playbook playbooks/teardown.yml $(ANSIBLE_ARGS) || echo "e2e: not all is gone; the next 'make e2e' removes it"; \
 	else echo "e2e: no verdict was reached; the failed task above says why"; fi; exit $$code
 
 sandbox: $(VENV)/.ready ## Leave a sandbox up for exploring (SANDBOX=name)
