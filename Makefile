@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint bench campaign molecule docs build clean
+.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint sanity bench campaign molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,10 @@ test: $(VENV)/.ready-dev ## Unit tests, then integration tests on a sandbox of t
 lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, documentation
 	@bash tests/lint.sh "$(BIN)"
 	@echo "lint: clean"
+
+sanity: $(VENV)/.ready-dev ## ansible-test sanity, in environments of its own (some minutes)
+	@bash tests/sanity.sh "$(BIN)"
+	@echo "sanity: clean"
 
 bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
 	@$(BIN)/python tests/bench/run.py
