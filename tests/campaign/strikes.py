@@ -62,15 +62,6 @@ def slow(low: float, high: float) -> Evidence:
     return evidence
 
 
-def not_ready(course: Course) -> str:
-    """The canary's pod runs, and is not ready; the API server says so."""
-    pods = course.arena.pods_of_revision(course.canary())
-    ready = [c.status for pod in pods for c in pod.status.conditions or [] if c.type == "Ready"]
-    if ready != ["False"] or not course.arena.processes_of(pods):
-        raise NoEffect(f"the canary's pod has Ready {ready or 'unknown'}")
-    return f"pod {pods[0].metadata.name} runs with Ready False"
-
-
 def took_its_time(course: Course) -> str:
     """The canary's pod needed the time it was given."""
     pod = course.arena.pods_of_revision(course.canary())[0]
@@ -174,26 +165,6 @@ def restarted(course: Course) -> str:
     if not again:
         raise NoEffect(f"nothing runs in place of process {before.pid}")
     return f"{course.notes['done']}; process {again[0].pid} runs in its place"
-
-
-def delete_pods(namespace: str, what: str) -> Step:
-    """A graceful restart: delete a controller's pods and let its owner make others."""
-
-    def step(course: Course) -> None:
-        pods = course.arena.pods(namespace)
-        before = {pod.metadata.uid for pod in pods}
-        for pod in pods:
-            course.arena.core.delete_namespaced_pod(pod.metadata.name, namespace)
-
-        def renewed() -> bool:
-            now = course.arena.pods(namespace)
-            uids = {pod.metadata.uid for pod in now}
-            return bool(uids) and not uids & before and bool(course.arena.processes_of(now))
-
-        until(renewed, 40, f"{what} runs in a new pod")
-        course.notes["done"] = f"{what} was deleted and runs in a new pod"
-
-    return step
 
 
 def restart_apiserver(course: Course) -> None:
