@@ -10,6 +10,8 @@ from .failure import STATUS, VALIDATION
 from .http1 import Head, Parser
 from .options import Options
 
+MAX_NAME = 200  # characters kept of what a server names itself or a request
+
 
 class Judge:
     """The run's expectations. Without `expect_status` any 2xx is right."""
@@ -36,11 +38,10 @@ class Judge:
         """The revision that a header or a field of the JSON body names; empty if neither does."""
         if head is None:
             return ""
-        if self._header:
-            named = head.field(self._header)
-            if named:
-                return named
-        return _json_field(body, self._field) if self._field and body else ""
+        named = head.field(self._header) if self._header else None
+        if not named and self._field and body:
+            named = _json_field(body, self._field)
+        return (named or "")[:MAX_NAME]
 
 
 def _json_field(body: bytearray, path: List[str]) -> str:

@@ -56,8 +56,10 @@ def read_error(error: OSError, stale: bool) -> Finding:
     return CLIENT if is_own_fault(error.errno) else RESET, error.strerror or str(error)
 
 
-def closed_before_answer(stale: bool) -> Finding:
-    """The peer closed without one byte of response."""
+def closed_before_answer(stale: bool, writing: bool) -> Finding:
+    """The peer closed without one byte of response. `writing`: and before the request was written whole."""
     if stale:
         return STALE_KEEPALIVE, "the reused connection was closed before the first byte"
+    if writing:
+        return WRITE, "the connection was closed before the request was written"
     return RESET, "the connection was closed without a response"

@@ -6,11 +6,11 @@ from __future__ import annotations
 import ssl
 from typing import Callable, Iterator, List, Optional, Tuple, Union
 
-from .answer import Judge
+from .answer import MAX_NAME, Judge
 from .classify import TIMED_OUT, WHOLE, closed_before_answer, read_error, write_error
 from .connection import CONNECTING, HANDSHAKE, IDLE, READING, RECEIVE, WAITING, WRITING, Connection
 from .failure import MALFORMED, TRUNCATED, WRITE, errno_name
-from .http1 import LENGTH, NO_BODY, Malformed, Truncated
+from .http1 import LENGTH, NO_BODY, Head, Malformed, Truncated
 from .ledger import Failure
 from .options import Options
 from .poller import IN, OUT, Poller
@@ -128,10 +128,12 @@ class Exchange:
     def _write_failed(self, conn: Connection, error: OSError) -> None:
         """The peer takes no more. It may have answered before that, and then its answer is what counts."""
         conn.state = READING
+        data = b""
         try:
             data = conn.recv(RECEIVE)
-        except OSError:
-            data = b""
+        except OSError as heard:
+            if isinstance(heard, ssl.SSLError) and not isinstance(heard, WANT) and not is_cut(heard):
+                error = heard  # the reason of the peer, which hung up after it
         if data:
             self._received(conn, data, self._clock())
             if conn.state == READING:
@@ -247,6 +249,8 @@ class Exchange:
         if is_cut(error) or isinstance(error, ssl.SSLZeroReturnError):
             # Without TLS's own notice of the end a body that ends with the connection may have been cut.
             self._closed(conn, self._clock(), cut=is_cut(error))
+        elif conn.state == WRITING and conn.first_byte is None:
+            self._fail(conn, *write_error(error, conn.stale), error)
         else:
             self._fail(conn, *read_error(error, conn.stale), error)
 
@@ -269,7 +273,7 @@ class Exchange:
 
     def _closed(self, conn: Connection, now: int, cut: bool) -> None:
         if conn.first_byte is None:
-            self._fail(conn, *closed_before_answer(conn.stale))
+            self._fail(conn, *closed_before_answer(conn.stale, conn.state == WRITING))
             return
         try:
             if cut:
@@ -363,7 +367,7 @@ class Exchange:
             peer=conn.peer,
             status=head.status if head else None,
             errno=errno or (errno_name(error) if error else None),
-            request_id=(head.field(b"x-request-id") if head else None) or conn.template.request_id(conn.seq),
+            request_id=self._request_id(conn, head),
             revision=self._judge.revision(head, conn.parser.body),
             lane=conn.lane.name,
         )
@@ -373,6 +377,11 @@ class Exchange:
             self._release(conn, now)
         else:
             self._finish(conn, now, kind)
+
+    def _request_id(self, conn: Connection, head: Optional[Head]) -> Optional[str]:
+        """The id of the answer, if it names one: what stands before the server may have given its own."""
+        answered = head.field(b"x-request-id") if head else None
+        return answered[:MAX_NAME] if answered else conn.template.request_id(conn.seq)
 
     def _finish(self, conn: Connection, now: int, reason: str) -> None:
         """End the request and its connection."""

@@ -15,6 +15,8 @@ from .outage import Outages
 LATE = 100_000  # µs after its time from which a request counts as late
 MAX_SHAPES = 256
 MAX_STALLS = 1000
+MAX_REVISIONS = 100
+OTHER_REVISIONS = "(others)"  # all beyond that number, as where the header named differs in each response
 SCHEMA = 1
 
 Row = Dict[str, Any]  # one second of the timeline
@@ -149,6 +151,8 @@ class Tally:
 
     def _count(self, lane: Lane, code: str, revision: str, failed: bool, times: int) -> None:
         self._codes[code] = self._codes.get(code, 0) + times
+        if revision not in self._revisions and len(self._revisions) >= MAX_REVISIONS:
+            revision = OTHER_REVISIONS
         row = self._revisions.setdefault(revision, [0, 0])
         row[0] += times
         lane.requests += times
