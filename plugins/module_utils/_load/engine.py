@@ -14,7 +14,7 @@ from .options import Options
 from .poller import IN, make_alarm, make_poller
 from .pool import Pool
 from .resolver import Lookup, Resolver
-from .schedule import NEVER, Flood, Open, Schedule, make_schedule
+from .schedule import NEVER, Flood, Schedule, make_schedule
 from .tally import Row, Tally
 from .target import Target, is_literal, reachable_first, resolve
 
@@ -205,7 +205,7 @@ class Engine:
             if not (self._stopping or now >= schedule.end or schedule.used_up()):
                 return False
             tally.ended = now
-            tally.unsent = schedule.overdue(now) if isinstance(schedule, Open) else 0
+            tally.unsent = schedule.overdue(now)
         if not tally.paced or schedule.used_up():
             tally.ended = now
         return not self._exchange.flying

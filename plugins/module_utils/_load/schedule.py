@@ -29,6 +29,9 @@ class Schedule(Protocol):
     def used_up(self) -> bool:
         """No request will be due any more."""
 
+    def overdue(self, now: int) -> int:
+        """How many requests fell due before `now` and were not taken."""
+
 
 class Flood:
     """As fast as the connections allow: always due. The engine bounds how many are in flight."""
@@ -53,6 +56,10 @@ class Flood:
     def used_up(self) -> bool:
         """All calls were taken."""
         return not self.left
+
+    def overdue(self, now: int) -> int:
+        """None: there is no rate to keep."""
+        return 0
 
 
 class Open:
@@ -108,6 +115,8 @@ class Closed:
     ) -> None:
         self._start = start
         self._step = Fraction(SECOND) * threads / rate
+        self._planned = planned
+        self._until = end
         # The last call of each loop is due at the very end, and is still sent.
         self.end = end if end == NEVER else end + int(self._step)
         self._calls = [
@@ -148,6 +157,11 @@ class Closed:
     def used_up(self) -> bool:
         """All calls of all loops were taken."""
         return not self._due and not self._flying
+
+    def overdue(self, now: int) -> int:
+        """How many fewer requests were taken until `now` than the rate asks for."""
+        asked = len(self._sent) * int((min(now, self._until) - self._start) / self._step)
+        return max(0, (min(asked, self._planned) if self._planned else asked) - sum(self._sent))
 
 
 def make_schedule(

@@ -93,6 +93,26 @@ def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
     assert own["response_time"]["Max"] > result["DurationHistogram"]["Max"]
 
 
+@pytest.mark.parametrize("catch_up", [True, False])
+def test_a_closed_loop_that_is_too_slow_shows(serve: Any, load: Any, catch_up: bool) -> None:
+    """Also where a late loop shifts its plan, and no single request is late then."""
+
+    def slow(visit: Any) -> None:
+        time.sleep(0.1)
+        visit.ok()
+
+    own = load(
+        serve(slow).url,
+        rate=50,
+        duration=500_000_000,
+        connections=1,
+        pacing="closed",
+        catch_up=catch_up,
+    )["LoadTest"]
+    assert own["unsent"] >= 15
+    assert own["rate_kept"] is False
+
+
 def test_every_connection_takes_its_turn(serve: Any, load: Any) -> None:
     result = load(serve(ok).url, rate=200, calls=40, connections=4)
     assert result["SocketCount"] >= 4

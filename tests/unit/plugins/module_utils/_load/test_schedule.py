@@ -97,6 +97,25 @@ def test_closed_catches_up_unless_told_not_to() -> None:
     assert late(False) == 1
 
 
+@pytest.mark.parametrize("catch_up", [True, False])
+def test_what_a_slow_closed_loop_did_not_send_is_overdue(catch_up: bool) -> None:
+    schedule = Closed(0, Fraction(10), threads=2, planned=0, end=NEVER, catch_up=catch_up)
+    for _ in range(2):
+        schedule.take()
+    assert schedule.overdue(SECOND) == 8
+    assert (
+        Closed(0, Fraction(10), threads=2, planned=4, end=SECOND, catch_up=catch_up).overdue(9 * SECOND) == 4
+    )
+
+
+def test_a_closed_loop_that_keeps_its_rate_is_never_overdue() -> None:
+    schedule = Closed(0, Fraction(70), threads=3, planned=70, end=SECOND, catch_up=True)
+    for now in range(0, SECOND, SECOND // 1000):
+        while schedule.next_due() <= now:
+            schedule.answered(schedule.take()[1], now)
+        assert schedule.overdue(now) == 0
+
+
 def test_flood_is_always_due_until_its_calls_are_used_up() -> None:
     schedule = Flood(7, NEVER, 2)
     assert schedule.next_due() == 7
@@ -104,6 +123,7 @@ def test_flood_is_always_due_until_its_calls_are_used_up() -> None:
     schedule.take()
     assert schedule.next_due() == NEVER
     assert schedule.used_up()
+    assert schedule.overdue(SECOND) == 0
 
 
 @pytest.mark.parametrize(
