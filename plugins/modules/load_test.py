@@ -54,6 +54,8 @@ options:
     description:
       - Where to send the requests, beginning with C(http://) or C(https://). IPv6 addresses stand in
         brackets.
+      - It may not hold a user name or password. Of a query only the names are shown in results and errors,
+        but Ansible itself logs a task's arguments, so credentials belong into O(secret_headers).
       - Required to start a load.
     type: str
   headers:
@@ -74,7 +76,8 @@ options:
     type: str
   payload:
     description:
-      - The body of each request. V({uuid}) in it becomes a new UUID in each request.
+      - The body of each request. V({uuid}) in it becomes a new UUID in each request. Ansible does not show
+        it.
     type: str
   payload_file:
     description:
@@ -88,7 +91,7 @@ options:
     elements: path
   rate:
     description:
-      - Requests a second in all, V(0) for as fast as O(connections) allow.
+      - Requests a second in all, up to a million; V(0) for as fast as O(connections) allow.
     type: float
     default: 2
   duration:
@@ -103,7 +106,8 @@ options:
     default: 0
   stop_at:
     description:
-      - Stop at this time, written as V(2026-01-31T12:00:00+00:00) or in seconds since the epoch.
+      - Stop at this time, written as V(2026-01-31T12:00:00+00:00) or in seconds since the epoch. It must not
+        have passed when the load starts.
     type: str
   connections:
     description:
@@ -196,7 +200,7 @@ options:
     type: path
   client_key:
     description:
-      - File with the key of O(client_cert) (PEM), where that does not hold it.
+      - File with the key of O(client_cert) (PEM, without a passphrase), where that does not hold it.
     type: path
   connect_check:
     description:
@@ -215,7 +219,7 @@ options:
     default: ""
   dest:
     description:
-      - File on the target host to write the result to when the load ends.
+      - File on the target host to write the result to when the load ends. A file that is there is replaced.
     type: path
   state_dir:
     description:
@@ -344,7 +348,8 @@ result:
           type: list
           elements: dict
         revisions:
-          description: Requests and failures of each revision.
+          description: >-
+            Requests and failures of each revision, of up to 100; C((others)) sums up any further ones.
           type: dict
         lanes:
           description: Requests and failures on kept and on new connections.
@@ -382,7 +387,7 @@ report:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.manage import ensure
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.manage import ensure, shown
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -391,7 +396,7 @@ ARGUMENTS = {
     "headers": {"type": "dict", "default": {}},
     "secret_headers": {"type": "dict", "default": {}, "no_log": True},
     "method": {"type": "str"},
-    "payload": {"type": "str"},
+    "payload": {"type": "str", "no_log": True},
     "payload_file": {"type": "path"},
     "payload_files": {"type": "list", "elements": "path"},
     "rate": {"type": "float", "default": 2},
@@ -433,10 +438,13 @@ def main() -> None:
         required_if=[("state", "started", ("url",))],
         supports_check_mode=True,
     )
+    # The payload is in nothing that is returned; searching for it would hide numbers that are part of it.
+    module.no_log_values.discard(module.params["payload"])
+    invocation = {"module_args": shown(module.params)}
     try:
-        module.exit_json(**ensure(module.params, module.check_mode))
+        module.exit_json(invocation=invocation, **ensure(module.params, module.check_mode))
     except LoadError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), invocation=invocation)
 
 
 if __name__ == "__main__":

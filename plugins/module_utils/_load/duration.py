@@ -9,6 +9,7 @@ from typing import Union
 from .failure import LoadError
 
 SECOND = 1_000_000_000
+LONGEST = 100 * 365 * 86400 * SECOND  # further on the clock's numbers end
 _UNITS = {
     "h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": 1_000_000, "us": 1000, "µs": 1000, "ns": 1,
 }  # fmt: skip
@@ -21,12 +22,17 @@ def parse(text: Union[str, int, float], what: str = "duration") -> int:
     """Nanoseconds of `5m`, `1h30m`, `2.5s`, `300ms`, or a plain number of seconds. Raises LoadError."""
     written = str(text).strip()
     if _PLAIN.fullmatch(written):
-        return round(float(written) * SECOND)
-    if _WHOLE.fullmatch(written):
-        return sum(round(float(number) * _UNITS[unit]) for number, unit in _PART.findall(written))
-    raise LoadError(
-        f"The {what} {written!r} cannot be read: write it as 90s, 5m or 1h30m, or as a number of seconds."
-    )
+        parts = [(written, "s")]
+    elif _WHOLE.fullmatch(written):
+        parts = _PART.findall(written)
+    else:
+        raise LoadError(
+            f"The {what} {written!r} cannot be read: write it as 90s, 5m or 1h30m, or as a number of seconds."
+        )
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if total > LONGEST:
+        raise LoadError(f"The {what} {written[:40]!r} is longer than a hundred years.")
+    return round(total)
 
 
 def go_text(nanoseconds: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -50,16 +51,31 @@ def prepare(options: Options, dest: str = "", state_dir: Optional[str] = None, c
     tls_context(options, target)
     store = Store(state_dir, options.name)
     check_room(store.folder, "state folder")
+    dest = destination(dest)
     if dest:
-        dest = os.path.abspath(os.path.expanduser(dest))
-        if os.path.isdir(dest):
-            raise LoadError(f"The destination {dest} is a folder: name a file.")
-        if not os.path.isdir(os.path.dirname(dest)):
-            raise LoadError(f"The folder of the destination {dest} does not exist.")
         check_room(Path(dest).parent, "folder of the destination")
     if connect:
         probe(target, options.timeout / 1e9)
     return Plan(options, dest)
+
+
+def destination(dest: str) -> str:
+    """The file to put a result in the place of, links followed. Raises LoadError if it cannot be one."""
+    if not dest:
+        return ""
+    dest = os.path.realpath(os.path.expanduser(dest))
+    if os.path.isdir(dest):
+        raise LoadError(f"The destination {dest} is a folder: name a file.")
+    if os.path.exists(dest) and not os.path.isfile(dest):
+        raise LoadError(f"The destination {dest} is not a regular file.")
+    if not os.path.isdir(os.path.dirname(dest)):
+        raise LoadError(f"The folder of the destination {dest} does not exist.")
+    return dest
+
+
+def exists(state_dir: Optional[str], name: str) -> bool:
+    """Whether anything of a load of this name is there."""
+    return Store(state_dir, name).exists()
 
 
 def state(state_dir: Optional[str], name: str) -> str:
@@ -243,9 +259,9 @@ def deliver(state_dir: Optional[str], name: str, dest: str, check_mode: bool = F
     if not dest or not store.result.exists():
         return False
     text = store.result.read_text(encoding="utf-8")
-    path = Path(dest).expanduser()
+    path = Path(destination(dest))
     try:
-        if path.exists() and path.read_text(encoding="utf-8") == text:
+        if path.exists() and path.read_bytes() == text.encode():
             return False
         if not check_mode:
             write_atomically(path, text, 0o644)
@@ -256,11 +272,17 @@ def deliver(state_dir: Optional[str], name: str, dest: str, check_mode: bool = F
 
 def remove(state_dir: Optional[str], name: str) -> bool:
     """Stop the load and remove its state folder. True if there was one."""
-    if not Store(state_dir, name).exists():
+    if not exists(state_dir, name):
         return False
-    stop(state_dir, name)
+    with contextlib.suppress(LoadError):
+        stop(state_dir, name)  # a result that cannot be written must not keep the folder
     store = Store(state_dir, name)
     with store.locked(create=False) as there:
         if there:
-            store.remove()
+            try:
+                store.remove()
+            except OSError as error:
+                raise LoadError(
+                    f"The state folder {store.folder} cannot be removed: {error.strerror}."
+                ) from None
     return there

@@ -18,6 +18,10 @@ from .failure import LoadError
 LANES = ("reused", "new", "both")
 PACING = ("open", "closed")
 MAX_CONNECTIONS = 10000
+MAX_RATE = 1_000_000  # no process comes near it
+_JSON_TYPES = {
+    "str": ("str",), "bool": ("bool",), "int": ("int",), "float": ("int", "float"), "List": ("list",),
+}  # fmt: skip
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -100,8 +104,10 @@ class Options:
         self._check_request()
 
     def _check_numbers(self) -> None:
-        if not math.isfinite(self.rate) or self.rate < 0:
-            raise LoadError(f"The rate {self.rate} must be a number of 0 or more (0 is as fast as possible).")
+        if not 0 <= self.rate <= MAX_RATE:
+            raise LoadError(
+                f"The rate {self.rate} must be a number from 0 to {MAX_RATE} (0 is as fast as possible)."
+            )
         if not 1 <= self.connections <= MAX_CONNECTIONS:
             raise LoadError(
                 f"The number of connections {self.connections} must be from 1 to {MAX_CONNECTIONS}."
@@ -111,8 +117,11 @@ class Options:
         if self.timeout < 1_000_000:
             raise LoadError("The timeout must be at least one millisecond.")
         for what in ("duration", "calls", "warmup", "abort_failures", "ledger_limit", "stop_at"):
-            if getattr(self, what) < 0:
+            value = getattr(self, what)
+            if value < 0:
                 raise LoadError(f"{what} must not be negative.")
+            if not math.isfinite(value):
+                raise LoadError(f"{what} must be a finite number, not {value}.")
         if self.rate and self.duration and not self.planned:
             raise LoadError("The duration is too short for one request at this rate.")
 
@@ -130,13 +139,16 @@ class Options:
     def _check_request(self) -> None:
         if self.method and not _TOKEN.fullmatch(self.method):
             raise LoadError(f"The method {self.method!r} is not an HTTP method.")
+        names = [name.lower() for name, _value in self.headers]
         for name, value in self.headers:
             if not _TOKEN.fullmatch(name):
                 raise LoadError(f"The header name {name!r} is not valid in HTTP.")
-            if any(ord(c) > 255 or c in "\r\n\0" for c in value):
+            if any(ord(c) > 255 or ord(c) == 127 or (ord(c) < 32 and c != "\t") for c in value):
                 raise LoadError(f"The value of header {name!r} has a character that HTTP does not allow.")
             if name.lower() in ("content-length", "transfer-encoding", "connection"):
                 raise LoadError(f"The header {name!r} is set by the engine and cannot be given.")
+            if names.count(name.lower()) > 1:
+                raise LoadError(f"The header {name!r} is given twice.")
 
     def to_json(self) -> Dict[str, Any]:
         """All of it, payloads in base64: it may hold credentials, so it is only ever piped, not stored."""
@@ -145,13 +157,28 @@ class Options:
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> Options:
         """The reverse of `to_json`; unknown names are an error."""
-        known = {item.name for item in fields(cls)}
-        unknown = sorted(set(data) - known)
+        if not isinstance(data, dict):
+            raise LoadError("The options must be an object, with at least a url.")
+        known = {item.name: str(item.type).partition("[")[0] for item in fields(cls)}
+        unknown = sorted(set(data) - set(known))
         if unknown:
             raise LoadError(f"Unknown options: {', '.join(unknown)}.")
+        if "url" not in data:
+            raise LoadError("The options name no url.")
+        for name, value in data.items():
+            if type(value).__name__ not in _JSON_TYPES[known[name]]:
+                raise LoadError(f"The option {name} must be of type {known[name].lower()}.")
+        if not all(type(status) is int for status in data.get("expect_status", [])):
+            raise LoadError("The option expect_status must list whole numbers.")
         given = dict(data)
-        given["payloads"] = [base64.b64decode(text) for text in data.get("payloads", [])]
-        given["headers"] = [(str(name), str(value)) for name, value in data.get("headers", [])]
+        try:
+            given["payloads"] = [base64.b64decode(text, validate=True) for text in data.get("payloads", [])]
+        except (ValueError, TypeError):
+            raise LoadError("The option payloads must list texts in base64.") from None
+        try:
+            given["headers"] = [(str(name), str(value)) for name, value in data.get("headers", [])]
+        except (ValueError, TypeError):
+            raise LoadError("The option headers must list pairs of a name and a value.") from None
         return cls(**given)
 
     def fingerprint(self) -> str:

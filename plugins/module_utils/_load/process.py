@@ -47,18 +47,25 @@ def alive(record: Optional[Mapping[str, Any]]) -> bool:
     return started is not None and started == record.get("start_time")
 
 
+def _kill(record: Mapping[str, Any], pid: int, number: int) -> bool:
+    if not alive(record):
+        return False
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def send(record: Mapping[str, Any], number: int) -> bool:
     """Signal the recorded process and no other; False if it is gone."""
     pid = int(record["pid"])
     try:
-        if not hasattr(os, "pidfd_open"):
-            if not alive(record):
-                return False
-            os.kill(pid, number)
-            return True
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return False
+    except (AttributeError, OSError):  # not on this system, or a container forbids it
+        return _kill(record, pid, number)
     try:
         if not alive(record):
             return False

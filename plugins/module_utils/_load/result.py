@@ -10,6 +10,7 @@ from . import fortio
 from .histogram import Histogram
 from .options import Options
 from .tally import LATE, SCHEMA
+from .target import shown_url
 
 MAX_LEDGER = 10000
 KEPT_SHARE = 0.99  # of the requests that were due, sent, and not late: then the asked rate was kept
@@ -26,8 +27,9 @@ _COPIED = (
 
 
 def about(options: Options) -> Dict[str, Any]:
-    """What may be told of a run's options: neither headers' values nor payloads."""
-    return {**{name: getattr(options, name) for name in _ABOUT}, "method": options.verb}
+    """What may be told of a run's options: neither headers' values nor payloads nor what a query holds."""
+    told = {name: getattr(options, name) for name in _ABOUT}
+    return {**told, "url": shown_url(options.url), "method": options.verb}
 
 
 def utc_text(seconds: float) -> str:

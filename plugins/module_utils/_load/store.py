@@ -51,7 +51,7 @@ class Store:
 
     def exists(self) -> bool:
         """Whether there is a job of this name."""
-        return self.folder.is_dir()
+        return os.path.isdir(self.folder)  # that of Path raises where a folder above may not be entered
 
     @contextlib.contextmanager
     def locked(self, create: bool) -> Iterator[bool]:
@@ -155,9 +155,9 @@ def read_lines(path: Path, size: int) -> List[Dict[str, Any]]:
 def check_room(folder: Path, what: str, needed: int = NEEDED_BYTES) -> None:
     """Raise LoadError unless files can be written in the folder (or the nearest one above that exists)."""
     place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
     try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
         if not place.is_dir():
             raise NotADirectoryError(20, f"{place} is not a folder")
         with tempfile.TemporaryFile(dir=place) as file:

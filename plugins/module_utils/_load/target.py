@@ -15,6 +15,7 @@ from .options import Options
 
 _IGNORE_UNEXPECTED_EOF = 0x80  # of OpenSSL 3; Python names it from 3.10 on
 _PORTS = {"http": 80, "https": 443}
+_USER = re.compile(r"^([^/?#]*//)?[^/?#]*@")
 
 
 class Address(NamedTuple):
@@ -44,23 +45,33 @@ def _split_address(address: str) -> Tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def shown_url(url: str) -> str:
+    """The URL as it may be told: of a query only the names, since any value may be a credential."""
+    place, mark, query = _USER.sub(r"\1***@", url.partition("#")[0]).partition("?")
+    parts = (part.partition("=") for part in query.split("&") if part)
+    return place + mark + "&".join(f"{name}=***" if equals else "***" for name, equals, _value in parts)
+
+
 def parse_url(options: Options) -> Target:
     """Take the URL apart. Raises LoadError with what is wrong with it."""
     url = options.url
+    shown = shown_url(url)
     if "@" in re.split("[/?#]", url.partition("//")[2] or url)[0]:
         # First of all, so that no other message shows it.
         raise LoadError("The URL carries a user name or password: give an Authorization header instead.")
     if any(c.isspace() or ord(c) < 32 or ord(c) > 126 for c in url):
-        raise LoadError(f"The URL {url!r} has spaces or characters that must be percent-encoded.")
+        raise LoadError(f"The URL {shown!r} has spaces or characters that must be percent-encoded.")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").replace("%25", "%"), parts.port
     except ValueError as error:
-        raise LoadError(f"The URL {url!r} is not valid: {error}.") from None
+        raise LoadError(f"The URL {shown!r} is not valid: {error}.") from None
     if parts.scheme not in _PORTS:
-        raise LoadError(f"The URL {url!r} must begin with http:// or https://.")
+        raise LoadError(f"The URL {shown!r} must begin with http:// or https://.")
     if not host:
-        raise LoadError(f"The URL {url!r} names no host.")
+        raise LoadError(f"The URL {shown!r} names no host.")
+    if port == 0:
+        raise LoadError(f"The URL {shown!r} names port 0, on which nothing can listen.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connect_host, connect_port = host, port or _PORTS[parts.scheme]
     if options.address:
@@ -94,7 +105,10 @@ def resolve(target: Target) -> List[Address]:
     """All addresses of the target, in the resolver's order. Raises OSError (socket.gaierror)."""
     if target.unix_socket:
         return [Address(socket.AF_UNIX, target.unix_socket, target.unix_socket)]
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "a part of the name is empty or too long") from None
     addresses = []
     for family, _type, _proto, _name, sockaddr in found:
         host, port = str(sockaddr[0]), int(sockaddr[1])
@@ -102,17 +116,32 @@ def resolve(target: Target) -> List[Address]:
     return addresses
 
 
+def _no_password() -> str:
+    raise LoadError("The client's key is encrypted: give one that needs no passphrase.")
+
+
+def _check_server_name(options: Options, name: str) -> None:
+    try:
+        labels = name.encode("idna")
+    except UnicodeError:
+        labels = b""
+    if not labels or name.startswith("."):
+        raise LoadError(f"The server name {options.server_name or name!r} cannot be a name for TLS.")
+
+
 def tls_context(options: Options, target: Target) -> Optional[ssl.SSLContext]:
     """The TLS settings of an https URL, None for http. Raises LoadError for a file that cannot be used."""
     if target.scheme != "https":
         return None
+    _check_server_name(options, target.server_name)
     for path in (options.ca_file, options.client_cert, options.client_key):
         if path and not os.access(path, os.R_OK):
             raise LoadError(f"The file {path} cannot be read.")
     try:
         context = ssl.create_default_context(cafile=options.ca_file or None)
         if options.client_cert:
-            context.load_cert_chain(options.client_cert, options.client_key or None)
+            # Without a password of its own OpenSSL would ask the terminal for one, and wait.
+            context.load_cert_chain(options.client_cert, options.client_key or None, password=_no_password)
     except (OSError, ssl.SSLError) as error:
         raise LoadError(f"The CA or client certificate cannot be used: {error}.") from None
     context.set_alpn_protocols(["http/1.1"])

@@ -179,6 +179,20 @@ def test_cut_without_notice_is_truncated(serve: Any, load: Any, pki: Pki) -> Non
     assert own["failed"] == 0
 
 
+def test_a_key_with_a_passphrase_is_refused_and_nobody_asked(load: Any, pki: Pki, tmp_path: Path) -> None:
+    key = serialization.load_pem_private_key(Path(pki.client).read_bytes(), None)
+    secret = tmp_path / "secret.pem"
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"s3cret"),
+        )
+    )
+    with pytest.raises(LoadError, match="The client's key is encrypted"):
+        load("https://127.0.0.1:1/", client_cert=pki.client, client_key=str(secret))
+
+
 @pytest.mark.parametrize("option", ["ca_file", "client_cert"])
 def test_a_file_that_cannot_be_used(load: Any, tmp_path: Path, option: str) -> None:
     with pytest.raises(LoadError, match="cannot be read"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -146,6 +147,21 @@ def test_killed_loses_at_most_its_last_second(ensure: Any, tmp_path: Path) -> No
     assert ensure()["changed"] is True
 
 
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
+def test_a_system_without_pidfds(ensure: Any, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Older kernels do not know of them, and some containers forbid them."""
+
+    def refuse(_pid: int) -> int:
+        raise OSError(code, os.strerror(code))
+
+    ensure()
+    monkeypatch.setattr(process.os, "pidfd_open", refuse)
+    other = {**record(ensure), "start_time": "1"}
+    assert process.send(other, signal.SIGKILL) is False
+    assert ensure(state="stopped", url=None)["status"] == "stopped"
+    assert process.send(record(ensure), signal.SIGKILL) is False
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_alike(ensure: Any, number: int) -> None:
     ensure()
@@ -209,6 +225,46 @@ def test_it_is_detached_and_secrets_are_not_stored(ensure: Any, tmp_path: Path) 
     assert b"s3cret" not in Path(f"/proc/{os.getpid()}/cmdline").read_bytes()
 
 
+def test_a_query_is_not_stored(ensure: Any, tmp_path: Path) -> None:
+    dest = tmp_path / "load.json"
+    done = ensure(state="finished", url=f"{ensure.server.url}&token=s3cret", calls=3, dest=str(dest))
+    assert b"&token=s3cret " in ensure.server.heads[0]
+    assert done["result"]["URL"].endswith("/path?q=***&token=***")
+    assert "s3cret" not in json.dumps(done)
+    for path in [dest, *Path(ensure.base).rglob("*")]:
+        assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
+
+
+def test_a_destination_that_is_a_link_is_followed(ensure: Any, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "load.json")
+    ensure(state="finished", calls=3, dest=str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert json.loads((tmp_path / "load.json").read_text())["RetCodes"] == {"200": 3}
+
+
+def test_a_result_is_delivered_again_where_it_is_missing_or_another(ensure: Any, tmp_path: Path) -> None:
+    dest = tmp_path / "load.json"
+    arguments = {"state": "finished", "calls": 3, "dest": str(dest)}
+    assert ensure(**arguments)["changed"] is True
+    assert ensure(**arguments)["changed"] is False
+    for damage in (dest.unlink, lambda: dest.write_bytes(b"\xff\xfe")):
+        damage()
+        again = ensure(**arguments)
+        assert again["changed"] is True
+        assert json.loads(dest.read_text()) == again["result"]
+    other = tmp_path / "other.json"
+    assert ensure(state="stopped", url=None, dest=str(other))["changed"] is True
+    assert other.read_bytes() == dest.read_bytes()
+
+
+def test_a_destination_that_cannot_be_one_leaves_a_load_running(ensure: Any) -> None:
+    ensure()
+    for state in ("stopped", "absent"):
+        with pytest.raises(LoadError, match="The folder of the destination /nowhere/x does not exist"):
+            ensure(state=state, url=None, dest="/nowhere/x")
+    assert job.state(ensure.base, "one") == "running"
+
+
 def test_a_load_ends_itself_and_writes_its_destination(ensure: Any, tmp_path: Path) -> None:
     dest = tmp_path / "load.json"
     ensure(calls=10, rate=100, dest=str(dest))
@@ -246,7 +302,12 @@ def test_a_full_disk_does_not_end_the_load(ensure: Any) -> None:
         ({"stop_at": "noon"}, "The time 'noon' cannot be read"),
         ({"payload_file": "/nowhere/x"}, "payload file /nowhere/x cannot be read: No such file"),
         ({"dest": "/nowhere/x"}, "The folder of the destination /nowhere/x does not exist"),
+        ({"payload_file": "/dev/zero"}, "payload file /dev/zero is not a regular file"),
+        ({"stop_at": "nan"}, "The time 'nan' is none"),
+        ({"stop_at": "2001-01-01T00:00:00Z"}, "The time to stop at, 2001-01-01T00:00:00Z, has passed"),
+        ({"headers": {"A": {"b": 1}}}, "value of header 'A' must be a text or a number"),
         ({"dest": "/tmp"}, "is a folder"),
+        ({"dest": "/dev/zero"}, "The destination /dev/zero is not a regular file"),
         ({"dest": "/proc/x"}, "cannot be written"),
         ({"name": "../x"}, "The name '../x' is not valid"),
         ({"state_dir": "/dev/null/x"}, "cannot be written|cannot be used"),

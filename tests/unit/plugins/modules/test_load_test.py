@@ -51,8 +51,36 @@ def test_returned_keys_are_documented() -> None:
         assert set(yaml.safe_load(module.RETURN)) == returned
 
 
-def test_secrets_are_marked() -> None:
-    assert load_test.ARGUMENTS["secret_headers"]["no_log"] is True
+def test_what_ansible_logs_of_a_call_has_no_secrets() -> None:
+    for name in ("secret_headers", "payload"):
+        assert load_test.ARGUMENTS[name]["no_log"] is True
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/?token=s3cret", "http://user:s3cret@127.0.0.1/"])
+def test_what_a_call_returns_has_no_secrets(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any, url: str
+) -> None:
+    arguments = {
+        "name": "x",
+        "url": url,
+        "payload": "s3cret",
+        "headers": {"Host": "h", "Authorization": "Bearer s3cret", "X-Api-Key": "s3cret"},
+        "secret_headers": {"X-Other": "s3cret"},
+        "state_dir": str(tmp_path),
+    }
+    code, said = call(load_test, capsys, arguments)
+    assert code == 1
+    assert "s3cret" not in json.dumps(said)
+    assert said["invocation"]["module_args"]["headers"] == {
+        "Host": "h", "Authorization": "***", "X-Api-Key": "***",
+    }  # fmt: skip
+
+
+def test_a_payload_that_is_a_number_hides_no_other(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    arguments = {"name": "x", "state": "absent", "payload": "0", "calls": 100, "state_dir": str(tmp_path)}
+    _code, said = call(load_test, capsys, arguments)
+    assert said["progress"]["requests"] == 0
+    assert said["invocation"]["module_args"]["calls"] == 100
 
 
 @pytest.mark.parametrize(
@@ -61,7 +89,7 @@ def test_secrets_are_marked() -> None:
         ({"name": "x"}, "state is started but all of the following are missing: url"),
         ({"name": "x", "url": "h"}, "must begin with http:// or https://"),
         (
-            {"name": "x", "url": "http://127.0.0.1/", "payload": "a", "payload_file": "b"},
+            {"name": "x", "url": "http://127.0.0.1/", "payload": "a text", "payload_file": "b"},
             "mutually exclusive",
         ),
         (

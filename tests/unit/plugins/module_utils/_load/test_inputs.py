@@ -15,6 +15,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.target impor
     parse_url,
     probe,
     resolve,
+    shown_url,
+    tls_context,
 )
 
 SECOND = 1_000_000_000
@@ -44,6 +46,12 @@ def test_durations(text: Any, nanoseconds: int) -> None:
 def test_durations_that_cannot_be_read(text: str) -> None:
     with pytest.raises(LoadError, match="The time-out .* cannot be read: write it as"):
         duration.parse(text, "time-out")
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "h", "1000000h"])
+def test_durations_that_are_too_long(text: str) -> None:
+    with pytest.raises(LoadError, match="longer than a hundred years"):
+        duration.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,11 @@ def test_go_text(nanoseconds: int, text: str) -> None:
         ({"headers": [("A B", "x")]}, "header name 'A B' is not valid"),
         ({"headers": [("A", "x\r\nB: y")]}, "value of header 'A' has a character"),
         ({"headers": [("A", "\u20ac")]}, "value of header 'A' has a character"),
+        ({"headers": [("A", "x\x01")]}, "value of header 'A' has a character"),
+        ({"headers": [("Host", "a"), ("host", "b")]}, "header 'Host' is given twice"),
         ({"headers": [("Content-Length", "1")]}, "is set by the engine"),
+        ({"rate": 1e300}, "The rate 1e\\+300 must be a number from 0 to 1000000"),
+        ({"stop_at": float("nan")}, "stop_at must be a finite number"),
     ],
 )
 def test_options_that_make_no_sense(more: Dict[str, Any], why: str) -> None:
@@ -102,6 +114,28 @@ def test_options_survive_json_and_are_told_apart() -> None:
     )
     with pytest.raises(LoadError, match="Unknown options: speed"):
         Options.from_json({"url": "http://h/", "speed": 3})
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ([], "must be an object"),
+        ({}, "name no url"),
+        ({"url": 5}, "option url must be of type str"),
+        ({"url": "http://h/", "rate": "fast"}, "option rate must be of type float"),
+        ({"url": "http://h/", "calls": 1.5}, "option calls must be of type int"),
+        ({"url": "http://h/", "calls": True}, "option calls must be of type int"),
+        ({"url": "http://h/", "verify": "no"}, "option verify must be of type bool"),
+        ({"url": "http://h/", "headers": {"A": "b"}}, "option headers must be of type list"),
+        ({"url": "http://h/", "headers": ["A"]}, "headers must list pairs"),
+        ({"url": "http://h/", "payloads": ["not base64!"]}, "payloads must list texts in base64"),
+        ({"url": "http://h/", "payloads": [5]}, "payloads must list texts in base64"),
+        ({"url": "http://h/", "expect_status": ["200"]}, "expect_status must list whole numbers"),
+    ],
+)
+def test_options_of_wrong_types(given: Any, why: str) -> None:
+    with pytest.raises(LoadError, match=why):
+        Options.from_json(given)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +181,11 @@ def test_urls(url: str, where: tuple) -> None:
         ("http://h:99999/", "not valid"),
         ("http://h:x/", "not valid"),
         ("http://[::1/", "not valid"),
+        ("http://h:0/", "port 0, on which nothing can listen"),
+        ("http://h/?token=secret x", "percent-encoded"),
+        ("ftp://h/?token=secret", "must begin with"),
+        ("http://h:99999/?secret", "not valid"),
+        ("user:secret@h", "give an Authorization header"),
         ("http://h/a b", "percent-encoded"),
         ("http://h/\r\nX: y", "percent-encoded"),
         ("http://user:secret@h/", "give an Authorization header"),
@@ -156,6 +195,34 @@ def test_urls_that_are_refused(url: str, why: str) -> None:
     with pytest.raises(LoadError, match=why) as refusal:
         parse_url(Options(url=url))
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://h:1/p", "http://h:1/p"),
+        ("http://h/p?token=s3cret&v=1#s3cret", "http://h/p?token=***&v=***"),
+        ("http://h/?s3cret", "http://h/?***"),
+        ("http://h/?token=s3=cret", "http://h/?token=***"),
+        ("http://user:s3cret@h/p@q", "http://***@h/p@q"),
+        ("user:s3cret@h", "***@h"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_a_credential(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_name_that_cannot_be_one_is_not_resolved(host: str) -> None:
+    with pytest.raises(LoadError, match=f"The host '{host}' cannot be resolved: a part of the name is empty"):
+        probe(parse_url(Options(url=f"http://{host}/")), 1)
+
+
+@pytest.mark.parametrize("name", [".x", "a" * 64])
+def test_a_server_name_that_cannot_be_one(name: str) -> None:
+    options = Options(url="https://h/", server_name=name)
+    with pytest.raises(LoadError, match="cannot be a name for TLS"):
+        tls_context(options, parse_url(options))
 
 
 def test_connect_elsewhere() -> None:
