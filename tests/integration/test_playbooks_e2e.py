@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.tests.artefacts import problems
 
 from .playbooks import Playbooks
 
@@ -54,8 +55,7 @@ def test_a_good_rollout_passes_and_leaves_nothing(playbooks: Playbooks) -> None:
     iterations = [line for line in run.stdout.splitlines() if "iteration 12/12" in line]
     assert iterations, "the last iteration was not shown"
     assert "not 200" in iterations[0]
-    for name in ("report.html", "junit.xml"):
-        assert (playbooks.artifacts / name).stat().st_size > 0
+    assert problems(playbooks.artifacts) == []
     playbooks.wait_until_gone()
 
 
@@ -83,6 +83,7 @@ def test_a_bad_canary_is_rolled_back_and_fails(playbooks: Playbooks, fault: str,
     else:
         assert verdict["failed"] == 0
         assert "mean-latency" in reasons
+    assert problems(playbooks.artifacts) == []
     playbooks.wait_until_gone()
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence
+
+# What neither XML 1.0 nor HTML can hold, not even escaped: most controls, halves of pairs, no characters.
+_UNPRINTABLE = re.compile("[^\t\n\r\u0020-~\u00a0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
 
 
 class ArtefactError(Exception):
@@ -100,3 +104,8 @@ def write_whole(path: str, content: str) -> bool:
 def as_json(value: Any) -> str:
     """JSON for people and programs: indented, and the same text for the same value."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def printable(words: str) -> str:
+    """The words with a sign in place of every character that XML or HTML cannot hold."""
+    return _UNPRINTABLE.sub("\ufffd", words)

@@ -4,18 +4,16 @@ service."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 from xml.etree import ElementTree
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import printable
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
 
 _SUITE = "iter8.kfserving.rollout"
-# What XML 1.0 cannot hold, not even escaped.
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(material: Material) -> str:
@@ -48,7 +46,7 @@ def junit(material: Material) -> str:
     )
     _properties(suite, material)
     suite.extend(cases)
-    ElementTree.SubElement(suite, "system-out").text = _clean(material.verdict["summary"])
+    ElementTree.SubElement(suite, "system-out").text = printable(material.verdict["summary"])
     ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -73,11 +71,7 @@ def _case(name: str, claim: str, found: Mapping[str, Any] | None) -> ElementTree
         return case
     tag = {"fail": "failure", "inconclusive": "error"}.get(found["verdict"])
     if tag:
-        texts = [_clean(f["text"]) for f in found["findings"] if f["verdict"] != "pass"]
+        texts = [printable(f["text"]) for f in found["findings"] if f["verdict"] != "pass"]
         body = ElementTree.SubElement(case, tag, {"message": texts[0], "type": found["verdict"]})
         body.text = "\n".join(texts)
     return case
-
-
-def _clean(words: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", words)

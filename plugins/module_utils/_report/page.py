@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.chart_hist
     summary,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.chart_timeline import timeline_chart
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import printable
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.style import STYLE
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
@@ -44,7 +45,7 @@ def page(material: Material) -> str:
         _section("Run it again", _rerun(material)),
     ]
     title = f"{material.title}: rollout report"
-    return (
+    return printable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"

@@ -326,7 +326,7 @@ def test_openmetrics_families(tmp_path: Path) -> None:
     assert 'rollout_verdict{rollout_verdict="fail"} 1' in lines
     assert 'rollout_verdict{rollout_verdict="pass"} 0' in lines
     canary = f'revision="{rollouts.CANARY}",role="canary"'
-    assert f'rollout_requests_total{{{canary},outcome="ok"}} 880' in lines
+    assert f'rollout_requests_total{{{canary},outcome="ok"}} 866' in lines
     assert f'rollout_requests_total{{{canary},outcome="failed"}} 13' in lines
     assert 'rollout_failures_total{class="reset"} 14' in lines
     assert 'rollout_phase_failed_total{phase="promotion",index="13"} 18' in lines
@@ -351,7 +351,7 @@ def test_markdown_for_a_comment(tmp_path: Path) -> None:
     text = (tmp_path / "summary.md").read_text()
     assert text.startswith("### ✗ FAIL\n\n1800 requests, 27 lost")
     assert "- **fail**: 27 of 1800 requests were lost" in text
-    assert f"| {rollouts.CANARY} | canary | 893 | 13 |" in text
+    assert f"| {rollouts.CANARY} | canary | 879 | 13 |" in text
     assert "| promotion | 40 | 18 |" in text
     assert "before the canary" not in text
     publish(runs.judged(rollouts.rolled_back(), tmp_path))

@@ -121,6 +121,8 @@ def histogram(count: int, value: float = LATENCY) -> dict[str, Any]:
         "Min": value / 2,
         "Max": value,
         "Sum": count * value,
+        "Avg": value * 0.75,
+        "StdDev": 0.0,
         "Data": data,
         "Percentiles": [],
     }
@@ -215,7 +217,12 @@ def lose(
     row["failed"] += 1
     own["ok"] -= 1
     own["failed"] += 1
-    own["revisions"].setdefault(revision, {"requests": 0, "failed": 0})["failed"] += 1
+    lost = own["revisions"].setdefault(revision, {"requests": 0, "failed": 0})
+    lost["failed"] += 1
+    if lost["failed"] > lost["requests"]:
+        # It is a request of this revision, then, and not of the canary's.
+        lost["requests"] += 1
+        own["revisions"][CANARY]["requests"] -= 1
     own["lanes"]["reused"]["failed"] += 1
     own["classes"][kind] = own["classes"].get(kind, 0) + 1
     if kind == "client":
