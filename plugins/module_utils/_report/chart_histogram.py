@@ -26,9 +26,8 @@ Histogram = Mapping[str, Any]
 def histograms(material: Material) -> list[tuple[str, str, Histogram]]:
     """(title, class, histogram) of each revision that has one in the load's result, else of all together."""
     found: list[tuple[str, str, Histogram]] = []
-    revisions = material.raw.get("revisions")
-    for name, row in revisions.items() if isinstance(revisions, Mapping) else ():
-        histogram = row.get("response_time") if isinstance(row, Mapping) else None
+    revisions = material.raw.get("response_time_by_revision")
+    for name, histogram in revisions.items() if isinstance(revisions, Mapping) else ():
         if _usable(histogram):
             look = material.facts.roles.get(name, "answers")
             found.append((_capital(material.facts.name_of(name)), look, histogram))

@@ -17,7 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
 _RIGHT = 8
 _LANE = 84
 _STRIP = 24
-_ROW = 20
+_ROW = 30
 _HEAD = 22
 _GAP = 14
 _MOST_ROWS = 6
@@ -68,11 +68,12 @@ def timeline_chart(material: Material, width: float) -> str:
     y = _split(material, frame, bins, y, parts)
     y = _rate(frame, bins, y, parts)
     y = _latency(frame, bins, y, parts)
+    # Over the lanes, but not over the failures' marks, each of which tells its own story.
+    parts += [_outage(frame, outage, top, y - top - _GAP) for outage in load.outages]
     y = _failures(material, frame, y, parts)
-    bands = [_outage(frame, outage, top, y - top) for outage in load.outages]
     y = _axis(frame, y, parts)
     title = "The rollout over time"
-    return svg.picture((width, y), "timeline", title, describe(material), [*bands, *parts])
+    return svg.picture((width, y), "timeline", title, describe(material), parts)
 
 
 def bundle(load: Load, canary: str, most: int) -> list[Bin]:
@@ -183,26 +184,21 @@ def _failures(material: Material, frame: Frame, y: float, parts: list[str]) -> f
     if not losses:
         return y
     parts.append(svg.text(0, y + 10, "Failed requests by class", "title"))
-    y += _HEAD - 4
+    y += _HEAD - 2
     labels = list(dict.fromkeys(lost.label for lost in losses))
     for label in labels[:_MOST_ROWS]:
         mine = [lost for lost in losses if lost.label == label]
-        parts.append(svg.line(frame.left, y + _ROW / 2, frame.right, y + _ROW / 2, "grid"))
+        parts.append(svg.text(frame.left, y + 10, f"{label} × {len(mine)}", "label"))
+        middle = y + _ROW - 9
+        parts.append(svg.line(frame.left, middle, frame.right, middle, "grid"))
         step = -(-len(mine) // _MOST_MARKS)
         for lost in mine[::step]:
             tip = f"{lost.label} at {clock(lost.at)}, {material.facts.name_of(lost.revision)}"
-            parts.append(svg.cross(frame.x(lost.at), y + _ROW / 2, 4, tip))
-        # Where there is room: on the side of the lane with fewer marks.
-        late = sum(frame.x(lost.at) > (frame.left + frame.right) / 2 for lost in mine) * 2 > len(mine)
-        words = f"{label} × {len(mine)}"
-        if late:
-            parts.append(svg.text(frame.left, y + 14, words, "label halo"))
-        else:
-            parts.append(svg.text(frame.right, y + 14, words, "label halo", "end"))
+            parts.append(svg.cross(frame.x(lost.at), middle, 4, tip))
         y += _ROW
     if len(labels) > _MOST_ROWS:
         parts.append(svg.text(frame.left, y + 12, f"and {len(labels) - _MOST_ROWS} more", "scale"))
-        y += _ROW
+        y += _ROW / 2
     return y + _GAP / 2
 
 

@@ -17,7 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.files impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Load, Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.tree import mapping
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 
 WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
@@ -27,13 +27,14 @@ WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 class Material:
     """`verdict` has the shape of verdict.json, `raw` is the `LoadTest` part of load.json (or empty).
 
-    `rerun` is the command that does it all again, or empty.
+    `rerun` is the command that does it all again, `subject` the InferenceService's name; both may be empty.
     """
 
     verdict: Mapping[str, Any]
     facts: Facts
     raw: Mapping[str, Any]
     rerun: str = ""
+    subject: str = ""
 
     @property
     def load(self) -> Load | None:
@@ -67,7 +68,13 @@ def gather(params: Mapping[str, Any]) -> Material:
     verdict = _verdict(params.get("verdict"))
     if verdict is None:
         verdict = decide(evidence, Thresholds()).as_dict()
-    return Material(verdict, study(evidence), mapping(evidence.load, "LoadTest"), params.get("rerun") or "")
+    return Material(
+        verdict,
+        study(evidence),
+        mapping(evidence.load, "LoadTest"),
+        rerun=params.get("rerun") or "",
+        subject=text(mapping(evidence.inferenceservice, "metadata"), "name"),
+    )
 
 
 def _verdict(path: str | None) -> Mapping[str, Any] | None:

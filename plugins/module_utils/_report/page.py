@@ -44,7 +44,7 @@ def page(material: Material) -> str:
         _section("Events", _events(material)),
         _section("Run it again", _rerun(material)),
     ]
-    title = f"{material.title}: rollout report"
+    title = f"{material.title}: rollout of {material.subject or 'a model'}"
     return printable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -66,12 +66,14 @@ def _header(material: Material) -> str:
         for label, big, small, look in _tiles(material)
     )
     sign = tables.SIGNS[grade]
+    asked = f"Did the rollout of {material.subject or 'the model'} lose a request?"
     load = material.load
     when = (
         f"Load for {seconds(load.duration)} from {day(load.started)}, {clock(load.started)}." if load else ""
     )
     return (
-        f'<header class="{grade}">\n<h1><span aria-hidden="true">{sign}</span> {material.title}</h1>\n'
+        f'<header class="{grade}">\n<p class="kicker">{escape(asked)}</p>\n'
+        f'<h1><span aria-hidden="true">{sign}</span> {material.title}</h1>\n'
         f"<p>{escape(_sentence(material.verdict['summary']))}</p>\n"
         f'<dl class="tiles">{tiles}</dl>\n<p class="small soft">{escape(when)}</p>\n</header>'
     )
@@ -129,10 +131,10 @@ def _whence(material: Material) -> Tile:
     unnamed = len(material.losses()) - sum(by_revision.values())
     name, most = by_revision.most_common(1)[0]
     role = material.facts.roles.get(name, "another revision")
-    others = len(by_revision) - 1
+    big = role + (" and others" if len(by_revision) > 1 else "") + (" and unknown" if unnamed else "")
     parts = [f"{most} by {name}", *(f"{n} by {other}" for other, n in by_revision.most_common(3)[1:])]
     parts += [f"{unnamed} by none that was named"] if unnamed else []
-    return ("From which revision", f"{role} and others" if others else role, "; ".join(parts), "bad")
+    return ("From which revision", big, "; ".join(parts), "bad")
 
 
 def _end(material: Material) -> Tile:
@@ -169,9 +171,10 @@ def _charts(material: Material) -> str:
     if not wide:
         return "<p>There is no load test to show.</p>"
     pale = " Pale: nothing watched the traffic then." if material.facts.marks.blind else ""
+    outages = ' <span class="chip outage"></span>outage' if material.load and material.load.outages else ""
     keys = (
         '<p class="small"><span class="chip baseline"></span>baseline '
-        f'<span class="chip canary"></span>canary. All times are UTC.{pale} '
+        f'<span class="chip canary"></span>canary{outages}. All times are UTC.{pale} '
         "The same in numbers stands under By phase.</p>"
     )
     return f'{keys}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'

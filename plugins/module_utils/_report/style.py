@@ -30,6 +30,7 @@ main { max-width: 1080px; margin: 0 auto; padding: 16px; }
 section, header { background: var(--card); border: 1px solid var(--edge); border-radius: 10px;
   padding: 16px 20px; margin: 0 0 16px; }
 h1 { margin: 0; font-size: 2.1rem; line-height: 1.15; letter-spacing: .01em; }
+.kicker { margin: 0 0 2px; color: var(--soft); font-weight: 600; }
 h2 { margin: 0 0 10px; font-size: 1.15rem; }
 h3 { margin: 18px 0 6px; font-size: 1rem; }
 p { margin: 6px 0; }
@@ -67,7 +68,8 @@ table.tight td { white-space: nowrap; }
 td.n, th.n { text-align: right; }
 .chip { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
 .chip.baseline { background: var(--baseline); } .chip.canary { background: var(--canary); }
-.chip.other { background: var(--answers); }
+.chip.other { background: var(--answers); } .chip.outage { background: var(--fail-wash);
+  border: 1px solid var(--fail); }
 pre { overflow-x: auto; background: var(--page); border: 1px solid var(--edge); border-radius: 6px;
   padding: 10px 12px; font-size: .875rem; }
 code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -77,7 +79,6 @@ svg text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
 svg text.title { font-weight: 600; }
 svg text.scale { fill: var(--soft); font-size: 11px; }
 svg text.label { font-size: 12px; }
-svg text.halo { paint-order: stroke; stroke: var(--card); stroke-width: 4px; }
 svg path { fill: none; stroke: var(--edge); }
 svg path.base { stroke: var(--soft); }
 svg path.grid { stroke: var(--edge); }
@@ -98,6 +99,10 @@ svg .outage { fill: var(--band); }
   h1 { font-size: 1.7rem; }
   .tiles { grid-template-columns: 1fr; gap: 8px; }
   .tile .big { font-size: 1.2rem; }
+  table.stack thead { display: none; }
+  table.stack tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--edge); }
+  table.stack td { display: block; padding: 1px 0; border: 0; overflow-wrap: anywhere; }
+  table.stack td:nth-child(2) { font-weight: 600; }
   .wide { display: none; }
   .narrow { display: block; }
 }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -25,12 +25,18 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], loo
     """
     right = [head.endswith("#") for head in heads]
     top = "".join(_cell("th", head.rstrip("#"), n, ' scope="col"') for head, n in zip(heads, right))
-    body = "".join(f"<tr>{''.join(_cell('td', cell, n) for cell, n in zip(row, right))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(_cells(row, right))}</tr>" for row in rows)
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
     whole = (
         f"<table{look and f' class={look}'}>{named}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
     )
     return f'<div class="scroll" tabindex="0">{whole}</div>'
+
+
+def _cells(row: Sequence[Any], right: Sequence[bool]) -> Iterator[str]:
+    if len(row) != len(right):
+        raise ValueError(f"a row of {len(row)} under {len(right)} heads")
+    return (_cell("td", cell, n) for cell, n in zip(row, right))
 
 
 def _cell(kind: str, content: Any, right: bool, more: str = "") -> str:
@@ -87,7 +93,7 @@ def claims(material: Material) -> str:
     for claim in material.verdict.get("claims", []):
         found = Html("<br>".join(escape(finding["text"]) for finding in claim["findings"]))
         rows.append((mark(claim["verdict"], WORDS[claim["verdict"]].lower()), claim["claim"], found))
-    return table("", ("Outcome", "Claim", "Evidence"), rows)
+    return table("", ("Outcome", "Claim", "Evidence"), rows, "stack")
 
 
 def losses(material: Material) -> str:
@@ -102,6 +108,7 @@ def losses(material: Material) -> str:
         "Connection",
         "Address",
         "Request id",
+        "Detail",
     )
     return table("", heads, [_loss(material, lost) for lost in material.losses()[:MOST_LOSSES]], "tight")
 
@@ -123,7 +130,7 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
         connection,
         raw.get("peer"),
         raw.get("request_id"),
-        detail,
+        detail or None,
     )
 
 
@@ -143,7 +150,7 @@ def outages(material: Material) -> str:
         length = seconds(end - first) if _is_time(first) and _is_time(end) else "not recovered"
         rows.append((_time(row.get("last_success")), _time(first), _time(end), length, row.get("failed")))
     heads = ("Last success", "First failed send", "Recovered", "Length", "Lost#")
-    return table("Times in UTC.", heads, rows)
+    return table("Times in UTC.", heads, rows, "tight")
 
 
 def events(material: Material) -> str:

@@ -105,11 +105,14 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
 def test_a_failure_says_first_what_was_lost_when_and_from_which_revision(tmp_path: Path) -> None:
     text = words(runs.judged(runs.lossy(), tmp_path))
     head = text[: text.index("Over time")]
-    assert "FAIL: rollout report" in head
+    assert "FAIL: rollout of my-model" in head
+    assert "Did the rollout of my-model lose a request? ✗ FAIL" in head
     assert "What was lost 27 of 1800 requests 14 × reset, 9 × status 500, 4 × status 503" in head
     assert "When (UTC) 08:00:25 to 08:01:16" in head
     assert "6 with the canary at 15 %, 3 with the canary at 25 %, 18 during promotion" in head
-    assert f"From which revision canary 13 by {rollouts.CANARY}; 14 by none that was named" in head
+    assert (
+        f"From which revision canary and unknown 13 by {rollouts.CANARY}; 14 by none that was named" in head
+    )
     assert "Why it is not a pass" in head
 
 
@@ -136,6 +139,15 @@ def test_losses_that_name_no_revision_say_so(tmp_path: Path) -> None:
     assert "From which revision not named no failed request named a revision" in words(
         runs.judged(run, tmp_path)
     )
+
+
+def test_a_failed_request_tells_its_error(tmp_path: Path) -> None:
+    run = rollouts.good()
+    rollouts.lose(run, 26.5, kind="reset")
+    run.own["ledger"][0].update(errno="ECONNRESET", detail="Connection reset by peer")
+    text = words(runs.judged(run, tmp_path))
+    assert "Request id Detail 0 08:00:26.500 reset" in text
+    assert "r-0 ECONNRESET Connection reset by peer" in text
 
 
 def test_losses_of_two_revisions_name_both(tmp_path: Path) -> None:
@@ -225,7 +237,7 @@ def test_a_time_without_a_watch_is_shown_pale(tmp_path: Path) -> None:
 
 def test_histograms_by_revision_are_shown_where_there_are_any(tmp_path: Path) -> None:
     run = rollouts.good()
-    run.own["revisions"][rollouts.CANARY]["response_time"] = rollouts.histogram(4475)
+    run.own["response_time_by_revision"] = {rollouts.CANARY: rollouts.histogram(4475)}
     assert f"The canary {rollouts.CANARY}: 4475 requests, median" in words(runs.judged(run, tmp_path))
     assert "All revisions together: 9000 requests, median" in words(runs.judged(rollouts.good(), tmp_path))
 
