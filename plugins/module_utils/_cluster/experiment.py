@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.api import Json
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.waiting import (
+    CONNECTION,
     End,
     Held,
     connection_event,
@@ -66,7 +67,7 @@ class ExperimentWaiter:
         if notice.kind == "synced":
             self._synced.add(notice.feed)
             return []
-        if notice.kind in ("lost", "back"):
+        if notice.kind in CONNECTION:
             # Each watch loses the same server: one of them tells.
             return connection_event(notice, EXPERIMENT, self.name) if notice.feed == EXPERIMENT else []
         if notice.feed == EXPERIMENT:

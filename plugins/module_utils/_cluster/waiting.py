@@ -83,12 +83,19 @@ class Held:
         return self._looks >= 2 and now - self._since >= self._seconds
 
 
+CONNECTION = ("lost", "back", "expired")
+"""The kinds of notices that tell of the API server itself."""
+
+
 def connection_event(notice: Notice, source: str, name: str) -> list[Event]:
-    """The transition for a lost or regained API server."""
+    """The transition for a lost or regained API server, or a watch that it could not go on with."""
     if notice.kind == "lost":
         return [Event(source, "connection", f"{name}  {notice.message} Trying again.", {"lost": True})]
     if notice.kind == "back":
         return [Event(source, "connection", f"{name}  {notice.message}", {"lost": False})]
+    if notice.kind == "expired":
+        words = f"{name}  {notice.message}; everything is listed anew"
+        return [Event(source, "connection", words, {"expired": True})]
     return []
 
 

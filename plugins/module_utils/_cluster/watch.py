@@ -61,6 +61,8 @@ class Notice:
     - ``present``: the object, new, changed, or seen again by a new list;
     - ``deleted``: the object is gone (``object`` is its last version);
     - ``synced``: the first list is complete: what was not present is not there;
+    - ``expired``: the server no longer knew the version from which the watch was to go on, so everything is
+      listed anew, and what came and went between the two was not seen;
     - ``lost``, ``back``: the API server does not answer (``message`` says why), or answers again.
     """
 
@@ -127,8 +129,9 @@ class Watch:
                     finally:
                         if self._clock.now() - opened >= SHORT_WATCH_SECONDS:
                             self._failures = 0
-            except Gone:
+            except Gone as gone:
                 version = ""
+                yield Notice(self._feed, "expired", self._clock.now(), message=str(gone))
                 self._pause(deadline)
             except (Unreachable, Unauthorized, Forbidden, NotFound) as error:
                 yield from self._failed(error)

@@ -272,6 +272,11 @@ def test_an_outage_is_told_once_though_three_watches_see_it() -> None:
     assert wait.texts == ["experiment-1  the server is away. Trying again."]
 
 
+def test_an_expired_watch_is_told() -> None:
+    wait = Wait().see("experiment", kind="expired")
+    assert wait.texts == ["experiment-1  the server is away.; everything is listed anew"]
+
+
 @pytest.mark.parametrize(
     ("revision", "promoted", "traffic", "settled"),
     [

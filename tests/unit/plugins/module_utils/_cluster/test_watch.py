@@ -146,26 +146,27 @@ def test_deletion_is_news_with_the_last_version_of_the_object() -> None:
 def test_an_expired_version_brings_a_new_list(gone: Any) -> None:
     lists = [listing(7, obj(5)), listing(90, obj(88))]
     notices, server, _time = follow(lists, [gone, QUIET])
-    assert kinds(notices) == ["present", "synced", "present"]
+    assert kinds(notices) == ["present", "synced", "expired", "present"]
     assert notices[-1].object == obj(88)
     assert server.versions() == ["7", "90", "90", "90", "90"]
 
 
 def test_what_a_new_list_lacks_was_deleted_meanwhile() -> None:
     notices, _server, _time = follow([listing(7, obj(5)), listing(90)], [Gone("410"), QUIET])
-    assert kinds(notices) == ["present", "synced", "deleted"]
+    assert kinds(notices) == ["present", "synced", "expired", "deleted"]
 
 
 def test_the_same_name_with_another_uid_was_deleted_first() -> None:
     lists = [listing(7, obj(5)), listing(90, obj(88, "u2"))]
     notices, _server, _time = follow(lists, [Gone("410"), QUIET])
-    assert kinds(notices) == ["present", "synced", "deleted", "present"]
-    assert notices[2].object == obj(5)
+    assert kinds(notices) == ["present", "synced", "expired", "deleted", "present"]
+    assert notices[3].object == obj(5)
 
 
 def test_an_object_seen_again_unchanged_is_no_news() -> None:
     notices, _server, _time = follow([listing(7, obj(5)), listing(90, obj(5))], [Gone("410"), QUIET])
-    assert kinds(notices) == ["present", "synced"]
+    assert kinds(notices) == ["present", "synced", "expired"]
+    assert notices[2].message == "410"
 
 
 def test_a_cut_watch_is_opened_again_from_the_last_version_without_a_word() -> None:
