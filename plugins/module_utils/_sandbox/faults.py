@@ -64,6 +64,12 @@ _FAULTS = (
         CANARY,
         (Parameter("seconds", 1.2, 0.0, 3600.0, "delay of each prediction"),),
     ),
+    Fault(
+        "canary-truncated",
+        "The canary breaks off in the middle of a share of its answers, and closes the connection.",
+        CANARY,
+        (Parameter("share", 0.3, 0.0, 1.0, "share of the predictions, evenly spread"),),
+    ),
     Fault("canary-never-ready", "The canary never finishes loading its model.", CANARY),
 )
 

@@ -47,6 +47,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_ser
 # always closes first, so no request can meet a connection that this side is just closing.
 KEEPALIVE_SECONDS = 90.0
 MAX_BODY_BYTES = 16 * 1024 * 1024
+BREAK_OFF_SECONDS = 0.02
 IN_FLIGHT_SECONDS = 20.0
 """How long requests in flight may take once the drain is over; the pod's grace period is 30 s."""
 
@@ -173,7 +174,7 @@ class ModelServer:
         body = {"name": self._settings.model, "ready": ready, "model_version_status": [version]}
         return web.json_response(body, status=200 if ready else 503)
 
-    async def _predict(self, request: web.Request) -> web.Response:
+    async def _predict(self, request: web.Request) -> web.StreamResponse:
         if request.match_info["model"] != self._settings.model:
             return self._unknown_model(request)
         body = await request.read()
@@ -187,9 +188,27 @@ class ModelServer:
         if failing and due(self._predictions, failing["share"]):
             return _error(500, "Fault canary-5xx")
         try:
-            return web.json_response(predict(self._classifier, body))
+            answer = web.json_response(predict(self._classifier, body))
         except BadRequest as error:
             return _error(400, str(error))
+        truncating = self._settings.faults.get("canary-truncated")
+        if truncating and due(self._predictions, truncating["share"]):
+            return await self._break_off(request, answer)
+        return answer
+
+    async def _break_off(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
+        """Send the head, which promises the whole body, and half of it; then close the connection."""
+        assert isinstance(answer.body, bytes)
+        headers = {"Content-Length": str(len(answer.body)), "X-Revision": self._settings.revision}
+        half = web.StreamResponse(headers=headers)
+        half.content_type = answer.content_type
+        await half.prepare(request)
+        await half.write(answer.body[: len(answer.body) // 2])
+        # The gateway passes on what it has before it learns that no more will come.
+        await asyncio.sleep(BREAK_OFF_SECONDS)
+        if request.transport is not None:
+            request.transport.close()
+        return half
 
     def _unknown_model(self, request: web.Request) -> web.Response:
         return _error(404, f"Servable not found for request: Latest({request.match_info['model']})")

@@ -178,6 +178,21 @@ def test_fault_5xx_hits_its_share() -> None:
     play(scenario, **{faults.ENVIRONMENT: '{"canary-5xx": {"share": 0.3}}'})
 
 
+def test_fault_truncated_promises_more_than_it_sends() -> None:
+    async def scenario(running: Running) -> None:
+        _, whole, _ = await running.ask("POST", PREDICT, BODY)
+        async with running.http.post(running.base + PREDICT, data=BODY) as response:
+            assert response.status == 200
+            assert response.headers["X-Revision"] == "rev-1"
+            promised = int(response.headers["Content-Length"])
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        assert promised == len(json.dumps(whole))
+        assert (await running.ask("POST", PREDICT, BODY))[1] == whole
+
+    play(scenario, **{faults.ENVIRONMENT: '{"canary-truncated": {"share": 0.5}}'})
+
+
 def test_fault_never_ready() -> None:
     async def scenario(running: Running) -> None:
         await asyncio.sleep(0.05)
