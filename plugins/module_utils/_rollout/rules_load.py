@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.clocks import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import (
     COMPLETE_STATES,
-    STOPPED,
     Load,
     percentile,
 )
@@ -33,10 +33,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
 
 # The class of failures that are the generator's own: they say nothing about the service.
 CLIENT = "client"
-# How far the times of one writer may go back, and how late a task may stamp what it did, before it is
-# suspected that the clock was set.
-_CLOCK_STEP_SECONDS = 1.0
-_STAMP_SECONDS = 10.0
 
 
 def evidence_complete(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -211,39 +207,10 @@ def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
 
 
 def clock_steady(facts: Facts, _: Thresholds) -> list[Finding]:
-    steps = [*_steps_back(facts), *_apart(facts)]
-    if steps:
-        return unproven(f"the clock was changed during the run: {steps[0]}", steps=len(steps))
+    found = steps(facts)
+    if found:
+        return unproven(f"the clock was changed during the run: {found[0]}", steps=len(found))
     return passed("the clock ran steadily") if facts.load or facts.moments else []
-
-
-def _apart(facts: Facts) -> list[str]:
-    """The load test counts its time by a clock that cannot be set, so its times and the timeline's may
-    part."""
-    load, marks = facts.load, facts.marks
-    if load is None:
-        return []
-    pairs = [("began", load.started, marks.load_started)]
-    if load.state == STOPPED:
-        pairs.append(("ended", load.ended, marks.load_stopped))
-    return [
-        f"the load test {what} at {clock(own)}, and {clock(told)} by the timeline"
-        for what, own, told in pairs
-        if told is not None and abs(own - told) > _STAMP_SECONDS
-    ]
-
-
-def _steps_back(facts: Facts) -> list[str]:
-    """Each watcher writes its events in order, so a time before the one above it is a clock that was set
-    back."""
-    latest: dict[str, float] = {}
-    steps = []
-    for moment in facts.moments:
-        back = latest.get(moment.source, moment.time) - moment.time
-        if back > _CLOCK_STEP_SECONDS:
-            steps.append(f"the timeline goes back by {seconds(back)} at {clock(moment.time)}")
-        latest[moment.source] = moment.time
-    return steps
 
 
 def enough_requests(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.clocks import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import (
     Finding,
@@ -162,8 +163,10 @@ def _range(low: float, high: float) -> str:
 
 
 def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
-    """Each second with the role's weights; none where the timeline does not tell the weights or who is
-    who."""
+    """Each second with the role's weights; none where the timeline does not tell the weights, who is who, or
+    the time."""
+    if steps(facts):
+        return []
     told = facts.marks.traffic and facts.marks.canary_applied is not None
     if not facts.names_tell or not told or not (facts.baseline and facts.canary) or not facts.phases:
         return []

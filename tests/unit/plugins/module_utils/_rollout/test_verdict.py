@@ -1152,6 +1152,18 @@ def test_how_far_clocks_may_part(bend: Bend, grade: str) -> None:
     assert claim(verdict(run), "clock_steady") == grade
 
 
+def test_a_step_of_the_clock_does_not_turn_a_good_split_into_a_wrong_one() -> None:
+    """From the third iteration on, everything but the load is dated 42 s late."""
+    run = rollouts.good()
+    for moment in run.timeline:
+        if moment["time"] > START + 30:
+            moment["time"] += 42
+    found = verdict(run)
+    assert found["verdict"] == "inconclusive"
+    assert {r["rule"] for r in found["reasons"]} == {"clock_steady", "load_spans_rollout"}
+    assert claim(found, "shares_as_set") is claim(found, "none_at_weight_zero") is None
+
+
 def test_the_first_step_of_the_clock_is_told_and_all_are_counted() -> None:
     run = rollouts.good()
     at("experiment", "completed", 60.0)(run)
