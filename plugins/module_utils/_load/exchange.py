@@ -150,7 +150,7 @@ class Exchange:
         response whose head is, byte for byte, one that the parser has passed before.
         """
         by_fd, clock, tally = self._pool.by_fd, self._clock, self._tally
-        service, response, outages, paced = tally.service, tally.response, tally.outages, tally.paced
+        service, outages, paced = tally.service, tally.outages, tally.paced
         for fd, event in events:
             conn = by_fd.get(fd)
             if conn is None:
@@ -173,8 +173,7 @@ class Exchange:
                 shape = known
             shape.count += 1
             service[(now - conn.sent + 999) // 1000] += 1
-            if paced:
-                response[(now - conn.intended + 999) // 1000] += 1
+            shape.times[(now - (conn.intended if paced else conn.sent) + 999) // 1000] += 1
             if outages.open is not None or now - outages.last_success > outages.gap:
                 outages.success(conn.sent, now)
             else:

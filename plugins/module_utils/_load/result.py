@@ -65,13 +65,20 @@ def build(
         "lateness": {
             "p50": late.quantile(0.5) / 1e6, "p99": late.quantile(0.99) / 1e6, "max": late.max / 1e6,
         },
-        "response_time": fortio.histogram(
-            Histogram.from_json(snapshot["histograms"]["response"]), fortio.MICROSECONDS, 1000
-        ),
+        "response_time": _seconds_of(snapshot["histograms"]["response"]),
+        "response_time_by_revision": {
+            name: _seconds_of(counts) for name, counts in snapshot["response_histograms"].items()
+        },
         "timeline": timeline,
         "histograms": snapshot["histograms"],
+        "response_histograms": snapshot["response_histograms"],
     }  # fmt: skip
     return made
+
+
+def _seconds_of(counts: Mapping[str, Any]) -> Dict[str, Any]:
+    """Microseconds counted, as Fortio's histogram of seconds."""
+    return fortio.histogram(Histogram.from_json(counts), fortio.MICROSECONDS, 1000)
 
 
 def rate_kept(options: Mapping[str, Any], snapshot: Mapping[str, Any], late: Histogram) -> bool:
@@ -121,6 +128,7 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "histograms": {
             name: _merged(part["histograms"][name] for part in own).to_json() for name in own[0]["histograms"]
         },
+        "response_histograms": _merged_by_name(part["response_histograms"] for part in own),
     }  # fmt: skip
     for name in (
         "requests",
@@ -164,6 +172,14 @@ def _merged(parts: Iterable[Mapping[str, Any]]) -> Histogram:
     for part in parts:
         total.merge(Histogram.from_json(part))
     return total
+
+
+def _merged_by_name(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> Dict[str, Dict[str, Any]]:
+    found: Dict[str, List[Mapping[str, Any]]] = {}
+    for part in parts:
+        for name, counts in part.items():
+            found.setdefault(name, []).append(counts)
+    return {name: _merged(counts).to_json() for name, counts in found.items()}
 
 
 def _merged_state(own: List[Dict[str, Any]]) -> str:

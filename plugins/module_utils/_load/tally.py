@@ -25,21 +25,25 @@ Row = Dict[str, Any]  # one second of the timeline
 class Shape:
     """A response seen before, byte for byte in its head, and how often it came since the last tick.
 
-    `head` is the whole head as received, `total` the length of the whole response.
+    `head` is the whole head as received, `total` the length of the whole response. `times` holds the response
+    times of its revision.
     """
 
-    __slots__ = ("count", "head", "parsed", "revision", "total")
+    __slots__ = ("count", "head", "parsed", "revision", "times", "total")
 
-    def __init__(self, head: bytes, total: int, parsed: Optional[Head], revision: str) -> None:
+    def __init__(
+        self, head: bytes, total: int, parsed: Optional[Head], revision: str, times: DefaultDict[int, int]
+    ) -> None:
         self.head = head
         self.total = total
         self.parsed = parsed
         self.revision = revision
+        self.times = times
         self.count = 0
 
 
 # Matches no response: what a lane holds before it has seen one.
-NO_SHAPE = Shape(b"", -1, None, "")
+NO_SHAPE = Shape(b"", -1, None, "", defaultdict(int))
 
 
 class Lane:
@@ -58,7 +62,7 @@ class Lane:
 class Tally:
     """The counts of a run. `started` is its first nanosecond, `anchor` what turns the clock into the epoch.
 
-    The inner loop of the engine counts straight into `service`, `response` and `Shape.count`; `tick` folds
+    The inner loop of the engine counts straight into `service`, `Shape.times` and `Shape.count`; `tick` folds
     these into the totals once a second.
     """
 
@@ -71,7 +75,6 @@ class Tally:
         self.aborted = False
         self.warmup_failed = 0
         self.service: DefaultDict[int, int] = defaultdict(int)
-        self.response: DefaultDict[int, int] = defaultdict(int)
         self.late: DefaultDict[int, int] = defaultdict(int)
         self.slept: DefaultDict[int, int] = defaultdict(int)
         self.connects = Histogram()
@@ -90,7 +93,8 @@ class Tally:
         self._revisions: Dict[str, List[int]] = {}
         self._service = Histogram()
         self._errors = Histogram()
-        self._response = Histogram()
+        self._times: Dict[str, DefaultDict[int, int]] = {}
+        self._response: DefaultDict[str, Histogram] = defaultdict(Histogram)
         self._late = Histogram()
         self._slept = Histogram()
         self._sizes = Histogram()
@@ -119,20 +123,25 @@ class Tally:
         if len(lane.shapes) >= MAX_SHAPES:
             self._fold_shapes(lane)
             lane.shapes.clear()
-        lane.shape = lane.shapes[raw_head] = Shape(raw_head, total, head, revision)
+        lane.shape = lane.shapes[raw_head] = Shape(raw_head, total, head, revision, self._times_of(revision))
 
-    def _duration(self, intended: int, sent: int, end: int) -> int:
+    def _times_of(self, revision: str) -> DefaultDict[int, int]:
+        if revision not in self._times and len(self._times) >= MAX_REVISIONS:
+            revision = OTHER_REVISIONS
+        return self._times.setdefault(revision, defaultdict(int))
+
+    def _duration(self, revision: str, intended: int, sent: int, end: int) -> int:
         taken = -((sent - end) // 1000)
         self.service[taken] += 1
-        if self.paced:
-            self.response[-((intended - end) // 1000)] += 1
+        began = intended if self.paced else sent
+        self._times_of(revision)[-((began - end) // 1000)] += 1
         return taken
 
     def success(
         self, lane: Lane, head: Head, *, total: int, revision: str, intended: int, sent: int, end: int
     ) -> None:
         """Count a request that was answered as asked."""
-        self._duration(intended, sent, end)
+        self._duration(revision, intended, sent, end)
         self._count(lane, str(head.status), revision, False, 1)
         self._sizes.add(total)
         self._head_sizes.add(head.size)
@@ -141,7 +150,7 @@ class Tally:
     def failure(self, lane: Lane, failure: Failure, total: int, head_size: int) -> None:
         """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
         sent = failure.intended if failure.sent is None else failure.sent
-        self._errors.add(self._duration(failure.intended, sent, failure.end))
+        self._errors.add(self._duration(failure.revision, failure.intended, sent, failure.end))
         code = str(failure.status) if failure.kind == STATUS else "-1"
         self._count(lane, code, failure.revision, True, 1)
         self._sizes.add(total)
@@ -194,8 +203,8 @@ class Tally:
             "max": highest / 1e6,
         }
         for fresh, total in (
-            (self.service, self._service), (self.response, self._response), (self.late, self._late),
-            (self.slept, self._slept),
+            (self.service, self._service), (self.late, self._late), (self.slept, self._slept),
+            *((times, self._response[revision]) for revision, times in self._times.items()),
         ):  # fmt: skip
             total.add_all(fresh)
             fresh.clear()
@@ -216,6 +225,9 @@ class Tally:
 
     def snapshot(self) -> Dict[str, Any]:
         """The totals as of the last tick, as plain JSON: what a checkpoint stores and a result is made of."""
+        response = Histogram()
+        for histogram in self._response.values():
+            response.merge(histogram)
         return {
             "schema": SCHEMA,
             "started": self.epoch(self.started),
@@ -244,11 +256,12 @@ class Tally:
             "histograms": {
                 "service": self._service.to_json(),
                 "errors": self._errors.to_json(),
-                "response": (self._response if self.paced else self._service).to_json(),
+                "response": response.to_json(),
                 "lateness": self._late.to_json(),
                 "sleep": self._slept.to_json(),
                 "connect": self.connects.to_json(),
                 "sizes": self._sizes.to_json(),
                 "head_sizes": self._head_sizes.to_json(),
             },
+            "response_histograms": {name: one.to_json() for name, one in self._response.items()},
         }  # fmt: skip

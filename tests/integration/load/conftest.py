@@ -179,6 +179,10 @@ def load() -> Callable[..., Dict[str, Any]]:
         assert sum(row["requests"] for row in own["lanes"].values()) == own["requests"]
         assert sum(row["failed"] for row in own["lanes"].values()) == own["failed"]
         assert sum(row["requests"] for row in own["revisions"].values()) == own["requests"]
+        times = own["response_time_by_revision"]
+        assert {name: one["Count"] for name, one in times.items()} == {
+            name: row["requests"] for name, row in own["revisions"].items()
+        }
         assert sum(row["ok"] + row["failed"] for row in own["timeline"]) == own["requests"]
         assert sum(row["sent"] for row in own["timeline"]) == own["requests"]
         assert len(own["ledger"]) + own["ledger_dropped"] == own["failed"]

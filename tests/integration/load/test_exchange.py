@@ -343,6 +343,31 @@ def test_revisions(serve: Any, load: Any, named: Dict[str, str]) -> None:
     own = load(server.url, calls=10, **named)["LoadTest"]
     assert own["revisions"] == {name: {"requests": 5, "failed": 0} for name in ("rev-a", "rev-b")}
     assert sum(sum(row["revisions"].values()) for row in own["timeline"]) == 10
+    assert {name: one["Count"] for name, one in own["response_time_by_revision"].items()} == {
+        "rev-a": 5,
+        "rev-b": 5,
+    }
+
+
+@pytest.mark.parametrize("rate", [0, 50])
+def test_response_times_are_told_by_revision(serve: Any, load: Any, rate: int) -> None:
+    """In the loop for heads that are known by sight, and where each is parsed."""
+
+    def slow_canary(visit: Any) -> None:
+        if visit.number % 2:
+            time.sleep(0.03)
+        visit.ok(headers=b"X-Revision: %s\r\n" % (b"canary" if visit.number % 2 else b"default"))
+
+    own = load(serve(slow_canary).url, calls=20, rate=rate, revision_header="x-revision")["LoadTest"]
+    times = own["response_time_by_revision"]
+    assert {name: one["Count"] for name, one in times.items()} == {"default": 10, "canary": 10}
+    assert times["canary"]["Min"] >= 0.03
+    assert times["default"]["Min"] < times["canary"]["Min"]
+    assert own["response_time"]["Count"] == 20
+    assert own["response_time"]["Max"] == max(one["Max"] for one in times.values())
+    assert own["histograms"]["response"]["sum"] == sum(
+        one["sum"] for one in own["response_histograms"].values()
+    )
 
 
 def test_revisions_are_bounded(serve: Any, load: Any) -> None:

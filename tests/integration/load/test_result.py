@@ -78,6 +78,10 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
         "canary": {"requests": 6, "failed": 6},
     }
     assert own["lanes"]["reused"] == {"requests": 18, "failed": 6}
+    assert {name: one["Count"] for name, one in own["response_time_by_revision"].items()} == {
+        "default": 12,
+        "canary": 6,
+    }
     assert len(own["ledger"]) == 6
     assert sum(row["sent"] for row in own["timeline"]) == 18
     for name in ("DurationHistogram", "Sizes", "HeaderSizes", "ErrorsDurationHistogram"):
