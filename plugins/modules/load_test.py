@@ -214,7 +214,7 @@ options:
     default: 10000
   labels:
     description:
-      - Free text for the result's C(Labels).
+      - Free text for the result's C(Labels), O(name) without it.
     type: str
     default: ""
   dest:

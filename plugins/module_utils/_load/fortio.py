@@ -31,16 +31,23 @@ def histogram(
     data = _data(values, units, resolution)
     made: Dict[str, Any] = {
         "Count": values.count,
-        "Min": values.min / units,
-        "Max": values.max / units,
-        "Sum": values.sum / units,
-        "Avg": values.mean / units,
-        "StdDev": values.deviation / units,
+        "Min": _plain(values.min / units),
+        "Max": _plain(values.max / units),
+        "Sum": _plain(values.sum / units),
+        "Avg": _plain(values.mean / units),
+        "StdDev": _plain(values.deviation / units),
         "Data": data,
     }
     if percentiles:
-        made["Percentiles"] = [{"Percentile": p, "Value": percentile(made, p)} for p in percentiles]
+        made["Percentiles"] = [
+            {"Percentile": _plain(p), "Value": _plain(percentile(made, p))} for p in percentiles
+        ]
     return made
+
+
+def _plain(value: float) -> float:
+    """As Go writes it: a whole number without a point."""
+    return int(value) if value == int(value) else value
 
 
 def _data(values: Histogram, units: int, resolution: int) -> List[Dict[str, Any]]:
@@ -57,9 +64,10 @@ def _data(values: Histogram, units: int, resolution: int) -> List[Dict[str, Any]
             _BOUNDS[index - 1] * resolution / units if data or index == len(_BOUNDS) else values.min / units
         )
         end = _BOUNDS[index] * resolution / units if index < len(_BOUNDS) else values.max / units
-        data.append({"Start": start, "End": end, "Percent": 100.0 * total / values.count, "Count": times})
+        percent = _plain(100.0 * total / values.count)
+        data.append({"Start": _plain(start), "End": _plain(end), "Percent": percent, "Count": times})
     if data:
-        data[-1]["End"] = values.max / units
+        data[-1]["End"] = _plain(values.max / units)
     return data
 
 
@@ -86,7 +94,7 @@ def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: st
     elapsed = elapsed_ns(snapshot)
     return {
         "RunType": "HTTP",
-        "Labels": about["labels"],
+        "Labels": about["labels"] or about["name"],  # without one, Fortio's page shows neither URL nor date
         "StartTime": started_text,
         "RequestedQPS": f"{about['rate']:g}" if about["rate"] else "max",
         "RequestedDuration": _requested(about),
@@ -163,11 +171,18 @@ def text(result: Mapping[str, Any]) -> str:
     ]
     if own["asked_rate"]:
         lines.append(_counter("Sleep times", sleep))
-    lines += [_counter("Aggregated Function Time", durations), *_rows(durations)]
-    lines += [f"# target {entry['Percentile']:g}% {entry['Value']:.6g}" for entry in durations["Percentiles"]]
+    lines += _whole("Aggregated Function Time", durations)
+    lines += _whole("Error cases", result["ErrorsDurationHistogram"])
+    lines.append(_counter("Connection time (s)", result["ConnectionStats"]))
     lines.append(
         f"Sockets used: {result['SocketCount']} (for perfect keepalive, would be {result['NumConnections']})"
     )
+    lines.append(
+        f"Uniform: {_go(result['Uniform'])}, Jitter: {_go(result['Jitter'])}, "
+        f"Catchup allowed: {_go(not result['NoCatchUp'])}"
+    )
+    lines.append("IP addresses distribution:")
+    lines += [f"{peer}: {times}" for peer, times in result["IPCountMap"].items()]
     lines += [
         f"Code {code:>3} : {count} ({100 * count / durations['Count']:.1f} %)"
         for code, count in result["RetCodes"].items()
@@ -181,15 +196,32 @@ def text(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _go(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _shortest(value: float) -> str:
+    """As Go's %g: as many digits as tell the number from all others."""
+    return repr(_plain(value))
+
+
+def _whole(name: str, shape: Mapping[str, Any]) -> List[str]:
+    """A histogram with all its rows and percentiles."""
+    if not shape["Count"]:
+        return [f"{name} : no data"]
+    targets = [f"# target {entry['Percentile']:g}% {entry['Value']:.6g}" for entry in shape["Percentiles"]]
+    return [_counter(name, shape), *_rows(shape), *targets]
+
+
 def _counter(name: str, shape: Mapping[str, Any]) -> str:
     return (
         f"{name} : count {shape['Count']} avg {shape['Avg']:.8g} +/- {shape['StdDev']:.4g} "
-        f"min {shape['Min']:.9g} max {shape['Max']:.9g} sum {shape['Sum']:.9g}"
+        f"min {_shortest(shape['Min'])} max {_shortest(shape['Max'])} sum {shape['Sum']:.9g}"
     )
 
 
 def _rows(shape: Mapping[str, Any]) -> List[str]:
-    rows = ["# range, mid point, percentile, count"] if shape["Data"] else []
+    rows = ["# range, mid point, percentile, count"]
     for index, entry in enumerate(shape["Data"]):
         sign = ">" if index else ">="
         start, end = entry["Start"], entry["End"]

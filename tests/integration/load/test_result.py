@@ -55,6 +55,7 @@ def test_keys_of_fortio_come_first_and_in_its_order(results: List[Dict[str, Any]
     assert results[0]["StartTime"].endswith("Z")
     assert results[0]["RetCodes"] == {"200": 6, "500": 3}
     assert results[0]["HTTPReqTimeOut"] == 5_000_000_000
+    assert results[0]["Labels"] == "run200"  # without one, Fortio's page shows neither URL nor date
     assert set(results[0]["DurationHistogram"]) == {
         "Count", "Min", "Max", "Sum", "Avg", "StdDev", "Data", "Percentiles",
     }  # fmt: skip
@@ -98,7 +99,10 @@ def test_text_has_the_lines_of_fortio_in_its_order(results: List[Dict[str, Any]]
     beginnings = [
         "Ended after ", "Sleep times : count ", "Aggregated Function Time : count 9 avg ",
         "# range, mid point, percentile, count", ">= ", "# target 50% ", "# target 75% ", "# target 90% ",
-        "# target 99% ", "# target 99.9% ", "Sockets used: ",
+        "# target 99% ", "# target 99.9% ", "Error cases : count 3 avg ",
+        "# range, mid point, percentile, count", ">= ", "# target 99.9% ", "Connection time (s) : count ",
+        "Sockets used: ", "Uniform: true, Jitter: false, Catchup allowed: true", "IP addresses distribution:",
+        "127.0.0.1:",
         "Code 200 : 6 (66.7 %)", "Code 500 : 3 (33.3 %)", "Response Header Sizes : count 9 avg ",
         "Response Body/Total Sizes : count 9 avg ", "All done 9 calls (plus 0 warmup) ",
     ]  # fmt: skip
