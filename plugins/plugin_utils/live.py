@@ -15,7 +15,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ansible import constants as C
@@ -45,16 +45,58 @@ def parse_entries(data: bytes) -> list[Entry]:
     return entries
 
 
-def colour_of(entry: Entry) -> str | None:
-    """Display's colour for an entry: endings stand out, everything in between stays plain."""
+def _data(entry: Entry) -> dict[str, Any]:
     data = entry.get("data")
-    if isinstance(data, dict) and data.get("failed"):
+    return data if isinstance(data, dict) else {}
+
+
+def colour_of(entry: Entry) -> str | None:
+    """Display's colour for an entry: endings and losses stand out, everything else stays plain."""
+    event, data = entry.get("event"), _data(entry)
+    # An iteration tells how many requests have failed, the others whether they have.
+    if data.get("failed"):
         return str(C.COLOR_ERROR)
-    if entry.get("event") == "completed":
-        return str(C.COLOR_OK)
-    if entry.get("event") in ("deleted", "connection"):
+    if event == "completed":
+        return str(C.COLOR_OK if data.get("winner") == "canary" else C.COLOR_WARN)
+    # What a run removes of its own is no surprise.
+    if event == "connection" or (event == "deleted" and entry.get("source") != "playbook"):
         return str(C.COLOR_WARN)
     return None
+
+
+def is_news(entry: Entry) -> bool:
+    """Whether a person wants to read it: the removal of each object, and conditions that say nothing or what
+    the next line says, are for the timeline and for `-v`."""
+    event, data = entry.get("event"), _data(entry)
+    if event == "deleted":
+        return entry.get("source") != "playbook"
+    if event == "condition":
+        completed = data.get("status") == "True" and str(data.get("type")).endswith("Completed")
+        return not completed and (data.get("status") != "False" or bool(data.get("reason")))
+    return True
+
+
+class Told:
+    """What earlier waits of the same timeline told last of each thing: a watch begins by telling it again."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._texts = {self._key(entry): entry["text"] for entry in entries}
+
+    @staticmethod
+    def _key(entry: Entry) -> tuple[str, str]:
+        return str(entry.get("source")), str(entry.get("event"))
+
+    def already(self, entry: Entry) -> bool:
+        """Whether the first entry of its kind only repeats the last that was told before."""
+        return self._texts.pop(self._key(entry), None) == entry["text"]
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 class ProgressReader:
@@ -87,17 +129,23 @@ class LiveShow:
         show: Show,
         clock: Callable[[], float] = time.monotonic,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        *,
+        told: Told | None = None,
+        everything: bool = False,
     ) -> None:
+        """``everything`` prints what is no news, too."""
         self._read = read
         self._show = show
         self._clock = clock
         self._heartbeat = heartbeat_seconds
+        self._told = told or Told()
+        self._everything = everything
         self._last_text = ""
         self._last_entry = self._last_shown = clock()
 
     def poll(self) -> None:
         """One look: print what is new, or the heartbeat if it is due."""
-        entries = self._read()
+        entries = [entry for entry in self._read() if self._everything or self._is_shown(entry)]
         now = self._clock()
         for entry in entries:
             self._show(entry["text"], colour_of(entry))
@@ -107,6 +155,9 @@ class LiveShow:
             self._last_shown = now
             since = f"still waiting, nothing new for {now - self._last_entry:.0f} s"
             self._show(f"{since}; last: {self._last_text}" if self._last_text else since, None)
+
+    def _is_shown(self, entry: Entry) -> bool:
+        return not self._told.already(entry) and is_news(entry)
 
 
 @contextlib.contextmanager
@@ -179,14 +230,20 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
         if named:
             path = os.path.expanduser(os.path.expandvars(str(named)))
             # The module appends, so what stands there already belongs to earlier tasks.
-            offset = os.path.getsize(path) if os.path.exists(path) else 0
+            earlier = _content(path)
+            offset = len(earlier)
         else:
             # In Ansible's own temporary folder, which it removes at exit even when this worker was killed.
             handle, path = tempfile.mkstemp(prefix="progress-", suffix=".jsonl", dir=C.DEFAULT_LOCAL_TMP)
             os.close(handle)
-            offset = 0
+            earlier, offset = b"", 0
             arguments["progress_file"] = path
-        live = LiveShow(ProgressReader(path, offset).read, self._shower(task_vars))
+        live = LiveShow(
+            ProgressReader(path, offset).read,
+            self._shower(task_vars),
+            told=Told(parse_entries(earlier)),
+            everything=Display().verbosity > 0,
+        )
         try:
             with following(live):
                 return dict(self._execute_module(module_args=arguments, task_vars=task_vars))
@@ -198,7 +255,7 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
     def _show_afterwards(self, output: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
         show = self._shower(task_vars)
         for entry in output.get("transitions") or []:
-            if isinstance(entry, dict) and isinstance(entry.get("text"), str):
+            if isinstance(entry, dict) and isinstance(entry.get("text"), str) and is_news(entry):
                 show(entry["text"], colour_of(entry))
 
     def _shower(self, task_vars: dict[str, Any] | None) -> Show:

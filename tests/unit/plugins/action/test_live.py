@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +19,15 @@ from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import (
     LiveActionModule,
     LiveShow,
     ProgressReader,
+    Told,
     following,
 )
 
-TRANSCRIPT = Path(__file__).parent / "transcripts" / "promotion.jsonl"
+TRANSCRIPTS = Path(__file__).parent / "transcripts"
+RECORDED = sorted(path.stem for path in TRANSCRIPTS.glob("*.jsonl"))
+COLOURS = {None: "", C.COLOR_OK: "  [ok]", C.COLOR_WARN: "  [warn]", C.COLOR_ERROR: "  [error]"}
+
+Shown = tuple[float, str, "str | None"]
 
 
 class Clock:
@@ -35,13 +42,26 @@ def line(text: str, event: str = "iteration", **data: Any) -> dict[str, Any]:
     return {"time": 1.0, "source": "experiment", "event": event, "text": text, "data": data}
 
 
-def replay(seconds: float, heartbeat: float = 30.0) -> list[tuple[float, str, str | None]]:
-    """Polls twice a second while the recorded lines arrive at their recorded times."""
-    recorded = [json.loads(text) for text in TRANSCRIPT.read_text().splitlines()]
-    start = recorded[0]["time"]
+def recorded(name: str) -> list[dict[str, Any]]:
+    """The timeline of a real rollout on a sandbox."""
+    return [json.loads(text) for text in (TRANSCRIPTS / f"{name}.jsonl").read_text().splitlines()]
+
+
+def waits(entries: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """What stood in the timeline, and what came, for each of the rollout's two waits."""
+    marks = [
+        n for n, entry in enumerate(entries) if entry["event"] in ("canary_applied", "experiment_created")
+    ]
+    for begin, end in zip(marks, [*marks[1:], len(entries)], strict=True):
+        yield entries[: begin + 1], [e for e in entries[begin + 1 : end] if e["source"] != "playbook"]
+
+
+def replay(earlier: list[dict[str, Any]], own: list[dict[str, Any]], **options: Any) -> list[Shown]:
+    """Polls five times a second while the lines arrive at their recorded times."""
+    start = earlier[-1]["time"]
     clock = Clock()
-    shown: list[tuple[float, str, str | None]] = []
-    left = list(recorded)
+    shown: list[Shown] = []
+    left = list(own)
 
     def read() -> list[dict[str, Any]]:
         due = [entry for entry in left if entry["time"] - start <= clock.now - 1000]
@@ -51,49 +71,114 @@ def replay(seconds: float, heartbeat: float = 30.0) -> list[tuple[float, str, st
     def print_line(text: str, colour: str | None) -> None:
         shown.append((clock.now - 1000, text, colour))
 
-    show = LiveShow(read, print_line, clock, heartbeat)
-    while clock.now < 1000 + seconds:
+    show = LiveShow(read, print_line, clock, told=Told(earlier), **options)
+    while left:
+        clock.now += 0.2
         show.poll()
-        clock.now += 0.5
     return shown
 
 
-def test_each_recorded_transition_is_shown_once_in_order_and_on_time() -> None:
-    recorded = [json.loads(text) for text in TRANSCRIPT.read_text().splitlines()]
-    shown = replay(120)
-    texts = [text for _when, text, _colour in shown if "still waiting" not in text]
-    assert texts == [entry["text"] for entry in recorded]
-    first = recorded[0]["time"]
-    for (when, _text, _colour), entry in zip(
-        [each for each in shown if "still waiting" not in each[1]], recorded, strict=True
-    ):
-        assert 0 <= when - (entry["time"] - first) <= 0.5
+def screen(name: str) -> str:
+    """What the recorded rollout shows in a terminal."""
+    shown = [line for earlier, own in waits(recorded(name)) for line in [*replay(earlier, own), None]]
+    text = "".join("\n" if s is None else f"{s[0]:5.1f}  {s[1]}{COLOURS[s[2]]}\n" for s in shown)
+    return text.rstrip() + "\n"
 
 
-def test_a_silence_of_thirty_seconds_gets_a_heartbeat_with_the_last_line() -> None:
-    shown = replay(120)
-    beats = [(when, text) for when, text, _colour in shown if "still waiting" in text]
-    # The transcript is silent from second 40 to second 105.
-    assert [text for _when, text in beats] == [
-        "still waiting, nothing new for 30 s; last: experiment-1  iteration 2/12  canary 15 %",
-        "still waiting, nothing new for 60 s; last: experiment-1  iteration 2/12  canary 15 %",
-    ]
+def test_there_are_transcripts_of_every_kind_of_end() -> None:
+    assert {"promotion", "rollback", "failure", "lost-connection"} <= set(RECORDED)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_rollout_is_shown_as_it_was_judged_good(name: str) -> None:
+    assert screen(name) == (TRANSCRIPTS / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_is_left_out_is_shown_at_v(name: str) -> None:
+    for earlier, own in waits(recorded(name)):
+        shown = replay(earlier, own, everything=True)
+        assert [text for _when, text, _colour in shown] == [entry["text"] for entry in own]
+        for (when, _text, _colour), entry in zip(shown, own, strict=True):
+            assert -0.01 <= when - (entry["time"] - earlier[-1]["time"]) <= 0.21
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_iteration_and_change_of_traffic_is_shown(name: str) -> None:
+    for earlier, own in waits(recorded(name)):
+        shown = [text for _when, text, _colour in replay(earlier, own)]
+        for event in ("iteration", "completed", "handler", "connection", "deleted"):
+            texts = [entry["text"] for entry in own if entry["event"] == event]
+            assert [text for text in shown if text in texts] == texts
+
+
+def test_a_silence_gets_heartbeats_with_the_last_line() -> None:
+    *_, (earlier, own) = waits(recorded("rollback"))
+    shown = replay(earlier, own, heartbeat_seconds=1.0)
+    beats = [n for n, (_when, text, _colour) in enumerate(shown) if text.startswith("still waiting")]
+    assert beats, "the iterations are 2 s apart"
+    for n in beats:
+        last = [text for _when, text, _colour in shown[:n] if not text.startswith("still waiting")]
+        words = f"; last: {last[-1]}" if last else ""
+        assert re.fullmatch(rf"still waiting, nothing new for [0-9]+ s{re.escape(words)}", shown[n][1])
+
+
+def test_heartbeats_are_rare() -> None:
+    clock = Clock()
+    shown: list[float] = []
+    show = LiveShow(lambda: [], lambda _text, _colour: shown.append(clock.now - 1000), clock)
+    for _ in range(600):
+        clock.now += 0.2
+        show.poll()
+    assert shown == pytest.approx([30, 60, 90, 120], abs=0.3)
+
+
+def test_what_an_earlier_wait_told_last_is_not_told_again() -> None:
+    told = Told([line("a ready", "ready"), line("b ready", "ready"), line("a 100 %", "traffic")])
+    assert told.already(line("b ready", "ready"))
+    assert not told.already(line("b ready", "ready")), "told anew, it is news"
+    assert not told.already(line("a 50 %", "traffic"))
+    assert not told.already(line("a 100 %", "traffic")), "it went there and back"
 
 
 @pytest.mark.parametrize(
     ("entry", "colour"),
     [
         (line("a"), None),
-        (line("a", "completed"), C.COLOR_OK),
-        (line("a", "completed", failed=True), C.COLOR_ERROR),
+        (line("a", "iteration", failed=0), None),
+        (line("a", "iteration", failed=2), C.COLOR_ERROR),
+        (line("a", "completed", winner="canary", failed=False), C.COLOR_OK),
+        (line("a", "completed", winner="baseline", failed=False), C.COLOR_WARN),
+        (line("a", "completed", winner=None, failed=True), C.COLOR_ERROR),
         (line("a", "handler", failed=True), C.COLOR_ERROR),
         (line("a", "deleted"), C.COLOR_WARN),
+        ({**line("a", "deleted"), "source": "playbook"}, None),
+        (line("a", "connection", lost=True), C.COLOR_WARN),
         ({"text": "a"}, None),
         ({"text": "a", "data": ["odd"]}, None),
     ],
 )
-def test_only_endings_are_coloured(entry: dict[str, Any], colour: str | None) -> None:
+def test_endings_and_losses_are_coloured(entry: dict[str, Any], colour: str | None) -> None:
     assert live.colour_of(entry) == colour
+
+
+@pytest.mark.parametrize(
+    ("entry", "news"),
+    [
+        (line("a"), True),
+        ({**line("a", "deleted"), "source": "playbook"}, False),
+        ({**line("a", "deleting"), "source": "playbook"}, True),
+        (line("a", "deleted"), True),
+        (line("a", "condition", type="ExperimentFailed", status="False", reason=""), False),
+        (line("a", "condition", type="ExperimentFailed", status="True", reason=""), True),
+        (line("a", "condition", type="ExperimentCompleted", status="False", reason="StartHandler"), True),
+        (line("a", "condition", type="ExperimentCompleted", status="True", reason="Completed"), False),
+        (line("a", "condition", type="Completed", status="True", reason="Completed"), False),
+        ({"text": "a", "event": "condition", "data": ["odd"]}, True),
+    ],
+)
+def test_what_says_nothing_is_no_news(entry: dict[str, Any], news: bool) -> None:
+    assert live.is_news(entry) is news
 
 
 @pytest.mark.parametrize(
@@ -156,6 +241,9 @@ def test_a_fault_in_showing_never_reaches_the_task() -> None:
         pass
 
 
+END = line("two", "completed", winner="canary")
+
+
 class FakeShell:
     tmpdir = None
 
@@ -191,10 +279,10 @@ class Action(LiveActionModule):
         path = self.ran_with.get("progress_file")
         if path:
             with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line("one")) + "\n" + json.dumps(line("two", "completed")) + "\n")
+                file.write(json.dumps(line("one")) + "\n" + json.dumps(END) + "\n")
         if self.raises:
             raise self.raises
-        return {"changed": False, "transitions": [line("one"), line("two", "completed")]}
+        return {"changed": False, "transitions": [line("one"), END]}
 
     def _remove_tmp_path(self, tmp_path: Any, force: bool = False) -> None:
         return None
