@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes, sandbox, state
-from kubernetes import client, config, dynamic, utils
+from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -169,6 +169,10 @@ class Arena:
         """The predictor's part of an InferenceService's status."""
         return self.service(name).get("status", {}).get("components", {}).get("predictor", {})
 
+    def create(self, kind: tuple[str, str, str], body: Any) -> None:
+        """Create an object in the campaign's namespace."""
+        self.custom.create_namespaced_custom_object(*kind[:2], NAMESPACE, kind[2], body)
+
     def exists(self, kind: tuple[str, str, str], name: str) -> bool:
         """Whether the object is there."""
         try:
@@ -186,6 +190,17 @@ class Arena:
         except ApiException as error:
             if error.status != 404:
                 raise
+
+    def watch_refused(self, kind: tuple[str, str, str], version: str) -> ApiException | None:
+        """What the API server says against a watch from this version of all objects of the kind."""
+        listing = self.custom.list_namespaced_custom_object
+        place = (*kind[:2], NAMESPACE, kind[2])
+        try:
+            for _ in watch.Watch().stream(listing, *place, resource_version=version, timeout_seconds=2):
+                return None
+        except ApiException as error:
+            return error
+        return None
 
     def set_faults(self, faults: dict[str, dict[str, float]]) -> None:
         """Switch these faults of the sandbox on, and all others off."""

@@ -42,21 +42,24 @@ class Course:
 
     def __init__(self, arena: Arena, fault: str, seed: int, folder: Path, settings: dict[str, Any]) -> None:
         self.arena = arena
+        self.seed = seed
         self.random = random.Random(f"{fault} {seed}")
         self.name = name_of(fault, seed)
         self.folder = folder
         self.artifacts = folder / "artifacts"
         self.settings = settings
         self.notes: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
         self.began = time.time()
         self._process: subprocess.Popen[bytes] | None = None
 
     # -- running
 
     def start(self) -> None:
-        """Start the playbook."""
+        """Apply the default model and start the playbook, which begins by waiting for the model."""
         self.artifacts.mkdir(parents=True)
         self._write_samples()
+        self.arena.create(SERVICES, yaml.safe_load((self.folder / "default.yaml").read_text()))
         variables = self.folder / "variables.json"
         variables.write_text(json.dumps(self._variables()))
         environment = {
@@ -65,6 +68,7 @@ class Course:
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PIPELINING": "1",
             "KUBECONFIG": "/nonexistent/must-not-be-used",
+            **self.environment,
         }
         command = [str(Path(sys.executable).with_name("ansible-playbook")), str(HERE / "rollout.yml")]
         self.began = time.time()
@@ -103,11 +107,13 @@ class Course:
             self._process.wait()
 
     def clean_up(self) -> None:
-        """Remove the run's load, should it still run, and its objects."""
+        """Remove the run's load, should it still run, and its objects.
+
+        The controller takes its time to drain them; the next run has other names and need not wait for that.
+        """
         job.remove(self.loads, self.name)
         self.arena.delete(EXPERIMENTS, self.name)
         self.arena.delete(SERVICES, self.name)
-        until(lambda: not self.arena.exists(SERVICES, self.name), 30, f"{self.name} is gone")
 
     def verdict(self) -> Any:
         """What was said."""
@@ -129,20 +135,12 @@ class Course:
             (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(document))
 
     def _variables(self) -> dict[str, Any]:
-        common = {
-            "kubeconfig": str(self.arena.where.kubeconfig),
-            "context": f"sandbox-{self.arena.name}",
-            "run_id": self.name,
-            "record": str(self.folder / "record.json"),
-            "namespace": NAMESPACE,
-        }
-        found = {
-            f"{role}_{key}": value for role in ("quickstart", "rollout") for key, value in common.items()
-        }
         return {
-            **found,
-            "quickstart_default_file": str(self.folder / "default.yaml"),
-            "quickstart_wait_timeout": 60,
+            "rollout_kubeconfig": str(self.arena.where.kubeconfig),
+            "rollout_context": f"sandbox-{self.arena.name}",
+            "rollout_run_id": self.name,
+            "rollout_record": str(self.folder / "record.json"),
+            "rollout_namespace": NAMESPACE,
             "rollout_artifacts": str(self.artifacts),
             "rollout_canary_file": str(self.folder / "canary.yaml"),
             "rollout_experiment_file": str(self.folder / "experiment.yaml"),

@@ -4,30 +4,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 OK, WRONG, ERROR = "ok", "WRONG", "ERROR"
+NO_REVISION = "nobody"
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What the ledger must say of the lost requests.
+
+    ``classes`` must all be among them, and nothing but these and ``also``. The same holds for who lost them,
+    by role: ``by`` and ``also_by``; a request that was lost before anybody answered it was lost by nobody.
+    ``phase`` is a phase in which at least one was lost.
+    """
+
+    classes: frozenset[str]
+    also: frozenset[str]
+    by: frozenset[str]
+    also_by: frozenset[str]
+    phase: str
+
+
+def losses(
+    *classes: str, by: Sequence[str], also: Sequence[str] = (), also_by: Sequence[str] = (), phase: str = ""
+) -> Losses:
+    """What the ledger must say; see :class:`Losses`."""
+    return Losses(frozenset(classes), frozenset(also), frozenset(by), frozenset(also_by), phase)
 
 
 @dataclass(frozen=True)
 class Expectation:
     """The verdict, the rules that must be among its reasons, and those that may be there as well.
 
-    Any other rule is a wrong reason. The rules that must be there must have the verdict's own grade.
+    Any other rule is a wrong reason. The rules that must be there must have the verdict's own grade. For each
+    rule in ``says`` one of its reasons must hold the text; in it, ``{canary}`` and ``{baseline}`` stand for
+    the names of the revisions.
     """
 
     verdict: str
     rules: frozenset[str] = frozenset()
     also: frozenset[str] = frozenset()
+    lost: Losses | None = None
+    says: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """In short: the verdict, the rules, and how requests are lost."""
+        how = f": {', '.join(sorted(self.lost.classes))}" if self.lost else ""
+        rules = [rule + (how if rule == "nothing_lost" else "") for rule in sorted(self.rules)]
+        return f"{self.verdict} ({'; '.join(rules)})" if rules else self.verdict
 
 
 PASS = Expectation("pass")
 
 
-def expect(verdict: str, *rules: str, also: Sequence[str] = ()) -> Expectation:
-    """An expectation of a verdict that is not a pass."""
-    return Expectation(verdict, frozenset(rules), frozenset(also))
+def expect(
+    verdict: str,
+    *rules: str,
+    also: Sequence[str] = (),
+    lost: Losses | None = None,
+    says: Mapping[str, str] | None = None,
+) -> Expectation:
+    """An expectation of a verdict that is not a pass. What is told of losses makes `nothing_lost` a rule."""
+    named = {*rules, *(says or {}), *(["nothing_lost"] if lost else [])}
+    return Expectation(verdict, frozenset(named), frozenset(also) - named, lost, says or {})
 
 
 def problem(expected: Expectation, verdict: Mapping[str, Any]) -> str:
@@ -40,12 +81,46 @@ def problem(expected: Expectation, verdict: Mapping[str, Any]) -> str:
     if missing:
         return f"no reason of rule {', '.join(missing)}"
     others = sorted({reason["rule"] for reason in reasons} - expected.rules - expected.also)
-    return f"a reason that does not belong: {', '.join(others)}" if others else ""
+    if others:
+        return f"a reason that does not belong: {', '.join(others)}"
+    return _unsaid(expected.says, verdict) or (_wrong_losses(expected.lost, verdict) if expected.lost else "")
+
+
+def _unsaid(says: Mapping[str, str], verdict: Mapping[str, Any]) -> str:
+    """The first text that no reason of its rule holds."""
+    names = {row["role"]: name for name, row in verdict.get("revisions", {}).items()}
+    for rule, text in says.items():
+        wanted = text.format(canary=names.get("canary", "?"), baseline=names.get("baseline", "?"))
+        if not any(wanted in reason["text"] for reason in verdict["reasons"] if reason["rule"] == rule):
+            return f"no reason of rule {rule} says {wanted!r}"
+    return ""
+
+
+def _wrong_losses(lost: Losses, verdict: Mapping[str, Any]) -> str:
+    """What the figures of `nothing_lost` have that was not expected, or lack."""
+    figures = next(reason["figures"] for reason in verdict["reasons"] if reason["rule"] == "nothing_lost")
+    roles = {name: row["role"] for name, row in verdict.get("revisions", {}).items()} | {"": NO_REVISION}
+    by = {roles.get(name, name) for name in figures.get("revisions", {})}
+    for what, seen, needed, allowed in (
+        ("as", set(figures.get("classes", {})), lost.classes, lost.also),
+        ("by", by, lost.by, lost.also_by),
+    ):
+        if needed - seen:
+            return f"nothing was lost {what} {', '.join(sorted(needed - seen))}"
+        if seen - needed - allowed:
+            return f"requests were lost {what} {', '.join(sorted(seen - needed - allowed))}"
+    if lost.phase and lost.phase not in figures.get("phases", {}):
+        return f"nothing was lost in the phase {lost.phase!r}"
+    return ""
 
 
 def reasons_of(verdict: Mapping[str, Any]) -> str:
-    """The rules behind a verdict in their order, each once."""
-    return ", ".join(dict.fromkeys(reason["rule"] for reason in verdict.get("reasons", [])))
+    """The rules behind a verdict in their order, each once, and how requests were lost."""
+    found: dict[str, str] = {}
+    for reason in verdict.get("reasons", []):
+        classes = ", ".join(reason.get("figures", {}).get("classes", {}))
+        found.setdefault(reason["rule"], reason["rule"] + (f": {classes}" if classes else ""))
+    return "; ".join(found.values())
 
 
 @dataclass(frozen=True)

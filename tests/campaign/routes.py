@@ -5,15 +5,23 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import envoy, processes
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import (
+    envoy,
+    gateway_admin,
+    processes,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway_files import GatewayFiles
-from arena import NAMESPACE
+from arena import NAMESPACE, until
 from course import Course, NoEffect
-from strikes import Evidence, Step, answers
+from evidence import Evidence, answers
+from strikes import Step
+
+_PORT = 8080
 
 
 @contextlib.contextmanager
@@ -28,11 +36,26 @@ def _controller_stopped(course: Course) -> Iterator[GatewayFiles]:
     try:
         yield files
     finally:
-        for name, document in before.items():
-            if files.read(name) != document:
-                files.write(name, document)
+        # Routes first: none may name a cluster that is gone.
+        for name in (envoy.RDS_FILE, envoy.CDS_FILE):
+            if files.read(name) != before[name]:
+                _write(course, files, name, before[name])
         for one in stopped:
             processes.send(one, signal.SIGCONT)
+
+
+def _write(course: Course, files: GatewayFiles, name: str, document: dict[str, Any]) -> None:
+    """Write a file and wait until Envoy has taken it."""
+    pods = course.arena.pods("istio-system", "app=istio-ingressgateway")
+    admin = gateway_admin.Admin(pods[0].status.pod_ip)
+    files.write(name, document)
+
+    def taken() -> bool:
+        state = admin.state()
+        version = state.cds_version if name == envoy.CDS_FILE else state.rds_version
+        return version == document["version_info"] and not state.warming_clusters
+
+    until(taken, 5, f"Envoy has taken {name}")
 
 
 def _is_of(course: Course, host: str) -> bool:
@@ -78,7 +101,7 @@ def misroute(weights: Callable[[Course], dict[str, int]], seconds: float) -> Ste
             hosts = envoy.hosts_of(files.read(envoy.RDS_FILE))
             served = f"{course.name}.{NAMESPACE}."
             wanted = {host: split if host.startswith(served) else found for host, found in hosts.items()}
-            files.write(envoy.RDS_FILE, envoy.rds_document(wanted))
+            _write(course, files, envoy.RDS_FILE, envoy.rds_document(wanted))
             began = time.time()
             time.sleep(seconds)
             course.notes["misrouted"] = (began, time.time())
@@ -86,6 +109,42 @@ def misroute(weights: Callable[[Course], dict[str, int]], seconds: float) -> Ste
         course.notes["done"] = f"Envoy was told for {seconds:g} s: {shown}"
 
     return step
+
+
+def not_ready(percent: int, seconds: float) -> Step:
+    """Send the canary a share of the requests while its process runs and is not ready, for so long."""
+
+    def step(course: Course) -> None:
+        course.wait_for("canary_applied")
+        canary, baseline = course.canary(), course.baseline()
+        pod = until(lambda: _listening(course, canary), 20, "the canary's process listens")
+        name = envoy.cluster_name(NAMESPACE, canary)
+        split = {name: percent, envoy.cluster_name(NAMESPACE, baseline): 100 - percent}
+        with _controller_stopped(course) as files:
+            clusters = {**envoy.endpoints_of(files.read(envoy.CDS_FILE)), name: [(pod.status.pod_ip, _PORT)]}
+            _write(course, files, envoy.CDS_FILE, envoy.cds_document(clusters))
+            hosts = envoy.hosts_of(files.read(envoy.RDS_FILE))
+            wanted = {host: split if _is_of(course, host) else found for host, found in hosts.items()}
+            _write(course, files, envoy.RDS_FILE, envoy.rds_document(wanted))
+            time.sleep(seconds)
+            after = course.arena.core.read_namespaced_pod(pod.metadata.name, NAMESPACE)
+            ready = {c.type: c.status for c in after.status.conditions}["Ready"]
+        if ready != "False":
+            raise NoEffect(f"the canary's pod had Ready {ready} meanwhile")
+        course.notes["done"] = (
+            f"Envoy gave {canary} {percent} % for {seconds:g} s; its pod had Ready False all the while"
+        )
+
+    return step
+
+
+def _listening(course: Course, revision: str) -> Any:
+    """The revision's pod once its process accepts connections."""
+    for pod in course.arena.pods_of_revision(revision):
+        if pod.status.pod_ip:
+            with socket.create_connection((pod.status.pod_ip, _PORT), timeout=1):
+                return pod
+    return None
 
 
 def misrouted(revision: Callable[[Course], str]) -> Evidence:

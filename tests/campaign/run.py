@@ -1,66 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fault campaign: real faults in real rollouts on one sandbox; is each verdict, and its reason, right?
+"""The fault campaign: real faults in real rollouts on sandboxes; is each verdict, and its reason, right?
 
-usage: run.py [--only NAME]… [--seeds N] [--list] [--out FILE]
+usage: run.py [--only NAME]… [--seeds N] [--first-seed N] [--sandboxes N] [--list] [--out FILE]
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import shutil
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import judging
-from arena import ROOT, Arena, CampaignError
-from catalogue import FAULTS, Fault
-from course import Course, NoEffect
-
-HEALTHY_SECONDS = 60.0
-
-
-def run(arena: Arena, fault: Fault, seed: int, folder: Path) -> judging.Row:
-    """One fault with one seed."""
-    course = Course(arena, fault.name, seed, folder, dict(fault.settings))
-    began = time.monotonic()
-    injected, said, detail = "", "", ""
-    try:
-        fault.prepare(course)
-        course.start()
-        fault.strike(course)
-        course.finish()
-        injected = fault.took_effect(course)
-        verdict = course.verdict()
-        said = f"{verdict['verdict']} ({judging.reasons_of(verdict)})"
-        detail = judging.problem(fault.expected, verdict)
-        outcome = judging.WRONG if detail else judging.OK
-    except NoEffect as error:
-        outcome, detail = judging.ERROR, f"the fault did not take effect: {error}"
-    except CampaignError as error:
-        outcome, detail = judging.ERROR, str(error)
-    # Whatever else broke in one run is told of that run, and the others go on.
-    except Exception as error:
-        outcome, detail = judging.ERROR, f"{type(error).__name__}: {error}".splitlines()[0]
-        (folder / "error.txt").write_text(traceback.format_exc())
-    finally:
-        course.kill()
-        try:
-            fault.mend(course)
-        finally:
-            arena.set_faults({})
-            course.clean_up()
-            arena.wait_healthy(HEALTHY_SECONDS)
-    expected = ", ".join(sorted(fault.expected.rules))
-    expected = f"{fault.expected.verdict} ({expected})" if expected else fault.expected.verdict
-    seconds = time.monotonic() - began
-    return judging.Row(fault.name, seed, injected, expected, said, outcome, detail, seconds)
+from arena import ROOT
+from campaign import Campaign
+from catalogue import FAULTS
+from fault import Fault
 
 
 def chosen(names: list[str]) -> list[Fault]:
@@ -72,55 +32,62 @@ def chosen(names: list[str]) -> list[Fault]:
     return [known[name] for name in names] if names else list(FAULTS)
 
 
-def main() -> int:
-    """Run the campaign and print its table."""
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    number = {"type": positive, "metavar": "N"}
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="this one; may be repeated"
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each fault (3)")
+    parser.add_argument("--seeds", default=3, help="runs of each fault (3)", **number)
+    parser.add_argument("--first-seed", default=1, help="begin with this seed (1)", **number)
+    parser.add_argument("--sandboxes", default=1, help="so many side by side (1)", **number)
     parser.add_argument("--list", action="store_true", help="list the faults and end")
     parser.add_argument("--out", type=Path, default=ROOT / "build/campaign/campaign.json", metavar="FILE")
-    options = parser.parse_args()
-    # So that the sandbox is removed then, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return parser
+
+
+def show(faults: list[Fault]) -> None:
+    """The faults, one a line."""
+    # Whoever reads it may have seen enough: then this ends without a word.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    width = max(len(fault.name) for fault in faults)
+    for fault in faults:
+        print(f"{fault.name:{width}}  {fault.expected.verdict:12}  {fault.summary}")
+
+
+def main() -> int:
+    """Run the campaign and print its table."""
+    options = arguments().parse_args()
     faults = chosen(options.only)
     if options.list:
-        width = max(len(fault.name) for fault in faults)
-        for fault in faults:
-            print(f"{fault.name:{width}}  {fault.expected.verdict:12}  {fault.summary}")
+        show(faults)
         return 0
+    # So that the sandboxes are removed then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = options.out.absolute().parent
-    runs = folder / "runs"
-    shutil.rmtree(runs, ignore_errors=True)
-    runs.mkdir(parents=True)
-    arena = Arena(folder / "state", lambda text: print(f"campaign: {text}", flush=True))
-    rows: list[judging.Row] = []
-    try:
-        arena.up()
-        for seed in range(1, options.seeds + 1):
-            for fault in faults:
-                where = runs / f"{fault.name}-{seed}"
-                where.mkdir()
-                row = run(arena, fault, seed, where)
-                rows.append(row)
-                print(f"\n{judging.table([row])}", flush=True)
-                write(options.out, rows)
-    finally:
-        arena.down()
-    order = [fault.name for fault in faults]
-    rows.sort(key=lambda row: (order.index(row.fault), row.seed))
-    write(options.out, rows)
-    print(f"\n{judging.table(rows)}")
-    wrong = sum(row.outcome != judging.OK for row in rows)
-    print(f"campaign: {len(rows)} runs of {len(faults)} faults and variations, {wrong} not as they should be")
-    return judging.exit_code(rows)
-
-
-def write(out: Path, rows: list[judging.Row]) -> None:
-    """campaign.json: what has been done so far."""
-    found = {"schema": 1, "runs": [dataclasses.asdict(row) for row in rows]}
-    out.write_text(json.dumps(found, indent=2) + "\n")
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    campaign = Campaign(faults, seeds, folder, options.out)
+    began = time.monotonic()
+    campaign.work(options.sandboxes)
+    print(f"\n{judging.table(campaign.rows)}")
+    minutes = (time.monotonic() - began) / 60
+    wrong = sum(row.outcome != judging.OK for row in campaign.rows)
+    print(
+        f"campaign: {len(campaign.rows)} runs of {len(faults)} faults and variations in {minutes:.0f} min, "
+        f"{wrong} not as they should be"
+    )
+    return judging.exit_code(campaign.rows)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,11 @@ CAMPAIGN = Path(__file__).resolve().parents[1] / "campaign"
 sys.path.insert(0, str(CAMPAIGN))
 
 import catalogue  # noqa: E402
+import connections  # noqa: E402
+import evidence  # noqa: E402
 import judging  # noqa: E402
+import run  # noqa: E402
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import failure  # noqa: E402
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import verdict as verdicts  # noqa: E402
 from course import Course, NoEffect, name_of  # noqa: E402
 
@@ -55,6 +62,62 @@ def test_problem(expected: judging.Expectation, verdict: dict[str, Any], problem
     assert judging.problem(expected, verdict) == problem
 
 
+CANARY, BASELINE = "m-canary", "m-baseline"
+
+
+def lossy(classes: list[str], by: list[str], phases: list[str], text: str = "lost") -> dict[str, Any]:
+    """A verdict of fail because of lost requests."""
+    figures = {"classes": dict.fromkeys(classes, 1), "revisions": dict.fromkeys(by, 1)}
+    figures["phases"] = dict.fromkeys(phases, 1)
+    reason = {"rule": "nothing_lost", "verdict": "fail", "text": text, "figures": figures}
+    revisions = {CANARY: {"role": "canary"}, BASELINE: {"role": "baseline"}}
+    return {"verdict": "fail", "reasons": [reason], "revisions": revisions}
+
+
+RESETS = judging.expect(
+    "fail",
+    lost=judging.losses("reset", also=["truncated"], by=["nobody"], also_by=["baseline"], phase="promotion"),
+)
+
+
+@pytest.mark.parametrize(
+    ("classes", "by", "phases", "problem"),
+    [
+        (["reset"], [""], ["promotion"], ""),
+        (["reset", "truncated"], ["", BASELINE], ["after", "promotion"], ""),
+        (["truncated"], [""], ["promotion"], "nothing was lost as reset"),
+        (["reset", "status 503"], [""], ["promotion"], "requests were lost as status 503"),
+        (["reset"], [BASELINE], ["promotion"], "nothing was lost by nobody"),
+        (["reset"], ["", CANARY], ["promotion"], "requests were lost by canary"),
+        (["reset"], ["", "m-other"], ["promotion"], "requests were lost by m-other"),
+        (["reset"], [""], ["after"], "nothing was lost in the phase 'promotion'"),
+    ],
+)
+def test_how_requests_were_lost(classes: list[str], by: list[str], phases: list[str], problem: str) -> None:
+    assert judging.problem(RESETS, lossy(classes, by, phases)) == problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"100 % on the baseline {BASELINE}, not as expected", ""),
+        (
+            f"100 % on the baseline {CANARY}",
+            f"no reason of rule nothing_lost says 'on the baseline {BASELINE}'",
+        ),
+    ],
+)
+def test_what_a_reason_says(text: str, problem: str) -> None:
+    expected = judging.expect("fail", says={"nothing_lost": "on the baseline {baseline}"})
+    assert judging.problem(expected, lossy([], [], [], text)) == problem
+
+
+def test_an_expectation_in_short() -> None:
+    assert str(RESETS) == "fail (nothing_lost: reset)"
+    assert str(judging.PASS) == "pass"
+    assert str(judging.expect("fail", "b", says={"a": "x"}, also=["c"])) == "fail (a; b)"
+
+
 def row(outcome: str, detail: str = "") -> judging.Row:
     return judging.Row("a-fault", 2, "a signal", "pass", "pass ()", outcome, detail, 12.3)
 
@@ -85,13 +148,28 @@ def test_table_has_the_evidence_and_what_is_wrong() -> None:
 
 
 def test_reasons_are_told_once() -> None:
-    found = said("fail", ("traffic_moved", "fail"), ("nothing_lost", "fail"), ("traffic_moved", "fail"))
-    assert judging.reasons_of(found) == "traffic_moved, nothing_lost"
+    found = said("fail", ("traffic_moved", "fail"), ("gap_short", "fail"), ("traffic_moved", "fail"))
+    assert judging.reasons_of(found) == "traffic_moved; gap_short"
+    assert judging.reasons_of(lossy(["reset", "status 503"], [], [])) == "nothing_lost: reset, status 503"
+
+
+LABELS = {*(name for name in failure.CLASSES if name != failure.STATUS)} | {
+    f"{failure.STATUS} {status}" for status in (404, 500, 503)
+}
+
+
+def test_the_campaign_is_as_large_as_it_is_to_be() -> None:
+    harmless = [fault for fault in catalogue.FAULTS if fault.expected == judging.PASS]
+    assert len(harmless) >= 6
+    assert len(catalogue.FAULTS) - len(harmless) >= 24
 
 
 def test_every_fault_expects_rules_that_there_are() -> None:
     rules = {rule.name for rule in verdicts.RULES}
     for fault in catalogue.FAULTS:
+        lost = fault.expected.lost
+        assert lost is None or lost.classes <= LABELS, fault.name
+        assert lost is None or lost.by | lost.also_by <= {"canary", "baseline", "nobody"}, fault.name
         assert fault.expected.rules | fault.expected.also <= rules, fault.name
         # A fault that may end in any reason proves nothing.
         assert (fault.expected == judging.PASS) == (not fault.expected.rules), fault.name
@@ -113,16 +191,53 @@ def test_a_seed_gives_the_same_run_again_and_another_another(tmp_path: Path) -> 
 
 
 def test_a_strike_that_was_not_carried_out_is_no_evidence(tmp_path: Path) -> None:
-    run = course(1, tmp_path)
+    one = course(1, tmp_path)
     with pytest.raises(NoEffect):
-        catalogue.strikes.noted(run)
-    run.notes["done"] = "it was"
-    assert catalogue.strikes.noted(run) == "it was"
+        evidence.noted(one)
+    one.notes["done"] = "it was"
+    assert evidence.noted(one) == "it was"
 
 
 def test_a_line_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:
-    run = course(1, tmp_path)
-    assert run.timeline() == []
-    run.artifacts.mkdir()
-    (run.artifacts / "timeline.jsonl").write_text('{"event": "a"}\n{"eve')
-    assert run.timeline() == [{"event": "a"}]
+    one = course(1, tmp_path)
+    assert one.timeline() == []
+    one.artifacts.mkdir()
+    (one.artifacts / "timeline.jsonl").write_text('{"event": "a"}\n{"eve')
+    assert one.timeline() == [{"event": "a"}]
+
+
+def test_the_list_ends_without_a_word_when_its_reader_has_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, str(CAMPAIGN / "run.py"), "--list"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("argument", ["--seeds=0", "--first-seed=-1", "--sandboxes=x"])
+def test_numbers_that_are_none_are_refused(argument: str) -> None:
+    with pytest.raises(SystemExit):
+        run.arguments().parse_args([argument])
+
+
+def test_a_reset_reaches_the_client_and_what_was_not_read_is_gone() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        served, _ = server.accept()
+        with served:
+            client.settimeout(5)
+            client.sendall(b"a request")
+            assert connections.unread(served) == len(b"a request")
+            assert connections.reset(served)
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
