@@ -53,6 +53,12 @@ addEventListener('load', () => {
       if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4)
         covered.push(words + ' / ' + other);
     }));
+    for (const mark of svg.querySelectorAll('path.mark')) {
+      const m = box(mark);
+      for (const [words, b] of texts)
+        if (m.left < b.right && b.left < m.right && m.top < b.bottom - 3 && b.top + 3 < m.bottom)
+          covered.push(words + ' / a failure');
+    }
   }
   const light = c => {
     const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(v => v / 255)
@@ -70,11 +76,16 @@ addEventListener('load', () => {
     .filter(e => shown(e) && e.textContent.trim()).map(e => {
       const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
       return [(a + 0.05) / (b + 0.05), e.textContent.slice(0, 40)];
-    }).filter(([ratio]) => ratio < 4.5).map(([ratio, words]) => ratio.toFixed(2) + ' ' + words);
+    }).concat([...document.querySelectorAll('svg text')].filter(shown).map(e => {
+      const [a, b] = [light(getComputedStyle(e).fill), light(behind(e))].sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), 'chart: ' + e.textContent];
+    })).filter(([ratio]) => ratio < 4.5).map(([ratio, words]) => ratio.toFixed(2) + ' ' + words);
+  const scrolling = [...document.querySelectorAll('table.stack')]
+    .filter(t => t.parentElement.scrollWidth > t.parentElement.clientWidth + 1).length;
   const tiles = [...document.querySelectorAll('.tile')].map(t => box(t).bottom);
   document.body.innerHTML = '<pre id="found"></pre>';
   document.getElementById('found').textContent = JSON.stringify({
-    width: innerWidth, sticking, outside, covered, pale,
+    width: innerWidth, scrolling, sticking, outside, covered, pale,
     fold: Math.max(0, ...tiles), dark: matchMedia('(prefers-color-scheme: dark)').matches,
     loaded: performance.getEntriesByType('resource').map(r => r.name),
   });
@@ -138,7 +149,7 @@ def _run(command: list[str]) -> str:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
-@pytest.mark.parametrize("name", ["lossy", "long", "nothing"])
+@pytest.mark.parametrize("name", ["good", "lossy", "long", "hostile", "nothing"])
 def test_the_page_fits_and_can_be_read(
     name: str, width: int, height: int, dark: bool, tmp_path: Path
 ) -> None:
@@ -147,6 +158,7 @@ def test_the_page_fits_and_can_be_read(
     assert found["width"] == width
     assert found["dark"] is dark
     assert found["sticking"] == []
+    assert found["scrolling"] == 0, "the claims' evidence must be read without scrolling sideways"
     assert found["outside"] == []
     assert found["covered"] == []
     assert found["pale"] == []

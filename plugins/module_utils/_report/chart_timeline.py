@@ -10,7 +10,7 @@ from statistics import median
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._report import svg
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Load, Second
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Load, Second, Stall
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, count, seconds
 
@@ -69,6 +69,7 @@ def timeline_chart(material: Material, width: float) -> str:
     y = _rate(frame, bins, y, parts)
     y = _latency(frame, bins, y, parts)
     # Over the lanes, but not over the failures' marks, each of which tells its own story.
+    parts += [_stall(frame, stall, top, y - top - _GAP) for stall in load.stalls]
     parts += [_outage(frame, outage, top, y - top - _GAP) for outage in load.outages]
     y = _failures(material, frame, y, parts)
     y = _axis(frame, y, parts)
@@ -212,6 +213,12 @@ def _outage(frame: Frame, outage: Mapping[str, object], y: float, height: float)
     return svg.rect(x1 - 1, y, (max(x2 - x1, 0) + 2, height), "outage", tip)
 
 
+def _stall(frame: Frame, stall: Stall, y: float, height: float) -> str:
+    x1, x2 = frame.x(stall.start), frame.x(stall.start + stall.seconds)
+    tip = f"the load generator stood still for {seconds(stall.seconds)} from {clock(stall.start)}"
+    return svg.rect(x1, y, (max(x2 - x1, 1), height), "stall", tip)
+
+
 def _axis(frame: Frame, y: float, parts: list[str]) -> float:
     span = frame.end - frame.start
     step = svg.time_step(span, 9 if frame.width > 600 else 4)
@@ -244,4 +251,8 @@ def describe(material: Material) -> str:
         if isinstance(start, (int, float)):
             until = f"to {clock(end)}" if isinstance(end, (int, float)) else "to the end"
             words.append(f"Outage from {clock(start)} {until}.")
+    for stall in load.stalls[:10]:
+        words.append(
+            f"The load generator stood still for {seconds(stall.seconds)} from {clock(stall.start)}."
+        )
     return " ".join(words)

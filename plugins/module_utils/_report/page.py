@@ -171,10 +171,12 @@ def _charts(material: Material) -> str:
     if not wide:
         return "<p>There is no load test to show.</p>"
     pale = " Pale: nothing watched the traffic then." if material.facts.marks.blind else ""
-    outages = ' <span class="chip outage"></span>outage' if material.load and material.load.outages else ""
+    load = material.load
+    more = ' <span class="chip outage"></span>outage' if load and load.outages else ""
+    more += ' <span class="chip stall"></span>load generator stood still' if load and load.stalls else ""
     keys = (
         '<p class="small"><span class="chip baseline"></span>baseline '
-        f'<span class="chip canary"></span>canary{outages}. All times are UTC.{pale} '
+        f'<span class="chip canary"></span>canary{more}. All times are UTC.{pale} '
         "The same in numbers stands under By phase.</p>"
     )
     return f'{keys}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'

@@ -68,8 +68,9 @@ table.tight td { white-space: nowrap; }
 td.n, th.n { text-align: right; }
 .chip { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
 .chip.baseline { background: var(--baseline); } .chip.canary { background: var(--canary); }
-.chip.other { background: var(--answers); } .chip.outage { background: var(--fail-wash);
-  border: 1px solid var(--fail); }
+.chip.other { background: var(--answers); }
+.chip.stall { background: var(--ink); opacity: .4; }
+.chip.outage { background: var(--fail-wash); border: 1px solid var(--fail); }
 pre { overflow-x: auto; background: var(--page); border: 1px solid var(--edge); border-radius: 6px;
   padding: 10px 12px; font-size: .875rem; }
 code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -90,7 +91,7 @@ svg .baseline { fill: var(--baseline); } svg .canary { fill: var(--canary); }
 svg .answers { fill: var(--answers); } svg .failed { fill: var(--fail); }
 svg .share { fill: var(--share); stroke: var(--card); stroke-width: .6; }
 svg .blind { fill: var(--card); opacity: .45; }
-svg .outage { fill: var(--band); }
+svg .outage { fill: var(--band); } svg .stall { fill: var(--ink); opacity: .3; }
 .narrow { display: none; }
 @media (max-width: 640px) {
   main { padding: 8px; }

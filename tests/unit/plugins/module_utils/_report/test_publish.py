@@ -235,6 +235,16 @@ def test_a_time_without_a_watch_is_shown_pale(tmp_path: Path) -> None:
     assert "Pale: nothing watched the traffic then." in html
 
 
+def test_a_time_in_which_the_generator_stood_still_is_shown(tmp_path: Path) -> None:
+    run = rollouts.good()
+    assert 'class="stall"' not in read(runs.judged(run, tmp_path))[1]
+    run.own["stalls"] = [{"start": rollouts.START + 33.0, "seconds": 3.2}]
+    _, html = read(runs.judged(run, tmp_path))
+    assert html.count('class="stall"') == 2, "one chart for the desk, one for the phone"
+    assert "The load generator stood still for 3.20 s from 08:00:33.000 UTC." in html
+    assert "load generator stood still. All times" in words(runs.judged(run, tmp_path))
+
+
 def test_histograms_by_revision_are_shown_where_there_are_any(tmp_path: Path) -> None:
     run = rollouts.good()
     run.own["response_time_by_revision"] = {rollouts.CANARY: rollouts.histogram(4475)}
