@@ -374,6 +374,9 @@ result:
         response_time:
           description: Durations from when requests were due, in the shape of Fortio's histograms.
           type: dict
+        response_time_by_revision:
+          description: The same of each revision.
+          type: dict
         timeline:
           description: Counts for each second.
           type: list
