@@ -102,11 +102,10 @@ def marks(moments: Iterable[Moment]) -> Marks:
     """The moments that matter, from the events in any order."""
     ordered = sorted(moments, key=lambda m: m.time)
     applied = _first(ordered, "playbook", "canary_applied")
-    baseline = _first(ordered, "playbook", "baseline")
     started = _first(ordered, "playbook", "load_started")
     stopped = _first(ordered, "playbook", "load_stopped")
     start = applied.time if applied else None
-    name = _revision(baseline) if baseline else str(applied.data.get("baseline") or "") if applied else ""
+    name = str(applied.data.get("baseline") or "") if applied else ""
     completed = _first(ordered, "experiment", "completed")
     traffic = tuple(
         (m.time, _percents(m.data.get("traffic"))) for m in _all(ordered, "inferenceservice", "traffic")

@@ -87,7 +87,6 @@ def test_the_canary_is_the_first_other_revision_created_after_it_was_applied(
 
 def test_who_the_baseline_was() -> None:
     assert marks([APPLIED]).baseline_revision == "a"
-    assert marks([APPLIED, moment(1, "playbook", "baseline", revision="z")]).baseline_revision == "z"
     assert marks([moment(10, "playbook", "canary_applied")]).baseline_revision == ""
 
 

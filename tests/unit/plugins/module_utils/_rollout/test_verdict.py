@@ -393,7 +393,7 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
     ),
     (
         "nobody knows the baseline",
-        both(experiment(None), without("playbook", "baseline")),
+        both(experiment(None), lambda run: run.event("playbook", "canary_applied")["data"].clear()),
         UNSURE,
         "change_happened",
         "it is not known which revision the baseline was",
@@ -518,10 +518,10 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
     ("no load", damaged("load", "it is gone"), UNSURE, "evidence_complete", "it is gone"),
     (
         "an event without a time",
-        lambda run: run.event("playbook", "baseline").pop("time"),
+        lambda run: run.event("playbook", "canary_applied").pop("time"),
         UNSURE,
         "evidence_complete",
-        "the timeline cannot be read: line 2 is not an event with a time",
+        "the timeline cannot be read: line 3 is not an event with a time",
     ),
     (
         "a load result of another tool",
@@ -947,11 +947,9 @@ def test_any_rubbish_gives_a_verdict(data: st.DataObject) -> None:
     assert verdict(run)["verdict"] in {"pass", "inconclusive", "fail"}
 
 
-def test_the_mark_of_the_canary_may_tell_the_baseline() -> None:
+def test_the_mark_of_the_canary_tells_the_baseline() -> None:
     run = rollouts.good()
-    run.drop_events("playbook", "baseline")
     run.experiment = None
-    run.event("playbook", "canary_applied")["data"] = {"baseline": BASELINE}
     assert verdict(run)["revisions"][BASELINE]["role"] == "baseline"
 
 
