@@ -253,10 +253,13 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
                     os.unlink(path)
 
     def _show_afterwards(self, output: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
-        show = self._shower(task_vars)
-        for entry in output.get("transitions") or []:
-            if isinstance(entry, dict) and isinstance(entry.get("text"), str) and is_news(entry):
-                show(entry["text"], colour_of(entry))
+        entries = [
+            entry
+            for entry in output.get("transitions") or []
+            if isinstance(entry, dict) and isinstance(entry.get("text"), str)
+        ]
+        everything = Display().verbosity > 0
+        LiveShow(lambda: entries, self._shower(task_vars), everything=everything).poll()
 
     def _shower(self, task_vars: dict[str, Any] | None) -> Show:
         variables = task_vars or {}

@@ -270,6 +270,7 @@ class Action(LiveActionModule):
 
     ran_with: dict[str, Any]
     raises: BaseException | None = None
+    entries = (line("one"), END)
 
     def _execute_module(
         self, module_args: Any = None, task_vars: Any = None, **options: Any
@@ -279,10 +280,10 @@ class Action(LiveActionModule):
         path = self.ran_with.get("progress_file")
         if path:
             with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line("one")) + "\n" + json.dumps(END) + "\n")
+                file.writelines(json.dumps(entry) + "\n" for entry in self.entries)
         if self.raises:
             raise self.raises
-        return {"changed": False, "transitions": [line("one"), END]}
+        return {"changed": False, "transitions": self.entries}
 
     def _remove_tmp_path(self, tmp_path: Any, force: bool = False) -> None:
         return None
@@ -337,6 +338,30 @@ def test_a_named_progress_file_is_kept_and_only_its_new_lines_are_shown(
     action(args={"progress_file": str(path)}).run(task_vars={})
     assert [text for text, _colour in display] == ["    one", "    two"]
     assert len(path.read_text().splitlines()) == 3
+
+
+NOTHING = line("ExperimentFailed=False", "condition", type="ExperimentFailed", status="False", reason="")
+
+
+def test_what_an_earlier_task_wrote_is_not_shown_again(
+    tmp_path: Path, display: list[tuple[str, str | None]]
+) -> None:
+    path = tmp_path / "timeline.jsonl"
+    path.write_text(json.dumps(line("one")) + "\n")
+    action(args={"progress_file": str(path)}).run(task_vars={})
+    assert [text for text, _colour in display] == ["    two"]
+
+
+@pytest.mark.parametrize("transport", ["local", "ssh"])
+def test_what_is_no_news_is_shown_at_v_alone(display: list[tuple[str, str | None]], transport: str) -> None:
+    plugin = action(FakeConnection(transport))
+    plugin.entries = (NOTHING, END)
+    plugin.run(task_vars={})
+    assert [text for text, _colour in display] == ["    two"]
+    display.clear()
+    live.Display().verbosity = 1
+    plugin.run(task_vars={})
+    assert [text for text, _colour in display] == ["    ExperimentFailed=False", "    two"]
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), TimeoutError("task timed out")])
