@@ -89,6 +89,8 @@ _CANARY = (
                 "traffic_moved": "where 100 % on the canary {canary} was expected",
                 "ready_at_end": "not ready at the end",
             },
+            # With what it answered before the analytics either still has data of it, or none.
+            also=["expected_winner", "enough_per_revision"],
         ),
         evidence.lost,
         strike=strikes.at_iteration(3, 5, strikes.hang_canary),
