@@ -49,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", default=3, help="runs of each fault (3)", **number)
     parser.add_argument("--first-seed", default=1, help="begin with this seed (1)", **number)
-    parser.add_argument("--sandboxes", default=1, help="so many side by side (1)", **number)
+    parser.add_argument("--sandboxes", default=2, help="so many side by side (2)", **number)
     parser.add_argument("--list", action="store_true", help="list the faults and end")
     parser.add_argument("--out", type=Path, default=ROOT / "build/campaign/campaign.json", metavar="FILE")
     return parser

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 CAMPAIGN = Path(__file__).resolve().parents[1] / "campaign"
-sys.path.insert(0, str(CAMPAIGN))
+sys.path[:0] = [str(CAMPAIGN), str(CAMPAIGN.parent)]
 
+import campaign  # noqa: E402
 import catalogue  # noqa: E402
 import connections  # noqa: E402
 import evidence  # noqa: E402
@@ -241,3 +243,56 @@ def test_a_reset_reaches_the_client_and_what_was_not_read_is_gone() -> None:
             assert connections.reset(served)
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
+
+
+class Sandboxes:
+    """Stands for Arena: counts what is up."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.broken = broken
+        self.ups = self.downs = 0
+
+    def __call__(self, _folder: Path, _say: Any) -> Sandboxes:
+        return self
+
+    def up(self) -> None:
+        self.ups += 1
+        if self.broken:
+            raise RuntimeError("it does not come up")
+
+    def down(self) -> None:
+        self.downs += 1
+
+
+def planned(folder: Path) -> campaign.Campaign:
+    return campaign.Campaign(catalogue.FAULTS[:2], (4, 5), folder, folder / "campaign.json")
+
+
+def test_a_campaign_does_its_plan_on_all_sandboxes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandboxes = Sandboxes()
+    monkeypatch.setattr(campaign, "Arena", sandboxes)
+    monkeypatch.setattr(
+        campaign,
+        "run",
+        lambda one, fault: judging.Row(fault.name, one.seed, "", "", "", judging.OK, "", 1.0),
+    )
+    whole = planned(tmp_path)
+    whole.work(2)
+    first, second = (fault.name for fault in catalogue.FAULTS[:2])
+    assert [(row.fault, row.seed) for row in whole.rows] == [(first, 4), (first, 5), (second, 4), (second, 5)]
+    assert len(json.loads((tmp_path / "campaign.json").read_text())["runs"]) == 4
+    assert f"campaign: run 3 of 4: {first}, seed 5\n" in capsys.readouterr().out
+    assert (sandboxes.ups, sandboxes.downs) == (2, 2)
+
+
+def test_a_sandbox_that_does_not_come_up_ends_the_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandboxes = Sandboxes(broken=True)
+    monkeypatch.setattr(campaign, "Arena", sandboxes)
+    whole = planned(tmp_path)
+    with pytest.raises(RuntimeError):
+        whole.work(1)
+    assert (whole.rows, sandboxes.downs) == ([], 1)
