@@ -243,14 +243,25 @@ def _keep_interrupted(store: Store, state_dir: Optional[str], job: Dict[str, Any
     made = result(state_dir, store.name)
     if made is None:
         return
-    text = json.dumps(made) + "\n"
+    delivered = _delivered(job.get("dest") or "", made)
+    text = json.dumps(delivered or made) + "\n"
+    store.give_room()
     try:
-        if job.get("dest"):
+        if job.get("dest") and not delivered:
             write_atomically(Path(job["dest"]), text, 0o644)
         write_atomically(store.report, fortio.text(made))
         write_atomically(store.result, text)
     except OSError as error:
         raise LoadError(f"The load is stopped, but its result cannot be written: {error}.") from None
+
+
+def _delivered(dest: str, made: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """The result that the process of this very run put at its destination before it failed or was killed."""
+    there = read_json(Path(dest)) if dest else None
+    own = there.get("LoadTest") if isinstance(there, dict) else None
+    told = made["LoadTest"]
+    same = isinstance(own, dict) and (own.get("name"), own.get("started")) == (told["name"], told["started"])
+    return there if same else None
 
 
 def deliver(state_dir: Optional[str], name: str, dest: str, check_mode: bool = False) -> bool:

@@ -17,6 +17,7 @@ from .failure import LoadError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NEEDED_BYTES = 32 * 1024 * 1024
+RESERVED_BYTES = 8 * 1024 * 1024
 
 
 def base_folder(state_dir: Optional[str]) -> Path:
@@ -48,6 +49,7 @@ class Store:
         self.result = self.folder / "result.json"
         self.report = self.folder / "report.txt"
         self.log = self.folder / "log"
+        self.reserve = self.folder / "reserve"
 
     def exists(self) -> bool:
         """Whether there is a job of this name."""
@@ -80,6 +82,20 @@ class Store:
                 if os.path.samestat(os.fstat(handle), os.stat(self.folder)):
                     return handle
             os.close(handle)  # another removed the folder while this one waited for it
+
+    def hold_room(self) -> None:
+        """Keep room for the result, so that it can be written to a disk that was filled meanwhile."""
+        handle = os.open(self.reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(handle, 0, RESERVED_BYTES)
+        finally:
+            os.close(handle)
+
+    def give_room(self) -> None:
+        """Free it: what is written next is the result."""
+        with contextlib.suppress(OSError):
+            self.reserve.unlink()
 
     def clear(self) -> None:
         """Remove what an earlier run left; the folder itself stays."""

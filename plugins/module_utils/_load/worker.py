@@ -68,6 +68,7 @@ class Job:
         self._failed_writes = 0
         options = Options.from_json(given["options"])
         target = parse_url(options)
+        store.hold_room()
         self._timeline = Lines(store.timeline)
         self._ledger = Lines(store.ledger)
         self._engine = Engine(options, target, secrets.token_hex(4), self._report)
@@ -118,6 +119,7 @@ class Job:
         # Nothing in the loop makes cycles, and a collection in the middle would make requests late.
         gc.disable()
         tally = self._engine.run()
+        self._store.give_room()
         for lines in (self._timeline, self._ledger):
             with self._despite_full_disk():
                 lines.add(())
@@ -134,7 +136,8 @@ class Job:
                 write_atomically(Path(self._dest), text, 0o644)
             except OSError as error:  # the result is still to be had from the state folder
                 _log(f"cannot write {self._dest}: {error}")
-        write_atomically(self._store.report, fortio.text(result))
+        with self._despite_full_disk():
+            write_atomically(self._store.report, fortio.text(result))
         write_atomically(self._store.result, text)
 
 

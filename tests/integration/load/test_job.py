@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -288,6 +289,89 @@ def test_a_full_disk_does_not_end_the_load(ensure: Any) -> None:
     own = stopped["result"]["LoadTest"]
     assert own["requests"] == ensure.server.requests == sum(row["ok"] for row in own["timeline"])
     assert "times the state could not be written" in (Path(ensure.base) / "one" / "log").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 40 MiB, and whatever is needed to make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> None:
+    with open(place / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (65536, 512):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+def test_a_load_on_a_full_disk_is_not_started(ensure: Any, small_disk: Path) -> None:
+    fill(small_disk)
+    with pytest.raises(LoadError, match="cannot be written: No space left on device|No room for"):
+        ensure(state_dir=str(small_disk / "loads"))
+    assert not (small_disk / "loads").exists()
+    assert ensure.server.requests == 0
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_disk_that_fills_up_keeps_the_whole_result(
+    *, ensure: Any, small_disk: Path, tmp_path: Path, killed: bool
+) -> None:
+    """The load goes on, and room for its result was kept; then nothing stands in the way of removing it."""
+    base, dest = str(small_disk / "loads"), tmp_path / "load.json"
+    given = {"state_dir": base, "rate": 100, "dest": str(dest)}
+    ensure(**given)
+    wait_for(lambda: job.progress(base, "one")["requests"] >= 20)
+    fill(small_disk)
+    before = ensure.server.requests
+    wait_for(lambda: ensure.server.requests > before + 120)
+    if killed:
+        process.send(json.loads((small_disk / "loads/one/process.json").read_text()), signal.SIGKILL)
+        wait_for(lambda: job.state(base, "one") == "interrupted")
+    own = ensure(state="stopped", url=None, state_dir=base)["result"]["LoadTest"]
+    assert own["state"] == ("interrupted" if killed else "stopped")
+    if not killed:
+        assert own["requests"] == ensure.server.requests == sum(row["ok"] for row in own["timeline"])
+    assert json.loads(dest.read_text())["LoadTest"] == own
+    assert ensure(state="absent", url=None, state_dir=base)["status"] == "absent"
+    assert not (small_disk / "loads" / "one").exists()
+
+
+def test_a_result_that_reached_its_destination_is_not_replaced(ensure: Any, tmp_path: Path) -> None:
+    """Its process could not write the state folder: what it left there is older than what it delivered."""
+    dest = tmp_path / "load.json"
+    ensure(dest=str(dest))
+    wait_for(lambda: job.progress(ensure.base, "one")["requests"] >= 20)
+    (Path(ensure.base) / "one" / "result.json").mkdir()
+    process.send(record(ensure), signal.SIGTERM)
+    wait_for(lambda: not process.alive(record(ensure)))
+    delivered = json.loads(dest.read_text())
+    (Path(ensure.base) / "one" / "result.json").rmdir()
+    assert job.state(ensure.base, "one") == "interrupted"
+    assert ensure(state="stopped", url=None)["result"] == delivered == json.loads(dest.read_text())
+    assert delivered["LoadTest"]["requests"] == ensure.server.requests
+
+
+def test_absent_removes_also_what_cannot_be_told(ensure: Any, tmp_path: Path) -> None:
+    """The folder of its destination is gone, so that an interrupted load's result cannot be written."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    ensure(dest=str(folder / "load.json"))
+    process.send(record(ensure), signal.SIGKILL)
+    wait_for(lambda: job.state(ensure.base, "one") == "interrupted")
+    folder.rmdir()
+    with pytest.raises(LoadError, match="is stopped, but its result cannot be written"):
+        ensure(state="stopped", url=None)
+    assert ensure(state="absent", url=None)["changed"] is True
+    assert not Path(ensure.base, "one").exists()
 
 
 @pytest.mark.parametrize(
