@@ -66,17 +66,30 @@ def _header(material: Material) -> str:
         for label, big, small, look in _tiles(material)
     )
     sign = tables.SIGNS[grade]
-    asked = f"Did the rollout of {material.subject or 'the model'} lose a request?"
+    subject = f"Rollout of {material.subject or 'a model'}"
     load = material.load
     when = (
         f"Load for {seconds(load.duration)} from {day(load.started)}, {clock(load.started)}." if load else ""
     )
     return (
-        f'<header class="{grade}">\n<p class="kicker">{escape(asked)}</p>\n'
-        f'<h1><span aria-hidden="true">{sign}</span> {material.title}</h1>\n'
+        f'<header class="{grade}">\n<p class="kicker">{escape(subject)}</p>\n'
+        f'<h1><span aria-hidden="true">{sign}</span> {material.title}: '
+        f'<span class="answer">{escape(_answer(material))}</span></h1>\n'
         f"<p>{escape(_sentence(material.verdict['summary']))}</p>\n"
         f'<dl class="tiles">{tiles}</dl>\n<p class="small soft">{escape(when)}</p>\n</header>'
     )
+
+
+def _answer(material: Material) -> str:
+    """What the verdict comes down to, in a few words."""
+    load = material.load
+    lost = load.failed - load.client_faults if load else 0
+    told = f"{count(lost, 'request')} lost" if lost else "no request lost"
+    return {
+        "pass": f"{told}, which was allowed" if lost else told,
+        "fail": told if lost else "nothing lost, but it did not go as it should",
+        "inconclusive": "not proven",
+    }[material.grade]
 
 
 def _sentence(words: str) -> str:

@@ -31,6 +31,7 @@ section, header { background: var(--card); border: 1px solid var(--edge); border
   padding: 16px 20px; margin: 0 0 16px; }
 h1 { margin: 0; font-size: 2.1rem; line-height: 1.15; letter-spacing: .01em; }
 .kicker { margin: 0 0 2px; color: var(--soft); font-weight: 600; }
+.answer { font-size: .75em; font-weight: 600; letter-spacing: 0; }
 h2 { margin: 0 0 10px; font-size: 1.15rem; }
 h3 { margin: 18px 0 6px; font-size: 1rem; }
 p { margin: 6px 0; }

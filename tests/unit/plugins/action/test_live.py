@@ -86,7 +86,7 @@ def screen(name: str) -> str:
 
 
 def test_there_are_transcripts_of_every_kind_of_end() -> None:
-    assert {"promotion", "rollback", "failure", "lost-connection"} <= set(RECORDED)
+    assert {"promotion", "rollback", "failure", "lost-connection", "deleted"} <= set(RECORDED)
 
 
 @pytest.mark.parametrize("name", RECORDED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish im
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
 from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._report import runs
 from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import rollouts
+from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.rollouts import Run
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -106,7 +108,7 @@ def test_a_failure_says_first_what_was_lost_when_and_from_which_revision(tmp_pat
     text = words(runs.judged(runs.lossy(), tmp_path))
     head = text[: text.index("Over time")]
     assert "FAIL: rollout of my-model" in head
-    assert "Did the rollout of my-model lose a request? ✗ FAIL" in head
+    assert "Rollout of my-model ✗ FAIL: 27 requests lost" in head
     assert "What was lost 27 of 1800 requests 14 × reset, 9 × status 500, 4 × status 503" in head
     assert "When (UTC) 08:00:25 to 08:01:16" in head
     assert "6 with the canary at 15 %, 3 with the canary at 25 %, 18 during promotion" in head
@@ -178,6 +180,20 @@ def test_a_pass_says_what_it_proves(tmp_path: Path) -> None:
     assert "Why it is not a pass" not in text
     assert "Failed requests" not in text
     assert "Load for 90 s from 2027-01-15, 08:00:00.000 UTC." in text
+
+
+@pytest.mark.parametrize(
+    ("run", "allowed", "words_of_it"),
+    [
+        (rollouts.good, 0, "✓ PASS: no request lost"),
+        (runs.lossy, 30, "✓ PASS: 27 requests lost, which was allowed"),
+        (rollouts.rolled_back, 0, "✗ FAIL: nothing lost, but it did not go as it should"),
+        (runs.nothing, 0, "? INCONCLUSIVE: not proven"),
+    ],
+)
+def test_the_headline_answers(run: Callable[[], Run], allowed: int, words_of_it: str, tmp_path: Path) -> None:
+    params = runs.judged(run(), tmp_path, thresholds={"max_lost": allowed})
+    assert words_of_it in words(params)
 
 
 def test_a_rollback_names_the_objective(tmp_path: Path) -> None:
