@@ -57,7 +57,8 @@ def colour_of(entry: Entry) -> str | None:
     if data.get("failed"):
         return str(C.COLOR_ERROR)
     if event == "completed":
-        return str(C.COLOR_OK if data.get("winner") == "canary" else C.COLOR_WARN)
+        # Nothing but an experiment has a winner.
+        return str(C.COLOR_OK if data.get("winner", "canary") == "canary" else C.COLOR_WARN)
     # What a run removes of its own is no surprise.
     if event == "connection" or (event == "deleted" and entry.get("source") != "playbook"):
         return str(C.COLOR_WARN)

@@ -149,6 +149,8 @@ def test_what_an_earlier_wait_told_last_is_not_told_again() -> None:
         (line("a", "iteration", failed=2), C.COLOR_ERROR),
         (line("a", "completed", winner="canary", failed=False), C.COLOR_OK),
         (line("a", "completed", winner="baseline", failed=False), C.COLOR_WARN),
+        (line("a", "completed", winner=None, failed=False), C.COLOR_WARN),
+        ({**line("a", "completed"), "source": "sandbox"}, C.COLOR_OK),
         (line("a", "completed", winner=None, failed=True), C.COLOR_ERROR),
         (line("a", "handler", failed=True), C.COLOR_ERROR),
         (line("a", "deleted"), C.COLOR_WARN),
