@@ -111,10 +111,10 @@ _BASELINE = (
     Fault(
         "old-revision-killed-before-drained",
         "The old revision's process is killed at promotion, before the traffic has left it.",
-        expect("fail", lost=losses("status 503", by=["baseline"])),
+        expect("fail", lost=losses("status 503", by=["baseline"], phase="promotion")),
         evidence.lost,
         strike=strikes.at(Course.wait_completed, strikes.kill_baseline),
-        settings={"rate": 100},
+        settings={**LONG, "rate": 100},
     ),
 )
 
@@ -138,7 +138,8 @@ _GATEWAY = (
         evidence.client_gone,
         prepare=sandbox_fault("canary-slow", "seconds", 0.2, 0.4),
         strike=strikes.at(Course.wait_completed, connections.reset_all, 0.2, 0.4),
-        settings={"rate": 100},
+        # Long enough for the wait to see the promotion as it happens.
+        settings={**LONG, "rate": 100},
     ),
     Fault(
         "stale-keep-alive",
