@@ -51,14 +51,16 @@ def expire_watch(course: Course) -> None:
     """The API server forgets the version from which the wait would go on with its watch.
 
     Another object is changed after the Experiment, so that the history is longer than what the wait knows;
-    then the API server is restarted, and knows what changes from then on.
+    then the API server is restarted, and knows what changes from then on. The wait stands still meanwhile:
+    had it met the server away several times, it would have given up its version of its own accord.
     """
     arena = course.arena
     known = arena.experiment(course.name)["metadata"]["resourceVersion"]
     arena.core.create_namespaced_config_map(
         NAMESPACE, {"metadata": {"generateName": "campaign-", "labels": {"campaign": course.name}}}
     )
-    done = _restart_apiserver(course, 0)
+    with course.halted():
+        done = _restart_apiserver(course, 0)
     refusal = arena.watch_refused(EXPERIMENTS, known)
     if refusal is None or refusal.status != 410:
         raise NoEffect(f"the API server does not say 410 to a watch from version {known}: {refusal}")

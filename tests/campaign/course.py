@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,24 @@ class Course:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """The playbook, its workers and its modules stand still; the load, which is on its own, does not."""
+        assert self._process is not None
+        stopped = [self._process.pid]
+        # A stopped process starts no other, so nobody is missed.
+        for pid in stopped:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGSTOP)
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                    stopped += map(int, children.read_text().split())
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGCONT)
 
     def clean_up(self) -> None:
         """Remove the run's load, should it still run, and its objects.

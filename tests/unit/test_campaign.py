@@ -24,6 +24,7 @@ import judging  # noqa: E402
 import run  # noqa: E402
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import failure  # noqa: E402
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import verdict as verdicts  # noqa: E402
+from arena import until  # noqa: E402
 from course import Course, NoEffect, name_of  # noqa: E402
 
 
@@ -296,3 +297,24 @@ def test_a_sandbox_that_does_not_come_up_ends_the_campaign(
     with pytest.raises(RuntimeError):
         whole.work(1)
     assert (whole.rows, sandboxes.downs) == ([], 1)
+
+
+def test_a_course_stands_still_with_all_below_it(tmp_path: Path) -> None:
+    one = course(1, tmp_path)
+    script = "sleep 60 & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        child = int(shell.stdout.readline())
+        one._process = shell  # type: ignore[assignment]
+
+        def states() -> list[str]:
+            stats = [Path(f"/proc/{pid}/stat").read_text() for pid in (shell.pid, child)]
+            return [stat.rpartition(")")[2].split()[0] for stat in stats]
+
+        try:
+            with one.halted():
+                until(lambda: states() == ["T", "T"], 10, "both stand still")
+            until(lambda: "T" not in states(), 10, "both go on")
+        finally:
+            os.kill(child, 9)
+            shell.kill()
