@@ -17,8 +17,6 @@ from .target import Address
 # What a connection is doing. WAITING is plain HTTP with the request written and no byte of the response yet.
 IDLE, RESOLVING, CONNECTING, HANDSHAKE, WRITING, WAITING, READING, CLOSED = range(8)
 
-RECEIVE = 65536
-
 
 class Connection:
     """The socket, where it stands, and the request in flight. Times are the clock's nanoseconds."""

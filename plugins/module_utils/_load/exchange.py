@@ -8,7 +8,7 @@ from typing import Callable, Iterator, List, Optional, Tuple, Union
 
 from .answer import MAX_NAME, Judge
 from .classify import TIMED_OUT, WHOLE, closed_before_answer, read_error, write_error
-from .connection import CONNECTING, HANDSHAKE, IDLE, READING, RECEIVE, WAITING, WRITING, Connection
+from .connection import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, Connection
 from .failure import MALFORMED, TRUNCATED, WRITE, errno_name
 from .http1 import LENGTH, NO_BODY, Head, Malformed, Truncated
 from .ledger import Failure
@@ -17,7 +17,7 @@ from .poller import IN, OUT, Poller
 from .pool import WANT, Pool, Refused, is_cut
 from .request import build
 from .schedule import Flood, Schedule
-from .tally import Lane, Tally
+from .tally import RECEIVE, Lane, Tally
 from .target import Target
 
 
@@ -159,7 +159,7 @@ class Exchange:
                 self._event(conn, event)
                 continue
             try:
-                data = conn.recv(RECEIVE)
+                data = conn.recv(conn.lane.reach)
             except OSError as error:
                 self._read_failed(conn, error)
                 continue
@@ -172,8 +172,9 @@ class Exchange:
                     continue
                 shape = known
             shape.count += 1
-            service[(now - conn.sent + 999) // 1000] += 1
-            shape.times[(now - (conn.intended if paced else conn.sent) + 999) // 1000] += 1
+            taken = (now - conn.sent + 999) // 1000
+            service[taken] += 1
+            shape.times[(now - conn.intended + 999) // 1000 if paced else taken] += 1
             if outages.open is not None or now - outages.last_success > outages.gap:
                 outages.success(conn.sent, now)
             else:

@@ -61,6 +61,13 @@ def make_poller() -> Poller:
     return _Poll()
 
 
+def processors() -> int:
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class _Itimerspec(ctypes.Structure):
     _fields_ = [
         ("interval_sec", ctypes.c_long), ("interval_nsec", ctypes.c_long),

@@ -9,13 +9,13 @@ import ssl
 from collections import deque
 from typing import Callable, Deque, Dict, List, Optional
 
-from .connection import CONNECTING, HANDSHAKE, IDLE, RECEIVE, RESOLVING, Connection
+from .connection import CONNECTING, HANDSHAKE, IDLE, RESOLVING, Connection
 from .failure import CLIENT, CONNECT, DNS, TLS, is_own_fault
 from .http1 import Parser
 from .options import Options
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
-from .tally import Lane, Tally
+from .tally import RECEIVE, Lane, Tally
 from .target import Address, Target, tls_context
 
 WANT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)

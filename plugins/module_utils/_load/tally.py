@@ -14,6 +14,7 @@ from .outage import Outages
 
 LATE = 100_000  # µs after its time from which a request counts as late
 MAX_SHAPES = 256
+RECEIVE = 65536  # bytes received at once at most
 MAX_STALLS = 1000
 MAX_REVISIONS = 100
 OTHER_REVISIONS = "(others)"  # all beyond that number, as where the header named differs in each response
@@ -47,9 +48,13 @@ NO_SHAPE = Shape(b"", -1, None, "", defaultdict(int))
 
 
 class Lane:
-    """Counts of one way of using connections. `shape` is the response that came last."""
+    """Counts of one way of using connections. `shape` is the response that came last.
 
-    __slots__ = ("failed", "name", "requests", "shape", "shapes")
+    `reach` is how much to receive at once: one byte more than the longest response known, so that a longer
+    one shows, and no more, since that much memory is taken for each.
+    """
+
+    __slots__ = ("failed", "name", "reach", "requests", "shape", "shapes")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -57,6 +62,7 @@ class Lane:
         self.failed = 0
         self.shapes: Dict[bytes, Shape] = {}
         self.shape = NO_SHAPE
+        self.reach = RECEIVE
 
 
 class Tally:
@@ -124,6 +130,7 @@ class Tally:
             self._fold_shapes(lane)
             lane.shapes.clear()
         lane.shape = lane.shapes[raw_head] = Shape(raw_head, total, head, revision, self._times_of(revision))
+        lane.reach = min(RECEIVE, max(shape.total for shape in lane.shapes.values()) + 1)
 
     def _times_of(self, revision: str) -> DefaultDict[int, int]:
         if revision not in self._times and len(self._times) >= MAX_REVISIONS:

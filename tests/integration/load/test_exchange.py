@@ -152,6 +152,24 @@ def test_wrong_answers(
         assert own["longest_success_gap"]["seconds"] > 0
 
 
+def test_answers_longer_than_those_before_are_read_whole(serve: Any, load: Any) -> None:
+    """What is received at once goes by the answers known so far."""
+    lengths = (10, 10, 200_000, 10, 3000, 10, 70_000, 10)
+    server = serve(lambda visit: visit.ok(b"x" * lengths[visit.number % len(lengths)]))
+    result = load(server.url, calls=len(lengths) * 3)
+    assert (result["LoadTest"]["failed"], result["SocketCount"]) == (0, 1)
+    heads = sum(len(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length) for length in lengths)
+    assert result["Sizes"]["Sum"] == 3 * (sum(lengths) + heads)
+
+
+def test_a_byte_too_many_shows_after_many_right_answers(serve: Any, load: Any) -> None:
+    answer = OK + b"Content-Length: 2\r\n\r\nok"
+    server = serve(lambda visit: visit.send(answer + (b"!" if visit.number == 9 else b"")))
+    own = load(server.url, calls=12)["LoadTest"]
+    assert (own["classes"], [row["seq"] for row in own["ledger"]]) == ({"malformed": 1}, [10])
+    assert server.requests == 12
+
+
 def test_a_kept_connection_serves_on_after_a_wrong_status(serve: Any, load: Any) -> None:
     server = serve(lambda visit: visit.send(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"))
     own = load(server.url, calls=4)["LoadTest"]
