@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import errno
+import socket
+import ssl
 from typing import Optional
 
 DNS = "dns"  # the name did not resolve
@@ -24,6 +26,7 @@ CLASSES = (
     CLIENT,
 )  # fmt: skip
 
+_OF_RESOLVER = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
 _OWN_FAULTS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 
 
@@ -37,6 +40,10 @@ def is_own_fault(number: Optional[int]) -> bool:
 
 
 def errno_name(error: BaseException) -> Optional[str]:
-    """The symbolic name of an OSError's number (`ECONNREFUSED`), or None where there is none."""
+    """The symbolic name of an OSError's number (`ECONNREFUSED`, `EAI_AGAIN`), None where there is none."""
     number = getattr(error, "errno", None)
+    if isinstance(error, ssl.SSLError):
+        return None  # its number is one of OpenSSL's own
+    if isinstance(error, socket.gaierror):
+        return _OF_RESOLVER.get(number)
     return errno.errorcode.get(number) if isinstance(number, int) else None

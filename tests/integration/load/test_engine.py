@@ -164,10 +164,14 @@ def test_a_name_that_stops_resolving(serve: Any) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return answers.pop()
 
-    rows: List[Any] = []
-    running = make(server.url, rows, rate=20, duration=1_400_000_000, lookup=lookup)
+    options = Options(url=server.url, rate=20, duration=1_400_000_000, timeout=5_000_000_000)
+    failures: List[Any] = []
+    running = Engine(
+        options, parse_url(options), "cafe", lambda _row, new, _tally: failures.extend(new), lookup=lookup
+    )
     tally = running.run()
     assert set(tally.ledger.classes) == {"dns"}
+    assert {failure.errno for failure in failures} == {"EAI_NONAME"}
     assert tally.requests == tally.sent == 28
     assert server.requests == tally.requests - tally.failed
     assert 5 <= tally.failed <= 10

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import ipaddress
 import re
 import socket
 import ssl
+import time
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.connection import Connection
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -140,9 +143,42 @@ def test_client_certificate(serve: Any, load: Any, pki: Pki) -> None:
     assert result["LoadTest"]["failed"] == 0
     assert result["MTLS"] is True
     assert result["Key"] == ""
-    own = load(server.url, calls=2, rate=50, ca_file=pki.ca)["LoadTest"]
-    assert set(own["classes"]) <= {"tls", "reset", "write"}
-    assert own["failed"] == 2
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_no_client_certificate(*, serve: Any, load: Any, pki: Pki, version: Any, size: int) -> None:
+    """In TLS 1.3 the client learns of it only after it began to send its request."""
+    context = pki.context(client_ca=True)
+    context.maximum_version = version
+    server = serve(fine, context=context)
+    own = load(server.url, calls=4, rate=50, ca_file=pki.ca, payloads=[b"x" * size])["LoadTest"]
+    assert own["classes"] == {"tls": 4}
+    # OpenSSL's own numbers are not those of the system.
+    assert {record["errno"] for record in own["ledger"]} == {None}
+    assert server.requests == 0
+
+
+def test_no_client_certificate_and_no_more_to_be_written(
+    serve: Any, load: Any, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing fails before the alert was read: that is what tells the reason."""
+    agree = Connection.handshake
+
+    def too_late(_data: Any) -> int:
+        raise BrokenPipeError(errno.EPIPE, "simulated")
+
+    def slowly(conn: Connection) -> None:
+        agree(conn)
+        time.sleep(0.1)
+        conn.send = too_late
+
+    monkeypatch.setattr(Connection, "handshake", slowly)
+    context = pki.context(client_ca=True)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    own = load(serve(fine, context=context).url, calls=2, rate=50, ca_file=pki.ca)["LoadTest"]
+    assert own["classes"] == {"tls": 2}
+    assert "CERTIFICATE_REQUIRED" in own["ledger"][0]["detail"]
 
 
 def test_plain_http_where_tls_was_expected(serve: Any, load: Any) -> None:
