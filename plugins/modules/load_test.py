@@ -324,6 +324,10 @@ result:
   returned: success
   type: dict
   contains:
+    URL:
+      description: >-
+        Where requests were sent. Of a query only the names are told, since any value may be a credential.
+      type: str
     RetCodes:
       description: Requests by status; C(-1) counts those that failed for any other reason than their status.
       type: dict

@@ -191,6 +191,21 @@ def test_a_reboot_leaves_what_the_next_start_cleans_up(ensure: Any) -> None:
     assert job.state(ensure.base, "one") == "running"
 
 
+def test_a_stop_takes_effect_though_nothing_is_answered(ensure: Any, serve: Any) -> None:
+    """Within the time-out of the requests in flight, and each of them is in the report."""
+    server = serve(lambda visit: visit.hang())
+    ensure(url=server.url, rate=20, timeout="700ms")
+    wait_for(lambda: server.requests >= 5)
+    before = time.monotonic()
+    stopped = ensure(state="stopped", url=None)
+    assert time.monotonic() - before < 3
+    assert stopped["status"] == "stopped"
+    own = stopped["result"]["LoadTest"]
+    assert own["classes"] == {"timeout": server.requests}
+    assert own["requests"] == own["failed"] == len(own["ledger"]) == server.requests
+    assert stopped["report"].count("Code  -1 : ") == 1
+
+
 def test_two_starts_at_once_start_one(ensure: Any) -> None:
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(ensure()["changed"])) for _ in range(4)]
