@@ -419,6 +419,28 @@ def test_bad_input_starts_nothing(ensure: Any, more: Dict[str, Any], why: str) -
     assert ensure.server.requests == 0
 
 
+def test_a_state_folder_that_may_not_be_entered(ensure: Any, tmp_path: Path) -> None:
+    """As a user without the right to it, which root has to become first."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    pid = os.fork()
+    if not pid:
+        code = 2
+        with contextlib.suppress(BaseException):
+            closed.chmod(0)
+            if not os.geteuid():
+                os.setgid(65534)
+                os.setuid(65534)
+            try:
+                ensure(state_dir=str(closed / "x" / "loads"))
+            except LoadError as error:
+                code = 0 if "cannot be written: Permission denied" in str(error) else 1
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    closed.chmod(0o700)
+    assert not list(closed.iterdir())
+
+
 def test_no_room(ensure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     space = namedtuple("space", "f_bavail f_frsize")  # noqa: PYI024
     monkeypatch.setattr(store.os, "statvfs", lambda _path: space(1000, 4096))
