@@ -59,6 +59,16 @@ CASES: list[Any] = [
     pytest.param(["kubeconfig={kubeconfig}", "context=prod"], "does not answer", id="no-api-server"),
     pytest.param(["rollout_payload_file=/nope.json"], "/nope.json does not exist", id="no-payload"),
     pytest.param(["rollout_load_timeout=soon"], "'soon' is not a duration", id="no-duration"),
+    pytest.param(
+        ["rollout_experiment_file={long_name}"],
+        "the name may have 35 at most",
+        id="experiment-with-a-long-name",
+    ),
+    pytest.param(
+        ["rollout_experiment_file={long_handler}"],
+        "the name may have 34 at most",
+        id="handler-with-a-long-name",
+    ),
     pytest.param(["fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
     pytest.param(
         ["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"],
@@ -70,9 +80,29 @@ CASES: list[Any] = [
 ]
 
 
+@pytest.fixture
+def experiments(tmp_path: Path) -> dict[str, str]:
+    """Experiments whose handlers' Jobs would have a name too long for a label."""
+    sample = yaml.safe_load((Path(__file__).parents[2] / "samples/quickstart/experiment.yaml").read_text())
+    files = {}
+    for case, length, handlers in (("long_name", 36, {}), ("long_handler", 35, {"finish": "promote"})):
+        sample["metadata"]["name"] = "e" * length
+        sample["spec"]["strategy"]["handlers"] = handlers
+        files[case] = str(tmp_path / f"{case}.yaml")
+        Path(files[case]).write_text(yaml.safe_dump(sample))
+    return files
+
+
 @pytest.mark.parametrize(("arguments", "message"), CASES)
-def test_wrong_input(playbooks: Playbooks, kubeconfig: str, arguments: list[str], message: str) -> None:
-    extra = [part for text in arguments for part in ("-e", text.format(kubeconfig=kubeconfig))]
+def test_wrong_input(
+    playbooks: Playbooks,
+    kubeconfig: str,
+    experiments: dict[str, str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    files = {"kubeconfig": kubeconfig, **experiments}
+    extra = [part for text in arguments for part in ("-e", text.format(**files))]
     run = playbooks.run("e2e", *extra, timeout=50)
     said = " ".join(run.stdout.split())
     assert run.returncode != 0, run.stdout

@@ -118,7 +118,11 @@ def _phases(material: Material, frame: Frame, parts: list[str]) -> float:
 
 def short_name(phase: str) -> str:
     """A phase's name for where there is little room."""
-    return phase.removeprefix("canary at ").replace("before the canary", "before")
+    return (
+        phase.removeprefix("canary at ")
+        .replace("before the canary", "before")
+        .replace("an unknown weight", "?")
+    )
 
 
 def _lane(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) -> float:
@@ -142,7 +146,7 @@ def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: l
         height = _LANE * phase.weights.get(CANARY, 0) / 100
         parts.append(svg.rect(x1, box, (x2 - x1, _LANE - height), "baseline"))
         parts.append(svg.rect(x1, box + _LANE - height, (x2 - x1, height), "canary"))
-    for begin, end in material.facts.marks.blind:
+    for begin, end in material.facts.marks.unseen(frame.end):
         x1, x2 = frame.x(begin), frame.x(end)
         tip = f"not watched from {clock(begin)} to {clock(end)}: the weights are not exact"
         parts.append(svg.rect(x1, box, (x2 - x1, _LANE), "blind", tip))

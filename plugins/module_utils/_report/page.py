@@ -183,8 +183,9 @@ def _charts(material: Material) -> str:
     wide, narrow = timeline_chart(material, WIDE), timeline_chart(material, NARROW)
     if not wide:
         return "<p>There is no load test to show.</p>"
-    pale = " Pale: nothing watched the traffic then." if material.facts.marks.blind else ""
     load = material.load
+    unseen = material.facts.marks.unseen(load.ended) if load else []
+    pale = " Pale: nothing watched the traffic then." if unseen else ""
     more = ' <span class="chip outage"></span>outage' if load and load.outages else ""
     more += ' <span class="chip stall"></span>load generator stood still' if load and load.stalls else ""
     keys = (

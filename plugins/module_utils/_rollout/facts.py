@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import experiment as experiments
@@ -118,10 +118,10 @@ def study(evidence: Evidence) -> Facts:
     ]
     load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
-    found = marks(moments)
     # An object that was gone when it was to be kept is an empty one.
     experiment = evidence.experiment or None
     service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None
+    found = _as_seen_last(marks(moments), service)
     compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
@@ -139,6 +139,15 @@ def study(evidence: Evidence) -> Facts:
         phases=tuple(_count(load, cuts)) if load else (),
         problems=tuple(problems),
     )
+
+
+def _as_seen_last(found: Marks, service: services.Snapshot | None) -> Marks:
+    """The marks, where the InferenceService ended with another split than the one told last: it changed after
+    the last watch, at a time that is not known."""
+    if service is None or not found.traffic or service.traffic == found.traffic[-1][1]:
+        return found
+    since = found.last_seen if found.unwatched_since is None else found.unwatched_since
+    return replace(found, unwatched_since=since)
 
 
 def _roles(baseline: str, canary: str) -> dict[str, str]:

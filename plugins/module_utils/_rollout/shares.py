@@ -36,8 +36,11 @@ def shares(facts: Facts, role: str, margin: float) -> Iterator[Share]:
                 earliest, latest = min(earliest, begin), max(latest, end)
         touched = [phase for phase in phases if phase.start <= latest and phase.end > earliest]
         # A second outside the load, which a sound result does not have, may have had any weight.
-        weights = [phase.weights.get(role, 0) / 100 for phase in touched or phases]
-        yield Share(second, facts.phase_of(second.start + 0.5), min(weights), max(weights))
+        around = touched or phases
+        weights = [phase.weights.get(role, 0) / 100 for phase in around]
+        known = all(phase.weights for phase in around)
+        low, high = (min(weights), max(weights)) if known else (0.0, 1.0)
+        yield Share(second, facts.phase_of(second.start + 0.5), low, high)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ BEFORE = "before the canary"
 PROMOTION = "promotion"
 ROLLBACK = "rollback"
 AFTER = "after"
+UNKNOWN = "canary at an unknown weight"
 
 Weights = Mapping[str, int]
 
@@ -47,7 +48,8 @@ class Marks:
     """The moments that matter, None where the timeline does not tell them. Revisions by name.
 
     `blind` holds the times between two watches of the InferenceService, in which its traffic may have
-    changed unseen.
+    changed unseen. `last_seen` is when the last watch told something; from `unwatched_since` on nothing
+    vouches for the split told last.
     """
 
     canary_applied: float | None = None
@@ -58,16 +60,25 @@ class Marks:
     completion: Completion | None = None
     traffic: tuple[tuple[float, Mapping[str, int]], ...] = ()
     blind: tuple[tuple[float, float], ...] = ()
+    last_seen: float | None = None
+    unwatched_since: float | None = None
     settled: float | None = None
     stopped: Moment | None = None
     failed_handlers: tuple[Moment, ...] = ()
     deletions: tuple[Moment, ...] = ()
 
+    def unseen(self, end: float) -> list[tuple[float, float]]:
+        """All the times in which the traffic may have changed unseen, up to the end of the load."""
+        since = self.unwatched_since
+        return [*self.blind, *([(since, end)] if since is not None and since < end else [])]
+
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the rollout with one traffic split, by role (or by name, for a revision without a
-    role)."""
+    """A stretch of the rollout with one traffic split, by role (or by name, for a revision without a role).
+
+    `weights` is empty where the split is not known.
+    """
 
     name: str
     start: float
@@ -119,6 +130,8 @@ def marks(moments: Iterable[Moment]) -> Marks:
         completion=_completion(completed) if completed else None,
         traffic=traffic,
         blind=tuple(_blind(ordered, start)),
+        last_seen=_last_seen(ordered, start),
+        unwatched_since=_unwatched_since(ordered, start),
         settled=_settled(traffic, completed.time) if completed else None,
         stopped=_first(ordered, "playbook", "stopped"),
         failed_handlers=tuple(
@@ -178,6 +191,28 @@ def _blind(ordered: Iterable[Moment], applied: float | None) -> Iterator[tuple[f
             yield before, last
 
 
+def _last_seen(ordered: Iterable[Moment], applied: float | None) -> float | None:
+    """When a watch of the InferenceService told something last; when the canary was applied, if none has
+    since."""
+    if applied is None:
+        return None
+    return max([applied, *(m.time for m in ordered if m.source == "inferenceservice")])
+
+
+def _unwatched_since(ordered: Sequence[Moment], applied: float | None) -> float | None:
+    """Since when nothing is known of the traffic, where the last wait ended before it told any.
+
+    One wait begins with the canary, the next with the Experiment, and each tells first what it finds.
+    """
+    if applied is None:
+        return None
+    begun = [m.time for m in _all(ordered, "playbook", "experiment_created") if m.time >= applied]
+    last_wait = max([applied, *begun])
+    if any(m.time >= last_wait for m in _all(ordered, "inferenceservice", "traffic")):
+        return None
+    return _last_seen([m for m in ordered if m.time < last_wait], applied)
+
+
 def _settled(traffic: Sequence[tuple[float, Mapping[str, int]]], completed: float) -> float | None:
     """When, at or after the Experiment's end, one revision had all the traffic."""
     at_the_end = [split for time, split in traffic if time <= completed][-1:]
@@ -196,6 +231,8 @@ def phases(found: Marks, roles: Mapping[str, str], start: float, end: float) -> 
     cuts = [found.canary_applied, *(time for time, _ in found.traffic)]
     if found.completion:
         cuts.append(found.completion.time)
+    if found.unwatched_since is not None:
+        cuts.append(found.unwatched_since)
     begins = sorted({start, *(time for time in cuts if start < time < end)})
     whole = []
     for begin, until in zip(begins, [*begins[1:], end]):
@@ -206,7 +243,9 @@ def phases(found: Marks, roles: Mapping[str, str], start: float, end: float) -> 
 
 def _weights_at(time: float, found: Marks, roles: Mapping[str, str]) -> dict[str, int]:
     """The split by role that the timeline tells of at this moment; before it tells any, all is the
-    baseline's."""
+    baseline's. Empty where nothing vouches for it."""
+    if found.unwatched_since is not None and time >= found.unwatched_since:
+        return {}
     split: Mapping[str, int] = {}
     for at, told in found.traffic:
         if at <= time:
@@ -223,6 +262,8 @@ def _name(time: float, weights: Weights, found: Marks) -> str:
         return BEFORE
     done = found.completion
     if done is None or time < done.time:
+        if not weights:
+            return UNKNOWN
         return f"canary at {weights.get(CANARY, 0)} %"
     if found.settled is None or time < found.settled:
         return PROMOTION if done.winner == CANARY and not done.failed else ROLLBACK

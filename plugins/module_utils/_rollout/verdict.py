@@ -213,7 +213,7 @@ def not_covered(facts: Facts) -> list[str]:
             found.append(f"No request was sent on a {lane} connection.")
     if load.ledger_dropped:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
-    for begin, end in facts.marks.blind:
+    for begin, end in facts.marks.unseen(load.ended):
         if end - begin >= _BLIND_SECONDS:
             times = f"from {clock(begin)} to {clock(end)}"
             found.append(f"Nothing watched the traffic {times}, so weights and phases are not exact there.")

@@ -233,3 +233,67 @@ def test_a_revision_without_a_role_keeps_its_name() -> None:
     assert phases(found, ROLES, 0, 100)[-1] == Phase(
         "canary at 20 %", 20, 100, {"baseline": 50, "c": 30, "canary": 20}
     )
+
+
+EXPERIMENT = moment(25, "playbook", "experiment_created")
+
+
+@pytest.mark.parametrize(
+    ("events", "since"),
+    [
+        ([APPLIED, traffic(20, a=99, b=1)], None),
+        ([APPLIED, traffic(20, a=99, b=1), EXPERIMENT, traffic(26, a=95, b=5)], None),
+        ([APPLIED, traffic(20, a=99, b=1), EXPERIMENT, traffic(25, a=95, b=5)], None),
+        ([APPLIED, traffic(20, a=99, b=1), EXPERIMENT], 20),
+        ([APPLIED, traffic(20, a=99, b=1), EXPERIMENT, COMPLETED], 20),
+        (
+            [
+                APPLIED,
+                traffic(20, a=99, b=1),
+                moment(22, "inferenceservice", "ready"),
+                EXPERIMENT,
+                moment(26, "inferenceservice", "ready"),
+            ],
+            22,
+        ),
+        ([APPLIED], 10),
+        ([traffic(5, a=100), APPLIED], 10),
+        ([traffic(5, a=100)], None),
+        ([moment(5, "playbook", "experiment_created"), APPLIED, traffic(20, a=99, b=1)], None),
+    ],
+)
+def test_since_when_nothing_vouches_for_the_split(events: list[Moment], since: float | None) -> None:
+    """The wait for the Experiment ended before it told any."""
+    assert marks(events).unwatched_since == since
+
+
+def test_when_a_watch_told_something_last() -> None:
+    assert (
+        marks([APPLIED, traffic(20, b=1), moment(22, "inferenceservice", "ready"), COMPLETED]).last_seen == 22
+    )
+    assert marks([traffic(5, a=100), APPLIED]).last_seen == 10
+    assert marks([traffic(5, a=100)]).last_seen is None
+
+
+def test_all_that_was_unseen_up_to_the_end_of_the_load() -> None:
+    first = moment(20, "inferenceservice", "traffic", traffic={"b": 1}, first=True)
+    found = marks([APPLIED, first, EXPERIMENT])
+    assert found.unseen(100) == [(10, 20), (20, 100)]
+    assert found.unseen(20) == [(10, 20)]
+    assert marks([APPLIED, first]).unseen(100) == [(10, 20)]
+
+
+def test_a_split_for_which_nothing_vouches_is_not_known() -> None:
+    found = marks([APPLIED, traffic(20, a=99, b=1), EXPERIMENT, COMPLETED])
+    assert names(found) == [
+        ("before the canary", 0, 10),
+        ("canary at 0 %", 10, 20),
+        ("canary at an unknown weight", 20, 50),
+        ("promotion", 50, 100),
+    ]
+    assert [dict(p.weights) for p in phases(found, ROLES, 0, 100)] == [
+        {"baseline": 100},
+        {"baseline": 100},
+        {},
+        {},
+    ]

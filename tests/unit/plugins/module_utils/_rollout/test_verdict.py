@@ -971,6 +971,57 @@ def test_what_happened_between_two_watches_is_not_held_against_anyone() -> None:
     assert any(words.startswith(blind) for words in found["not_covered"])
 
 
+def unwatched(run: Run) -> None:
+    """The wait for the Experiment ended before it told any split: the API server was away, say."""
+    assert run.timeline is not None
+    run.timeline = [e for e in run.timeline if e["source"] != "inferenceservice" or e["time"] <= START + 10]
+    adding({"time": START + 91.0, "source": "playbook", "event": "stopped", "text": "Stopped at 'Wait'"})(run)
+
+
+def test_a_wait_that_told_no_split_leaves_none_standing() -> None:
+    """The canary had 1 % when the first wait ended, and went on to 100 %."""
+    run = rollouts.good()
+    unwatched(run)
+    found = verdict(run)
+    assert [r["rule"] for r in found["reasons"]] == ["run_not_stopped"]
+    assert [p["name"] for p in found["phases"]] == [
+        "before the canary",
+        "canary at 0 %",
+        "canary at an unknown weight",
+        "promotion",
+    ]
+    blind = "Nothing watched the traffic from 08:00:10.000 UTC to 08:01:30.000 UTC"
+    assert any(words.startswith(blind) for words in found["not_covered"])
+    answered(3, 4, baseline=99, canary=1)(run)
+    assert {r["rule"] for r in verdict(run)["reasons"]} == {"run_not_stopped", "none_at_weight_zero"}
+
+
+def test_a_loss_while_nobody_watched_is_dated_by_that() -> None:
+    run = rollouts.good()
+    unwatched(run)
+    rollouts.lose(run, 30.0)
+    assert "; 1 with the canary at an unknown weight" in verdict(run)["reasons"][0]["text"]
+
+
+def test_a_split_that_changed_after_the_last_watch_is_held_against_nobody() -> None:
+    """Somebody took the traffic back once the wait was over."""
+    run = rollouts.good()
+    answered(80, 90, baseline=100)(run)
+    assert {r["rule"] for r in verdict(run)["reasons"]} == {"none_at_weight_zero", "shares_as_set"}
+    run.inferenceservice = builders.isvc(traffic={BASELINE: 100})
+    found = verdict(run)
+    assert [r["rule"] for r in found["reasons"]] == ["traffic_moved"]
+    assert found["phases"][-1]["name"] == "after"
+    assert found["phases"][-1]["weights"] == {}
+
+
+def test_the_split_told_last_stands_where_the_end_bears_it_out() -> None:
+    run = rollouts.good()
+    assert not any("Nothing watched" in words for words in verdict(run)["not_covered"])
+    run.inferenceservice = None
+    assert not any("Nothing watched" in words for words in verdict(run)["not_covered"])
+
+
 def test_a_canary_that_is_ready_before_the_watch_begins_does_not_leak() -> None:
     run = rollouts.good()
     answered(5, 10, baseline=99, canary=1)(run)
