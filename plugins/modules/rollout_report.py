@@ -18,6 +18,8 @@ description:
 version_added: "1.0.0"
 author:
   - The iter8.kfserving contributors (@iter8-tools)
+extends_documentation_fragment:
+  - iter8.kfserving.access_log
 options:
   verdict:
     description:
@@ -91,6 +93,7 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import ACCESS_LOG
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 
@@ -100,6 +103,7 @@ ARGUMENTS = {
     "timeline": {"type": "path"},
     "experiment": {"type": "path"},
     "inferenceservice": {"type": "path"},
+    "access_log": {"type": "dict", "options": ACCESS_LOG},
     "rerun": {"type": "str"},
     "dest": {"type": "path", "required": True},
 }

@@ -20,6 +20,8 @@ description:
 version_added: "1.0.0"
 author:
   - The iter8.kfserving contributors (@iter8-tools)
+extends_documentation_fragment:
+  - iter8.kfserving.access_log
 options:
   load:
     description: Path of the result of M(iter8.kfserving.load_test).
@@ -188,13 +190,28 @@ verdict:
     classes:
       description: Failures by class.
       type: dict
-    lanes:
-      description: Requests and failures on new and on reused connections.
-      type: dict
-    outages:
-      description: From the last success before to the first success after.
+    failures:
+      description: The failures on record by class, status, flags, revision, phase and lane.
       type: list
       elements: dict
+    lanes:
+      description: Requests and failures on new and on reused connections, each with its bound on the loss.
+      type: dict
+    outages:
+      description:
+        - From the last success before to the first success after, in seconds since the epoch, with the
+          phase and the classes of what failed.
+      type: list
+      elements: dict
+    generator:
+      description: How well the load generator itself did, its rates, its lateness and its stalls.
+      type: dict
+    named_by:
+      description: Who named the revisions, V(answers) or V(access_log); none if nobody did.
+      type: str
+    gateway:
+      description: What the gateway's access log has of this load; none without O(access_log).
+      type: dict
     objectives:
       description: The Experiment's objectives and how each version did.
       type: list
@@ -209,6 +226,7 @@ verdict:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import ACCESS_LOG
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
 
@@ -229,6 +247,7 @@ ARGUMENTS = {
     "timeline": {"type": "path"},
     "experiment": {"type": "path"},
     "inferenceservice": {"type": "path"},
+    "access_log": {"type": "dict", "options": ACCESS_LOG},
     "thresholds": {"type": "dict", "default": {}, "options": THRESHOLDS},
     "expect_winner": {"type": "str", "choices": ["canary", "baseline"], "default": "canary"},
     "expect_iterations": {"type": "int"},

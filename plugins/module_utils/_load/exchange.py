@@ -62,6 +62,8 @@ class Exchange:
         self._schedule = schedule
         self._tally = tally
         self._first = self._seq
+        template = self._templates["reused"][0]
+        tally.ids = (template.id_prefix, self._first + 1) if template.id_at else None
         self._pool.count_in(tally)
         self.refill = schedule if isinstance(schedule, Flood) and self._options.lanes == "reused" else None
 

@@ -22,7 +22,7 @@ _ABOUT = (
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
     "revisions", "lanes", "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count",
-    "reconnects",
+    "reconnects", "request_ids",
 )  # fmt: skip
 
 
@@ -125,6 +125,7 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "longest_success_gap": max((part["longest_success_gap"] for part in own), key=_seconds),
         "outages": sorted((window for part in own for window in part["outages"]), key=_window_start),
         "stalls": sorted((stall for part in own for stall in part["stalls"]), key=_start),
+        "request_ids": [ids for part in own for ids in part["request_ids"]],
         "histograms": {
             name: _merged(part["histograms"][name] for part in own).to_json() for name in own[0]["histograms"]
         },

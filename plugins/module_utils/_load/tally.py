@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, DefaultDict, Dict, List, Optional
+from typing import Any, DefaultDict, Dict, List, Optional, Tuple
 
 from .failure import CLIENT, STATUS
 from .histogram import Histogram, quantile
@@ -80,6 +80,7 @@ class Tally:
         self.unsent = 0  # requests that were due and that no connection was free for until the end
         self.aborted = False
         self.warmup_failed = 0
+        self.ids: Optional[Tuple[str, int]] = None  # prefix and first number of its requests' ids, if any
         self.service: DefaultDict[int, int] = defaultdict(int)
         self.late: DefaultDict[int, int] = defaultdict(int)
         self.slept: DefaultDict[int, int] = defaultdict(int)
@@ -230,6 +231,13 @@ class Tally:
         """A connection was given up for this reason."""
         self.reconnects[reason] = self.reconnects.get(reason, 0) + 1
 
+    def _request_ids(self) -> List[Dict[str, Any]]:
+        """The ids that were sent, so that the requests can be found in the gateway's log."""
+        if self.ids is None or not self.sent:
+            return []
+        prefix, first = self.ids
+        return [{"prefix": prefix, "first": first, "last": first + self.sent - 1}]
+
     def snapshot(self) -> Dict[str, Any]:
         """The totals as of the last tick, as plain JSON: what a checkpoint stores and a result is made of."""
         response = Histogram()
@@ -244,6 +252,7 @@ class Tally:
             "warmup_failed": self.warmup_failed,
             "failed": self.failed,
             "sent": self.sent,
+            "request_ids": self._request_ids(),
             "codes": dict(self._codes),
             "classes": dict(self.ledger.classes),
             "client_faults": self.ledger.classes.get(CLIENT, 0),

@@ -11,23 +11,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.access_log import (
+    ISTIO,
+    REVISION,
+    AccessLog,
+    Format,
+    Reader,
+    read_ids,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence
 
 # What neither XML 1.0 nor HTML can hold, not even escaped: most controls, halves of pairs, no characters.
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-~\u00a0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
+_LONGEST_LINE = 65536
 
 
 class ArtefactError(Exception):
     """A path that cannot be meant, or a folder that cannot be written: one sentence for the user."""
 
 
-def read_evidence(paths: Mapping[str, str | None]) -> Evidence:
-    """The evidence in the files of `load`, `timeline`, `experiment` and `inferenceservice`.
+def read_evidence(paths: Mapping[str, Any]) -> Evidence:
+    """The evidence in the files of `load`, `timeline`, `experiment` and `inferenceservice`, and in the log of
+    the gateway that `access_log` tells of (`path`, `fields`, `revision_pattern`).
 
     A file that is missing or damaged is missing evidence, told in `problems`, for it says something about
     the run.
 
-    :raises ArtefactError: where a path is a folder, which is a slip of the person who gave it.
+    :raises ArtefactError: where a path is a folder, or what is said of the log makes no sense: slips of the
+        person who gave it.
     """
     found: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -49,7 +60,46 @@ def read_evidence(paths: Mapping[str, str | None]) -> Evidence:
             problems[name] = f"the file {path} cannot be read: {error.strerror or error}"
         except ValueError as error:
             problems[name] = f"the file {path} is damaged: {error}"
-    return Evidence(problems=problems, **found)
+    log = _access_log(paths.get("access_log") or {}, found.get("load"), problems)
+    return Evidence(problems=problems, access_log=log, **found)
+
+
+def _access_log(given: Mapping[str, Any], load: Any, problems: dict[str, str]) -> AccessLog | None:
+    """The requests of the load in the gateway's log; None, with the reason, where they cannot be found."""
+    form, path = _format(given), given.get("path")
+    if not path:
+        return None
+    if os.path.isdir(path):
+        raise ArtefactError(f"access_log: {path} is a folder. Give the path of the file.")
+    ids = read_ids(load)
+    if not ids:
+        # Without a load's result there is a problem already.
+        if load:
+            problems["access_log"] = (
+                "the load test gave its requests no ids of its own, so the gateway's log cannot be searched"
+            )
+        return None
+    own = load.get("LoadTest") if isinstance(load, dict) else None
+    ledger = own.get("ledger") if isinstance(own, dict) else None
+    rows = [row for row in ledger if isinstance(row, dict)] if isinstance(ledger, list) else []
+    reader = Reader(form, ids, [str(row["request_id"]) for row in rows if row.get("request_id")])
+    try:
+        with open(path, "rb") as file:
+            # What has no line ends is no log, but is not to be held in memory either.
+            for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
+                reader.add(line)
+    except OSError as error:
+        problems["access_log"] = f"the gateway's log {path} cannot be read: {error.strerror or error}"
+        return None
+    return reader.log()
+
+
+def _format(given: Mapping[str, Any]) -> Format:
+    fields = {name: value for name, value in (given.get("fields") or {}).items() if value}
+    try:
+        return Format({**ISTIO, **fields}, given.get("revision_pattern") or REVISION)
+    except ValueError as error:
+        raise ArtefactError(f"access_log: {error}") from None
 
 
 def _json_object(path: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import WORDS, Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
 
@@ -120,6 +121,10 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
     reuse = raw.get("reuse")
     connection = f"{raw.get('connection')}, {lost.lane}" + (f" {reuse} ×" if reuse else "")
     detail = " ".join(str(raw[key]) for key in ("errno", "detail") if raw.get(key))
+    if lost.flags:
+        detail += f"; the gateway: {meaning(lost.flags)}"
+    elif lost.logged is False:
+        detail += "; not in the gateway's log"
     return (
         raw.get("seq"),
         clock(lost.at)[:12],

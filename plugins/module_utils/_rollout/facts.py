@@ -9,6 +9,11 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import experiment as experiments
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import inferenceservice as services
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.access_log import AccessLog
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gateway import (
+    named_by_answers,
+    named_by_log,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import (
     Load,
     LoadFormatError,
@@ -32,17 +37,20 @@ _PIECES = {
     "experiment": "Experiment",
     "inferenceservice": "InferenceService",
 }
+# Who names the revisions that answered.
+ANSWERS, ACCESS_LOG = "answers", "access_log"
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a run left behind; None or empty for what is missing, with the reason in `problems` under the
-    same name."""
+    same name. The access log is evidence only where it was asked for."""
 
     load: Mapping[str, Any] | None = None
     timeline: Sequence[Any] | None = None
     experiment: Mapping[str, Any] | None = None
     inferenceservice: Mapping[str, Any] | None = None
+    access_log: AccessLog | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,9 +66,16 @@ class PhaseCount:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything the rules look at. Revision names are empty where they are not known."""
+    """Everything the rules look at. Revision names are empty where they are not known.
+
+    `told` is the load as its own answers tell it, `load` that with what the access log adds; `named_by` says
+    whose names the load has.
+    """
 
     load: Load | None
+    told: Load | None
+    log: AccessLog | None
+    named_by: str
     moments: tuple[Moment, ...]
     marks: Marks
     experiment: experiments.Outcome | None
@@ -85,12 +100,7 @@ class Facts:
     def strange_names(self) -> tuple[str, ...]:
         """What the answers named before the canary was applied, if never the baseline: not revisions,
         then."""
-        applied = self.marks.canary_applied
-        if self.load is None or applied is None or not self.baseline:
-            return ()
-        before = [second for second in self.load.seconds if second.start + 1 <= applied]
-        names = {name for second in before for name, n in second.revisions.items() if n and name}
-        return () if names & set(self.roles) else tuple(sorted(names))
+        return _strange(self.load, self.marks.canary_applied, self.roles) if self.load else ()
 
     @property
     def names_tell(self) -> bool:
@@ -116,7 +126,9 @@ def study(evidence: Evidence) -> Facts:
         for name, words in _PIECES.items()
         if not getattr(evidence, name)
     ]
-    load = _load(evidence.load, problems)
+    if "access_log" in evidence.problems:
+        problems.append(evidence.problems["access_log"])
+    told = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
     # An object that was gone when it was to be kept is an empty one.
     experiment = evidence.experiment or None
@@ -125,9 +137,14 @@ def study(evidence: Evidence) -> Facts:
     compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
-    cuts = phases(found, _roles(baseline, canary), load.started, load.ended) if load else []
+    roles = _roles(baseline, canary)
+    load, named_by = _named(told, evidence.access_log, found.canary_applied, roles)
+    cuts = phases(found, roles, load.started, load.ended) if load else []
     return Facts(
         load=load,
+        told=told,
+        log=evidence.access_log,
+        named_by=named_by,
         moments=moments,
         marks=found,
         experiment=experiments.assess(experiment) if experiment else None,
@@ -152,6 +169,27 @@ def _as_seen_last(found: Marks, service: services.Snapshot | None) -> Marks:
 
 def _roles(baseline: str, canary: str) -> dict[str, str]:
     return {name: role for name, role in ((canary, CANARY), (baseline, BASELINE)) if name}
+
+
+def _named(
+    load: Load | None, log: AccessLog | None, applied: float | None, roles: Mapping[str, str]
+) -> tuple[Load | None, str]:
+    """The load with the names that are relied on, and whose they are: the answers' own, or the log's where
+    those are none, or not revisions."""
+    if load is None or log is None:
+        return load, ANSWERS
+    if any(load.revisions) and not _strange(load, applied, roles):
+        return named_by_answers(load, log), ANSWERS
+    return named_by_log(load, log), ACCESS_LOG
+
+
+def _strange(load: Load, applied: float | None, roles: Mapping[str, str]) -> tuple[str, ...]:
+    """The names before the canary was applied, if none of them is the baseline's."""
+    if applied is None or BASELINE not in roles.values():
+        return ()
+    before = [second for second in load.seconds if second.start + 1 <= applied]
+    names = {name for second in before for name, n in second.revisions.items() if n and name}
+    return () if names & set(roles) else tuple(sorted(names))
 
 
 def _load(result: Mapping[str, Any] | None, problems: list[str]) -> Load | None:

@@ -18,7 +18,11 @@ class LoadFormatError(ValueError):
 @dataclass(frozen=True)
 class Lost:
     """One failed request of the ledger. Times are seconds since the epoch; `at` is when it was sent, or was
-    to be."""
+    to be.
+
+    `flags` are Envoy's, from the gateway's access log; `logged` is whether it stands there at all, None where
+    there is no log.
+    """
 
     at: float
     kind: str
@@ -26,11 +30,15 @@ class Lost:
     lane: str
     status: int | None
     raw: Mapping[str, Any]
+    flags: str = ""
+    logged: bool | None = None
 
     @property
     def label(self) -> str:
-        """The class, with the status where that is what was wrong: `status 503`, `reset`."""
-        return f"{self.kind} {self.status}" if self.kind == "status" and self.status else self.kind
+        """The class, with the status where that is what was wrong, and Envoy's flags: `status 503 UH`,
+        `reset`."""
+        status = str(self.status) if self.kind == "status" and self.status else ""
+        return " ".join(filter(None, (self.kind, status, self.flags)))
 
 
 @dataclass(frozen=True)

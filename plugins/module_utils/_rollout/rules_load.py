@@ -9,9 +9,11 @@ from typing import Any
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.clocks import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import (
     COMPLETE_STATES,
     Load,
+    Lost,
     percentile,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import (
@@ -33,6 +35,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
 
 # The class of failures that are the generator's own: they say nothing about the service.
 CLIENT = "client"
+_MOST_FLAGS = 3
 
 
 def evidence_complete(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -63,7 +66,7 @@ def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         first, last = min(row.at for row in rows), max(row.at for row in rows)
         when = f"at {clock(first)}" if len(rows) == 1 else f"from {clock(first)} to {clock(last)}"
         each = ", ".join(f"{n} by {name}" for name, n in by_revision.items())
-        words += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}"
+        words += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}{_by_the_log(rows)}"
         figures |= {"first": first, "last": last}
     figures |= {
         "classes": dict(by_class),
@@ -71,6 +74,15 @@ def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         "phases": dict(by_phase),
     }
     return failed(words, **figures)
+
+
+def _by_the_log(rows: list[Lost]) -> str:
+    """What the gateway says of the failures, where its log was given."""
+    flags = Counter(row.flags for row in rows if row.flags)
+    told = [f"{n} × {meaning(name)}" for name, n in flags.most_common(_MOST_FLAGS)]
+    unknown = sum(row.logged is False for row in rows)
+    told += [f"{unknown} never reached it"] if unknown else []
+    return f"; by the gateway's log: {'; '.join(told)}" if told else ""
 
 
 def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:

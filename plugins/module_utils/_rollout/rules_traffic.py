@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.clocks import steps
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import ACCESS_LOG, Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import (
     Finding,
     Rule,
@@ -68,15 +68,24 @@ def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
     if load is None:
         return []
     if facts.strange_names:
-        words = f"before the canary, answers named {', '.join(facts.strange_names)}, never the baseline"
+        names = ", ".join(facts.strange_names)
+        words = f"before the canary, {_namer(facts)} named {names}, never the baseline"
         return unproven(
             f"{words} {facts.baseline}: they do not tell revisions", names=list(facts.strange_names)
         )
     requests, lost = load.revisions.get("", (0, 0))
+    by_log = facts.named_by == ACCESS_LOG
     if requests > lost:
-        words = f"{count(requests - lost, 'answer')} did not name the revision that gave them"
+        neither = ", nor does the gateway's log" if by_log else ""
+        words = f"{count(requests - lost, 'answer')} did not name the revision that gave them{neither}"
         return unproven(words, unnamed=requests - lost)
+    if by_log:
+        return passed("the gateway's log names the revision of every answer", unnamed=0)
     return passed("every answer named its revision", unnamed=0)
+
+
+def _namer(facts: Facts) -> str:
+    return "the gateway's log" if facts.named_by == ACCESS_LOG else "answers"
 
 
 def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import (
+    details,
+    rules_gateway,
     rules_load,
     rules_rollout,
     rules_traffic,
@@ -28,7 +30,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
 )
 
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
-RULES: tuple[Rule, ...] = (*rules_load.LOST, *rules_rollout.RULES, *rules_traffic.RULES, *rules_load.TRUST)
+RULES: tuple[Rule, ...] = (
+    *rules_load.LOST,
+    *rules_rollout.RULES,
+    *rules_traffic.RULES,
+    *rules_gateway.RULES,
+    *rules_load.TRUST,
+)
 
 
 # A time without a watch that is worth telling.
@@ -98,8 +106,12 @@ class Verdict:
                 for counted in self.facts.phases
             ],
             "classes": dict(load.classes) if load else {},
-            "lanes": _lanes(self.facts),
-            "outages": [dict(outage) for outage in load.outages] if load else [],
+            "failures": details.failures(self.facts),
+            "lanes": details.lanes(self.facts),
+            "outages": details.outages(self.facts),
+            "generator": details.generator(self.facts),
+            "named_by": self.facts.named_by if self.facts.names_tell else None,
+            "gateway": details.gateway(self.facts),
             "objectives": [asdict(objective) for objective in self.facts.objectives],
             "thresholds": self.thresholds.as_dict(),
             "not_covered": not_covered(self.facts),
@@ -141,11 +153,6 @@ def _revisions(facts: Facts) -> dict[str, dict[str, Any]]:
         }
         for name in names
     }
-
-
-def _lanes(facts: Facts) -> dict[str, dict[str, int]]:
-    rows = facts.load.lanes if facts.load else {}
-    return {name: {"requests": requests, "failed": failed} for name, (requests, failed) in rows.items()}
 
 
 def _summary(grade: Grade, facts: Facts, claims: tuple[Claim, ...]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.iter8.kfserving.plugins.doc_fragments import access_log
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.modules import rollout_report, rollout_verdict
 from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._report import runs
@@ -35,7 +36,9 @@ def compare(declared: Mapping[str, Any], told: Mapping[str, Any]) -> None:
 @BOTH
 def test_the_documentation_is_true(module: ModuleType) -> None:
     document = yaml.safe_load(module.DOCUMENTATION)
-    compare(module.ARGUMENTS, document["options"])
+    assert document["extends_documentation_fragment"] == ["iter8.kfserving.access_log"]
+    shared = yaml.safe_load(access_log.ModuleDocFragment.DOCUMENTATION)["options"]
+    compare(module.ARGUMENTS, {**document["options"], **shared})
     assert set(document["attributes"]) == {"check_mode", "diff_mode", "idempotent"}
     name = f"iter8.kfserving.{document['module']}"
     for task in yaml.safe_load(module.EXAMPLES):

@@ -7,9 +7,10 @@ The load is open loop at `rate`; each second is shared between the revisions exa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.access_log import AccessLog
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence
 from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import builders
 from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.builders import (
@@ -48,6 +49,7 @@ class Run:
     experiment: dict[str, Any] | None
     inferenceservice: dict[str, Any] | None
     problems: dict[str, str] = field(default_factory=dict)
+    access_log: AccessLog | None = None
 
     @property
     def own(self) -> dict[str, Any]:
@@ -57,7 +59,9 @@ class Run:
         return part
 
     def evidence(self) -> Evidence:
-        return Evidence(self.load, self.timeline, self.experiment, self.inferenceservice, self.problems)
+        return Evidence(
+            self.load, self.timeline, self.experiment, self.inferenceservice, self.access_log, self.problems
+        )
 
     def event(self, source: str, name: str) -> dict[str, Any]:
         """The first event of this name."""
@@ -171,6 +175,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "outages": [],
         "lateness": {"p50": 0.0001, "p99": 0.002, "max": 0.01},
         "stalls": [],
+        "request_ids": [{"prefix": "ab12-", "first": 1, "last": requests}],
         "response_time": histogram(requests),
         "timeline": rows,
     }
@@ -249,6 +254,36 @@ def lose(
         | {"end": at + LATENCY, "connection": 3, "reuse": 17, "peer": "127.7.0.9:8080", "status": status}
         | {"errno": None, "request_id": f"r-{len(own['ledger'])}", "revision": revision, "lane": "reused"}
     )
+
+
+def log_of(run: Run, **changes: Any) -> AccessLog:
+    """What a gateway's log that has every request says, with fields of the AccessLog changed."""
+    assert run.load is not None
+    own = run.own
+    requests = own["requests"]
+    log = AccessLog(
+        lines=requests,
+        unread=0,
+        requests=requests,
+        repeated=0,
+        statuses={code: n for code, n in run.load["RetCodes"].items() if code != "-1"},
+        revisions={name: row["requests"] for name, row in own["revisions"].items()},
+        seconds={row["second"]: dict(row["revisions"]) for row in own["timeline"]},
+        first=float(START),
+        last=float(START + ENDED),
+        entries={},
+    )
+    return replace(log, **changes)
+
+
+def unnamed(run: Run) -> None:
+    """No answer names its revision."""
+    own = run.own
+    own["revisions"] = {"": {"requests": own["requests"], "failed": own["failed"]}}
+    for row in own["timeline"]:
+        row["revisions"] = {"": row["ok"] + row["failed"]}
+    for row in own["ledger"]:
+        row["revision"] = ""
 
 
 def figures(found: Mapping[str, Any], rule: str) -> dict[str, Any]:

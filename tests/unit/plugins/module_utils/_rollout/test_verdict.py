@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import rules_gateway
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import Grade, worst
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
@@ -78,6 +79,11 @@ def answered(first: int, last: int, **requests: int) -> Bend:
                 run.own["revisions"].setdefault(name, {"requests": 0, "failed": 0})["requests"] += n
 
     return bend
+
+
+def logged(**changes: Any) -> Bend:
+    """The gateway's log is given, and says what the answers do but for these changes."""
+    return lambda run: setattr(run, "access_log", rollouts.log_of(run, **changes))
 
 
 def both(*bends: Bend) -> Bend:
@@ -517,6 +523,62 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
     ("a damaged timeline", damaged("timeline", "it is torn"), UNSURE, "evidence_complete", "it is torn"),
     ("no load", damaged("load", "it is gone"), UNSURE, "evidence_complete", "it is gone"),
     (
+        "a log of another gateway",
+        logged(requests=0, lines=70, statuses={}, revisions={}, seconds={}),
+        UNSURE,
+        "log_whole",
+        "the gateway's log (70 lines) has no request of this load",
+    ),
+    (
+        "a log that was rotated",
+        logged(statuses={"200": 4000}),
+        UNSURE,
+        "log_whole",
+        "the gateway's log has 4000 answers with status 200, where the load test counted 9000",
+    ),
+    (
+        "a log that is torn",
+        logged(statuses={"200": 8999}, unread=1),
+        UNSURE,
+        "log_whole",
+        "has 8999 answers with status 200 (1 torn line), where",
+    ),
+    (
+        "a log by another clock",
+        logged(first=START + 3600.0, last=START + 3690.0),
+        UNSURE,
+        "log_whole",
+        "by the gateway's log the load ran from 09:00:00.000 UTC to 09:01:30.000 UTC, by its own from",
+    ),
+    (
+        "a log without times",
+        logged(first=None, last=None),
+        UNSURE,
+        "log_whole",
+        "no line of the gateway's log tells a time",
+    ),
+    (
+        "requests that came twice",
+        logged(repeated=3),
+        UNSURE,
+        "sent_once",
+        "3 requests stand in the gateway's log more than once",
+    ),
+    (
+        "the log names others than the answers",
+        logged(revisions={BASELINE: 4526, CANARY: 4474}),
+        UNSURE,
+        "log_agrees",
+        f"disagree on who answered: {BASELINE} 4525 and 4526, {CANARY} 4475 and 4474",
+    ),
+    (
+        "a log that cannot be read",
+        lambda run: run.problems.update(access_log="the gateway's log x cannot be read: No such file"),
+        UNSURE,
+        "evidence_complete",
+        "the gateway's log x cannot be read",
+    ),
+    (
         "an event without a time",
         lambda run: run.event("playbook", "canary_applied").pop("time"),
         UNSURE,
@@ -568,7 +630,8 @@ def test_a_good_run_passes_on_every_count() -> None:
     assert texts["gap_short"] == ["the longest gap between successes is 0.21 s"]
     assert texts["generator_ran"] == ["the load generator never stood still"]
     assert (found["verdict"], found["reasons"]) == ("pass", [])
-    assert [c["rule"] for c in found["claims"]] == [r.name for r in RULES if r.name != "latency_kept"]
+    asked = {"latency_kept", *(rule.name for rule in rules_gateway.RULES)}
+    assert [c["rule"] for c in found["claims"]] == [r.name for r in RULES if r.name not in asked]
     assert {c["verdict"] for c in found["claims"]} == {"pass"}
     assert all(f["text"] and f["verdict"] == "pass" for c in found["claims"] for f in c["findings"])
     assert found["summary"] == (
@@ -582,7 +645,19 @@ def test_a_good_run_passes_on_every_count() -> None:
         BASELINE: {"requests": 4525, "failed": 0, "role": "baseline"},
         CANARY: {"requests": 4475, "failed": 0, "role": "canary"},
     }
-    assert found["lanes"]["new"] == {"requests": 4500, "failed": 0}
+    bound = loss_rate_upper_bound(0, 4500)
+    assert found["lanes"]["new"] == {"requests": 4500, "failed": 0, "loss_rate_upper_bound_95": bound}
+    assert (found["failures"], found["gateway"], found["named_by"]) == ([], None, "answers")
+    assert found["generator"] == {
+        "state": "stopped",
+        "asked_rate": 100.0,
+        "actual_rate": 100.0,
+        "rate_kept": True,
+        "lateness_p99": 0.002,
+        "stalls": 0,
+        "longest_stall_seconds": 0.0,
+        "client_faults": 0,
+    }
     assert found["thresholds"]["min_requests"] == 300
     assert found["schema"] == 1
 

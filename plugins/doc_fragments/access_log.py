@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the gateway's access log as evidence."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """C(iter8.kfserving.access_log): the option of that name."""
+
+    DOCUMENTATION = r"""
+options:
+  access_log:
+    description:
+      - The gateway's access log, where it was fetched into a file, for instance with C(kubectl logs).
+      - Each line that is a JSON object is read; others are skipped, and so is what stands before the object.
+        Requests are found by the ids that the load gave them, in the header C(X-Request-Id), so the gateway
+        must keep that header.
+      - With it each failure is told with Envoy's response flags, and with the revision to which the gateway
+        gave it. Where the answers themselves name no revision, the log tells who answered; like any such
+        name that is relied on only if the log named the baseline before the canary was applied.
+      - A log that is missing, torn, or has not every request, makes the verdict inconclusive.
+    type: dict
+    suboptions:
+      path:
+        description: The file.
+        type: path
+      fields:
+        description: The names of the fields. The defaults are those of Istio's log in JSON.
+        type: dict
+        default: {}
+        suboptions:
+          request_id:
+            description: The request's id.
+            type: str
+            default: request_id
+          time:
+            description: When the request came, in ISO 8601 or seconds since the epoch.
+            type: str
+            default: start_time
+          duration:
+            description: How many milliseconds it took.
+            type: str
+            default: duration
+          status:
+            description: The status of the response.
+            type: str
+            default: response_code
+          flags:
+            description: Envoy's response flags.
+            type: str
+            default: response_flags
+          upstream:
+            description: The upstream cluster, whose name holds that of the revision.
+            type: str
+            default: upstream_cluster
+      revision_pattern:
+        description:
+          - A regular expression whose first group is the revision in the upstream's name.
+          - By default it is the last name in C(outbound|80||REVISION.NAMESPACE.svc.cluster.local) or
+            C(NAMESPACE/REVISION).
+        type: str
+"""

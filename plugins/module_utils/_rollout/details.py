@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures behind a verdict that no single rule tells whole, as verdict.json has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Lost
+
+
+def failures(facts: Facts) -> list[dict[str, Any]]:
+    """The failures on record by class, status, revision, phase and lane, most first."""
+    rows = facts.load.ledger if facts.load else ()
+    counts = Counter(
+        (row.kind, row.status, row.flags, row.revision, facts.phase_of(row.at), row.lane) for row in rows
+    )
+    names = ("class", "status", "flags", "revision", "phase", "lane")
+    return [dict(zip(names, key)) | {"failed": n} for key, n in counts.most_common()]
+
+
+def lanes(facts: Facts) -> dict[str, dict[str, Any]]:
+    """Requests on new and on reused connections, each with its own bound on the loss."""
+    rows = facts.load.lanes if facts.load else {}
+    return {
+        name: {
+            "requests": requests,
+            "failed": failed,
+            "loss_rate_upper_bound_95": loss_rate_upper_bound(min(max(0, failed), requests), requests)
+            if requests > 0
+            else 1.0,
+        }
+        for name, (requests, failed) in rows.items()
+    }
+
+
+def outages(facts: Facts) -> list[dict[str, Any]]:
+    """Each outage with the phase in which it began and the classes of what failed in it."""
+    load = facts.load
+    if load is None:
+        return []
+    found = []
+    for outage in load.outages:
+        begin, end = outage.get("first_failed_send"), outage.get("recovered")
+        if not isinstance(begin, (int, float)):
+            found.append({**outage, "phase": None, "classes": {}})
+            continue
+        classes = dict(Counter(row.label for row in load.ledger if _within(row, begin, end)))
+        found.append({**outage, "phase": facts.phase_of(begin), "classes": classes})
+    return found
+
+
+def _within(row: Lost, begin: float, end: Any) -> bool:
+    return begin <= row.at and (not isinstance(end, (int, float)) or row.at <= end)
+
+
+def generator(facts: Facts) -> dict[str, Any] | None:
+    """How well the load generator itself did: rates in requests a second, times in seconds."""
+    load = facts.load
+    if load is None:
+        return None
+    longest = max((stall.seconds for stall in load.stalls), default=0.0)
+    return {
+        "state": load.state,
+        "asked_rate": load.asked_rate,
+        "actual_rate": load.actual_rate,
+        "rate_kept": load.rate_kept,
+        "lateness_p99": load.lateness_p99,
+        "stalls": len(load.stalls),
+        "longest_stall_seconds": longest,
+        "client_faults": load.client_faults,
+    }
+
+
+def gateway(facts: Facts) -> dict[str, Any] | None:
+    """What the gateway's access log has of this load; None where there is no log."""
+    log, load = facts.log, facts.load
+    if log is None:
+        return None
+    rows = load.ledger if load else ()
+    flags = Counter(row.flags for row in rows if row.flags)
+    return {
+        "lines": log.lines,
+        "torn_lines": log.unread,
+        "requests": log.requests,
+        "repeated": log.repeated,
+        "statuses": dict(log.statuses),
+        "revisions": dict(log.revisions),
+        "failures": [
+            {"flags": name, "meaning": meaning(name), "failed": n} for name, n in flags.most_common()
+        ],
+        "not_in_log": sum(row.logged is False for row in rows),
+    }
