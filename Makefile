@@ -8,6 +8,7 @@ SANDBOX   ?= explore
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 ANSIBLE_ARGS ?=
 CAMPAIGN_ARGS ?=
+MUTATION_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint sanity bench campaign molecule docs build clean
+.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint sanity bench campaign mutation molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +33,10 @@ $(VENV)/.ready: requirements.txt tests/setup.sh
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@bash tests/setup.sh "$(PYTHON)" "$(VENV)" requirements-dev.txt
+	@touch $@
+
+$(VENV)/.ready-mutation: $(VENV)/.ready-dev tests/mutation/requirements.txt
+	@bash tests/setup.sh "$(PYTHON)" "$(VENV)" tests/mutation/requirements.txt
 	@touch $@
 
 e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, ARTIFACTS=, ANSIBLE_ARGS=)
@@ -72,6 +77,9 @@ bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/b
 
 campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")
 	@$(BIN)/python tests/campaign/run.py $(CAMPAIGN_ARGS)
+
+mutation: $(VENV)/.ready-mutation ## Rules of the verdict taken away: does a test fail each time? (some minutes)
+	@$(BIN)/python tests/mutation/run.py $(MUTATION_ARGS)
 
 molecule: $(VENV)/.ready-dev ## The Molecule scenario: deploy, roll out, judge and remove on a sandbox of its own
 	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test

@@ -3,9 +3,10 @@
 
 usage: server.py '{"switch": N, "drop": N, "outage": N, "milliseconds": MS}'
 
-It answers `N` requests as the baseline before the canary answers. The request number `drop` is read and never
-answered; with the request number `outage` it closes all that is open, and listens again so much later. It prints
-one line of JSON with its port, and another with its stamps (seconds since the epoch) when its input ends.
+It answers `switch` requests as the baseline before the canary answers. The request number `drop` is read and
+never answered; with the request number `outage` it closes all that is open, and listens again so much later.
+It prints one line of JSON with its port, and another with its stamps (seconds since the epoch) when its input
+ends.
 """
 
 from __future__ import annotations

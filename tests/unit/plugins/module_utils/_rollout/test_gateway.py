@@ -54,8 +54,6 @@ def lossy() -> Run:
     rollouts.lose(run, 26.5, status=503)
     rollouts.lose(run, 27.5, revision="", kind="reset")
     rollouts.lose(run, 28.5, revision="", kind="connect")
-    run.own["revisions"][""] = {"requests": 2, "failed": 2}
-    run.own["revisions"][CANARY]["requests"] -= 2
     entries = {"r-0": Entry(503, "UH", CANARY), "r-1": Entry(0, "UC", BASELINE)}
     statuses = {"200": 8997, "503": 1, "0": 1}
     run.access_log = rollouts.log_of(

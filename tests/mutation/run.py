@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does a test fail when a rule of the verdict is gone? Mutations of `_rollout`, each against its unit tests.
+
+First every rule is removed in turn, and every finding against a pass is turned into one for it: each of these
+must fail a test. Then mutmut changes the rules' code in every way it knows, and the share that is noticed is
+told.
+
+usage: run.py [--no-mutmut] [--all]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE = ROOT / "build/mutation"
+INSIDE = Path("ansible_collections/iter8/kfserving")
+ROLLOUT = Path("plugins/module_utils/_rollout")
+TESTS = Path("tests/unit/plugins/module_utils/_rollout")
+AGAINST = {"failed", "unproven"}
+
+# mutmut names a mutant by its path, which must be the name under which the tests import it: so it runs in a
+# tree in which the collection lies as it does among Ansible's.
+SETTINGS = f"""
+[tool.mutmut]
+source_paths = ["{INSIDE / ROLLOUT}"]
+only_mutate = [{{only}}]
+also_copy = ["{INSIDE / "tests"}"]
+pytest_add_cli_args_test_selection = ["{INSIDE / TESTS}"]
+use_git_change_detection = false
+
+[tool.pytest.ini_options]
+addopts = "--import-mode=importlib -p no:cacheprovider"
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one file: what it is, and the file's text with it."""
+
+    what: str
+    file: Path
+    text: str
+
+
+def copy(everything: bool) -> None:
+    """A fresh tree with the code and its tests, and mutmut's settings."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    for part in (ROLLOUT, TESTS):
+        shutil.copytree(ROOT / part, TREE / INSIDE / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "tests/conftest.py", TREE / INSIDE / "tests/conftest.py")
+    only = "*.py" if everything else "*/rules_*.py"
+    (TREE / "pyproject.toml").write_text(SETTINGS.format(only=f'"{only}"'))
+
+
+def changes() -> Iterator[Change]:
+    """Each rule taken away, then each finding against a pass turned into one for it."""
+    for file in sorted((TREE / INSIDE / ROLLOUT).glob("rules_*.py")):
+        text = file.read_text()
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        for call in calls:
+            name = call.func.id if isinstance(call.func, ast.Name) else ""
+            if name == "Rule" and isinstance(call.args[0], ast.Constant):
+                yield Change(f"without the rule {call.args[0].value}", file, without(text, call))
+        for call in calls:
+            name = call.func.id if isinstance(call.func, ast.Name) else ""
+            if name in AGAINST:
+                where = f"{file.name}:{call.lineno}"
+                yield Change(f"{name} is passed at {where}", file, renamed(text, call.func))
+
+
+def without(text: str, call: ast.Call) -> str:
+    """The text without the lines of a call that stands alone in them."""
+    lines = text.splitlines(keepends=True)
+    del lines[call.lineno - 1 : call.end_lineno]
+    return "".join(lines)
+
+
+def renamed(text: str, name: ast.expr) -> str:
+    """The text with this name replaced by `passed`."""
+    lines = text.splitlines(keepends=True)
+    line = lines[name.lineno - 1].encode()
+    lines[name.lineno - 1] = (line[: name.col_offset] + b"passed" + line[name.end_col_offset :]).decode()
+    return "".join(lines)
+
+
+def noticed() -> bool:
+    """Whether a test fails. What the rules decide is tested first, so that most end soon."""
+    first = [INSIDE / TESTS / "test_verdict.py", INSIDE / TESTS / "test_gateway.py"]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", *map(str, first)]
+    environment = {**os.environ, "PYTHONPATH": str(TREE), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1, 2):
+        sys.exit(f"mutation: pytest could not run:\n{done.stdout}{done.stderr}")
+    return done.returncode != 0
+
+
+def survivors() -> tuple[int, list[str]]:
+    """How many changes were made, and those that no test noticed."""
+    if noticed():
+        sys.exit("mutation: the tests fail without any change; mend that first")
+    made, left = 0, []
+    for change in changes():
+        before = change.file.read_text()
+        change.file.write_text(change.text)
+        try:
+            seen = noticed()
+        finally:
+            change.file.write_text(before)
+        made += 1
+        print(f"mutation: {'noticed ' if seen else 'SURVIVED'}  {change.what}", flush=True)
+        if not seen:
+            left.append(change.what)
+    return made, left
+
+
+def mutmut() -> str:
+    """Let mutmut loose, and return its score in words."""
+    tool = str(Path(sys.executable).with_name("mutmut"))
+    environment = {**os.environ, "PYTHONPATH": str(TREE)}
+    with open(TREE / "mutmut.log", "w", encoding="utf-8") as log:
+        subprocess.run([tool, "run"], cwd=TREE, env=environment, stdout=log, stderr=log, check=False)
+        subprocess.run([tool, "export-cicd-stats"], cwd=TREE, stdout=log, stderr=log, check=False)
+    found = TREE / "mutants/mutmut-cicd-stats.json"
+    if not found.exists():
+        sys.exit(f"mutation: mutmut could not run; see {TREE}/mutmut.log")
+    stats = json.loads(found.read_text())
+    tried = stats["total"] - stats.get("skipped", 0)
+    share = stats["killed"] / tried if tried else 0.0
+    told = f"{stats['killed']} of {tried} mutants were noticed ({share:.1%})"
+    return f"mutmut: {told}; '{tool} results' in {TREE} lists the others"
+
+
+def main() -> int:
+    """0 if no removal of a rule survived."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--no-mutmut", action="store_true", help="only take rules and findings away")
+    parser.add_argument("--all", action="store_true", help="let mutmut change all of _rollout (takes long)")
+    options = parser.parse_args()
+    copy(options.all)
+    made, left = survivors()
+    if not options.no_mutmut:
+        print(f"mutation: {mutmut()}")
+    print(f"mutation: {made - len(left)} of {made} removals of a rule or a finding were noticed")
+    for what in left:
+        print(f"mutation: no test noticed: {what}")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
