@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -162,7 +163,7 @@ def _percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
 
 def _lost(row: Mapping[str, Any]) -> Lost:
     times = [row.get(key) for key in ("sent", "intended", "end")]
-    at = next((float(time) for time in times if isinstance(time, (int, float))), 0.0)
+    at = next((float(time) for time in times if isinstance(time, (int, float)) and math.isfinite(time)), 0.0)
     status = row.get("status")
     return Lost(
         at=at,
@@ -212,7 +213,7 @@ def _list(obj: Mapping[str, Any], key: str) -> list[Any]:
 
 def _number(obj: Mapping[str, Any], key: str) -> float:
     value = obj.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise LoadFormatError(f"{key} is not a number")
     return float(value)
 

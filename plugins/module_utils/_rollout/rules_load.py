@@ -113,11 +113,11 @@ def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         figures = {"percentile": wanted, "seconds": value, "limit": limit}
         if value is None:
             found += unproven(f"there is no response time at percentile {wanted:g}", **figures)
-        elif value > limit:
+        elif value <= limit:
+            found += passed(f"{wanted:g} % of the requests took at most {seconds(value)}", **figures)
+        else:
             words = f"{wanted:g} % of the requests took up to {seconds(value)}, longer than {seconds(limit)}"
             found += failed(words, **figures)
-        else:
-            found += passed(f"{wanted:g} % of the requests took at most {seconds(value)}", **figures)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.clocks import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import ACCESS_LOG, Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Load
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import (
     Finding,
     Rule,
@@ -56,11 +57,29 @@ def load_spans_rollout(facts: Facts, _: Thresholds) -> list[Finding]:
     return passed(f"{words} the rollout", **figures)
 
 
-def requests_in_every_phase(facts: Facts, _: Thresholds) -> list[Finding]:
+def requests_in_every_phase(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     empty = [c.phase.name for c in facts.phases if c.phase.end - c.phase.start >= 2 and not c.requests]
     if empty:
         return unproven(f"no request ended during: {', '.join(empty)}", phases=empty)
+    hole = _hole(facts.load, thresholds) if facts.load else None
+    if hole:
+        words = (
+            f"no request ended from {clock(hole[0])} to {clock(hole[1])}, and no gap of the load tells why"
+        )
+        return unproven(f"{words}: are these several loads in a row?", start=hole[0], end=hole[1])
     return passed("requests ended in every phase") if facts.phases else []
+
+
+def _hole(load: Load, thresholds: Thresholds) -> tuple[int, int] | None:
+    """The longest time between two seconds with requests, if it is too long and not a gap of the load itself.
+
+    The gap of a merged load is that of one of its parts, and does not know the time between them.
+    """
+    busy = sorted(second.start for second in load.seconds if second.requests)
+    holes = [(before + 1, after) for before, after in zip(busy, busy[1:])]
+    begin, end = max(holes, key=lambda hole: hole[1] - hole[0], default=(0, 0))
+    known = max(thresholds.gap_limit(load.asked_rate), load.gap[0])
+    return (begin, end) if end - begin > known else None
 
 
 def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -142,9 +161,10 @@ def none_at_weight_zero(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 
 
 def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    unknown = _unknown_split(facts, thresholds)
     rows = _rows(facts, CANARY, thresholds)
-    if not rows:
-        return []
+    if unknown or not rows:
+        return unknown
     groups: dict[str, list[Share]] = {"the whole load": rows}
     for row in rows:
         groups.setdefault(row.phase, []).append(row)
@@ -165,6 +185,23 @@ def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     )
     figures = {"requests": whole.requests, "canary": whole.answered, "low": whole.low, "high": whole.high}
     return found or passed(words, **figures)
+
+
+def _unknown_split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    """A finding where nobody told how the traffic was split. A run that was cut short has its reason already,
+    and so has one whose traffic did not end where it should."""
+    load, marks = facts.load, facts.marks
+    ready = facts.names_tell and facts.baseline and facts.canary and marks.canary_applied is not None
+    if load is None or not ready or marks.stopped is not None:
+        return []
+    if not marks.traffic:
+        return unproven("the timeline tells no traffic split, so who should have answered is not known")
+    wanted = facts.canary if thresholds.expect_winner == CANARY else facts.baseline
+    ended_well = facts.service is None or facts.service.traffic == {wanted: 100}
+    if marks.unwatched_since is None or not ended_well:
+        return []
+    words = f"nothing watched the traffic split from {clock(marks.unwatched_since)} on"
+    return unproven(f"{words}, so who should have answered is not known", since=marks.unwatched_since)
 
 
 def _range(low: float, high: float) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +95,8 @@ def read_timeline(lines: Iterable[Any]) -> tuple[Moment, ...]:
     moments = []
     for number, line in enumerate(lines, start=1):
         time = line.get("time") if isinstance(line, Mapping) else None
-        if isinstance(time, bool) or not isinstance(time, (int, float)) or "event" not in line:
+        known = isinstance(time, (int, float)) and not isinstance(time, bool) and math.isfinite(time)
+        if not known or "event" not in line:
             raise TimelineFormatError(f"line {number} is not an event with a time")
         data = line.get("data")
         moments.append(

@@ -86,6 +86,7 @@ def test_a_result_is_read_whole() -> None:
         ({"sent": 5.0, "intended": 4.0, "end": 6.0}, 5.0),
         ({"sent": None, "intended": 4.0, "end": 6.0}, 4.0),
         ({"end": 6}, 6.0),
+        ({"sent": float("nan"), "end": 6}, 6.0),
         ({}, 0.0),
     ],
 )
@@ -148,6 +149,8 @@ def test_only_a_true_word_says_that_the_rate_was_kept() -> None:
         (("LoadTest", "revisions"), {"a": 3}, "LoadTest.revisions is not an object"),
         (("LoadTest", "longest_success_gap"), 3, "LoadTest.longest_success_gap is not an object"),
         (("LoadTest", "lateness"), {}, "p99 is not a number"),
+        (("LoadTest", "lateness"), {"p99": float("nan")}, "p99 is not a number"),
+        (("ActualDuration",), float("inf"), "ActualDuration is not a number"),
     ],
 )
 def test_the_first_thing_that_is_wrong_is_named(path: tuple[str, ...], value: Any, words: str) -> None:

@@ -35,7 +35,17 @@ def names(found: Marks, start: float = 0, end: float = 100) -> list[tuple[str, f
 
 @pytest.mark.parametrize(
     "line",
-    [3, None, [], {}, {"time": 1}, {"event": "x"}, {"time": "1", "event": "x"}, {"time": True, "event": "x"}],
+    [
+        3,
+        None,
+        [],
+        {},
+        {"time": 1},
+        {"event": "x"},
+        {"time": "1", "event": "x"},
+        {"time": True, "event": "x"},
+        {"time": float("nan"), "event": "x"},
+    ],
 )
 def test_what_is_no_event_is_named_by_its_line(line: Any) -> None:
     with pytest.raises(TimelineFormatError, match="line 2 is not an event with a time"):

@@ -293,6 +293,31 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         "no request ended during: canary at 25 %",
     ),
     (
+        "two loads in a row, with nothing between them",
+        lambda run: [row.update(ok=0, revisions={}) for row in run.own["timeline"][31:34]] and None,
+        UNSURE,
+        "requests_in_every_phase",
+        "no request ended from 08:00:31.000 UTC to 08:00:34.000 UTC, and no gap of the load tells why",
+    ),
+    (
+        "a timeline without a traffic split",
+        without("inferenceservice", "traffic"),
+        UNSURE,
+        "shares_as_set",
+        "the timeline tells no traffic split",
+    ),
+    (
+        "a traffic split that nobody watched",
+        lambda run: setattr(
+            run,
+            "timeline",
+            [e for e in run.timeline or [] if e["source"] != "inferenceservice" or e["time"] <= START + 10],
+        ),
+        UNSURE,
+        "shares_as_set",
+        "nothing watched the traffic split from 08:00:10.000 UTC on",
+    ),
+    (
         "answers without a name",
         answered(30, 31, baseline=75, unnamed=25),
         UNSURE,
@@ -961,10 +986,22 @@ def test_what_is_not_covered_is_said() -> None:
     assert "split" not in good
 
 
-def test_without_a_told_split_nothing_is_said_about_shares() -> None:
+def test_without_a_told_split_nothing_is_held_against_a_revision() -> None:
     run = rollouts.good()
     run.drop_events("inferenceservice", "traffic")
-    assert not {"shares_as_set", "none_at_weight_zero"} & {c["rule"] for c in verdict(run)["claims"]}
+    found = verdict(run)
+    assert (claim(found, "none_at_weight_zero"), claim(found, "shares_as_set")) == (None, "inconclusive")
+    rollouts.unnamed(run)
+    assert claim(verdict(run), "shares_as_set") is None
+
+
+@pytest.mark.parametrize(("length", "gap", "found"), [(2, 0.2, False), (3, 0.2, True), (3, 3.0, False)])
+def test_a_hole_in_the_load_is_one_that_no_gap_explains(length: int, gap: float, found: bool) -> None:
+    run = rollouts.good()
+    run.own["longest_success_gap"] = {"seconds": gap, "start": START + 81.0, "end": START + 81.0 + gap}
+    for row in run.own["timeline"][81 : 81 + length]:
+        row.update(ok=0, revisions={})
+    assert (claim(verdict(run), "requests_in_every_phase") == "inconclusive") is found
 
 
 def test_small_numbers_may_stray_from_the_weights() -> None:
@@ -1183,7 +1220,7 @@ def test_a_phase_too_short_to_hold_a_whole_second_may_be_empty(length: float, gr
     )(run)
     for row in run.own["timeline"][50:53]:
         row.update(ok=0, revisions={})
-    assert claim(verdict(run), "requests_in_every_phase") == grade
+    assert claim(verdict(run, Thresholds(max_gap=3.0)), "requests_in_every_phase") == grade
 
 
 def test_failures_without_a_name_are_not_answers_without_one() -> None:
