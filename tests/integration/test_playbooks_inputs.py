@@ -69,6 +69,21 @@ CASES: list[Any] = [
         "the name may have 34 at most",
         id="handler-with-a-long-name",
     ),
+    pytest.param(
+        ['{{"verify_thresholds": {{"max_lost": -1}}}}'],
+        "thresholds: max_lost must not be below 0, it is -1.",
+        id="threshold",
+    ),
+    pytest.param(
+        ['{{"verify_thresholds": {{"max_loss": 1}}}}'],
+        "max_loss. Supported parameters include",
+        id="no-such-threshold",
+    ),
+    pytest.param(
+        ['{{"verify_access_log": {{"revision_pattern": "x"}}}}'],
+        "access_log: revision_pattern has no group",
+        id="pattern-of-the-access-log",
+    ),
     pytest.param(["fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
     pytest.param(
         ["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any, Dict, List
+import re
+from typing import Any, Callable, Dict, List
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import fortio
@@ -181,3 +182,28 @@ def test_ledger_hands_on_what_is_fresh() -> None:
     ledger.add(failures[2])
     assert ledger.take() == failures[1:2]
     assert (ledger.count, ledger.dropped, ledger.classes) == (3, 1, {"reset": 3})
+
+
+def ids_of(heads: List[bytes]) -> List[str]:
+    found = (re.search(rb"X-Request-Id: (\S+)", head) for head in heads)
+    return sorted(one.group(1).decode() for one in found if one)
+
+
+@pytest.mark.parametrize(("warmup", "lanes"), [(0, "reused"), (3, "both")])
+def test_the_ids_that_the_result_tells_are_those_that_came(
+    serve: Callable[..., Any], load: Callable[..., Dict[str, Any]], warmup: int, lanes: str
+) -> None:
+    server = serve(lambda visit: visit.ok())
+    own = load(server.url, calls=20, rate=500, warmup=warmup, lanes=lanes)["LoadTest"]
+    (ids,) = own["request_ids"]
+    assert (ids["first"], ids["last"]) == (warmup + 1, warmup + 20)
+    told = [f"{ids['prefix']}{number:010d}" for number in range(ids["first"], ids["last"] + 1)]
+    assert ids_of(server.heads)[warmup:] == told
+
+
+def test_a_load_whose_requests_have_ids_of_the_users_tells_none(
+    serve: Callable[..., Any], load: Callable[..., Dict[str, Any]]
+) -> None:
+    server = serve(lambda visit: visit.ok())
+    assert load(server.url, calls=2, headers=[("X-Request-Id", "mine")])["LoadTest"]["request_ids"] == []
+    assert load(server.url, calls=2, request_ids=False)["LoadTest"]["request_ids"] == []
