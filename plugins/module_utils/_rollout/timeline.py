@@ -95,8 +95,9 @@ def read_timeline(lines: Iterable[Any]) -> tuple[Moment, ...]:
     moments = []
     for number, line in enumerate(lines, start=1):
         time = line.get("time") if isinstance(line, Mapping) else None
-        known = isinstance(time, (int, float)) and not isinstance(time, bool) and math.isfinite(time)
-        if not known or "event" not in line:
+        if isinstance(time, bool) or not isinstance(time, (int, float)):
+            time = math.nan
+        if not math.isfinite(time) or "event" not in line:
             raise TimelineFormatError(f"line {number} is not an event with a time")
         data = line.get("data")
         moments.append(
