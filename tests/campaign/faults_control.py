@@ -114,7 +114,7 @@ _OBJECTS = (
             also=["evidence_complete", "load_spans_rollout"],
         ),
         evidence.noted,
-        strike=strikes.at(strikes.watched, strikes.at_iteration(4, 6, strikes.delete_experiment)),
+        strike=strikes.at(strikes.watched, strikes.at_iteration(6, 9, strikes.delete_experiment)),
         settings={**LONG, "rate": 100},
     ),
     Fault(
