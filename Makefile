@@ -78,7 +78,7 @@ bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/b
 campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")
 	@$(BIN)/python tests/campaign/run.py $(CAMPAIGN_ARGS)
 
-mutation: $(VENV)/.ready-mutation ## Rules of the verdict taken away: does a test fail each time? (some minutes)
+mutation: $(VENV)/.ready-mutation ## Rules of the verdict taken away: does a test fail each time? Then mutmut on them, which takes long (MUTATION_ARGS=--no-mutmut)
 	@$(BIN)/python tests/mutation/run.py $(MUTATION_ARGS)
 
 molecule: $(VENV)/.ready-dev ## The Molecule scenario: deploy, roll out, judge and remove on a sandbox of its own
