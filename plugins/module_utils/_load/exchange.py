@@ -170,7 +170,7 @@ class Exchange:
             if len(data) != shape.total or not data.startswith(shape.head):
                 known = tally.recall(conn.lane, data)
                 if known is None:
-                    self._received(conn, data, now)
+                    self._received(conn, data + self._rest(conn, len(data)), now)
                     continue
                 shape = known
             shape.count += 1
@@ -182,6 +182,15 @@ class Exchange:
             else:
                 outages.last_success = now
             self._release(conn, now)
+
+    def _rest(self, conn: Connection, taken: int) -> bytes:
+        """What a receive that was filled left behind: it may be what follows the end of the response."""
+        if taken < conn.lane.reach:
+            return b""
+        try:
+            return conn.recv(RECEIVE)
+        except OSError:
+            return b""  # the next event tells
 
     def _release(self, conn: Connection, now: int) -> None:
         """The request on a connection that can serve again has ended."""

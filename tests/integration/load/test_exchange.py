@@ -419,6 +419,19 @@ def test_the_failing_revision_is_named(serve: Any, load: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("more", range(4))
+def test_what_follows_a_longer_answer_than_those_known_is_seen(serve: Any, load: Any, more: int) -> None:
+    """No more is received at once than the known answers are long, and the end of this one may lie there."""
+
+    def longer(visit: Any) -> None:
+        body = b"x" * (2 + (more if visit.number else 0))
+        excess = b"HTTP/1.1" if visit.number else b""
+        visit.send(OK + b"Content-Length: %d\r\n\r\n%s%s" % (len(body), body, excess))
+
+    own = load(serve(longer).url, calls=2)["LoadTest"]
+    assert (own["ok"], own["classes"]) == (1, {"malformed": 1})
+
+
 def test_request_ids_are_sent_and_on_record(serve: Any, load: Any) -> None:
     server = serve(lambda visit: visit.close())
     own = load(server.url, calls=3)["LoadTest"]
