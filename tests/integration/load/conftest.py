@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import struct
@@ -13,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+from ansible_collections.iter8.kfserving.tests import artefacts
 
 
 class Visit:
@@ -186,6 +188,7 @@ def load() -> Callable[..., Dict[str, Any]]:
         assert sum(row["ok"] + row["failed"] for row in own["timeline"]) == own["requests"]
         assert sum(row["sent"] for row in own["timeline"]) == own["requests"]
         assert len(own["ledger"]) + own["ledger_dropped"] == own["failed"]
+        assert list(artefacts.CHECKS["load.json"](json.dumps(result))) == []
         return result
 
     return make
