@@ -170,7 +170,8 @@ _GENERATOR = (
             "inconclusive",
             says={"clock_steady": "the clock was changed during the run"},
             # By the times as they were written, the load may well have ended before the rollout.
-            also=["load_spans_rollout", "requests_in_every_phase"],
+            # The shares cannot be judged then, which is told as such.
+            also=["load_spans_rollout", "requests_in_every_phase", "shares_as_set"],
         ),
         clock.stepped,
         prepare=clock.prepare,
