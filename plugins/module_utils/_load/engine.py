@@ -203,6 +203,7 @@ class Engine:
 
     def _tick(self, now: int) -> None:
         self.tally.sent = self._exchange.sent
+        self.tally.note_wall(self._wall() - self._clock())
         self._pool.trim()
         row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
         self._next_tick = self._second_after(now)

@@ -22,7 +22,7 @@ _ABOUT = (
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
     "revisions", "lanes", "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count",
-    "reconnects", "request_ids",
+    "reconnects", "request_ids", "wall_clock_drift",
 )  # fmt: skip
 
 
@@ -126,6 +126,7 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "outages": sorted((window for part in own for window in part["outages"]), key=_window_start),
         "stalls": sorted((stall for part in own for stall in part["stalls"]), key=_start),
         "request_ids": [ids for part in own for ids in part["request_ids"]],
+        "wall_clock_drift": max((part["wall_clock_drift"] for part in own), key=abs),
         "histograms": {
             name: _merged(part["histograms"][name] for part in own).to_json() for name in own[0]["histograms"]
         },

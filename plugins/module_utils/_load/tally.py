@@ -91,6 +91,7 @@ class Tally:
         self.outages = Outages(started)
         self.stalls: List[List[int]] = []
         self.stalled = 0
+        self.drift = 0  # ns by which the wall clock was at most off the anchor, either way
         self.sockets = 0
         self.reconnects: Dict[str, int] = {}
         self.peers: Dict[str, int] = {}
@@ -227,6 +228,12 @@ class Tally:
         if len(self.stalls) < MAX_STALLS:
             self.stalls.append([start, end])
 
+    def note_wall(self, anchor: int) -> None:
+        """What the wall clock is ahead of the clock now: other than at the start where somebody set it."""
+        drift = anchor - self.anchor
+        if abs(drift) > abs(self.drift):
+            self.drift = drift
+
     def reconnect(self, reason: str) -> None:
         """A connection was given up for this reason."""
         self.reconnects[reason] = self.reconnects.get(reason, 0) + 1
@@ -266,6 +273,7 @@ class Tally:
                 {"start": self.epoch(start), "seconds": (end - start) / 1e9} for start, end in self.stalls
             ],
             "stall_count": self.stalled,
+            "wall_clock_drift": self.drift / 1e9,
             "sockets": self.sockets,
             "reconnects": dict(self.reconnects),
             "peers": dict(self.peers),

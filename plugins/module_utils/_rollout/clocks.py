@@ -10,15 +10,23 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts imp
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import STOPPED
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
 
-# How far the times of one writer may go back, and how late a task may stamp what it did, before it is
-# suspected that the clock was set.
+# How far the times of one writer may go back or the clock may move while the load runs, and how late a task
+# may stamp what it did, before it is suspected that the clock was set.
 _CLOCK_STEP_SECONDS = 1.0
 _STAMP_SECONDS = 10.0
 
 
 def steps(facts: Facts) -> list[str]:
     """The changes of the clock that the evidence shows, each in words."""
-    return [*_steps_back(facts), *_apart(facts)]
+    return [*_steps_back(facts), *_apart(facts), *_drift(facts)]
+
+
+def _drift(facts: Facts) -> list[str]:
+    """The load test compares the wall clock with one that cannot be set, once a second."""
+    drift = facts.load.wall_clock_drift if facts.load else 0.0
+    if abs(drift) <= _CLOCK_STEP_SECONDS:
+        return []
+    return [f"while the load ran it was set {'forward' if drift > 0 else 'back'} by {seconds(abs(drift))}"]
 
 
 def _apart(facts: Facts) -> list[str]:

@@ -90,6 +90,7 @@ class Load:
     outages: tuple[Mapping[str, Any], ...]
     lateness_p99: float
     stalls: tuple[Stall, ...]
+    wall_clock_drift: float
     response_time: Mapping[str, Any]
     seconds: tuple[Second, ...]
 
@@ -132,6 +133,7 @@ def read_load(result: Any) -> Load:
             Stall(_number(row, "start"), _number(row, "seconds"))
             for row in (_mapping(row, "LoadTest.stalls") for row in _list(own, "stalls"))
         ),
+        wall_clock_drift=_number(own, "wall_clock_drift"),
         response_time=_mapping(own.get("response_time"), "LoadTest.response_time"),
         seconds=tuple(_second(row) for row in rows),
     )

@@ -235,6 +235,21 @@ print(tally.requests, tally.failed, tally.stalled, max([0] + [end - start for st
 """
 
 
+def test_a_wall_clock_that_is_set_is_told_and_dates_nothing(serve: Any) -> None:
+    options = Options(url=serve(ok).url, rate=20, duration=1_200_000_000)
+    anchor = time.time_ns() - time.monotonic_ns()
+    steps = iter([0, 0])
+
+    def wall() -> int:
+        """Right when the engine is made and when the run begins, five seconds back from then on."""
+        return time.monotonic_ns() + anchor + next(steps, -5_000_000_000)
+
+    engine = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None, wall=wall)
+    snapshot = engine.run().snapshot()
+    assert snapshot["wall_clock_drift"] == pytest.approx(-5, abs=0.1)
+    assert snapshot["ended"] - snapshot["started"] == pytest.approx(1.2, abs=0.5)
+
+
 def test_its_own_stall_is_not_the_servers_fault(serve: Any) -> None:
     """The process is stopped for longer than the time-out of its requests, and says so itself."""
     server = serve(lambda visit: (time.sleep(0.03), visit.ok()))

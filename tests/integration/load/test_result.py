@@ -93,6 +93,9 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
     assert list(merged) == [*FORTIO_KEYS, "LoadTest"]
     assert merge([merged, results[0]])["LoadTest"]["requests"] == 27
     assert merge([results[0]])["DurationHistogram"] == results[0]["DurationHistogram"]
+    for result, drift in zip(results, (0.5, -2.0)):
+        result["LoadTest"]["wall_clock_drift"] = drift
+    assert merge(results)["LoadTest"]["wall_clock_drift"] == -2.0
 
 
 def test_text_has_the_lines_of_fortio_in_its_order(results: List[Dict[str, Any]]) -> None:

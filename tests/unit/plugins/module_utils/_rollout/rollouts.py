@@ -175,6 +175,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "outages": [],
         "lateness": {"p50": 0.0001, "p99": 0.002, "max": 0.01},
         "stalls": [],
+        "wall_clock_drift": 0.0,
         "request_ids": [{"prefix": "ab12-", "first": 1, "last": requests}],
         "response_time": histogram(requests),
         "timeline": rows,

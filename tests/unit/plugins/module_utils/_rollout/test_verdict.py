@@ -1293,6 +1293,14 @@ def test_a_share_must_be_far_out_and_beyond_chance() -> None:
         assert said == ["canary at 5 %" for _ in rules]
 
 
+@pytest.mark.parametrize(("drift", "words"), [(3.0, "forward by 3.00 s"), (-3.0, "back by 3.00 s")])
+def test_a_clock_that_was_set_while_the_load_ran_is_told(drift: float, words: str) -> None:
+    run = rollouts.good()
+    own(wall_clock_drift=drift)(run)
+    told = next(r["text"] for r in verdict(run)["reasons"] if r["rule"] == "clock_steady")
+    assert told == f"the clock was changed during the run: while the load ran it was set {words}"
+
+
 @pytest.mark.parametrize(
     ("bend", "grade"),
     [
@@ -1303,6 +1311,10 @@ def test_a_share_must_be_far_out_and_beyond_chance() -> None:
         (both(own(state="finished"), at("playbook", "load_stopped", 300.0)), "pass"),
         (at("experiment", "completed", 64.0), "pass"),
         (at("experiment", "completed", 63.8), "inconclusive"),
+        (own(wall_clock_drift=1.0), "pass"),
+        (own(wall_clock_drift=-1.0), "pass"),
+        (own(wall_clock_drift=1.1), "inconclusive"),
+        (own(wall_clock_drift=-1.1), "inconclusive"),
         (damaged("load", "it is gone"), "pass"),
         (damaged("timeline", "it is gone"), "pass"),
     ],
