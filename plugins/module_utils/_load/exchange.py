@@ -110,12 +110,13 @@ class Exchange:
         """Write what can be written now; the rest when the socket takes it."""
         try:
             count = conn.send(data)
-        except WANT:
-            count = 0
         except OSError as error:
-            conn.out = bytes(data)  # so that this connection is not used again
-            self._write_failed(conn, error)
-            return
+            self._not_taken(conn, data, error)
+        else:
+            self._taken(conn, data, count)
+
+    def _taken(self, conn: Connection, data: Union[bytes, bytearray], count: int) -> None:
+        """The socket took so many bytes."""
         if count == len(data):
             if conn.state == WRITING:
                 self._poller.modify(conn.fd, IN)
@@ -126,6 +127,14 @@ class Exchange:
         if conn.state != WRITING:
             conn.state = WRITING
             self._poller.modify(conn.fd, IN | OUT)
+
+    def _not_taken(self, conn: Connection, data: Union[bytes, bytearray], error: OSError) -> None:
+        """The socket took nothing: it is full, or the peer is gone."""
+        if isinstance(error, WANT):
+            self._taken(conn, data, 0)
+            return
+        conn.out = bytes(data)  # so that this connection is not used again
+        self._write_failed(conn, error)
 
     def _write_failed(self, conn: Connection, error: OSError) -> None:
         """The peer takes no more. It may have answered before that, and then its answer is what counts."""
@@ -149,10 +158,12 @@ class Exchange:
         """Act on what the poller reported.
 
         The common case stays in this loop: a plain connection, its request written, receives in one piece a
-        response whose head is, byte for byte, one that the parser has passed before.
+        response whose head is, byte for byte, one that the parser has passed before. All are received before
+        the next requests are sent: a server that finds several at once need not be woken for each.
         """
         by_fd, clock, tally = self._pool.by_fd, self._clock, self._tally
         service, outages, paced = tally.service, tally.outages, tally.paced
+        answered: List[Connection] = []
         for fd, event in events:
             conn = by_fd.get(fd)
             if conn is None:
@@ -174,14 +185,18 @@ class Exchange:
                     continue
                 shape = known
             shape.count += 1
-            taken = (now - conn.sent + 999) // 1000
-            service[taken] += 1
-            shape.times[(now - conn.intended + 999) // 1000 if paced else taken] += 1
+            if paced:
+                service[(now - conn.sent + 999) // 1000] += 1
+                shape.times[(now - conn.intended + 999) // 1000] += 1
+            else:
+                shape.times[(now - conn.sent + 999) // 1000] += 1
             if outages.open is not None or now - outages.last_success > outages.gap:
                 outages.success(conn.sent, now)
             else:
                 outages.last_success = now
-            self._release(conn, now)
+            answered.append(conn)
+        if answered:
+            self._go_on(answered, now)
 
     def _rest(self, conn: Connection, taken: int) -> bytes:
         """What a receive that was filled left behind: it may be what follows the end of the response."""
@@ -192,24 +207,32 @@ class Exchange:
         except OSError:
             return b""  # the next event tells
 
-    def _release(self, conn: Connection, now: int) -> None:
-        """The request on a connection that can serve again has ended."""
-        conn.used += 1
-        refill = self.refill
-        if refill is not None and refill.left and now < refill.end:
+    def _go_on(self, ended: List[Connection], now: int) -> None:
+        """The requests on these connections have ended, and the connections can serve again."""
+        refill, in_turn, clock = self.refill, self._in_turn, self._clock
+        for conn in ended:
+            conn.used += 1
+            if refill is None or not refill.left or now >= refill.end:
+                self._pool.keep(conn, now)
+                self.flying -= 1
+                self._schedule.answered(conn.token, now)
+                continue
             refill.left -= 1
             self._seq = conn.seq = seq = self._seq + 1
-            if self._in_turn:
-                conn.template = self._in_turn[seq % len(self._in_turn)]
+            if in_turn:
+                conn.template = in_turn[seq % len(in_turn)]
             template = conn.template
             template.stamp(seq)
             conn.first_byte = None
-            conn.intended = conn.sent = self._clock()
-            self._write(conn, template.buffer)
-            return
-        self._pool.keep(conn, now)
-        self.flying -= 1
-        self._schedule.answered(conn.token, now)
+            conn.intended = conn.sent = now = clock()
+            try:
+                count = conn.send(template.buffer)
+            except OSError as error:
+                self._not_taken(conn, template.buffer, error)
+                continue
+            if count == template.size and conn.state == WAITING:
+                continue  # the common case: nothing changes
+            self._taken(conn, template.buffer, count)
 
     def _event(self, conn: Connection, event: int) -> None:
         """What is not the common case."""
@@ -323,7 +346,7 @@ class Exchange:
             if head.framing in (LENGTH, NO_BODY) and not self._judge.reads_body:
                 self._tally.remember(conn.lane, parser.raw_head, parser.size, head, revision)
             parser.reset()
-            self._release(conn, now)
+            self._go_on([conn], now)
         else:
             self._finish(conn, now, "" if conn.lane.name == "new" else "server_close")
 
@@ -385,7 +408,7 @@ class Exchange:
         self._tally.failure(conn.lane, failure, conn.parser.size, head.size if head else 0)
         if kind in WHOLE and self._may_serve_again(conn):
             conn.parser.reset()
-            self._release(conn, now)
+            self._go_on([conn], now)
         else:
             self._finish(conn, now, kind)
 

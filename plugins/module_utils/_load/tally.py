@@ -68,8 +68,8 @@ class Lane:
 class Tally:
     """The counts of a run. `started` is its first nanosecond, `anchor` what turns the clock into the epoch.
 
-    The inner loop of the engine counts straight into `service`, `Shape.times` and `Shape.count`; `tick` folds
-    these into the totals once a second.
+    The inner loop of the engine counts into `Shape.count`, `Shape.times` and, where the run is paced,
+    `service`, which otherwise is the sum of these times; `tick` folds all into the totals once a second.
     """
 
     def __init__(self, started: int, anchor: int, ledger_limit: int, paced: bool) -> None:
@@ -141,9 +141,11 @@ class Tally:
 
     def _duration(self, revision: str, intended: int, sent: int, end: int) -> int:
         taken = -((sent - end) // 1000)
-        self.service[taken] += 1
-        began = intended if self.paced else sent
-        self._times_of(revision)[-((began - end) // 1000)] += 1
+        if self.paced:
+            self.service[taken] += 1
+            self._times_of(revision)[-((intended - end) // 1000)] += 1
+        else:
+            self._times_of(revision)[taken] += 1
         return taken
 
     def success(
@@ -199,6 +201,10 @@ class Tally:
     def tick(self, second: int) -> Row:
         """End a second: fold what the inner loop counted and return the second's row of the timeline."""
         self.fold()
+        if not self.paced:
+            for times in self._times.values():
+                for taken, n in times.items():
+                    self.service[taken] += n
         count = sum(self.service.values())
         highest = max(self.service, default=0)
         row = {
