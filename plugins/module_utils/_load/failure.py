@@ -34,6 +34,12 @@ class LoadError(Exception):
     """Bad input or a run that cannot be had: one sentence for the user, no traceback."""
 
 
+def refuse_nul(path: str, what: str) -> None:
+    """Raise LoadError for a path with a NUL byte: the system takes none, and Python raises ValueError."""
+    if "\0" in path:
+        raise LoadError(f"The {what} {path!r} has a NUL byte, which no path can have.")
+
+
 def is_own_fault(number: Optional[int]) -> bool:
     """Whether an errno tells of a lack on this machine rather than of the server."""
     return number in _OWN_FAULTS

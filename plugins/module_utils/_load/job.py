@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from . import fortio
-from .failure import LoadError
+from .failure import LoadError, refuse_nul
 from .options import Options
 from .process import alive, send
 from .result import about, build
@@ -63,6 +63,7 @@ def destination(dest: str) -> str:
     """The file to put a result in the place of, links followed. Raises LoadError if it cannot be one."""
     if not dest:
         return ""
+    refuse_nul(dest, "destination")
     dest = os.path.realpath(os.path.expanduser(dest))
     if os.path.isdir(dest):
         raise LoadError(f"The destination {dest} is a folder: name a file.")

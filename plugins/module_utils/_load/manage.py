@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from . import duration, job
-from .failure import LoadError
+from .failure import LoadError, refuse_nul
 from .options import Options
 from .target import shown_url
 
@@ -70,6 +70,7 @@ def _payloads(arguments: Mapping[str, Any]) -> List[bytes]:
         return [str(arguments["payload"]).encode()]
     payloads = []
     for path in arguments.get("payload_files") or filter(None, [arguments.get("payload_file")]):
+        refuse_nul(path, "payload file")
         file = Path(path).expanduser()
         try:
             if file.exists() and not (file.is_file() or file.is_dir()):

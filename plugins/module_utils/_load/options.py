@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Dict, List, Tuple
 
 from .duration import SECOND
-from .failure import LoadError
+from .failure import LoadError, refuse_nul
 
 LANES = ("reused", "new", "both")
 PACING = ("open", "closed")
@@ -132,6 +132,8 @@ class Options:
             raise LoadError(f"pacing must be one of {', '.join(PACING)}, not {self.pacing!r}.")
         if bool(self.client_key) and not self.client_cert:
             raise LoadError("client_key needs client_cert.")
+        for what in ("ca_file", "client_cert", "client_key", "unix_socket"):
+            refuse_nul(getattr(self, what), what)
         for status in self.expect_status:
             if not 200 <= status <= 999:
                 raise LoadError(f"The expected status {status} is not a final HTTP status.")

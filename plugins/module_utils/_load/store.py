@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional
 
-from .failure import LoadError
+from .failure import LoadError, refuse_nul
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NEEDED_BYTES = 32 * 1024 * 1024
@@ -21,8 +21,9 @@ RESERVED_BYTES = 8 * 1024 * 1024
 
 
 def base_folder(state_dir: Optional[str]) -> Path:
-    """Where the folders of jobs lie: `state_dir`, or the user's state folder."""
+    """Where the folders of jobs lie: `state_dir`, or the user's state folder. Raises LoadError."""
     if state_dir:
+        refuse_nul(state_dir, "state folder")
         return Path(state_dir).expanduser()
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "iter8-kfserving" / "loads"
