@@ -97,7 +97,7 @@ def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: st
         "Labels": about["labels"] or about["name"],  # without one, Fortio's page shows neither URL nor date
         "StartTime": started_text,
         "RequestedQPS": f"{about['rate']:g}" if about["rate"] else "max",
-        "RequestedDuration": _requested(about),
+        "RequestedDuration": _requested(about, snapshot["requests"]),
         "ActualQPS": snapshot["requests"] * SECOND / elapsed if elapsed else 0.0,
         "ActualDuration": elapsed,
         "NumThreads": about["connections"],
@@ -154,9 +154,11 @@ def elapsed_ns(snapshot: Mapping[str, Any]) -> int:
     return max(0, round(float(snapshot["ended"] - snapshot["started"]) * SECOND))
 
 
-def _requested(about: Mapping[str, Any]) -> str:
+def _requested(about: Mapping[str, Any], ended: int) -> str:
+    """A number of calls goes before a duration, and where fewer came to an end Fortio says how many."""
     if about["calls"]:
-        return f"exactly {about['calls']} calls"
+        asked = f"exactly {about['calls']} calls"
+        return asked if ended >= about["calls"] else f"{asked}, interrupted after {ended}"
     return go_text(about["duration"]) if about["duration"] else "until stop"
 
 

@@ -14,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.ledger impor
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.outage import MAX_WINDOWS, Outages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import about, build, merge
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.tally import Tally
 
 FORTIO_KEYS = [
     "RunType", "Labels", "StartTime", "RequestedQPS", "RequestedDuration", "ActualQPS",
@@ -98,6 +99,22 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
     assert merge(results)["LoadTest"]["wall_clock_drift"] == -2.0
 
 
+@pytest.mark.parametrize(
+    ("more", "ended", "told"),
+    [
+        ({"duration": 300 * 10**9}, 600, "5m0s"),
+        ({}, 600, "until stop"),
+        ({"calls": 600}, 600, "exactly 600 calls"),
+        ({"calls": 600, "duration": 300 * 10**9}, 600, "exactly 600 calls"),
+        ({"calls": 600, "duration": 300 * 10**9}, 20, "exactly 600 calls, interrupted after 20"),
+    ],
+)
+def test_what_was_asked_for_is_told_as_fortio_does(more: Dict[str, Any], ended: int, told: str) -> None:
+    snapshot = {**Tally(0, 10**18, 10, True).snapshot(), "requests": ended}
+    made = build(about(Options(url="http://h/", rate=2, **more)), "finished", snapshot, [], [])
+    assert made["RequestedDuration"] == told
+
+
 def test_text_has_the_lines_of_fortio_in_its_order(results: List[Dict[str, Any]]) -> None:
     lines = fortio.text(results[0]).splitlines()
     beginnings = [
@@ -125,8 +142,6 @@ def test_a_run_without_a_single_answer(load: Any, serve: Any) -> None:
 
 
 def test_a_result_of_a_run_that_sent_nothing() -> None:
-    from ansible_collections.iter8.kfserving.plugins.module_utils._load.tally import Tally
-
     options = Options(url="http://h/", rate=2)
     made = build(about(options), "interrupted", Tally(0, 10**18, 10, True).snapshot(), [], [])
     assert made["ActualQPS"] == 0
