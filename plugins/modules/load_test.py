@@ -162,7 +162,8 @@ options:
   revision_field:
     description:
       - The field of a JSON response that names the revision that answered, as names and indexes joined by
-        dots. Used where O(revision_header) is not set or not in the response.
+        dots. Used where O(revision_header) is not set or not in the response. A body that is read for it may
+        have 16 MiB; a longer one counts as a failure of the load generator's own.
     type: str
   expect_status:
     description:
@@ -171,7 +172,8 @@ options:
     elements: int
   expect_body:
     description:
-      - Text that must be in the body of each response.
+      - Text that must be in the body of each response. A body that is read for it may have 16 MiB; a longer
+        one counts as a failure of the load generator's own.
     type: str
   address:
     description:

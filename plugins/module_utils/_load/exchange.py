@@ -9,8 +9,8 @@ from typing import Callable, Iterator, List, Optional, Tuple, Union
 from .answer import MAX_NAME, Judge
 from .classify import TIMED_OUT, WHOLE, closed_before_answer, read_error, write_error
 from .connection import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, Connection
-from .failure import MALFORMED, TRUNCATED, WRITE, errno_name
-from .http1 import LENGTH, NO_BODY, Head, Malformed, Truncated
+from .failure import CLIENT, MALFORMED, TRUNCATED, WRITE, errno_name
+from .http1 import LENGTH, NO_BODY, Head, Malformed, TooLong, Truncated
 from .ledger import Failure
 from .options import Options
 from .poller import IN, OUT, Poller
@@ -301,6 +301,9 @@ class Exchange:
             whole = conn.parser.feed(data)
         except Malformed as error:
             self._fail(conn, MALFORMED, str(error))
+            return
+        except TooLong as error:
+            self._fail(conn, CLIENT, str(error))
             return
         if whole:
             self._answered(conn, now)

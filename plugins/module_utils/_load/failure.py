@@ -19,7 +19,7 @@ TRUNCATED = "truncated"  # closed in the middle of the response
 MALFORMED = "malformed"  # not HTTP/1.1 as RFC 9112 has it
 STATUS = "status"  # a whole response with a status that was not asked for
 VALIDATION = "validation"  # a whole response with the right status and a wrong body
-CLIENT = "client"  # this machine's own fault: no port, descriptor or memory left
+CLIENT = "client"  # the load's own fault: no port, descriptor or memory left, a body beyond what it reads
 
 CLASSES = (
     DNS, CONNECT, TLS, WRITE, STALE_KEEPALIVE, RESET, TIMEOUT, TRUNCATED, MALFORMED, STATUS, VALIDATION,

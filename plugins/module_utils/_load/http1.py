@@ -38,6 +38,10 @@ class Malformed(Exception):
     """The bytes are not an HTTP/1.x response."""
 
 
+class TooLong(Exception):
+    """The response may be right, but it is more than this parser holds in memory."""
+
+
 class Truncated(Exception):
     """The connection ended in the middle of a response."""
 
@@ -123,7 +127,7 @@ def parse_head(raw: bytes, head_request: bool = False) -> Head:
 class Parser:
     """One response at a time. `feed` bytes as they come, `eof` when the peer closed; `reset` before the next.
 
-    `collect` keeps the body (up to 16 MiB, then Malformed); otherwise it is only counted.
+    `collect` keeps the body (up to 16 MiB, then TooLong); otherwise it is only counted.
     """
 
     __slots__ = (
@@ -151,7 +155,7 @@ class Parser:
         self.excess = False  # bytes came after the end of the response
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; True once the response is whole. Raises Malformed."""
+        """Take the next bytes; True once the response is whole. Raises Malformed, TooLong."""
         if self._state == _DONE:
             self.excess = self.excess or bool(data)
             return True
@@ -234,7 +238,8 @@ class Parser:
         if self._collect:
             self.body += buffer[:taken]
             if len(self.body) > MAX_COLLECTED_BODY:
-                raise Malformed("a body that is to be read exceeds 16 MiB")
+                limit = MAX_COLLECTED_BODY >> 20
+                raise TooLong(f"the body is longer than the {limit} MiB that are read of one")
         del buffer[:taken]
         if self._state == _EOF:
             return False

@@ -214,7 +214,7 @@ def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
     faults = load.client_faults
     if not faults:
         return passed("the load generator had no fault of its own", client_faults=0)
-    words = f"{count(faults, 'request')} failed by a fault of the load generator's own machine"
+    words = f"{count(faults, 'request')} failed by a fault or a limit of the load generator itself"
     return unproven(words, client_faults=faults)
 
 

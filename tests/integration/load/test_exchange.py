@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._load import command, connection
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import command, connection, http1
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -430,6 +430,19 @@ def test_what_follows_a_longer_answer_than_those_known_is_seen(serve: Any, load:
 
     own = load(serve(longer).url, calls=2)["LoadTest"]
     assert (own["ok"], own["classes"]) == (1, {"malformed": 1})
+
+
+@pytest.mark.parametrize("more", [{"expect_body": "x"}, {"revision_field": "model"}])
+def test_a_body_beyond_what_is_read_is_no_fault_of_the_servers(
+    serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch, more: Dict[str, Any]
+) -> None:
+    monkeypatch.setattr(http1, "MAX_COLLECTED_BODY", 1 << 20)
+    server = serve(lambda visit: visit.ok(b"x" * (1 << 20) + (b"x" if visit.number == 1 else b"")))
+    own = load(server.url, calls=3, **more)["LoadTest"]
+    assert (own["ok"], own["classes"], own["client_faults"]) == (2, {"client": 1}, 1)
+    assert own["ledger"][0]["detail"] == "the body is longer than the 1 MiB that are read of one"
+    # Where nothing is to be read of it, it may have any length.
+    assert load(server.url, calls=3)["LoadTest"]["ok"] == 3
 
 
 def test_request_ids_are_sent_and_on_record(serve: Any, load: Any) -> None:

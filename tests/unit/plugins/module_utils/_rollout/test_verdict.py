@@ -234,7 +234,7 @@ CASES: list[tuple[str, Bend, Grade, str, str]] = [
         losing({"after": 40.0, "kind": "client"}, {"after": 41.0, "kind": "client"}),
         UNSURE,
         "generator_healthy",
-        "2 requests failed by a fault of the load generator's own machine",
+        "2 requests failed by a fault or a limit of the load generator itself",
     ),
     (
         "the clock was set back",
