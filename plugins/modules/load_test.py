@@ -358,13 +358,14 @@ result:
             Requests and failures of each revision, of up to 100; C((others)) sums up any further ones.
           type: dict
         lanes:
-          description: Requests and failures on kept and on new connections.
+          description: >-
+            Requests, failures and the longest time without a success on reused and on new connections.
           type: dict
         longest_success_gap:
           description: The longest time without a success.
           type: dict
         outages:
-          description: Windows in which requests failed.
+          description: Windows in which requests on reused or on new connections failed.
           type: list
           elements: dict
         rate_kept:

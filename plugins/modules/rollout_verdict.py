@@ -53,6 +53,8 @@ options:
         description:
           - The longest time allowed between two successes, in seconds.
           - By default 2, or three times the interval between two requests where that is longer.
+          - It also holds for new and for reused connections apart, each of which may take three times the
+            interval between its own requests.
         type: float
       min_requests:
         description: How many requests it takes. With none lost, 300 prove a loss rate below 1 %.
@@ -195,12 +197,14 @@ verdict:
       type: list
       elements: dict
     lanes:
-      description: Requests and failures on new and on reused connections, each with its bound on the loss.
+      description: >-
+        Requests and failures on new and on reused connections, each with its bound on the loss and its
+        longest gap between successes.
       type: dict
     outages:
       description:
-        - From the last success before to the first success after, in seconds since the epoch, with the
-          phase and the classes of what failed.
+        - From the last success before to the first success after on one kind of connection, in seconds
+          since the epoch, with the phase and the classes of what failed.
       type: list
       elements: dict
     generator:

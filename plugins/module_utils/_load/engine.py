@@ -75,8 +75,10 @@ class Engine:
         self._next_tick = NEVER
 
     def _new_tally(self) -> Tally:
-        now = self._clock()
-        return Tally(now, self._wall() - now, self._options.ledger_limit, bool(self._options.rate))
+        now, options = self._clock(), self._options
+        return Tally(
+            now, self._wall() - now, options.ledger_limit, bool(options.rate), options.lanes == "both"
+        )
 
     def stop(self) -> None:
         """Send nothing more; `run` returns once the requests in flight have ended."""

@@ -162,7 +162,7 @@ class Exchange:
         the next requests are sent: a server that finds several at once need not be woken for each.
         """
         by_fd, clock, tally = self._pool.by_fd, self._clock, self._tally
-        service, outages, paced = tally.service, tally.outages, tally.paced
+        service, overall, paced = tally.service, tally.outages, tally.paced
         answered: List[Connection] = []
         for fd, event in events:
             conn = by_fd.get(fd)
@@ -171,15 +171,16 @@ class Exchange:
             if conn.state != WAITING or event != IN:
                 self._event(conn, event)
                 continue
+            lane = conn.lane
             try:
-                data = conn.recv(conn.lane.reach)
+                data = conn.recv(lane.reach)
             except OSError as error:
                 self._read_failed(conn, error)
                 continue
             now = clock()
-            shape = conn.lane.shape
+            shape = lane.shape
             if len(data) != shape.total or not data.startswith(shape.head):
-                known = tally.recall(conn.lane, data)
+                known = tally.recall(lane, data)
                 if known is None:
                     self._received(conn, data + self._rest(conn, len(data)), now)
                     continue
@@ -190,10 +191,13 @@ class Exchange:
                 shape.times[(now - conn.intended + 999) // 1000] += 1
             else:
                 shape.times[(now - conn.sent + 999) // 1000] += 1
-            if outages.open is not None or now - outages.last_success > outages.gap:
-                outages.success(conn.sent, now)
+            own = lane.outages
+            if own.open is not None or now - own.last_success > own.gap:
+                own.success(conn.sent, now)
             else:
-                outages.last_success = now
+                own.last_success = now
+            if overall is not own:
+                overall.success(conn.sent, now)
             answered.append(conn)
         if answered:
             self._go_on(answered, now)

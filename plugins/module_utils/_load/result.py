@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Dict, Iterable, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from . import fortio
 from .histogram import Histogram
@@ -122,7 +122,7 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "peers": _sum_counts(result["IPCountMap"] for result in results),
         "sockets": sum(result["SocketCount"] for result in results),
         "sent": sum(part["histograms"]["service"]["count"] for part in own),
-        "longest_success_gap": max((part["longest_success_gap"] for part in own), key=_seconds),
+        "longest_success_gap": _longest(part["longest_success_gap"] for part in own),
         "outages": sorted((window for part in own for window in part["outages"]), key=_window_start),
         "stalls": sorted((stall for part in own for stall in part["stalls"]), key=_start),
         "request_ids": [ids for part in own for ids in part["request_ids"]],
@@ -145,8 +145,10 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         snapshot[name] = sum(part[name] for part in own)
     for name in ("classes", "reconnects"):
         snapshot[name] = _sum_counts(part[name] for part in own)
-    for name in ("revisions", "lanes"):
-        snapshot[name] = _sum_rows(part[name] for part in own)
+    snapshot["revisions"] = _sum_rows(part["revisions"] for part in own)
+    snapshot["lanes"] = {
+        name: _merged_lane([part["lanes"][name] for part in own]) for name in own[0]["lanes"]
+    }
     ledger = sorted((record for part in own for record in part["ledger"]), key=lambda record: record["end"])
     snapshot["ledger_dropped"] += max(0, len(ledger) - MAX_LEDGER)
     merged = build(
@@ -155,6 +157,19 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
     merged["LoadTest"]["rate_kept"] = all(part["rate_kept"] for part in own)
     merged["Labels"] = first["Labels"]
     return merged
+
+
+def _merged_lane(rows: List[Mapping[str, Any]]) -> Dict[str, Any]:
+    return {
+        "requests": sum(row["requests"] for row in rows),
+        "failed": sum(row["failed"] for row in rows),
+        "longest_success_gap": _longest(row["longest_success_gap"] for row in rows),
+    }
+
+
+def _longest(gaps: Iterable[Optional[Mapping[str, Any]]]) -> Optional[Mapping[str, Any]]:
+    """The longest of the gaps that there are."""
+    return max((gap for gap in gaps if gap is not None), key=_seconds, default=None)
 
 
 def _seconds(item: Mapping[str, Any]) -> float:

@@ -10,7 +10,7 @@ from .failure import CLIENT, STATUS
 from .histogram import Histogram, quantile
 from .http1 import Head
 from .ledger import Failure, Ledger
-from .outage import Outages
+from .outage import Epoch, Outages
 
 LATE = 100_000  # µs after its time from which a request counts as late
 MAX_SHAPES = 256
@@ -50,29 +50,41 @@ NO_SHAPE = Shape(b"", -1, None, "", defaultdict(int))
 class Lane:
     """Counts of one way of using connections. `shape` is the response that came last.
 
-    `reach` is how much to receive at once: one byte more than the longest response known, so that a longer
-    one shows, and no more, since that much memory is taken for each.
+    `outages` are the lane's own: the successes of the other lane would hide them. `reach` is how much to
+    receive at once: one byte more than the longest response known, so that a longer one shows, and no more,
+    since that much memory is taken for each.
     """
 
-    __slots__ = ("failed", "name", "reach", "requests", "shape", "shapes")
+    __slots__ = ("failed", "name", "outages", "reach", "requests", "shape", "shapes")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, outages: Outages) -> None:
         self.name = name
+        self.outages = outages
         self.requests = 0
         self.failed = 0
         self.shapes: Dict[bytes, Shape] = {}
         self.shape = NO_SHAPE
         self.reach = RECEIVE
 
+    def to_json(self, epoch: Epoch) -> Dict[str, Any]:
+        """Its counts, and its longest gap between successes: None where no request was sent on it."""
+        gap = self.outages.gap_json(epoch) if self.requests else None
+        return {"requests": self.requests, "failed": self.failed, "longest_success_gap": gap}
+
 
 class Tally:
     """The counts of a run. `started` is its first nanosecond, `anchor` what turns the clock into the epoch.
+
+    `outages` are those of all requests. Where only one lane is used they are that lane's as well, so that
+    they are kept but once; with both (`both_lanes`) each lane has its own beside them.
 
     The inner loop of the engine counts into `Shape.count`, `Shape.times` and, where the run is paced,
     `service`, which otherwise is the sum of these times; `tick` folds all into the totals once a second.
     """
 
-    def __init__(self, started: int, anchor: int, ledger_limit: int, paced: bool) -> None:
+    def __init__(
+        self, started: int, anchor: int, ledger_limit: int, paced: bool, both_lanes: bool = False
+    ) -> None:
         self.started = started
         self.anchor = anchor
         self.paced = paced  # without a rate a request has no time but that of its sending
@@ -86,9 +98,11 @@ class Tally:
         self.slept: DefaultDict[int, int] = defaultdict(int)
         self.connects = Histogram()
         self.sent = 0
-        self.lanes = {"reused": Lane("reused"), "new": Lane("new")}
-        self.ledger = Ledger(ledger_limit)
         self.outages = Outages(started)
+        self.lanes = {
+            name: Lane(name, Outages(started) if both_lanes else self.outages) for name in ("reused", "new")
+        }
+        self.ledger = Ledger(ledger_limit)
         self.stalls: List[List[int]] = []
         self.stalled = 0
         self.drift = 0  # ns by which the wall clock was at most off the anchor, either way
@@ -156,7 +170,9 @@ class Tally:
         self._count(lane, str(head.status), revision, False, 1)
         self._sizes.add(total)
         self._head_sizes.add(head.size)
-        self.outages.success(sent, end)
+        lane.outages.success(sent, end)
+        if self.outages is not lane.outages:
+            self.outages.success(sent, end)
 
     def failure(self, lane: Lane, failure: Failure, total: int, head_size: int) -> None:
         """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
@@ -167,7 +183,9 @@ class Tally:
         self._sizes.add(total)
         self._head_sizes.add(head_size)
         self.ledger.add(failure)
-        self.outages.failure(sent, failure.end)
+        lane.outages.failure(sent, failure.end)
+        if self.outages is not lane.outages:
+            self.outages.failure(sent, failure.end)
 
     def _count(self, lane: Lane, code: str, revision: str, failed: bool, times: int) -> None:
         self._codes[code] = self._codes.get(code, 0) + times
@@ -251,11 +269,19 @@ class Tally:
         prefix, first = self.ids
         return [{"prefix": prefix, "first": first, "last": first + self.sent - 1}]
 
+    def _windows(self) -> Tuple[List[Dict[str, Any]], int]:
+        """The lanes' outages by when they began, and how many more there were."""
+        used = [lane for lane in self.lanes.values() if lane.requests]
+        windows = [window for lane in used for window in lane.outages.windows_json(self.epoch, lane.name)]
+        windows.sort(key=lambda window: float(window["first_failed_send"]))
+        return windows, sum(lane.outages.dropped for lane in used)
+
     def snapshot(self) -> Dict[str, Any]:
         """The totals as of the last tick, as plain JSON: what a checkpoint stores and a result is made of."""
         response = Histogram()
         for histogram in self._response.values():
             response.merge(histogram)
+        windows, windows_dropped = self._windows()
         return {
             "schema": SCHEMA,
             "started": self.epoch(self.started),
@@ -271,10 +297,10 @@ class Tally:
             "client_faults": self.ledger.classes.get(CLIENT, 0),
             "ledger_dropped": self.ledger.dropped,
             "revisions": {n: {"requests": row[0], "failed": row[1]} for n, row in self._revisions.items()},
-            "lanes": {n: {"requests": row.requests, "failed": row.failed} for n, row in self.lanes.items()},
+            "lanes": {name: lane.to_json(self.epoch) for name, lane in self.lanes.items()},
             "longest_success_gap": self.outages.gap_json(self.epoch),
-            "outages": self.outages.windows_json(self.epoch),
-            "outages_dropped": self.outages.dropped,
+            "outages": windows,
+            "outages_dropped": windows_dropped,
             "stalls": [
                 {"start": self.epoch(start), "seconds": (end - start) / 1e9} for start, end in self.stalls
             ],

@@ -213,7 +213,7 @@ def _outage(frame: Frame, outage: Mapping[str, object], y: float, height: float)
         return ""
     until = float(end) if isinstance(end, (int, float)) else frame.end
     x1, x2 = frame.x(start), frame.x(until)
-    tip = f"outage of {seconds(until - start)} from {clock(start)}"
+    tip = f"outage of {seconds(until - start)} on {outage.get('lane')} connections from {clock(start)}"
     return svg.rect(x1 - 1, y, (max(x2 - x1, 0) + 2, height), "outage", tip)
 
 
@@ -254,7 +254,7 @@ def describe(material: Material) -> str:
         start, end = outage.get("first_failed_send"), outage.get("recovered")
         if isinstance(start, (int, float)):
             until = f"to {clock(end)}" if isinstance(end, (int, float)) else "to the end"
-            words.append(f"Outage from {clock(start)} {until}.")
+            words.append(f"Outage on {outage.get('lane')} connections from {clock(start)} {until}.")
     for stall in load.stalls[:10]:
         words.append(
             f"The load generator stood still for {seconds(stall.seconds)} from {clock(stall.start)}."

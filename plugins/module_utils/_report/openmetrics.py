@@ -44,6 +44,17 @@ def openmetrics(material: Material) -> str:
             [({"lane": name}, row["failed"]) for name, row in lanes.items()],
         ),
         _family(
+            "rollout_lane_longest_success_gap_seconds",
+            "gauge",
+            "The longest time between two successes on new and on reused connections.",
+            [
+                ({"lane": name}, row["longest_success_gap_seconds"])
+                for name, row in lanes.items()
+                if row["longest_success_gap_seconds"] is not None
+            ],
+            unit="seconds",
+        ),
+        _family(
             "rollout_failures",
             "counter",
             "Failed requests by class.",

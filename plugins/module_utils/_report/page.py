@@ -36,7 +36,7 @@ def page(material: Material) -> str:
         _section("Over time", _charts(material)),
         _section("Failed requests", _losses(material)),
         _section("By phase", tables.phases(material) if material.verdict.get("phases") else ""),
-        _section("By revision and connection", tables.revisions(material) if material.load else ""),
+        _section("By revision and connection", _by_whom(material)),
         _section("Response times", _response_times(material)),
         _section("The Experiment's objectives", _objectives(material)),
         _section("Every claim, and its evidence", tables.claims(material)),
@@ -112,7 +112,7 @@ def _tiles(material: Material) -> list[Tile]:
     few = "unsure" if load.requests < least else ""
     return [
         ("Lost requests", f"0 of {load.requests}", f"loss rate below {bound} with 95 % confidence", few),
-        ("Longest gap between successes", seconds(load.gap[0]), f"from {clock(load.gap[1])}", ""),
+        ("Longest gap between successes", seconds(load.gap.seconds), f"from {clock(load.gap.start)}", ""),
         _end(material),
     ]
 
@@ -206,6 +206,10 @@ def _losses(material: Material) -> str:
     more = f"<p>{words}; load.json has what was recorded.</p>" if left else ""
     outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.outages else ""
     return shown + more + outages
+
+
+def _by_whom(material: Material) -> str:
+    return tables.revisions(material) + tables.lanes(material) if material.load else ""
 
 
 def _response_times(material: Material) -> str:

@@ -63,17 +63,22 @@ def phases(material: Material) -> str:
 
 
 def revisions(material: Material) -> str:
-    """Requests and losses by revision and by kind of connection."""
+    """Requests and losses by revision."""
     rows: list[tuple[Any, ...]] = []
     for name, row in material.verdict.get("revisions", {}).items():
         role = row["role"]
         label = Html(f'<span class="chip {escape(role)}"></span>{escape(name or "(not named)")}')
         rows.append((label, role if name else "", row["requests"], row["failed"]))
-    lanes = [
-        (f"on {name} connections", "", row["requests"], row["failed"])
-        for name, row in material.verdict.get("lanes", {}).items()
-    ]
-    return table("", ("Revision", "Role", "Requests#", "Lost#"), [*rows, *lanes])
+    return table("", ("Revision", "Role", "Requests#", "Lost#"), rows)
+
+
+def lanes(material: Material) -> str:
+    """Requests, losses and the longest gap between successes by kind of connection."""
+    rows = []
+    for name, row in material.verdict.get("lanes", {}).items():
+        gap = row["longest_success_gap_seconds"]
+        rows.append((name, row["requests"], row["failed"], None if gap is None else seconds(gap)))
+    return table("", ("Connections", "Requests#", "Lost#", "Longest gap#"), rows)
 
 
 def objectives(material: Material) -> str:
@@ -153,8 +158,9 @@ def outages(material: Material) -> str:
     for row in material.verdict.get("outages", []):
         first, end = row.get("first_failed_send"), row.get("recovered")
         length = seconds(end - first) if _is_time(first) and _is_time(end) else "not recovered"
-        rows.append((_time(row.get("last_success")), _time(first), _time(end), length, row.get("failed")))
-    heads = ("Last success", "First failed send", "Recovered", "Length", "Lost#")
+        times = (_time(row.get("last_success")), _time(first), _time(end), length)
+        rows.append((row.get("lane"), *times, row.get("failed")))
+    heads = ("Connections", "Last success", "First failed send", "Recovered", "Length", "Lost#")
     return table("Times in UTC.", heads, rows, "tight")
 
 

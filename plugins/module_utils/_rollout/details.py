@@ -23,7 +23,7 @@ def failures(facts: Facts) -> list[dict[str, Any]]:
 
 
 def lanes(facts: Facts) -> dict[str, dict[str, Any]]:
-    """Requests on new and on reused connections, each with its own bound on the loss."""
+    """Requests on new and on reused connections, each with its own bound on the loss and longest gap."""
     rows = facts.load.lanes if facts.load else {}
     return {
         name: {
@@ -32,13 +32,14 @@ def lanes(facts: Facts) -> dict[str, dict[str, Any]]:
             "loss_rate_upper_bound_95": loss_rate_upper_bound(min(max(0, failed), requests), requests)
             if requests > 0
             else 1.0,
+            "longest_success_gap_seconds": gap.seconds if gap else None,
         }
-        for name, (requests, failed) in rows.items()
+        for name, (requests, failed, gap) in rows.items()
     }
 
 
 def outages(facts: Facts) -> list[dict[str, Any]]:
-    """Each outage with the phase in which it began and the classes of what failed in it."""
+    """Each outage with the phase in which it began and the classes of what failed in it, on its lane."""
     load = facts.load
     if load is None:
         return []
@@ -48,7 +49,8 @@ def outages(facts: Facts) -> list[dict[str, Any]]:
         if not isinstance(begin, (int, float)):
             found.append({**outage, "phase": None, "classes": {}})
             continue
-        classes = dict(Counter(row.label for row in load.ledger if _within(row, begin, end)))
+        mine = [row for row in load.ledger if row.lane == outage.get("lane") and _within(row, begin, end)]
+        classes = dict(Counter(row.label for row in mine))
         found.append({**outage, "phase": facts.phase_of(begin), "classes": classes})
     return found
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 STOPPED = "stopped"
 COMPLETE_STATES = ("finished", STOPPED)
@@ -64,6 +64,22 @@ class Stall:
     seconds: float
 
 
+class Gap(NamedTuple):
+    """The longest time between two successes, from the end of one to the end of the next."""
+
+    seconds: float
+    start: float
+    end: float
+
+
+class Lane(NamedTuple):
+    """Requests on reused connections, or on new ones. `gap` is None where there were none."""
+
+    requests: int
+    failed: int
+    gap: Gap | None
+
+
 @dataclass(frozen=True)
 class Load:
     """A load test's result. `revisions` has the empty name for answers that named none."""
@@ -83,16 +99,28 @@ class Load:
     duration: float
     classes: Mapping[str, int]
     revisions: Mapping[str, tuple[int, int]]
-    lanes: Mapping[str, tuple[int, int]]
+    lanes: Mapping[str, Lane]
     ledger: tuple[Lost, ...]
     ledger_dropped: int
-    gap: tuple[float, float, float]
+    gap: Gap
     outages: tuple[Mapping[str, Any], ...]
     lateness_p99: float
     stalls: tuple[Stall, ...]
     wall_clock_drift: float
     response_time: Mapping[str, Any]
     seconds: tuple[Second, ...]
+
+    @property
+    def gaps(self) -> dict[str, Gap]:
+        """The longest gap on each kind of connection that was used."""
+        return {
+            name: lane.gap for name, lane in self.lanes.items() if lane.gap is not None and lane.requests > 0
+        }
+
+    def rate_of(self, lane: str) -> float:
+        """The requests a second that were asked for on a kind of connection that was used: its share."""
+        total = sum(self.lanes[name].requests for name in self.gaps)
+        return self.asked_rate * self.lanes[lane].requests / total
 
 
 def read_load(result: Any) -> Load:
@@ -103,7 +131,6 @@ def read_load(result: Any) -> Load:
     top = _mapping(result, "the result")
     own = _mapping(top.get("LoadTest"), "LoadTest")
     requests, failed = _whole(own, "requests"), _whole(own, "failed")
-    gap = _mapping(own.get("longest_success_gap"), "LoadTest.longest_success_gap")
     rows = [_mapping(row, "LoadTest.timeline") for row in _list(own, "timeline")]
     # A run that is still going on, or was killed, has no end: it lasted as long as it has counted.
     started, duration = _number(own, "started"), _number(top, "ActualDuration") / 1e9
@@ -123,10 +150,10 @@ def read_load(result: Any) -> Load:
         duration=duration,
         classes=_counts(own, "classes"),
         revisions=_pairs(own, "revisions"),
-        lanes=_pairs(own, "lanes"),
+        lanes={name: _lane(row) for name, row in _rows(own, "lanes").items()},
         ledger=tuple(_lost(_mapping(row, "LoadTest.ledger")) for row in _list(own, "ledger")),
         ledger_dropped=_whole(own, "ledger_dropped"),
-        gap=(_number(gap, "seconds"), _number(gap, "start"), _number(gap, "end")),
+        gap=_gap(own.get("longest_success_gap")),
         outages=tuple(_mapping(row, "LoadTest.outages") for row in _list(own, "outages")),
         lateness_p99=_number(_mapping(own.get("lateness"), "LoadTest.lateness"), "p99"),
         stalls=tuple(
@@ -163,6 +190,16 @@ def _percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
     return float(histogram["Max"])
 
 
+def _gap(value: Any) -> Gap:
+    row = _mapping(value, "LoadTest.longest_success_gap")
+    return Gap(_number(row, "seconds"), _number(row, "start"), _number(row, "end"))
+
+
+def _lane(row: Mapping[str, Any]) -> Lane:
+    gap = row.get("longest_success_gap")
+    return Lane(_whole(row, "requests"), _whole(row, "failed"), None if gap is None else _gap(gap))
+
+
 def _lost(row: Mapping[str, Any]) -> Lost:
     times = [row.get(key) for key in ("sent", "intended", "end")]
     at = next((float(time) for time in times if isinstance(time, (int, float)) and math.isfinite(time)), 0.0)
@@ -195,9 +232,13 @@ def _counts(obj: Mapping[str, Any], key: str) -> dict[str, int]:
     return {str(name): _whole(counts, name) for name in counts}
 
 
+def _rows(own: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    rows = _mapping(own.get(key), key)
+    return {str(name): _mapping(row, f"LoadTest.{key}") for name, row in rows.items()}
+
+
 def _pairs(own: Mapping[str, Any], key: str) -> dict[str, tuple[int, int]]:
-    rows = {name: _mapping(row, f"LoadTest.{key}") for name, row in _mapping(own.get(key), key).items()}
-    return {str(name): (_whole(row, "requests"), _whole(row, "failed")) for name, row in rows.items()}
+    return {name: (_whole(row, "requests"), _whole(row, "failed")) for name, row in _rows(own, key).items()}
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

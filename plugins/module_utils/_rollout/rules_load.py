@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts imp
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import (
     COMPLETE_STATES,
+    Gap,
     Load,
     Lost,
     percentile,
@@ -22,6 +23,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule impo
     failed,
     passed,
     unproven,
+    worst,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
@@ -89,15 +91,31 @@ def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
-    length, start, end = load.gap
-    limit = thresholds.gap_limit(load.asked_rate)
-    figures = {"seconds": length, "start": start, "end": end, "max_gap": limit}
+    overall = _gap(load, load.gap, thresholds.gap_limit(load.asked_rate))
+    if len(load.gaps) < 2:
+        return overall
+    # What fails on new connections only, the successes on reused ones would hide.
+    apart: list[Finding] = []
+    for lane, gap in load.gaps.items():
+        apart += _gap(load, gap, thresholds.lane_gap_limit(load.rate_of(lane)), lane)
+    # A gap of all requests is one of each lane, and need not be told again; but a lane is allowed more.
+    told, all_told = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
+    return apart if told is all_told else apart + overall
+
+
+def _gap(load: Load, gap: Gap, limit: float, lane: str = "") -> list[Finding]:
+    length, start, end = gap
+    on = f" on {lane} connections" if lane else ""
+    figures: dict[str, Any] = {"seconds": length, "start": start, "end": end, "max_gap": limit}
+    figures |= {"lane": lane} if lane else {}
     if length <= limit:
-        return passed(f"the longest gap between successes is {seconds(length)}", **figures)
+        return passed(f"the longest gap between successes{on} is {seconds(length)}", **figures)
     # While the generator stood still, nothing was asked: that part of a gap is not the service's.
     own = sum(max(0.0, min(end, s.start + s.seconds) - max(start, s.start)) for s in load.stalls)
     figures["generator_stood_still"] = own
-    words = f"no request succeeded for {seconds(length)} from {clock(start)}, longer than {seconds(limit)}"
+    words = (
+        f"no request{on} succeeded for {seconds(length)} from {clock(start)}, longer than {seconds(limit)}"
+    )
     if length - own <= limit:
         return unproven(f"{words}; the generator itself stood still for {seconds(own)} of it", **figures)
     return failed(words, **figures)

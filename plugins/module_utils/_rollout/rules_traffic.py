@@ -78,7 +78,7 @@ def _hole(load: Load, thresholds: Thresholds) -> tuple[int, int] | None:
     busy = sorted(second.start for second in load.seconds if second.requests)
     holes = [(before + 1, after) for before, after in zip(busy, busy[1:])]
     begin, end = max(holes, key=lambda hole: hole[1] - hole[0], default=(0, 0))
-    known = max(thresholds.gap_limit(load.asked_rate), load.gap[0])
+    known = max(thresholds.gap_limit(load.asked_rate), load.gap.seconds)
     return (begin, end) if end - begin > known else None
 
 

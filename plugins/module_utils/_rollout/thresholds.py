@@ -57,6 +57,13 @@ class Thresholds:
             return self.max_gap
         return max(2.0, 3 / asked_rate) if asked_rate > 0 else 2.0
 
+    def lane_gap_limit(self, rate: float) -> float:
+        """The same between two successes on one kind of connection, at the rate of requests on that kind.
+
+        It is never below three times the interval between these, since `max_gap` is about all requests.
+        """
+        return max(self.gap_limit(rate), 3 / rate) if rate > 0 else self.gap_limit(rate)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON takes it: percentiles become text."""
         plain = asdict(self)

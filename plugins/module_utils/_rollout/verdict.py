@@ -92,7 +92,7 @@ class Verdict:
             "requests": load.requests if load else 0,
             "failed": load.failed if load else 0,
             "loss_rate_upper_bound_95": rules_load.bound_of(load) if load else 1.0,
-            "longest_success_gap_seconds": load.gap[0] if load else None,
+            "longest_success_gap_seconds": load.gap.seconds if load else None,
             "revisions": _revisions(self.facts),
             "phases": [
                 {
@@ -178,7 +178,10 @@ def _load_words(facts: Facts) -> list[str]:
         for name, n in named:
             told += f" by {facts.name_of(name)}" if n == lost else f", {n} of them by {facts.name_of(name)}"
     bound = f"loss rate below {rate_below(rules_load.bound_of(load))} with 95 % confidence"
-    gap = f"longest gap between successes {seconds(load.gap[0])}"
+    gap = f"longest gap between successes {seconds(load.gap.seconds)}"
+    if len(load.gaps) > 1:
+        apart = ", ".join(f"{seconds(one.seconds)} on {lane}" for lane, one in load.gaps.items())
+        gap += f" ({apart} connections)"
     return [f"{count(load.requests, 'request')}, {told} ({bound})", gap]
 
 
@@ -214,9 +217,13 @@ def not_covered(facts: Facts) -> list[str]:
     ]
     if load.asked_rate > 0:
         interval = seconds(1 / load.asked_rate)
-        found.append(f"An outage shorter than the {interval} between two requests may have passed unseen.")
+        words = f"An outage shorter than the {interval} between two requests may have passed unseen"
+        if len(load.gaps) > 1:
+            alone = seconds(1 / min(load.rate_of(lane) for lane in load.gaps))
+            words += f"; on new or on reused connections alone, one shorter than {alone}"
+        found.append(f"{words}.")
     for lane in ("new", "reused"):
-        if not load.lanes.get(lane, (0, 0))[0]:
+        if lane not in load.lanes or not load.lanes[lane].requests:
             found.append(f"No request was sent on a {lane} connection.")
     if load.ledger_dropped:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")

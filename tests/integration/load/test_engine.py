@@ -281,6 +281,7 @@ def test_outage_windows(serve: Any, load: Any) -> None:
 
     result: Dict[str, Any] = load(serve(outage).url, rate=100, duration=900_000_000)
     own = result["LoadTest"]
+    assert own["lanes"]["reused"]["longest_success_gap"] == own["longest_success_gap"]
     assert len(own["outages"]) == 1
     window = own["outages"][0]
     assert window["failed"] == own["failed"] >= 20
@@ -289,3 +290,43 @@ def test_outage_windows(serve: Any, load: Any) -> None:
         window["recovered"] - window["last_success"], abs=1e-4
     )
     assert window["last_success"] <= window["first_failed_send"] <= window["recovered"]
+
+
+@pytest.mark.parametrize("hit", ["new", "reused"])
+def test_an_outage_of_one_kind_of_connection_is_not_hidden_by_the_other(
+    serve: Any, load: Any, hit: str
+) -> None:
+    """One request after the other, on a kept and on a new connection in turn: each cuts 20 of one kind."""
+    seen = {"new": 0, "reused": 0}
+
+    def cut(visit: Any) -> None:
+        lane = "new" if b"\r\nConnection: close" in visit.head else "reused"
+        seen[lane] += 1
+        if lane == hit and 10 < seen[lane] <= 30:
+            visit.reset()
+        visit.ok()
+
+    own = load(serve(cut).url, rate=400, calls=80, pacing="closed", lanes="both")["LoadTest"]
+    assert {name: (row["requests"], row["failed"]) for name, row in own["lanes"].items()} == {
+        name: (40, 20 if name == hit else 0) for name in ("reused", "new")
+    }
+    (window,) = own["outages"]
+    assert (window["lane"], window["failed"]) == (hit, 20)
+    gap = own["lanes"][hit]["longest_success_gap"]
+    assert gap["seconds"] == pytest.approx(window["recovered"] - window["last_success"], abs=1e-4)
+    assert gap["seconds"] > own["longest_success_gap"]["seconds"]
+
+
+def test_an_outage_of_all_requests_is_one_of_each_kind_of_connection(serve: Any, load: Any) -> None:
+    def cut(visit: Any) -> None:
+        if 20 < server.requests <= 60:
+            visit.reset()
+        visit.ok()
+
+    server = serve(cut)
+    own = load(server.url, rate=400, calls=80, pacing="closed", lanes="both")["LoadTest"]
+    assert [(window["lane"], window["failed"]) for window in own["outages"]] == [("reused", 20), ("new", 20)]
+    begun = [window["first_failed_send"] for window in own["outages"]]
+    assert begun == sorted(begun)
+    whole = min(w["recovered"] for w in own["outages"]) - max(w["last_success"] for w in own["outages"])
+    assert own["longest_success_gap"]["seconds"] == pytest.approx(whole, abs=1e-4)

@@ -15,6 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.options impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.outage import MAX_WINDOWS, Outages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import about, build, merge
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.tally import Tally
+from ansible_collections.iter8.kfserving.tests import artefacts
 
 FORTIO_KEYS = [
     "RunType", "Labels", "StartTime", "RequestedQPS", "RequestedDuration", "ActualQPS",
@@ -80,7 +81,13 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
         "default": {"requests": 12, "failed": 0},
         "canary": {"requests": 6, "failed": 6},
     }
-    assert own["lanes"]["reused"] == {"requests": 18, "failed": 6}
+    gaps = [result["LoadTest"]["longest_success_gap"] for result in results]
+    longest = max(gaps, key=lambda gap: float(gap["seconds"]))
+    assert own["lanes"] == {
+        "reused": {"requests": 18, "failed": 6, "longest_success_gap": longest},
+        "new": {"requests": 0, "failed": 0, "longest_success_gap": None},
+    }
+    assert [window["lane"] for window in own["outages"]] == ["reused"] * 6
     assert {name: one["Count"] for name, one in own["response_time_by_revision"].items()} == {
         "default": 12,
         "canary": 6,
@@ -97,6 +104,24 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
     for result, drift in zip(results, (0.5, -2.0)):
         result["LoadTest"]["wall_clock_drift"] = drift
     assert merge(results)["LoadTest"]["wall_clock_drift"] == -2.0
+
+
+def test_merging_keeps_the_lanes_of_each_load(serve: Any, load: Any) -> None:
+    def cut(visit: Any) -> None:
+        if b"\r\nConnection: close" in visit.head and 4 <= server.requests < 8:
+            visit.reset()
+        visit.ok()
+
+    server = serve(cut)
+    results = [
+        load(server.url, calls=12, rate=400, pacing="closed", lanes=lane) for lane in ("new", "reused")
+    ]
+    merged = merge(results)["LoadTest"]
+    assert merged["lanes"] == {
+        name: result["LoadTest"]["lanes"][name] for name, result in zip(("new", "reused"), results)
+    }
+    assert [(window["lane"], window["failed"]) for window in merged["outages"]] == [("new", 4)]
+    assert list(artefacts.CHECKS["load.json"](json.dumps(merge(results)))) == []
 
 
 @pytest.mark.parametrize(
@@ -166,9 +191,9 @@ def test_gaps_and_windows() -> None:
     outages.success(190, 260)
     outages.success(265, 270)
     outages.failure(280, 300)
-    assert outages.windows_json(_identity) == [
-        {"last_success": 150, "first_failed_send": 160, "recovered": 260, "failed": 2},
-        {"last_success": 270, "first_failed_send": 280, "recovered": None, "failed": 1},
+    assert outages.windows_json(_identity, "new") == [
+        {"lane": "new", "last_success": 150, "first_failed_send": 160, "recovered": 260, "failed": 2},
+        {"lane": "new", "last_success": 270, "first_failed_send": 280, "recovered": None, "failed": 1},
     ]
     assert outages.gap_json(_identity) == {"seconds": 85 / 1e9, "start": 175, "end": 260}
 

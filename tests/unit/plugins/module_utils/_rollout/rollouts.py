@@ -137,6 +137,10 @@ def histogram(count: int, value: float = LATENCY) -> dict[str, Any]:
     }
 
 
+def gap(seconds: float, after: float = 30.0) -> dict[str, float]:
+    return {"seconds": seconds, "start": START + after, "end": START + after + seconds}
+
+
 def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int = ENDED) -> dict[str, Any]:
     rows = []
     total = {BASELINE: 0, CANARY: 0}
@@ -168,10 +172,10 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "ledger_dropped": 0,
         "revisions": {name: {"requests": n, "failed": 0} for name, n in total.items() if n},
         "lanes": {
-            "reused": {"requests": requests // 2, "failed": 0},
-            "new": {"requests": requests - requests // 2, "failed": 0},
+            "reused": {"requests": requests // 2, "failed": 0, "longest_success_gap": gap(0.22)},
+            "new": {"requests": requests - requests // 2, "failed": 0, "longest_success_gap": gap(0.23)},
         },
-        "longest_success_gap": {"seconds": 0.21, "start": START + 30.0, "end": START + 30.21},
+        "longest_success_gap": gap(0.21),
         "outages": [],
         "lateness": {"p50": 0.0001, "p99": 0.002, "max": 0.01},
         "stalls": [],

@@ -39,20 +39,24 @@ def test_failures_are_counted_by_class_revision_and_phase() -> None:
     assert {row["lane"] for row in details.failures(facts(run))} == {"reused"}
 
 
-def test_each_lane_has_a_bound_of_its_own() -> None:
+def test_each_lane_has_a_bound_and_a_gap_of_its_own() -> None:
     run = rollouts.good()
     rollouts.lose(run, 26.0)
     found = details.lanes(facts(run))
     assert found["reused"]["loss_rate_upper_bound_95"] == loss_rate_upper_bound(1, 4500)
     assert found["new"]["loss_rate_upper_bound_95"] == loss_rate_upper_bound(0, 4500)
-    run.own["lanes"]["new"] = {"requests": 0, "failed": 0}
+    gaps = {name: row["longest_success_gap_seconds"] for name, row in found.items()}
+    assert gaps == {"reused": 0.22, "new": 0.23}
+    run.own["lanes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
     run.own["lanes"]["reused"] = {"requests": 5, "failed": 9}
     bounds = [row["loss_rate_upper_bound_95"] for row in details.lanes(facts(run)).values()]
     assert bounds == [1.0, 1.0]
+    assert details.lanes(facts(run))["new"]["longest_success_gap_seconds"] is None
 
 
-def window(first: Any, recovered: Any) -> dict[str, Any]:
-    return {"last_success": START + 25.0, "first_failed_send": first, "recovered": recovered, "failed": 2}
+def window(first: Any, recovered: Any, lane: str = "reused") -> dict[str, Any]:
+    times = {"last_success": START + 25.0, "first_failed_send": first, "recovered": recovered}
+    return {"lane": lane, **times, "failed": 2}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,16 @@ def test_an_outage_is_told_with_its_phase_and_what_failed_in_it(
     assert details.outages(facts(run)) == [
         {**window(first, recovered), "phase": "canary at 15 %", "classes": classes}
     ]
+
+
+def test_an_outage_has_what_failed_on_its_own_kind_of_connection() -> None:
+    run = rollouts.good()
+    rollouts.lose(run, 26.0)
+    rollouts.lose(run, 26.5, kind="connect")
+    run.own["ledger"][1]["lane"] = "new"
+    run.own["outages"] = [window(START + 26.0, START + 27.0, lane) for lane in ("reused", "new")]
+    classes = {row["lane"]: row["classes"] for row in details.outages(facts(run))}
+    assert classes == {"reused": {"status 500": 1}, "new": {"connect": 1}}
 
 
 def test_an_outage_without_a_beginning_has_no_phase() -> None:

@@ -67,7 +67,9 @@ def test_a_result_is_read_whole() -> None:
     assert (load.requests, load.ok, load.failed, load.counted) == (9000, 8999, 1, 9000)
     assert (load.started, load.ended, load.duration) == (START, START + 90, 90.0)
     assert load.codes == {"200": 8999, "500": 1}
-    assert load.lanes["reused"] == (4500, 1)
+    assert load.lanes["reused"] == (4500, 1, (0.22, START + 30.0, START + 30.22))
+    assert load.gaps == {name: lane.gap for name, lane in load.lanes.items()}
+    assert load.rate_of("new") == 50.0
     assert load.stalls == (Stall(START + 1.0, 0.5),)
     assert load.gap == (0.21, START + 30.0, START + 30.21)
     assert load.seconds[30].requests == 100
@@ -78,6 +80,14 @@ def test_a_result_is_read_whole() -> None:
         "status 500",
         "reused",
     )
+
+
+def test_a_kind_of_connection_that_was_not_used_has_no_gap() -> None:
+    run = rollouts.good()
+    run.own["lanes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
+    load = read_load(run.load)
+    assert list(load.gaps) == ["reused"]
+    assert load.rate_of("reused") == 100.0
 
 
 @pytest.mark.parametrize(
@@ -148,6 +158,9 @@ def test_only_a_true_word_says_that_the_rate_was_kept() -> None:
         (("LoadTest", "outages"), [3], "LoadTest.outages is not an object"),
         (("LoadTest", "revisions"), {"a": 3}, "LoadTest.revisions is not an object"),
         (("LoadTest", "longest_success_gap"), 3, "LoadTest.longest_success_gap is not an object"),
+        (("LoadTest", "lanes"), {"new": 3}, "LoadTest.lanes is not an object"),
+        (("LoadTest", "lanes", "new", "longest_success_gap"), 3, "longest_success_gap is not an object"),
+        (("LoadTest", "lanes", "new", "longest_success_gap"), {"seconds": 1}, "start is not a number"),
         (("LoadTest", "lateness"), {}, "p99 is not a number"),
         (("LoadTest", "lateness"), {"p99": float("nan")}, "p99 is not a number"),
         (("ActualDuration",), float("inf"), "ActualDuration is not a number"),

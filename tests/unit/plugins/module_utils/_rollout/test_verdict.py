@@ -652,7 +652,10 @@ def test_a_good_run_passes_on_every_count() -> None:
     assert texts["load_spans_rollout"] == [
         "the load began 5.00 s before the canary was applied and ended 13 s after the rollout"
     ]
-    assert texts["gap_short"] == ["the longest gap between successes is 0.21 s"]
+    assert texts["gap_short"] == [
+        "the longest gap between successes on reused connections is 0.22 s",
+        "the longest gap between successes on new connections is 0.23 s",
+    ]
     assert texts["generator_ran"] == ["the load generator never stood still"]
     assert (found["verdict"], found["reasons"]) == ("pass", [])
     asked = {"latency_kept", *(rule.name for rule in rules_gateway.RULES)}
@@ -661,7 +664,8 @@ def test_a_good_run_passes_on_every_count() -> None:
     assert all(f["text"] and f["verdict"] == "pass" for c in found["claims"] for f in c["findings"])
     assert found["summary"] == (
         "9000 requests, none lost (loss rate below 0.04 % with 95 % confidence); "
-        "longest gap between successes 0.21 s; canary promoted after 12 iterations"
+        "longest gap between successes 0.21 s (0.22 s on reused, 0.23 s on new connections); "
+        "canary promoted after 12 iterations"
     )
     assert (found["requests"], found["failed"]) == (9000, 0)
     assert found["loss_rate_upper_bound_95"] == loss_rate_upper_bound(0, 9000)
@@ -671,7 +675,12 @@ def test_a_good_run_passes_on_every_count() -> None:
         CANARY: {"requests": 4475, "failed": 0, "role": "canary"},
     }
     bound = loss_rate_upper_bound(0, 4500)
-    assert found["lanes"]["new"] == {"requests": 4500, "failed": 0, "loss_rate_upper_bound_95": bound}
+    assert found["lanes"]["new"] == {
+        "requests": 4500,
+        "failed": 0,
+        "loss_rate_upper_bound_95": bound,
+        "longest_success_gap_seconds": 0.23,
+    }
     assert (found["failures"], found["gateway"], found["named_by"]) == ([], None, "answers")
     assert found["generator"] == {
         "state": "stopped",
@@ -725,7 +734,7 @@ def test_a_rollback_is_a_failure_that_names_the_objective() -> None:
     assert (
         found["reasons"][0]["text"] == f"the winner is the baseline, where the canary was expected; {missed}"
     )
-    assert found["summary"].endswith(f"0.21 s; canary rolled back after 12 iterations: {missed}")
+    assert found["summary"].endswith(f"; canary rolled back after 12 iterations: {missed}")
     assert [p["name"] for p in found["phases"]][-2:] == ["rollback", "after"]
     assert rollouts.figures(found, "expected_winner")["missed"] == [
         {"metric": "mean-latency", "value": 1243.4, "upper_limit": 1000.0, "lower_limit": None}
@@ -887,6 +896,91 @@ def test_the_gap_limit_follows_the_rate_unless_given(
     assert next(c["verdict"] for c in claims if c["rule"] == "gap_short") == grade
 
 
+def on_lane(lane: str, **changes: Any) -> Bend:
+    return lambda run: run.own["lanes"][lane].update(changes)
+
+
+def gap_findings(run: Run, thresholds: Thresholds | None = None) -> list[tuple[str, str]]:
+    """What the rule about gaps found: the verdict and the words of each finding."""
+    claims = verdict(run, thresholds)["claims"]
+    found = next(c["findings"] for c in claims if c["rule"] == "gap_short")
+    return [(f["verdict"], f["text"]) for f in found]
+
+
+NO_NEW = "no request on new connections succeeded for 5.00 s from 08:00:29.500 UTC, longer than 2.00 s"
+
+
+@pytest.mark.parametrize(
+    ("bend", "found"),
+    [
+        (own(), [("fail", NO_NEW)]),
+        (
+            own(stalls=[STALL]),
+            [("inconclusive", f"{NO_NEW}; the generator itself stood still for 4.00 s of it")],
+        ),
+        (
+            # All requests at once: the lanes tell it.
+            both(own(longest_success_gap=GAP), on_lane("reused", longest_success_gap=GAP)),
+            [("fail", NO_NEW.replace("new", "reused")), ("fail", NO_NEW)],
+        ),
+    ],
+)
+def test_a_gap_on_one_kind_of_connection_is_not_hidden_by_the_other(
+    bend: Bend, found: list[tuple[str, str]]
+) -> None:
+    run = rollouts.good()
+    on_lane("new", longest_success_gap=GAP)(run)
+    bend(run)
+    assert [row for row in gap_findings(run) if row[0] != "pass"] == found
+    told = verdict(run)
+    assert rollouts.figures(told, "gap_short")["lane"] in {"new", "reused"}
+    assert "longest gap between successes" in told["summary"]
+    assert "5.00 s on new connections" in told["summary"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "rate", "requests", "length", "grade"),
+    [
+        (None, 100, 4500, 2.0, "pass"),
+        (None, 100, 4500, 2.01, "fail"),
+        (None, 1, 4500, 6.0, "pass"),  # every other request, so one in two seconds
+        (None, 1, 4500, 6.01, "fail"),
+        (None, 1, 1500, 12.0, "pass"),  # every fourth
+        (None, 1, 1500, 12.01, "fail"),
+        (None, 0, 4500, 2.01, "fail"),
+        (5.0, 100, 4500, 5.01, "fail"),
+        (0.05, 100, 4500, 0.06, "pass"),  # three intervals, whatever all requests together must keep
+        (0.05, 100, 4500, 0.061, "fail"),
+    ],
+)
+def test_the_gap_limit_of_a_lane_follows_its_own_rate(
+    limit: float | None, rate: int, requests: int, length: float, grade: str
+) -> None:
+    run = rollouts.good()
+    short = rollouts.gap(0.01)
+    run.own.update(asked_rate=rate, longest_success_gap=short)
+    on_lane("reused", longest_success_gap=short)(run)
+    on_lane("new", requests=requests, longest_success_gap=rollouts.gap(length))(run)
+    assert {row[0] for row in gap_findings(run, Thresholds(max_gap=limit))} == {"pass", grade}
+
+
+def test_a_gap_of_all_requests_that_each_lane_is_allowed_is_told_all_the_same() -> None:
+    run = rollouts.good()
+    run.own.update(asked_rate=1, longest_success_gap=rollouts.gap(3.5))
+    for lane in ("reused", "new"):
+        on_lane(lane, longest_success_gap=rollouts.gap(4.5))(run)
+    grades = [row[0] for row in gap_findings(run)]
+    assert grades == ["pass", "pass", "fail"]
+    assert gap_findings(run)[2][1].startswith("no request succeeded for 3.50 s")
+
+
+def test_where_one_kind_of_connection_is_used_there_is_one_gap() -> None:
+    run = rollouts.good()
+    on_lane("new", requests=0, longest_success_gap=None)(run)
+    assert gap_findings(run) == [("pass", "the longest gap between successes is 0.21 s")]
+    assert "longest gap between successes 0.21 s;" in verdict(run)["summary"]
+
+
 @pytest.mark.parametrize(
     ("thresholds", "bend", "grade"),
     [
@@ -971,17 +1065,18 @@ def test_as_fast_as_possible_has_no_rate_to_keep() -> None:
 
 def test_what_is_not_covered_is_said() -> None:
     run = rollouts.good()
-    run.own["lanes"] = {"reused": {"requests": 9000, "failed": 0}, "new": {"requests": 0, "failed": 0}}
+    run.own["lanes"]["new"].update(requests=0, longest_success_gap=None)
     run.own.update(ledger_dropped=3)
     run.drop_events("inferenceservice", "traffic")
     said = "\n".join(verdict(run)["not_covered"])
     assert "Loss rates below 0.04 % are not excluded" in said
-    assert "shorter than the 10 ms between two requests" in said
+    assert "An outage shorter than the 10 ms between two requests may have passed unseen.\n" in said
     assert "No request was sent on a new connection." in said
     assert "3 failures were counted without a record" in said
     assert "tells no traffic split" in said
     good = "\n".join(verdict(rollouts.good())["not_covered"])
-    assert "connection" not in good
+    assert "unseen; on new or on reused connections alone, one shorter than 20 ms." in good
+    assert "No request was sent" not in good
     assert "record" not in good
     assert "split" not in good
 
