@@ -15,9 +15,9 @@ from .ledger import Failure
 from .options import Options
 from .poller import IN, OUT, Poller
 from .pool import WANT, Pool, Refused, is_cut
-from .request import build
+from .request import Turns
 from .schedule import Flood, Schedule
-from .tally import RECEIVE, Lane, Tally
+from .tally import RECEIVE, Tally
 from .target import Target
 
 
@@ -42,12 +42,9 @@ class Exchange:
         self._pool = pool
         self._clock = clock
         self._judge = Judge(options)
-        self._templates = {
-            "reused": build(options, target, run_id, close=False),
-            "new": build(options, target, run_id, close=True),
-        }
+        self._turns = Turns(options, target, run_id)
         # What a kept connection at full speed sends in turn; empty where that is always the same.
-        kept = self._templates["reused"]
+        kept = self._turns.templates["reused"]
         self._in_turn = kept if len(kept) > 1 else []
         self._tally = pool.tally
         self._schedule: Schedule
@@ -62,7 +59,7 @@ class Exchange:
         self._schedule = schedule
         self._tally = tally
         self._first = self._seq
-        template = self._templates["reused"][0]
+        template = self._turns.template(self._seq)
         tally.ids = (template.id_prefix, self._first + 1) if template.id_at else None
         self._pool.count_in(tally)
         self.refill = schedule if isinstance(schedule, Flood) and self._options.lanes == "reused" else None
@@ -78,7 +75,8 @@ class Exchange:
         """Send the next request, on an idle connection of its lane or a new one."""
         self._seq += 1
         self.flying += 1
-        conn = self._pool.acquire(self._lane(), self._judge.reads_body)
+        lane = self._tally.lanes[self._turns.lane(self._seq)]
+        conn = self._pool.acquire(lane, self._judge.reads_body)
         conn.intended, conn.token = intended, token
         self._load(conn)
         if conn.sock is not None:
@@ -91,17 +89,10 @@ class Exchange:
         except Refused as refused:
             self._fail(conn, refused.kind, str(refused), refused.error)
 
-    def _lane(self) -> Lane:
-        lanes, wanted = self._tally.lanes, self._options.lanes
-        if wanted == "both":
-            return lanes["reused" if self._seq % 2 else "new"]
-        return lanes[wanted]
-
     def _load(self, conn: Connection) -> None:
         """Put the next request on the connection."""
-        templates = self._templates[conn.lane.name]
         conn.seq = seq = self._seq
-        conn.template = template = templates[seq % len(templates)]
+        conn.template = template = self._turns.template(seq)
         template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()

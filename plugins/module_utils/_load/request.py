@@ -87,3 +87,23 @@ def build(options: Options, target: Target, run_id: str, close: bool) -> List[Te
         shifted = [place + len(head) for place in places]
         templates.append(Template(bytearray(head + filled), id_at, f"{run_id}-", shifted))
     return templates
+
+
+class Turns:
+    """Which lane each request takes, by its number, and what it sends: on each lane every payload in turn."""
+
+    def __init__(self, options: Options, target: Target, run_id: str) -> None:
+        self._lanes: Tuple[str, ...] = ("new", "reused") if options.lanes == "both" else (options.lanes,)
+        self.templates = {
+            "reused": build(options, target, run_id, close=False),
+            "new": build(options, target, run_id, close=True),
+        }
+
+    def lane(self, sequence: int) -> str:
+        """The name of the lane that the request takes."""
+        return self._lanes[sequence % len(self._lanes)]
+
+    def template(self, sequence: int) -> Template:
+        """The request itself, still to be stamped."""
+        templates = self.templates[self.lane(sequence)]
+        return templates[sequence // len(self._lanes) % len(templates)]

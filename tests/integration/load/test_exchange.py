@@ -464,6 +464,17 @@ def test_payloads_in_turn_with_uuids(serve: Any, load: Any) -> None:
     assert all(head.startswith(b"POST ") for head in server.heads)
 
 
+@pytest.mark.parametrize("payloads", [2, 3])
+def test_each_lane_sends_every_payload(serve: Any, load: Any, payloads: int) -> None:
+    server = serve(lambda visit: visit.ok())
+    bodies = [b"%d" % number for number in range(payloads)]
+    load(server.url, calls=4 * payloads, lanes="both", payloads=bodies, rate=400, pacing="closed")
+    closing = [b"\r\nConnection: close" in head for head in server.heads]
+    for lane in (True, False):
+        sent = [body for body, closes in zip(server.bodies, closing) if closes is lane]
+        assert sorted(sent) == sorted(bodies * 2)
+
+
 def test_lanes_are_counted_apart(serve: Any, load: Any) -> None:
     """Only the reused lane sees connections that go stale."""
 
