@@ -72,6 +72,31 @@ def test_every_key_of_fortio_is_ours_and_of_the_same_type(serve: Any, load: Any,
 
 
 @needs_fortio
+def test_a_number_of_calls_goes_before_a_duration_as_with_fortio(
+    serve: Any, load: Any, tmp_path: Path
+) -> None:
+    """Where fewer came to an end: Fortio's, which takes no notice of the duration, by SIGINT."""
+    file = tmp_path / "theirs.json"
+    server = serve(lambda visit: visit.ok())
+    command = [str(FORTIO), "load", "-qps", "100", "-n", "1000", "-t", "50ms", "-c", "1", "-json", str(file)]
+    with subprocess.Popen(
+        [*command, server.url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        deadline = time.monotonic() + 20
+        while server.requests < 10 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 0
+    theirs = json.loads(file.read_text())
+    ours = load(server.url, rate=100, calls=1000, duration=50_000_000)
+    assert ours["DurationHistogram"]["Count"] == 5
+    for result in (theirs, ours):
+        count = result["DurationHistogram"]["Count"]
+        assert result["RequestedDuration"] == f"exactly 1000 calls, interrupted after {count}"
+        assert result["Exactly"] == 1000
+
+
+@needs_fortio
 def test_buckets_and_percentiles_are_fortios(theirs: Any) -> None:
     """Its own buckets are of our bounds, and its own percentiles are what we make of its buckets."""
     for name, unit in zip(HISTOGRAMS, (0.001, 100, 5)):
