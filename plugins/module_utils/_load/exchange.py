@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Callable, Iterator, List, Optional, Tuple, Union
 
 from .answer import MAX_NAME, Judge
-from .classify import TIMED_OUT, WHOLE, closed_before_answer, read_error, write_error
+from .classify import TIMED_OUT, WHOLE
 from .connection import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, Connection
-from .failure import CLIENT, MALFORMED, TRUNCATED, WRITE, errno_name
-from .http1 import LENGTH, NO_BODY, Head, Malformed, TooLong, Truncated
+from .failure import MALFORMED, errno_name
+from .http1 import LENGTH, NO_BODY, Head
 from .ledger import Failure
 from .options import Options
 from .poller import IN, OUT, Poller
-from .pool import WANT, Pool, Refused, is_cut
+from .pool import WANT, Pool, Refused
+from .reader import Reader
 from .request import Turns
 from .schedule import Flood, Schedule
-from .tally import RECEIVE, Tally
+from .tally import Tally
 from .target import Target
 
 
@@ -46,6 +46,7 @@ class Exchange:
         # What a kept connection at full speed sends in turn; empty where that is always the same.
         kept = self._turns.templates["reused"]
         self._in_turn = kept if len(kept) > 1 else []
+        self._reader = Reader(clock, self._answered, self._fail)
         self._tally = pool.tally
         self._schedule: Schedule
         self._seq = 0
@@ -125,23 +126,7 @@ class Exchange:
             self._taken(conn, data, 0)
             return
         conn.out = bytes(data)  # so that this connection is not used again
-        self._write_failed(conn, error)
-
-    def _write_failed(self, conn: Connection, error: OSError) -> None:
-        """The peer takes no more. It may have answered before that, and then its answer is what counts."""
-        conn.state = READING
-        data = b""
-        try:
-            data = conn.recv(RECEIVE)
-        except OSError as heard:
-            if isinstance(heard, ssl.SSLError) and not isinstance(heard, WANT) and not is_cut(heard):
-                error = heard  # the reason of the peer, which hung up after it
-        if data:
-            self._received(conn, data, self._clock())
-            if conn.state == READING:
-                self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
-        else:
-            self._fail(conn, *write_error(error, conn.stale), error)
+        self._reader.not_written(conn, error)
 
     # Receiving
 
@@ -152,7 +137,7 @@ class Exchange:
         response whose head is, byte for byte, one that the parser has passed before. All are received before
         the next requests are sent: a server that finds several at once need not be woken for each.
         """
-        by_fd, clock, tally = self._pool.by_fd, self._clock, self._tally
+        by_fd, clock, tally, reader = self._pool.by_fd, self._clock, self._tally, self._reader
         service, overall, paced = tally.service, tally.outages, tally.paced
         answered: List[Connection] = []
         for fd, event in events:
@@ -166,14 +151,14 @@ class Exchange:
             try:
                 data = conn.recv(lane.reach)
             except OSError as error:
-                self._read_failed(conn, error)
+                reader.failed(conn, error)
                 continue
             now = clock()
             shape = lane.shape
             if len(data) != shape.total or not data.startswith(shape.head):
                 known = tally.recall(lane, data)
                 if known is None:
-                    self._received(conn, data + self._rest(conn, len(data)), now)
+                    reader.received(conn, data + reader.rest(conn, len(data)), now)
                     continue
                 shape = known
             shape.count += 1
@@ -192,15 +177,6 @@ class Exchange:
             answered.append(conn)
         if answered:
             self._go_on(answered, now)
-
-    def _rest(self, conn: Connection, taken: int) -> bytes:
-        """What a receive that was filled left behind: it may be what follows the end of the response."""
-        if taken < conn.lane.reach:
-            return b""
-        try:
-            return conn.recv(RECEIVE)
-        except OSError:
-            return b""  # the next event tells
 
     def _go_on(self, ended: List[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""
@@ -237,7 +213,7 @@ class Exchange:
             self._pool.idle_event(conn)
         else:
             if event & ~OUT:
-                self._on_readable(conn)
+                self._reader.readable(conn)
             if conn.state == WRITING and event & OUT:
                 self._write(conn, conn.out)
 
@@ -259,62 +235,6 @@ class Exchange:
                 self._pool.go_on(conn)
             except Refused as refused:
                 self._fail(conn, refused.kind, str(refused), refused.error)
-
-    def _on_readable(self, conn: Connection) -> None:
-        """Read all there is: TLS may hold more than the poller knows of."""
-        while True:
-            try:
-                data = conn.recv(RECEIVE)
-            except OSError as error:
-                self._read_failed(conn, error)
-                return
-            self._received(conn, data, self._clock())
-            if not conn.tls or conn.state not in (READING, WRITING) or not conn.pending():
-                return
-
-    def _read_failed(self, conn: Connection, error: OSError) -> None:
-        if isinstance(error, WANT):
-            return
-        if is_cut(error) or isinstance(error, ssl.SSLZeroReturnError):
-            # Without TLS's own notice of the end a body that ends with the connection may have been cut.
-            self._closed(conn, self._clock(), cut=is_cut(error))
-        elif conn.state == WRITING and conn.first_byte is None:
-            self._fail(conn, *write_error(error, conn.stale), error)
-        else:
-            self._fail(conn, *read_error(error, conn.stale), error)
-
-    def _received(self, conn: Connection, data: bytes, now: int) -> None:
-        """Bytes came (none: the peer closed)."""
-        if not data:
-            self._closed(conn, now, cut=False)
-            return
-        if conn.first_byte is None:
-            conn.first_byte = now
-            if conn.state == WAITING:
-                conn.state = READING
-        try:
-            whole = conn.parser.feed(data)
-        except Malformed as error:
-            self._fail(conn, MALFORMED, str(error))
-            return
-        except TooLong as error:
-            self._fail(conn, CLIENT, str(error))
-            return
-        if whole:
-            self._answered(conn, now)
-
-    def _closed(self, conn: Connection, now: int, cut: bool) -> None:
-        if conn.first_byte is None:
-            self._fail(conn, *closed_before_answer(conn.stale, conn.state == WRITING))
-            return
-        try:
-            if cut:
-                raise Truncated("the TLS connection was cut without a notice of its end")
-            conn.parser.eof()
-        except Truncated as error:
-            self._fail(conn, TRUNCATED, str(error))
-        else:
-            self._answered(conn, now)
 
     # Ending
 

@@ -29,6 +29,7 @@ from . import (
     poller,
     pool,
     process,
+    reader,
     request,
     resolver,
     result,
@@ -42,8 +43,8 @@ from .failure import LoadError
 
 PARTS = (
     __main__, answer, classify, command, connection, duration, engine, exchange, failure, fortio, histogram,
-    http1, ledger, options, outage, poller, pool, process, request, resolver, result, schedule, store, tally,
-    target, worker,
+    http1, ledger, options, outage, poller, pool, process, reader, request, resolver, result, schedule,
+    store, tally, target, worker,
 )  # fmt: skip
 
 
