@@ -314,7 +314,7 @@ def test_an_outage_of_one_kind_of_connection_is_not_hidden_by_the_other(
     assert (window["lane"], window["failed"]) == (hit, 20)
     gap = own["lanes"][hit]["longest_success_gap"]
     assert gap["seconds"] == pytest.approx(window["recovered"] - window["last_success"], abs=1e-4)
-    assert gap["seconds"] > own["longest_success_gap"]["seconds"]
+    assert gap != own["longest_success_gap"]  # in it the other kind succeeded
 
 
 def test_an_outage_of_all_requests_is_one_of_each_kind_of_connection(serve: Any, load: Any) -> None:
