@@ -145,8 +145,9 @@ class Tally:
         if len(lane.shapes) >= MAX_SHAPES:
             self._fold_shapes(lane)
             lane.shapes.clear()
+        reach = lane.reach if lane.shapes else 0
+        lane.reach = min(RECEIVE, max(reach, total + 1))
         lane.shape = lane.shapes[raw_head] = Shape(raw_head, total, head, revision, self._times_of(revision))
-        lane.reach = min(RECEIVE, max(shape.total for shape in lane.shapes.values()) + 1)
 
     def _times_of(self, revision: str) -> DefaultDict[int, int]:
         if revision not in self._times and len(self._times) >= MAX_REVISIONS:
