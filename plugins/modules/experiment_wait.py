@@ -166,9 +166,9 @@ transitions:
       data: {iteration: 4, weights: {baseline: 75, canary: 25}, winner: canary, requests: 87, failed: 0}
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.waits import experiment_wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waits import experiment_wait
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {

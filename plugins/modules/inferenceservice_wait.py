@@ -157,9 +157,9 @@ transitions:
   returned: always, but for wrong input
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.waits import inferenceservice_wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waits import inferenceservice_wait
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {

@@ -125,9 +125,9 @@ host_header:
   sample: my-model.default.example.com
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ingress import ingress_info
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.ingress import ingress_info
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {

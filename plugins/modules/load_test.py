@@ -396,8 +396,8 @@ report:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.manage import ensure, shown
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import ensure, shown
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},

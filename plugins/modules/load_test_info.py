@@ -84,8 +84,8 @@ report:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.failure import LoadError
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.manage import look
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import look
 
 
 def main() -> None:

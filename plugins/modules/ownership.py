@@ -169,9 +169,9 @@ transitions:
   returned: with O(state=absent), on failure too
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.auth import AUTH_ARGUMENTS
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import ownership
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.ownership import ownership
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {

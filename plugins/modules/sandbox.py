@@ -204,7 +204,7 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.module import run
+    from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle.module import run
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 else:

@@ -23,7 +23,11 @@ from typing import Dict, List, Optional, Tuple
 
 import h11
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.http1 import Malformed, Parser, Truncated
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import (
+    Malformed,
+    Parser,
+    Truncated,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 
 OK = b"HTTP/1.1 200 OK\r\n"

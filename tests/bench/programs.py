@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.debian import Apt
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.debian.apt import Apt
 
 NEEDED = ("nginx", "wrk", "hey")
 PACKAGES = ["nginx", "wrk", "hey", "libluajit-5.1-2", "libluajit-5.1-common", "libpcre2-8-0", "libssl3"]

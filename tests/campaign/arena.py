@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes, sandbox, state
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ("gateway.yaml", "kfserving.yaml", "monitoring.yaml", "iter8.yaml")
 NAMESPACE = "default"
 SERVICES = ("serving.kubeflow.org", "v1beta1", "inferenceservices")
@@ -58,8 +60,8 @@ class Arena:
         self.env = {**os.environ, "XDG_STATE_HOME": str(folder)}
         self.name = "campaign"
         self._say = say
-        self.where = state.layout(self.name, self.env)
-        self._wishes = sandbox.Wishes(sandbox.default_source(), state.cache_dir())
+        self.where = paths.layout(self.name, self.env)
+        self._wishes = lifecycle.Wishes(lifecycle.default_source(), paths.cache_dir())
 
     def up(self) -> None:
         """Remove what a killed campaign left, bring the sandbox up, apply the controllers, wait for them."""
@@ -73,11 +75,11 @@ class Arena:
     def down(self) -> None:
         """End all processes of the sandbox and remove its files."""
         # Another cache folder, so that a build that is under way on this machine is not looked at.
-        sandbox.down(self.name, self._say, cache_dir=self.where.root.parent.parent / "cache", env=self.env)
+        lifecycle.down(self.name, self._say, cache_dir=self.where.root.parent.parent / "cache", env=self.env)
 
     def mend_control_plane(self) -> None:
         """Start whatever part of the control plane does not run."""
-        sandbox.up(self.name, self._wishes, self._say, env=self.env)
+        lifecycle.up(self.name, self._wishes, self._say, env=self.env)
 
     def _connect(self) -> None:
         api = config.new_client_from_config(str(self.where.kubeconfig))
@@ -133,18 +135,18 @@ class Arena:
         """The pods behind a revision."""
         return self.pods(NAMESPACE, f"{_REVISION}={revision}")
 
-    def processes_of(self, pods: list[Any]) -> list[processes.Process]:
+    def processes_of(self, pods: list[Any]) -> list[records.Process]:
         """The processes of these pods that run now, by the node's records."""
         uids = [pod.metadata.uid for pod in pods]
-        recorded = processes.read_all(self.where.processes)
+        recorded = records.read_all(self.where.processes)
         return [
-            one for one in recorded if processes.alive(one) and any(f"pod-{uid}-" in one.id for uid in uids)
+            one for one in recorded if records.alive(one) and any(f"pod-{uid}-" in one.id for uid in uids)
         ]
 
-    def part(self, name: str) -> processes.Process | None:
+    def part(self, name: str) -> records.Process | None:
         """A part of the control plane, if it runs."""
-        found = processes.read(self.where.processes / f"{name}.json")
-        return found if found is not None and processes.alive(found) else None
+        found = records.read(self.where.processes / f"{name}.json")
+        return found if found is not None and records.alive(found) else None
 
     # -- objects of a run
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-import artefacts
 import judging
+from ansible_collections.iter8.kfserving.tests.support import artefacts
 from arena import Arena, CampaignError
 from course import Course, NoEffect
 from fault import Fault

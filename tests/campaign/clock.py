@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.cache import BinariesError
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.debian import Apt
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import BinariesError
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.debian.apt import Apt
 from arena import ROOT, CampaignError
 from course import Course, NoEffect
 

@@ -20,7 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import envoy, processes
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from course import Course, NoEffect
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -45,7 +46,7 @@ def _duplicate(pidfd: int, number: int) -> socket.socket | None:
 
 
 @contextlib.contextmanager
-def _clients(process: processes.Process) -> Iterator[dict[str, socket.socket]]:
+def _clients(process: records.Process) -> Iterator[dict[str, socket.socket]]:
     """Envoy's connections with clients, by the inode of the socket."""
     found: dict[str, socket.socket] = {}
     with contextlib.ExitStack() as stack:
@@ -61,7 +62,7 @@ def _clients(process: processes.Process) -> Iterator[dict[str, socket.socket]]:
                 continue
             stack.enter_context(one)
             with contextlib.suppress(OSError):
-                if one.family == socket.AF_INET and one.getsockname()[1] == envoy.HTTP_PORT:
+                if one.family == socket.AF_INET and one.getsockname()[1] == config.HTTP_PORT:
                     one.getpeername()  # not for the one that listens
                     found[target] = one
         yield found
@@ -78,7 +79,7 @@ def reset(one: socket.socket) -> bool:
     return bool(_LIBC.connect(one.fileno(), unspecified, len(unspecified)) == 0)
 
 
-def _envoy(course: Course) -> processes.Process:
+def _envoy(course: Course) -> records.Process:
     arena = course.arena
     found = arena.processes_of(arena.pods("istio-system", "app=istio-ingressgateway"))
     if not found:
@@ -106,7 +107,7 @@ def reset_as_a_request_comes(course: Course) -> None:
     time.sleep(_OLD_SECONDS)
     sizes: list[int] = []
     for _ in range(_ATTEMPTS):
-        if not processes.send(process, signal.SIGSTOP):
+        if not records.send(process, signal.SIGSTOP):
             raise NoEffect("the gateway was not running")
         try:
             time.sleep(0.04)
@@ -114,7 +115,7 @@ def reset_as_a_request_comes(course: Course) -> None:
                 waiting = {one: unread(one) for inode, one in clients.items() if inode in old}
                 sizes += [size for one, size in waiting.items() if size and reset(one)]
         finally:
-            processes.send(process, signal.SIGCONT)
+            records.send(process, signal.SIGCONT)
         if len(sizes) >= _ENOUGH:
             break
         time.sleep(0.1)

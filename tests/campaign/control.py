@@ -8,11 +8,9 @@ import time
 from typing import Any
 
 import yaml
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import (
-    control_plane,
-    handlers,
-    processes,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import handlers
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from arena import EXPERIMENTS, NAMESPACE, CampaignError, until
 from course import Course, NoEffect
 from strikes import Step
@@ -31,12 +29,12 @@ handlers.main()
 
 def _restart_apiserver(course: Course, away: float) -> str:
     """SIGKILL for the API server; `away` seconds later it is started again."""
-    before = course.arena.part(control_plane.APISERVER)
-    if before is None or not processes.send(before, signal.SIGKILL):
+    before = course.arena.part(components.APISERVER)
+    if before is None or not records.send(before, signal.SIGKILL):
         raise NoEffect("the API server was not running")
     time.sleep(away)
     course.arena.mend_control_plane()
-    after = course.arena.part(control_plane.APISERVER)
+    after = course.arena.part(components.APISERVER)
     if after is None or after.pid == before.pid:
         raise NoEffect("the API server was not restarted")
     return f"API server {before.pid} was killed; {after.pid} took its place {away:.1f} s later"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.iter8.kfserving.plugins.module_utils._load import job
-from ansible_collections.iter8.kfserving.plugins.module_utils._load import process as load_process
+from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes as load_process
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
 from arena import EXPERIMENTS, NAMESPACE, ROOT, SERVICES, Arena, CampaignError, until
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from course import Course, NoEffect
 
 Evidence = Callable[[Course], str]
@@ -94,13 +94,13 @@ def took_its_time(course: Course) -> str:
 def restarted(course: Course) -> str:
     """What was killed lives again, under another number."""
     before = course.notes["struck"][0]
-    if processes.alive(before):
+    if records.alive(before):
         raise NoEffect(f"process {before.pid} still runs")
     pod = before.id.rpartition("-")[0]
     again = [
         one
-        for one in processes.read_all(course.arena.where.processes)
-        if processes.alive(one) and one.id.startswith(pod)
+        for one in records.read_all(course.arena.where.processes)
+        if records.alive(one) and one.id.startswith(pod)
     ]
     if not again:
         raise NoEffect(f"nothing runs in place of process {before.pid}")

@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import (
-    envoy,
-    gateway_admin,
-    processes,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway_files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import admin as gateway_admin
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from arena import NAMESPACE, until
 from course import Course, NoEffect
 from evidence import Evidence, answers
@@ -29,19 +27,19 @@ def _controller_stopped(course: Course) -> Iterator[GatewayFiles]:
     """Envoy's files, with nobody else writing them; they are put back as they were."""
     arena = course.arena
     stopped = arena.processes_of(arena.pods("kfserving-system"))
-    if not [one for one in stopped if processes.send(one, signal.SIGSTOP)]:
+    if not [one for one in stopped if records.send(one, signal.SIGSTOP)]:
         raise NoEffect("the serving controller was not running")
     files = GatewayFiles(arena.gateway_files)
-    before = {name: files.read(name) for name in (envoy.CDS_FILE, envoy.RDS_FILE)}
+    before = {name: files.read(name) for name in (config.CDS_FILE, config.RDS_FILE)}
     try:
         yield files
     finally:
         # Routes first: none may name a cluster that is gone.
-        for name in (envoy.RDS_FILE, envoy.CDS_FILE):
+        for name in (config.RDS_FILE, config.CDS_FILE):
             if files.read(name) != before[name]:
                 _write(course, files, name, before[name])
         for one in stopped:
-            processes.send(one, signal.SIGCONT)
+            records.send(one, signal.SIGCONT)
 
 
 def _write(course: Course, files: GatewayFiles, name: str, document: dict[str, Any]) -> None:
@@ -52,7 +50,7 @@ def _write(course: Course, files: GatewayFiles, name: str, document: dict[str, A
 
     def taken() -> bool:
         state = admin.state()
-        version = state.cds_version if name == envoy.CDS_FILE else state.rds_version
+        version = state.cds_version if name == config.CDS_FILE else state.rds_version
         return version == document["version_info"] and not state.warming_clusters
 
     until(taken, 5, f"Envoy has taken {name}")
@@ -67,9 +65,9 @@ def no_route(seconds: float) -> Step:
 
     def step(course: Course) -> None:
         with _controller_stopped(course) as files:
-            hosts = envoy.hosts_of(files.read(envoy.RDS_FILE))
+            hosts = config.hosts_of(files.read(config.RDS_FILE))
             others = {host: weights for host, weights in hosts.items() if not _is_of(course, host)}
-            files.write(envoy.RDS_FILE, envoy.rds_document(others))
+            files.write(config.RDS_FILE, config.rds_document(others))
             time.sleep(seconds)
         course.notes["done"] = f"no route for {seconds * 1000:g} ms"
 
@@ -81,10 +79,10 @@ def no_endpoint(seconds: float) -> Step:
 
     def step(course: Course) -> None:
         with _controller_stopped(course) as files:
-            clusters = envoy.endpoints_of(files.read(envoy.CDS_FILE))
+            clusters = config.endpoints_of(files.read(config.CDS_FILE))
             own = f"{NAMESPACE}/{course.name}-predictor"
             emptied = {name: () if name.startswith(own) else found for name, found in clusters.items()}
-            files.write(envoy.CDS_FILE, envoy.cds_document(emptied))
+            files.write(config.CDS_FILE, config.cds_document(emptied))
             time.sleep(seconds)
         course.notes["done"] = f"no endpoint for {seconds * 1000:g} ms"
 
@@ -96,12 +94,12 @@ def misroute(weights: Callable[[Course], dict[str, int]], seconds: float) -> Ste
 
     def step(course: Course) -> None:
         wrong = weights(course)
-        split = {envoy.cluster_name(NAMESPACE, revision): weight for revision, weight in wrong.items()}
+        split = {config.cluster_name(NAMESPACE, revision): weight for revision, weight in wrong.items()}
         with _controller_stopped(course) as files:
-            hosts = envoy.hosts_of(files.read(envoy.RDS_FILE))
+            hosts = config.hosts_of(files.read(config.RDS_FILE))
             served = f"{course.name}.{NAMESPACE}."
             wanted = {host: split if host.startswith(served) else found for host, found in hosts.items()}
-            _write(course, files, envoy.RDS_FILE, envoy.rds_document(wanted))
+            _write(course, files, config.RDS_FILE, config.rds_document(wanted))
             began = time.time()
             time.sleep(seconds)
             course.notes["misrouted"] = (began, time.time())
@@ -118,14 +116,17 @@ def not_ready(percent: int, seconds: float) -> Step:
         course.wait_for("canary_applied")
         canary, baseline = course.canary(), course.baseline()
         pod = until(lambda: _listening(course, canary), 20, "the canary's process listens")
-        name = envoy.cluster_name(NAMESPACE, canary)
-        split = {name: percent, envoy.cluster_name(NAMESPACE, baseline): 100 - percent}
+        name = config.cluster_name(NAMESPACE, canary)
+        split = {name: percent, config.cluster_name(NAMESPACE, baseline): 100 - percent}
         with _controller_stopped(course) as files:
-            clusters = {**envoy.endpoints_of(files.read(envoy.CDS_FILE)), name: [(pod.status.pod_ip, _PORT)]}
-            _write(course, files, envoy.CDS_FILE, envoy.cds_document(clusters))
-            hosts = envoy.hosts_of(files.read(envoy.RDS_FILE))
+            clusters = {
+                **config.endpoints_of(files.read(config.CDS_FILE)),
+                name: [(pod.status.pod_ip, _PORT)],
+            }
+            _write(course, files, config.CDS_FILE, config.cds_document(clusters))
+            hosts = config.hosts_of(files.read(config.RDS_FILE))
             wanted = {host: split if _is_of(course, host) else found for host, found in hosts.items()}
-            _write(course, files, envoy.RDS_FILE, envoy.rds_document(wanted))
+            _write(course, files, config.RDS_FILE, config.rds_document(wanted))
             time.sleep(seconds)
             after = course.arena.core.read_namespaced_pod(pod.metadata.name, NAMESPACE)
             ready = {c.type: c.status for c in after.status.conditions}["Ready"]

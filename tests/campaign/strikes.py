@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from arena import EXPERIMENTS, SERVICES, until
 from course import Course, NoEffect
 
@@ -61,7 +61,7 @@ def slow_start(low: int, high: int) -> Step:
 
 def _kill(course: Course, pods: list[Any], what: str, number: int = signal.SIGKILL) -> None:
     found = course.arena.processes_of(pods)
-    struck = [one for one in found if processes.send(one, number)]
+    struck = [one for one in found if records.send(one, number)]
     if not struck:
         raise NoEffect(f"no process of {what} was running")
     at = f" after iteration {course.notes['iteration']}" if "iteration" in course.notes else ""
@@ -85,7 +85,7 @@ def crash_loop(course: Course) -> None:
     canary, kills = course.canary(), 0
     while course.going():
         for one in course.arena.processes_of(course.arena.pods_of_revision(canary)):
-            kills += processes.send(one, signal.SIGKILL)
+            kills += records.send(one, signal.SIGKILL)
         time.sleep(0.1)
     if not kills:
         raise NoEffect("the canary's process never ran")
@@ -111,7 +111,7 @@ def hang_canary(course: Course) -> None:
 def resume(course: Course) -> None:
     """SIGCONT for what was stopped."""
     for one in course.notes.get("struck", []):
-        processes.send(one, signal.SIGCONT)
+        records.send(one, signal.SIGCONT)
 
 
 # -- the load

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes, state
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import sandbox as lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Running:
     """A sandbox that is up."""
 
     name: str
-    where: state.Layout
-    description: state.Sandbox
+    where: paths.Layout
+    description: paths.Sandbox
     started: tuple[str, ...]
     changed: bool
     seconds: float
@@ -65,11 +66,11 @@ class Home:
         self.env = {**os.environ, "XDG_STATE_HOME": str(folder)}
         self.steps: list[str] = []
 
-    def where(self, name: str) -> state.Layout:
-        return state.layout(name, self.env)
+    def where(self, name: str) -> paths.Layout:
+        return paths.layout(name, self.env)
 
     def wishes(self, api_port: Optional[int] = None, owner: Optional[int] = None) -> lifecycle.Wishes:
-        return lifecycle.Wishes(lifecycle.default_source(), state.cache_dir(), api_port=api_port, owner=owner)
+        return lifecycle.Wishes(lifecycle.default_source(), paths.cache_dir(), api_port=api_port, owner=owner)
 
     def up(self, name: str, api_port: Optional[int] = None, owner: Optional[int] = None) -> Running:
         wishes = self.wishes(api_port, owner)
@@ -83,9 +84,9 @@ class Home:
         # Another cache, so that a build that is under way on this machine is not looked at.
         return lifecycle.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
 
-    def assert_nothing_left(self, description: Optional[state.Sandbox] = None) -> None:
+    def assert_nothing_left(self, description: Optional[paths.Sandbox] = None) -> None:
         """No process that carries the mark of a sandbox of this home, no file, no listening port."""
-        sandboxes = state.sandboxes_dir(self.env)
+        sandboxes = paths.sandboxes_dir(self.env)
         marked = [
             entry
             for entry in os.listdir("/proc")
@@ -100,7 +101,7 @@ class Home:
 
 def _lives(pid: str) -> bool:
     """Whether it has not ended: the tests are the parent of what they start, and need not have asked yet."""
-    found = processes._stat(int(pid))
+    found = records._stat(int(pid))
     return found is not None and not found.ended
 
 
@@ -120,10 +121,10 @@ def home(tmp_path: Path) -> Iterator[Home]:
     folder.mkdir()
     found = Home(folder)
     yield found
-    sandboxes = state.sandboxes_dir(found.env)
+    sandboxes = paths.sandboxes_dir(found.env)
     descriptions = []
     for record in [*sandboxes.glob("[!.]*")]:
-        descriptions.append(state.read_sandbox(state.Layout(record)))
+        descriptions.append(paths.read_sandbox(paths.Layout(record)))
         found.down(record.name)
     for description in descriptions or [None]:
         found.assert_nothing_left(description)

@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import about, build
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.tally import Tally
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.result import about, build
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.tally import Tally
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
-from ansible_collections.iter8.kfserving.tests import artefacts
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._report import runs
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import rollouts
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.rollouts import START, Run
+from ansible_collections.iter8.kfserving.tests.support import artefacts, rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
 
 Json = dict[str, Any]
 

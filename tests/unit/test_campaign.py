@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 CAMPAIGN = Path(__file__).resolve().parents[1] / "campaign"
-sys.path[:0] = [str(CAMPAIGN), str(CAMPAIGN.parent)]
+sys.path.insert(0, str(CAMPAIGN))
 
 import campaign  # noqa: E402
 import catalogue  # noqa: E402
@@ -22,7 +22,7 @@ import connections  # noqa: E402
 import evidence  # noqa: E402
 import judging  # noqa: E402
 import run  # noqa: E402
-from ansible_collections.iter8.kfserving.plugins.module_utils._load import failure  # noqa: E402
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import errors  # noqa: E402
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import verdict as verdicts  # noqa: E402
 from arena import until  # noqa: E402
 from course import Course, NoEffect, name_of  # noqa: E402
@@ -156,8 +156,8 @@ def test_reasons_are_told_once() -> None:
     assert judging.reasons_of(lossy(["reset", "status 503"], [], [])) == "nothing_lost: reset, status 503"
 
 
-LABELS = {*(name for name in failure.CLASSES if name != failure.STATUS)} | {
-    f"{failure.STATUS} {status}" for status in (404, 500, 503)
+LABELS = {*(name for name in errors.CLASSES if name != errors.STATUS)} | {
+    f"{errors.STATUS} {status}" for status in (404, 500, 503)
 }
 
 

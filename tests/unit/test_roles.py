@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
 
 

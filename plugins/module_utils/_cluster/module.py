@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 
 
 class Failed(ClusterError):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 
 Entry = dict[str, Any]
 

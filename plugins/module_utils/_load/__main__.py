@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the package with `python -m _load`, or by the path of its folder."""
+"""Runs the package by the path of its folder, or with `python -m` and its name below the folder above it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ def _main() -> int:
     folder = os.path.dirname(os.path.abspath(__file__))
     package = __package__
     if not package:
-        # Run by path: Python put the folder itself in front, where its files could hide others' modules.
-        sys.path[0] = os.path.dirname(folder)
-        package = os.path.basename(folder)
+        # Run by path: Python put the folder itself in front, where its files could hide others' modules. The
+        # package has to have one above it, since it takes `_common` from beside itself.
+        above = os.path.dirname(folder)
+        sys.path[0] = os.path.dirname(above)
+        package = f"{os.path.basename(above)}.{os.path.basename(folder)}"
     return int(importlib.import_module(f"{package}.command").main(sys.argv[1:]))
 
 

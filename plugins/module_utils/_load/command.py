@@ -12,15 +12,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, List, Optional
 
-from . import fortio, worker
-from .engine import Engine
-from .failure import LoadError
-from .ledger import Failure
+from .engine.engine import Engine
+from .errors import LoadError
+from .http.target import parse_url, probe, tls_context
+from .job import worker
+from .job.state import write_atomically
 from .options import Options
-from .result import about, build, merge
-from .store import write_atomically
-from .tally import Row, Tally
-from .target import parse_url, probe, tls_context
+from .result import fortio
+from .result.result import about, build, merge
+from .stats.ledger import Failure
+from .stats.tally import Row, Tally
 
 
 def main(arguments: List[str]) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Union
 
-from .failure import LoadError
+from .errors import LoadError
 
 SECOND = 1_000_000_000
 LONGEST = 100 * 365 * 86400 * SECOND  # further on the clock's numbers end

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Dict, List, Tuple
 
 from .duration import SECOND
-from .failure import LoadError, refuse_nul
+from .errors import LoadError, refuse_nul
 
 LANES = ("reused", "new", "both")
 PACING = ("open", "closed")

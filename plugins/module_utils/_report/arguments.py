@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.access_log import ISTIO
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import ISTIO
 
 # Documented in the fragment iter8.kfserving.access_log.
 ACCESS_LOG: dict[str, Any] = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.access_log import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
     ISTIO,
     REVISION,
     AccessLog,
@@ -19,7 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.access_lo
     Reader,
     read_ids,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
 
 # What neither XML 1.0 nor HTML can hold, not even escaped: most controls, halves of pairs, no characters.
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-~\u00a0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")

@@ -14,10 +14,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.files impo
     ArtefactError,
     read_evidence,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts, study
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Load, Lost
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts, study
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load, Lost
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 
 WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}

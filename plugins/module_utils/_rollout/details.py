@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
+    loss_rate_upper_bound,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.loadview import Lost
 
 
 def failures(facts: Facts) -> list[dict[str, Any]]:

@@ -11,16 +11,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import (
-    details,
-    rules_gateway,
-    rules_load,
-    rules_rollout,
-    rules_traffic,
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import details
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import (
+    Evidence,
+    Facts,
+    study,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.events import State
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Evidence, Facts, study
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import Finding, Grade, Rule, worst
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import gateway, rollout, traffic
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import load as rules_load
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
+    Finding,
+    Grade,
+    Rule,
+    worst,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
     clock,
@@ -32,9 +37,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
 RULES: tuple[Rule, ...] = (
     *rules_load.LOST,
-    *rules_rollout.RULES,
-    *rules_traffic.RULES,
-    *rules_gateway.RULES,
+    *rollout.RULES,
+    *traffic.RULES,
+    *gateway.RULES,
     *rules_load.TRUST,
 )
 

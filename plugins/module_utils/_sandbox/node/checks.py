@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context, within
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import Handle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import Handle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 _OUTPUT_BYTES = 400
 
@@ -108,7 +108,7 @@ async def _exec(place: Place, kind: str, command: list[str], timeout: float) -> 
     argv = [place.context.programs.get(command[0], command[0]), *command[1:]]
     starting = asyncio.ensure_future(
         place.context.blocking(
-            lambda: processes.start(
+            lambda: records.start(
                 place.context.layout.processes,
                 identity,
                 argv,
@@ -128,7 +128,7 @@ async def _exec(place: Place, kind: str, command: list[str], timeout: float) -> 
             return ""
         said = output.read_bytes()[-_OUTPUT_BYTES:].decode(errors="replace").strip()
         return f"{command[0]} ended with {handle.exited.result()}: {said}"
-    except processes.ProcessError as error:
+    except records.ProcessError as error:
         return str(error)
     finally:
         # Nothing of it may go on: not after a time-out, nor when the container is on its way out (cancelled).
@@ -136,13 +136,11 @@ async def _exec(place: Place, kind: str, command: list[str], timeout: float) -> 
         output.unlink(missing_ok=True)
 
 
-async def _end(
-    context: Context, starting: asyncio.Future[processes.Process], handle: Optional[Handle]
-) -> None:
+async def _end(context: Context, starting: asyncio.Future[records.Process], handle: Optional[Handle]) -> None:
     if handle is None:
         try:
             handle = Handle(context, await starting)
-        except processes.ProcessError:
+        except records.ProcessError:
             return
     handle.signal(signal.SIGKILL)
     await handle.ended_within(10)

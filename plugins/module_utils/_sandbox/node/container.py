@@ -8,13 +8,13 @@ import signal
 from pathlib import Path
 from typing import Any, Mapping, Optional, Protocol
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import processes
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import (
     checks,
     environment,
     restart,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import Handle
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.probes import (
     LIVENESS,
     READINESS,
@@ -22,7 +22,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.prob
     ProbeSpec,
     ProbeState,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import Handle
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
     LOST_EXIT_CODE,
     LOST_REASON,
@@ -33,6 +32,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.stat
     Terminated,
     Waiting,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 # The kubelet gives a container so long after SIGTERM even if its preStop hook has used up the grace period.
 LEAST_GRACE = 2.0
@@ -79,7 +79,7 @@ class Container:
         self._policy = policy
         self._context = home.context
         self._handle: Optional[Handle] = None
-        self._starting: Optional[asyncio.Future[processes.Process]] = None
+        self._starting: Optional[asyncio.Future[records.Process]] = None
         self._env: Optional[dict[str, str]] = None
         self._fresh = False
         self._pre_stopped = False
@@ -114,7 +114,7 @@ class Container:
         if self._handle is None and self._starting is not None:
             try:
                 self._attach(await asyncio.shield(self._starting))
-            except processes.ProcessError:
+            except records.ProcessError:
                 return
         handle: Optional[Handle] = self._handle
         if handle is None:
@@ -140,11 +140,11 @@ class Container:
             return
         record = self._context.layout.processes / f"{facts.process}.json"
         running = isinstance(facts.state, Running)
-        found = processes.read(record)
+        found = records.read(record)
         if found is None and isinstance(facts.state, Waiting) and facts.state.reason != "CrashLoopBackOff":
             await self._context.sleep(_RECORD_SECONDS)
-            found = processes.read(record)
-        if found is not None and processes.alive(found):
+            found = records.read(record)
+        if found is not None and records.alive(found):
             if running:
                 self._handle = Handle(self._context, found)
             else:
@@ -153,7 +153,7 @@ class Container:
         elif running or found is not None:
             self._tell("Warning", "Lost", f"container {self.name} ended while no node was there to see it")
             if found is not None:
-                await self._context.blocking(processes.end_all, [found], 0.0)
+                await self._context.blocking(records.end_all, [found], 0.0)
             self._set(self._termination(None))
 
     async def _start(self) -> None:
@@ -166,7 +166,7 @@ class Container:
         argv[0] = self._context.programs.get(argv[0], argv[0])
         self._starting = asyncio.ensure_future(
             self._context.blocking(
-                lambda: processes.start(
+                lambda: records.start(
                     self._context.layout.processes,
                     facts.process,
                     argv,
@@ -179,7 +179,7 @@ class Container:
         )
         try:
             started = await asyncio.shield(self._starting)
-        except (processes.ProcessError, OSError) as error:
+        except (records.ProcessError, OSError) as error:
             self._starting = None
             now = self._context.clock()
             self._set(Terminated(_START_ERROR, "StartError", now, now, str(error)))
@@ -187,7 +187,7 @@ class Container:
         else:
             self._attach(started)
 
-    def _attach(self, process: processes.Process) -> None:
+    def _attach(self, process: records.Process) -> None:
         self._starting = None
         self._fresh = True
         self._handle = Handle(self._context, process)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Coroutine, Mapping, Optional, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
     Api,
     ApiError,
     ApiUnreachable,
@@ -18,7 +18,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api 
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import timestamp
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.state import Layout
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 
 NODE = "sandbox"
 

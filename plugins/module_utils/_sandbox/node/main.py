@@ -13,19 +13,19 @@ import traceback
 from pathlib import Path
 from typing import IO, Callable, Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import state
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
     Api,
     ApiError,
     Json,
     read_kubeconfig,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.container import LEAST_GRACE
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import end_recorded
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import PodLife
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import end_recorded
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.reflector import Reflector
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.registration import Registration
 
 # When the node is told to end, its pods get at most so long; the rest is for the kill to work.
@@ -240,7 +240,7 @@ class Node:
         log("ended")
 
 
-def _programs(sandbox: state.Sandbox) -> dict[str, str]:
+def _programs(sandbox: paths.Sandbox) -> dict[str, str]:
     """What a pod's command may call by name: the sandbox's own programs, whatever else the machine has."""
     python = sandbox.programs.get("python3", sys.executable)
     found = {"python3": python, "python": python}
@@ -250,15 +250,15 @@ def _programs(sandbox: state.Sandbox) -> dict[str, str]:
     return found
 
 
-def _lock(layout: state.Layout) -> IO[str]:
+def _lock(layout: paths.Layout) -> IO[str]:
     """Held as long as the node lives: two nodes would start every pod twice."""
     stream = open(layout.root / "node.lock", "w", encoding="utf-8")  # noqa: SIM115
     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return stream
 
 
-def _context(layout: state.Layout) -> Context:
-    sandbox = state.read_sandbox(layout)
+def _context(layout: paths.Layout) -> Context:
+    sandbox = paths.read_sandbox(layout)
     if sandbox is None:
         raise ValueError(
             f"{layout.record} is missing or cannot be read: {layout.root} is no sandbox's state folder."
@@ -274,7 +274,7 @@ def _context(layout: state.Layout) -> Context:
     )
 
 
-async def _run(layout: state.Layout) -> None:
+async def _run(layout: paths.Layout) -> None:
     await Node(_context(layout)).run()
 
 
@@ -282,7 +282,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the node of the sandbox in --state-dir."""
     parser = argparse.ArgumentParser(description="The sandbox's node: runs pods as local processes.")
     parser.add_argument("--state-dir", type=Path, required=True, help="the sandbox's state folder")
-    layout = state.Layout(parser.parse_args(arguments).state_dir.absolute())
+    layout = paths.Layout(parser.parse_args(arguments).state_dir.absolute())
     try:
         lock = _lock(layout)
     except BlockingIOError:

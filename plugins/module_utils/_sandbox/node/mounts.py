@@ -9,12 +9,12 @@ import os
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError, Json
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import (
     credentials,
     environment,
     volumes,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import ApiError, Json
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context, within
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
 

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import status, volumes
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
     STRATEGIC,
     ApiError,
     Json,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import status, volumes
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.container import (
     LEAST_GRACE,
     Container,
@@ -25,8 +25,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.cont
     first,
     within,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import end_recorded
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.mounts import Mounts
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.process import end_recorded
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
     ContainerFacts,
     PodFacts,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import platform
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.api import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
     STRATEGIC,
     ApiError,
     ApiUnreachable,

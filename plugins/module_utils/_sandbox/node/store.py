@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.stat
     ContainerFacts,
     PodFacts,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.state import Layout
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 
 _FACTS = "pod.json"
 # Logs of so many pods that are gone are kept, for whoever asks afterwards what happened.

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster import waits
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait import waits
 from ansible_collections.iter8.kfserving.plugins.modules import inferenceservice_wait as module
-from ansible_collections.iter8.kfserving.tests.unit.plugins.modules.cluster_modules import (
+from ansible_collections.iter8.kfserving.tests.support.cluster_modules import (
     Server,
     check_documentation,
     check_examples,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.modules import ingress_info as module
-from ansible_collections.iter8.kfserving.tests.unit.plugins.modules.cluster_modules import (
+from ansible_collections.iter8.kfserving.tests.support.cluster_modules import (
     check_documentation,
     check_examples,
     check_refusal,

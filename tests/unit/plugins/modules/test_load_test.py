@@ -9,7 +9,7 @@ from typing import Any, Dict, Tuple
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.iter8.kfserving.plugins.module_utils._load import manage
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import ensure
 from ansible_collections.iter8.kfserving.plugins.modules import load_test, load_test_info
 
 
@@ -37,7 +37,7 @@ def test_documentation_and_arguments_agree() -> None:
 
 
 def test_every_argument_is_used() -> None:
-    used = {*manage._PLAIN, *manage._OPTIONAL}
+    used = {*ensure._PLAIN, *ensure._OPTIONAL}
     own = {
         "state", "headers", "secret_headers", "payload", "payload_file", "payload_files", "duration",
         "timeout", "stop_at", "connect_check", "dest", "state_dir",
@@ -46,7 +46,7 @@ def test_every_argument_is_used() -> None:
 
 
 def test_returned_keys_are_documented() -> None:
-    returned = set(manage.look("/nowhere", "nobody"))
+    returned = set(ensure.look("/nowhere", "nobody"))
     for module in (load_test, load_test_info):
         assert set(yaml.safe_load(module.RETURN)) == returned
 

@@ -16,8 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.iter8.kfserving.plugins.doc_fragments import access_log
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.modules import rollout_report, rollout_verdict
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._report import runs
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import rollouts
+from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
 
 BOTH = pytest.mark.parametrize("module", [rollout_verdict, rollout_report], ids=["verdict", "report"])
 

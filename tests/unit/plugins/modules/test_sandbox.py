@@ -11,13 +11,10 @@ from typing import Any, Callable, Optional
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.action.sandbox import ActionModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import (
-    cache,
-    control_plane,
-    module,
-    state,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import sandbox as lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle, module
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import cache
 from ansible_collections.iter8.kfserving.plugins.modules import sandbox
 
 
@@ -73,10 +70,10 @@ def test_the_examples_are_tasks_with_known_options() -> None:
 
 
 def test_what_is_returned_is_documented(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    described = state.Sandbox(
+    described = paths.Sandbox(
         "one", 7, "https://127.0.0.1:1", 0, {"api": 1}, {"etcd": "/e"}, {"etcd": "3.5.1"}
     )
-    outcome = lifecycle.Up(state.layout("one"), True, described, ["node"])
+    outcome = lifecycle.Up(paths.layout("one"), True, described, ["node"])
     monkeypatch.setattr(lifecycle, "up", lambda *_a, **_k: outcome)
     result = run(name="one")
     assert result.pop("changed") is True
@@ -94,13 +91,13 @@ def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     def up(name: str, wishes: lifecycle.Wishes, report: Callable[[str], None]) -> lifecycle.Up:
         seen.append((name, wishes))
         report("a step")
-        return lifecycle.Up(state.layout(name), False)
+        return lifecycle.Up(paths.layout(name), False)
 
     monkeypatch.setattr(lifecycle, "up", up)
     run(name="one", api_port=1234, binaries_dir="/b", cache_dir="/c", source_dir="/s")
     assert seen == [("one", lifecycle.Wishes(Path("/s"), Path("/c"), Path("/b"), 1234))]
     run(name="two")
-    assert seen[1][1].cache == state.cache_dir()
+    assert seen[1][1].cache == paths.cache_dir()
     assert (seen[1][1].source / "_sandbox").is_dir()
 
 
@@ -138,7 +135,7 @@ def test_check_mode_does_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     ("error", "message"),
     [
         (cache.BinariesError("no network"), "no network"),
-        (control_plane.PortTaken("a port"), "a port"),
+        (components.PortTaken("a port"), "a port"),
         (lifecycle.SandboxError("mixed up"), "mixed up"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/disk/x"),
@@ -213,7 +210,7 @@ def test_the_action_names_the_collections_code(monkeypatch: pytest.MonkeyPatch) 
     result, arguments = action("local", monkeypatch)
     assert result == {"changed": True}
     assert arguments is not None
-    assert (Path(arguments["source_dir"]) / "_sandbox/sandbox.py").is_file()
+    assert (Path(arguments["source_dir"]) / "_sandbox/lifecycle/lifecycle.py").is_file()
     assert arguments["name"] == "one"
 
 

@@ -12,9 +12,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report import fil
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._report import runs
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import rollouts
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.rollouts import START, Run
+from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
 
 
 def log_lines(run: Run) -> list[str]:

@@ -15,9 +15,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.files impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._report import runs
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import rollouts
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.rollouts import Run
+from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.rollouts import Run
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import details
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.facts import Facts, study
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import rollouts
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.builders import (
-    BASELINE,
-    CANARY,
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
+    loss_rate_upper_bound,
 )
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.rollouts import START, Run
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts, study
+from ansible_collections.iter8.kfserving.tests.support import rollouts
+from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
 
 
 def facts(run: Run) -> Facts:

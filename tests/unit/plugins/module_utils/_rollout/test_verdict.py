@@ -6,17 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import rules_gateway
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.bounds import loss_rate_upper_bound
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rule import Grade, worst
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
+    loss_rate_upper_bound,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import gateway
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import Grade, worst
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES, decide
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout import builders, rollouts
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.builders import (
-    BASELINE,
-    CANARY,
-)
-from ansible_collections.iter8.kfserving.tests.unit.plugins.module_utils._rollout.rollouts import START, Run
+from ansible_collections.iter8.kfserving.tests.support import builders, rollouts
+from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -658,7 +657,7 @@ def test_a_good_run_passes_on_every_count() -> None:
     ]
     assert texts["generator_ran"] == ["the load generator never stood still"]
     assert (found["verdict"], found["reasons"]) == ("pass", [])
-    asked = {"latency_kept", *(rule.name for rule in rules_gateway.RULES)}
+    asked = {"latency_kept", *(rule.name for rule in gateway.RULES)}
     assert [c["rule"] for c in found["claims"]] == [r.name for r in RULES if r.name not in asked]
     assert {c["verdict"] for c in found["claims"]} == {"pass"}
     assert all(f["text"] and f["verdict"] == "pass" for c in found["claims"] for f in c["findings"])

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A thin REST layer over the Kubernetes client: every request has a time limit and a classified error.
+
+The client's own calls wait for ever on a silent server, and its dynamic discovery is cached in a file
+that outlives CRDs. Here each request has a limit, nothing is retried unseen, and kinds are looked up
+when they are needed. TLS, proxies and credentials stay the client's: see ``auth.connect``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    NotFound,
+    UnknownKind,
+    Unreachable,
+    from_status,
+)
+
+try:
+    import urllib3
+    from urllib3.exceptions import HTTPError, SSLError
+except ImportError:  # The modules report the missing kubernetes library, which brings urllib3.
+    pass
+
+Json = dict[str, Any]
+
+JSON = "application/json"
+# Servers that cannot cut a list down to its metadata answer with the whole.
+PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+
+
+class Pool(Protocol):
+    """What is used of urllib3's PoolManager."""
+
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        """An answer, its body not yet read."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind as the API server serves it."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: tuple[str, ...] = ()
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """The path of an object, or of all objects (of a namespace) when no name is given."""
+        path = group_path(self.api_version)
+        if self.namespaced and namespace:
+            path += f"/namespaces/{quote(namespace, safe='')}"
+        path += f"/{self.plural}"
+        return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def group_path(api_version: str) -> str:
+    """``/api/v1`` for the core group, ``/apis/<group>/<version>`` for the others."""
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
+class Api:
+    """Requests to one API server."""
+
+    def __init__(
+        self,
+        host: str,
+        pool: Pool,
+        headers: Callable[[], Mapping[str, str]],
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.host = host.rstrip("/")
+        self._pool = pool
+        self._headers = headers
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._groups: dict[str, list[Resource]] = {}
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False) -> Json:
+        """The object or list at ``path``; of a list's items only the metadata, if that is enough."""
+        return self._whole("GET", path, query, None, PARTIAL if metadata_only else JSON)
+
+    def delete(self, path: str, options: Json) -> Json:
+        """Deletes the object at ``path`` with DeleteOptions; raises NotFound or Conflict as the server
+        says.
+        """
+        return self._whole(
+            "DELETE", path, None, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, JSON
+        )
+
+    def stream(
+        self, path: str, query: Mapping[str, str], silence_seconds: float
+    ) -> Generator[Json, None, None]:
+        """The JSON lines of a watch as they come; Unreachable when nothing came for ``silence_seconds``.
+
+        Returns once the server has accepted the watch. Close the generator to end it.
+        """
+        answer = self._send("GET", path, query, None, accept=JSON, read_seconds=silence_seconds)
+        return self._lines(answer, f"GET {self.host}{path}")
+
+    @staticmethod
+    def _lines(answer: Any, where: str) -> Generator[Json, None, None]:
+        rest = b""
+        try:
+            for chunk in answer.stream(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        yield _object(line, where)
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{where}: the watch was cut: {reason_of(error)}.") from error
+        finally:
+            answer.close()
+
+    def resource(self, api_version: str, kind: str) -> Resource:
+        """How ``kind`` is served; UnknownKind when it is not."""
+        for resource in self.resources(api_version):
+            if resource.kind == kind:
+                return resource
+        raise UnknownKind(
+            f"{self.host} does not serve {kind} ({api_version}). Install its CustomResourceDefinition first."
+        )
+
+    def resources(self, api_version: str) -> list[Resource]:
+        """The kinds of a group and version; none when the server does not serve it.
+
+        Answers are kept for the life of this object, but an absent group is looked up again each time:
+        a CRD may be established at any moment.
+        """
+        if api_version not in self._groups:
+            try:
+                found = self.get(group_path(api_version)).get("resources") or []
+            except NotFound:
+                return []
+            self._groups[api_version] = [
+                Resource(
+                    api_version, each["kind"], each["name"], bool(each["namespaced"]), tuple(each["verbs"])
+                )
+                for each in found
+                if "/" not in each["name"]
+            ]
+        return self._groups[api_version]
+
+    def group_versions(self) -> list[str]:
+        """Every served apiVersion, one version (the preferred) for each group."""
+        groups: Sequence[Json] = self.get("/apis").get("groups") or []
+        return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+
+    def _whole(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, accept: str
+    ) -> Json:
+        answer = self._send(method, path, query, body, accept=accept, read_seconds=self._read_seconds)
+        where = f"{method} {self.host}{path}"
+        try:
+            return _object(answer.data, where)
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
+        finally:
+            answer.release_conn()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Json | None,
+        *,
+        accept: str,
+        read_seconds: float,
+    ) -> Any:
+        url = f"{self.host}{path}?{urlencode(query)}" if query else self.host + path
+        headers = {**self._headers(), "Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = JSON
+        where = f"{method} {self.host}{path}"
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                preload_content=False,
+                retries=False,
+                timeout=urllib3.Timeout(connect=self._connect_seconds, read=read_seconds),
+            )
+            if 200 <= answer.status <= 299:
+                return answer
+            data = answer.data
+        except SSLError as error:
+            raise ClusterError(
+                f"The certificate of {self.host} could not be verified: {reason_of(error)}. "
+                "Give the cluster's CA in the kubeconfig or as ca_cert."
+            ) from error
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
+        raise from_status(answer.status, _words(data), where)
+
+
+def _object(data: bytes, where: str) -> Json:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise Unreachable(f"{where} was not answered with JSON: is this a Kubernetes API server?") from error
+    if not isinstance(value, dict):
+        raise Unreachable(f"{where} was not answered with a JSON object: is this a Kubernetes API server?")
+    return value
+
+
+def _words(data: bytes) -> Json | str:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return data[:200].decode("utf-8", "replace").strip()
+    return value if isinstance(value, dict) else str(value)[:200]
+
+
+def reason_of(error: BaseException) -> str:
+    """The cause in words; urllib3 wraps the one that tells, and names its own objects before it."""
+    cause: Any = getattr(error, "reason", None) or error
+    text = str(cause.args[-1]) if isinstance(cause, HTTPError) and cause.args else str(cause)
+    return (re.sub(r"^\w+\(.*?\): ", "", text) or type(error).__name__).rstrip(".")

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reaching the cluster that the user named, and no other.
+
+Options and environment variables are kubernetes.core's (``k8s_auth_options``). One thing is stricter:
+nothing here ever uses the current context of a kubeconfig or the default kubeconfig, since that is how
+the wrong cluster is hit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, reason_of
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Refused,
+    Unreachable,
+    from_status,
+)
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import (
+    AUTH_ARG_MAP,
+    AUTH_ARG_SPEC,
+)
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+
+# For the argument_spec of every module that talks to a cluster.
+AUTH_ARGUMENTS: dict[str, Any] = dict(AUTH_ARG_SPEC)
+
+FIRST_ANSWER_SECONDS = 20.0
+
+_CREDENTIALS = (("api_key",), ("username", "password"), ("client_cert", "client_key"))
+_CLIENT_NAMES = {option: client for client, option in AUTH_ARG_MAP.items()}
+
+T = TypeVar("T")
+
+
+def setting(option: str, params: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    """An auth option as kubernetes.core resolves it: the module's, else K8S_AUTH_* under either of its
+    names.
+    """
+    if params.get(option) is not None:
+        return params[option]
+    client = _CLIENT_NAMES.get(option, option)
+    return environ.get(f"K8S_AUTH_{option.upper()}") or environ.get(f"K8S_AUTH_{client.upper()}")
+
+
+def require_named_cluster(params: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:
+    """Raises Refused unless the cluster is named: kubeconfig and context, or host and credentials."""
+
+    def given(*options: str) -> bool:
+        return all(setting(option, params, environ) for option in options)
+
+    if given("host") and any(given(*credentials) for credentials in _CREDENTIALS):
+        return
+    if given("kubeconfig", "context"):
+        _require_file(setting("kubeconfig", params, environ))
+        return
+    missing = "context" if given("kubeconfig") else "kubeconfig" if given("context") else None
+    raise Refused(
+        (f"{missing} is not named: " if missing else "No cluster is named: ")
+        + "the current kube context is never used. Name both kubeconfig and context "
+        "(or K8S_AUTH_KUBECONFIG and K8S_AUTH_CONTEXT), or host with credentials (api_key, username and "
+        "password, or client_cert and client_key)."
+    )
+
+
+def _require_file(kubeconfig: Any) -> None:
+    if not isinstance(kubeconfig, str):
+        return
+    paths = [os.path.expanduser(path) for path in kubeconfig.split(os.pathsep) if path]
+    if not any(os.path.isfile(path) for path in paths):
+        raise ClusterError("What is named as kubeconfig is not a file on this host. Name one that is.")
+
+
+def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS) -> Api:
+    """The API of the named cluster, once it has answered; ClusterError with the reason otherwise.
+
+    ``module`` is kubernetes.core's AnsibleK8SModule. The first answer must come within ``seconds``: the
+    client's own first requests know no time limit.
+    """
+    require_named_cluster(module.params)
+    client = _within(seconds, lambda: get_api_client(module), "the API server")
+    configuration = client.configuration
+    transport = client.client.client
+
+    def headers() -> dict[str, str]:
+        # Looked up for each request, since a token may have been renewed.
+        token = configuration.auth_settings().get("BearerToken")
+        bearer = {token["key"]: token["value"]} if token and token["value"] else {}
+        return {**transport.default_headers, **bearer}
+
+    return Api(configuration.host, transport.rest_client.pool_manager, headers)
+
+
+def _within(seconds: float, call: Callable[[], T], whom: str) -> T:
+    """``call()``'s value, or its error classified, or Unreachable after ``seconds``."""
+    values: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            values.append(call())
+        except BaseException as error:  # noqa: BLE001  Handed to the caller's thread, whatever it is.
+            errors.append(error)
+
+    # A daemon, so that a call that never returns does not keep the process.
+    thread = threading.Thread(target=run, name="first-answer", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if values:
+        return values[0]
+    if errors:
+        raise classify(errors[0]) from errors[0]
+    raise Unreachable(f"No answer from {whom} within {seconds:.0f} s. Check the address and the network.")
+
+
+def classify(error: BaseException) -> BaseException:
+    """A ClusterError for what the Kubernetes client raises while it loads its configuration and connects."""
+    if isinstance(error, (ClusterError, SystemExit, KeyboardInterrupt)):
+        return error
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and status > 0:
+        return from_status(
+            status, str(getattr(error, "reason", "") or ""), "The first request to the API server"
+        )
+    name = type(error).__name__
+    cause = getattr(error, "reason", None) or error
+    if name in (
+        "MaxRetryError",
+        "NewConnectionError",
+        "ConnectTimeoutError",
+        "ProtocolError",
+        "ReadTimeoutError",
+    ):
+        pool = getattr(error, "pool", None)
+        host = f"https://{pool.host}:{pool.port}" if pool is not None else "the API server"
+        if "SSL" in type(cause).__name__:
+            return ClusterError(
+                f"The certificate of {host} could not be verified: {reason_of(error)}. "
+                "Give the cluster's CA in the kubeconfig or as ca_cert."
+            )
+        return Unreachable(
+            f"{host} does not answer: {reason_of(error)}. Check the address, and that the cluster is up."
+        )
+    return ClusterError(f"The kubeconfig, context or credentials cannot be used: {error}")

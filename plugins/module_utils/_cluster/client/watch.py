@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Following objects of one kind: list, then watch from that resourceVersion, for as long as the caller
+has time.
+
+A watch ends for many reasons that are not news: the server's own time limit, a restart of the API server, an
+expired resourceVersion (410), a connection that died without a word. Each is mended here, by a new list
+or a new watch, so that the caller sees objects only: present, changed, deleted, replaced by another of
+the same name.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json, Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Forbidden,
+    Gone,
+    NotFound,
+    Unauthorized,
+    UnknownKind,
+    Unreachable,
+)
+
+# The server ends each watch after this long, and a silence some seconds longer means a dead connection.
+WINDOW_SECONDS = 30.0
+SILENCE_MARGIN_SECONDS = 5.0
+# A restarting API server answers 401, 403 and 404 for a moment, until its caches are filled. After a
+# first good answer these count only when they last.
+DOUBT_SECONDS = 20.0
+# A watch that ends sooner is not worth opening at once again.
+SHORT_WATCH_SECONDS = 1.0
+BACKOFF_FIRST_SECONDS = 0.2
+BACKOFF_MOST_SECONDS = 5.0
+
+
+class Source(Protocol):
+    """What is used of ``api.Api``."""
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """The list at ``path``."""
+
+    def stream(
+        self, path: str, query: Mapping[str, str], silence_seconds: float
+    ) -> Generator[Json, None, None]:
+        """The events of a watch, once the server has accepted it."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """News of a watched kind. ``kind`` is one of
+
+    - ``present``: the object, new, changed, or seen again by a new list;
+    - ``deleted``: the object is gone (``object`` is its last version);
+    - ``synced``: the first list is complete: what was not present is not there;
+    - ``expired``: the server no longer knew the version from which the watch was to go on, so everything is
+      listed anew, and what came and went between the two was not seen;
+    - ``lost``, ``back``: the API server does not answer (``message`` says why), or answers again.
+    """
+
+    feed: str
+    kind: str
+    time: float
+    name: str = ""
+    object: Json | None = None
+    message: str = ""
+
+
+@dataclass
+class Clock:
+    """Time (seconds, never going back), sleep, and the dice for jitter: injected, so that tests need none."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    dice: Callable[[], float] = random.random
+
+
+class Watch:
+    """One kind in one namespace, or one object of it when ``name`` is given."""
+
+    def __init__(
+        self,
+        source: Source,
+        feed: str,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        name: str | None,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._feed = feed
+        self._path = resource.path(namespace)
+        self._select = {"fieldSelector": f"metadata.name={name}"} if name else {}
+        self._what = f"{resource.kind} ({resource.api_version})"
+        self._clock = clock
+        self._known: dict[str, Json] = {}
+        self._synced = False
+        self._failures = 0
+        self._lost_since: float | None = None
+        self._doubt_since: float | None = None
+
+    def notices(self, deadline: float) -> Iterator[Notice]:
+        """News until ``deadline`` (of the clock). Raises ClusterError if the first list fails, or if
+        the rights or the kind itself stay away later on."""
+        version = ""
+        while self._clock.now() < deadline:
+            try:
+                if not version:
+                    listed = self._source.get(self._path, self._select)
+                    version = str(listed.get("metadata", {}).get("resourceVersion") or "")
+                    yield from self._relisted(listed)
+                with closing(self._open(version, deadline)) as events:
+                    yield from self._answered()
+                    opened = self._clock.now()
+                    try:
+                        for event in events:
+                            self._refuse(event)
+                            version = _version_of(event) or version
+                            yield from self._happened(event)
+                    finally:
+                        if self._clock.now() - opened >= SHORT_WATCH_SECONDS:
+                            self._failures = 0
+            except Gone as gone:
+                version = ""
+                yield Notice(self._feed, "expired", self._clock.now(), message=str(gone))
+                self._pause(deadline)
+            except (Unreachable, Unauthorized, Forbidden, NotFound) as error:
+                yield from self._failed(error)
+                self._pause(deadline)
+                if self._failures > 2:
+                    # A server that came back with an older history would refuse our version for ever.
+                    version = ""
+            else:
+                if self._clock.now() - opened < SHORT_WATCH_SECONDS:
+                    self._pause(deadline)
+
+    def _open(self, version: str, deadline: float) -> Generator[Json, None, None]:
+        window = max(1.0, min(WINDOW_SECONDS, deadline - self._clock.now()))
+        query = {
+            **self._select,
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(round(window)),
+        }
+        return self._source.stream(self._path, query, window + SILENCE_MARGIN_SECONDS)
+
+    def _refuse(self, event: Json) -> None:
+        if event.get("type") == "ERROR":
+            status = event.get("object") or {}
+            # 410 mostly; whatever it is, this watch cannot go on, and a new list mends it.
+            raise Gone(f"The watch of {self._what} was ended: {status.get('message')}")
+
+    def _relisted(self, listed: Json) -> Iterator[Notice]:
+        items = {_name_of(item): item for item in listed.get("items") or []}
+        for name in [name for name in self._known if name not in items]:
+            yield self._gone(name, self._known[name])
+        for item in items.values():
+            yield from self._seen(item)
+        if not self._synced:
+            self._synced = True
+            yield Notice(self._feed, "synced", self._clock.now())
+
+    def _happened(self, event: Json) -> Iterator[Notice]:
+        item = event.get("object") or {}
+        if event.get("type") in ("ADDED", "MODIFIED"):
+            yield from self._seen(item)
+        elif event.get("type") == "DELETED":
+            yield self._gone(_name_of(item), item)
+
+    def _seen(self, item: Json) -> Iterator[Notice]:
+        name = _name_of(item)
+        known = self._known.get(name)
+        if known is not None and _uid_of(known) != _uid_of(item):
+            # Deleted and created anew while nobody watched.
+            yield self._gone(name, known)
+            known = None
+        if known is None or _version_of({"object": known}) != _version_of({"object": item}):
+            self._known[name] = item
+            yield Notice(self._feed, "present", self._clock.now(), name, item)
+
+    def _gone(self, name: str, item: Json) -> Notice:
+        self._known.pop(name, None)
+        return Notice(self._feed, "deleted", self._clock.now(), name, item)
+
+    def _answered(self) -> Iterator[Notice]:
+        self._doubt_since = None
+        if self._lost_since is not None:
+            seconds = self._clock.now() - self._lost_since
+            self._lost_since = None
+            words = f"the API server answers again after {seconds:.1f} s"
+            yield Notice(self._feed, "back", self._clock.now(), message=words)
+
+    def _failed(self, error: ClusterError) -> Iterator[Notice]:
+        now = self._clock.now()
+        if not self._synced:
+            raise self._first_error(error) from error
+        if not isinstance(error, Unreachable):
+            self._doubt_since = now if self._doubt_since is None else self._doubt_since
+            if now - self._doubt_since >= DOUBT_SECONDS:
+                raise self._first_error(error) from error
+        if self._lost_since is None and self._failures:
+            # One cut watch is daily bread; a second failure in a row is an outage worth a line.
+            self._lost_since = now
+            yield Notice(self._feed, "lost", now, message=f"no answer from the API server: {error}")
+
+    def _first_error(self, error: ClusterError) -> ClusterError:
+        if isinstance(error, NotFound):
+            return UnknownKind(
+                f"The API server does not serve {self._what}. Install its CustomResourceDefinition first."
+            )
+        return error
+
+    def _pause(self, deadline: float) -> None:
+        """Sleeps, longer with each failure in a row, with jitter, and never past the deadline."""
+        most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        seconds = min(most * (0.5 + self._clock.dice() / 2), deadline - self._clock.now())
+        if seconds > 0:
+            self._clock.sleep(seconds)
+
+
+def _name_of(item: Json) -> str:
+    return str((item.get("metadata") or {}).get("name") or "")
+
+
+def _uid_of(item: Json) -> str:
+    return str((item.get("metadata") or {}).get("uid") or "")
+
+
+def _version_of(event: Json) -> str:
+    metadata = (event.get("object") or {}).get("metadata") or {}
+    return str(metadata.get("resourceVersion") or "")
+
+
+class Feeds:
+    """Several watches at once, each in a thread, their notices in one queue."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._queue: queue.Queue[Notice | ClusterError] = queue.Queue()
+        self._watches = 0
+        self._synced = 0
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list of every watch has been taken in by ``next``."""
+        return self._synced == self._watches
+
+    def follow(self, watch: Watch) -> None:
+        """Starts a watch. Its thread ends with the deadline or the process."""
+
+        def run() -> None:
+            try:
+                for notice in watch.notices(self._deadline):
+                    self._queue.put(notice)
+            except ClusterError as error:
+                self._queue.put(error)
+            except Exception as error:  # noqa: BLE001  A thread that dies unseen would be a wait for nothing.
+                self._queue.put(ClusterError(f"The watch broke: {type(error).__name__}: {error}"))
+
+        self._watches += 1
+        threading.Thread(target=run, name="watch", daemon=True).start()
+
+    def next(self, seconds: float) -> Notice | None:
+        """The next notice, or None after ``seconds``; raises what ended a watch."""
+        try:
+            item: Any = self._queue.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            return None
+        if isinstance(item, ClusterError):
+            raise item
+        self._synced += item.kind == "synced"
+        return item  # type: ignore[no-any-return]

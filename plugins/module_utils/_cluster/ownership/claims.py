@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Claiming objects before they are applied, and recording their UIDs afterwards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    NotFound,
+    UnknownKind,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    LABEL,
+    Entry,
+    Record,
+    belongs,
+    group_of,
+    with_uid,
+)
+
+# Requests at a time: enough to hide the network's latency, too few to trouble an API server.
+PARALLEL = 8
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def at_once(call: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
+    """``call`` for each item, several at a time, answers in order; the first error is raised."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(call, items))
+
+
+def flatten(definitions: Iterable[Any]) -> Iterator[Json]:
+    """The definitions, with Lists opened and empty documents left out; ClusterError for what is no object."""
+    for number, definition in enumerate(definitions, 1):
+        if definition is None:
+            continue
+        if (
+            not isinstance(definition, Mapping)
+            or not definition.get("kind")
+            or not definition.get("apiVersion")
+        ):
+            raise ClusterError(f"Definition {number} is no Kubernetes object: it lacks apiVersion or kind.")
+        if str(definition["kind"]).endswith("List") and isinstance(definition.get("items"), list):
+            yield from flatten(definition["items"])
+        elif not (definition.get("metadata") or {}).get("name"):
+            raise ClusterError(
+                f"Definition {number} ({definition['kind']}) has no metadata.name, so it cannot be owned."
+            )
+        else:
+            yield dict(definition)
+
+
+class Scopes:
+    """Whether kinds are namespaced: as the API server serves them, or as a CRD of the same batch says."""
+
+    def __init__(self, api: Api, definitions: Sequence[Json], check_mode: bool) -> None:
+        self._api = api
+        self._check_mode = check_mode
+        self._announced = {
+            (str(spec.get("group")), str((spec.get("names") or {}).get("kind"))): spec.get("scope")
+            == "Namespaced"
+            for spec in (d.get("spec") or {} for d in definitions if d["kind"] == "CustomResourceDefinition")
+        }
+
+    def find(self, definition: Json) -> tuple[Resource | None, bool]:
+        """(the kind as served, or None while its CRD is not there yet; whether it is namespaced)."""
+        api_version, kind = str(definition["apiVersion"]), str(definition["kind"])
+        try:
+            resource = self._api.resource(api_version, kind)
+        except UnknownKind:
+            announced = self._announced.get((group_of(api_version), kind))
+            if announced is None:
+                # In check mode the CRDs of earlier batches have not been applied.
+                if not self._check_mode:
+                    raise
+                announced = "namespace" in definition["metadata"]
+            return None, announced
+        return resource, resource.namespaced
+
+
+def lookup(api: Api, resource: Resource | None, entry: Entry) -> Json | None:
+    """The object as it is now, or None."""
+    if resource is None:
+        return None
+    try:
+        return api.get(resource.path(entry.namespace or None, entry.name))
+    except NotFound:
+        return None
+
+
+def claim(
+    api: Api, record: Record, definitions: Iterable[Any], namespace: str | None, check_mode: bool
+) -> tuple[list[Json], list[Entry]]:
+    """Notes in ``record`` which objects are there already.
+
+    Returns the definitions, labelled where the run creates the object, and their entries. Objects that
+    were there keep their definitions as they are, so that the label never gets onto what the run did
+    not create.
+    """
+    found = list(flatten(definitions))
+    scopes = Scopes(api, found, check_mode)
+    claimed: list[tuple[Json, Entry, Resource | None]] = []
+    for definition in found:
+        resource, namespaced = scopes.find(definition)
+        entry = _entry(definition, namespaced, namespace)
+        claimed.append((_placed(definition, entry), entry, resource))
+    current = at_once(lambda each: lookup(api, each[2], each[1]), claimed)
+    labelled = []
+    entries = []
+    for (definition, entry, _resource), obj in zip(claimed, current):
+        settled = _settle(record, entry, obj)
+        record.put(settled)
+        entries.append(settled)
+        labelled.append(definition if settled.existed else _labelled(definition, record.run_id))
+    return labelled, entries
+
+
+def _entry(definition: Json, namespaced: bool, namespace: str | None) -> Entry:
+    metadata = definition["metadata"]
+    api_version, kind, name = str(definition["apiVersion"]), str(definition["kind"]), str(metadata["name"])
+    where = str(metadata.get("namespace") or namespace or "") if namespaced else ""
+    if namespaced and not where:
+        raise ClusterError(f"{kind} {name} names no namespace. Name one in it, or as the option namespace.")
+    return Entry(api_version, kind, where, name, existed=False)
+
+
+def _placed(definition: Json, entry: Entry) -> Json:
+    """The definition with its namespace written out, where it has one."""
+    if not entry.namespace:
+        return definition
+    return {**definition, "metadata": {**definition["metadata"], "namespace": entry.namespace}}
+
+
+def _settle(record: Record, entry: Entry, obj: Json | None) -> Entry:
+    """The entry with what is known: ours if it is absent, or if it carries our label and no other UID
+    is recorded.
+    """
+    if obj is None:
+        return entry
+    uid = str(obj["metadata"]["uid"])
+    known = record.get(entry)
+    ours = (
+        belongs(obj, record.run_id)
+        and (known is None or not known.existed)
+        and (known is None or known.uid in ("", uid))
+    )
+    return with_uid(entry, uid) if ours else replace(entry, existed=True)
+
+
+def _labelled(definition: Json, run_id: str) -> Json:
+    labelled = copy.deepcopy(definition)
+    labels = labelled["metadata"].get("labels") or {}
+    labelled["metadata"]["labels"] = {**labels, LABEL: run_id}
+    return labelled
+
+
+def record_uids(api: Api, record: Record) -> list[Entry]:
+    """Takes the UIDs of what the run has created into ``record``; returns the entries that are there now.
+
+    An object without the run's label is not taken in: it is not what the run applied.
+    """
+    candidates = [entry for entry in record.entries if not entry.existed]
+    current = at_once(lambda entry: lookup(api, served(api, entry), entry), candidates)
+    created = []
+    for entry, obj in zip(candidates, current):
+        if obj is not None and belongs(obj, record.run_id):
+            created.append(with_uid(entry, str(obj["metadata"]["uid"])))
+            record.put(created[-1])
+    return created
+
+
+def served(api: Api, entry: Entry) -> Resource | None:
+    """The entry's kind as it is served; None when it is not, and so no object of it can be there."""
+    try:
+        return api.resource(entry.api_version, entry.kind)
+    except UnknownKind:
+        return None

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What else lies in a namespace, or is of a kind, that is about to be deleted: deleting either deletes
+it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    BadRequest,
+    NotFound,
+    Unreachable,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import at_once
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import Entry, belongs
+
+# Kept by Kubernetes itself, in every namespace.
+_AUTOMATIC_KINDS = frozenset(
+    {"Event", "Endpoints", "EndpointSlice", "Lease", "ControllerRevision", "PodMetrics"}
+)
+_AUTOMATIC_NAMES = frozenset(
+    {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "istio-ca-root-cert")}
+)
+# Controllers make these without an owner: leader locks, certificates, handlers' Jobs. They count as
+# someone's only where the tool of a person or of a deployment system has written them.
+_CONTROLLERS_MAKE = frozenset({"ConfigMap", "Secret", "Service", "ServiceAccount", "Job"})
+_PEOPLES_TOOLS = (
+    "kubectl", "helm", "argocd", "kustomize", "flux", "terraform", "pulumi", "k9s", "ansible", "node-fetch",
+)  # fmt: skip
+
+
+def foreign(obj: Mapping[str, Any], kind: str, run_id: str) -> bool:
+    """Whether an object is someone else's: neither the run's, nor automatic, nor part of another object."""
+    metadata = obj.get("metadata") or {}
+    if belongs(obj, run_id) or metadata.get("ownerReferences") or metadata.get("deletionTimestamp"):
+        return False
+    if kind in _AUTOMATIC_KINDS or (kind, metadata.get("name")) in _AUTOMATIC_NAMES:
+        return False
+    if kind == "Secret" and "kubernetes.io/service-account.uid" in (metadata.get("annotations") or {}):
+        return False
+    if kind not in _CONTROLLERS_MAKE:
+        return True
+    managers = [str(fields.get("manager") or "") for fields in metadata.get("managedFields") or []]
+    # Where nobody is named as the author, nobody's word can be taken that it was a controller.
+    return not managers or any(manager.startswith(_PEOPLES_TOOLS) for manager in managers)
+
+
+def foreign_contents(api: Api, doomed: Iterable[Entry], run_id: str) -> list[str]:
+    """Other people's objects in the namespaces and of the kinds among ``doomed``, named for people."""
+    doomed = list(doomed)
+    ours = {entry.key[1:] for entry in doomed}
+    namespaces = [entry.name for entry in doomed if entry.kind == "Namespace"]
+    places: list[tuple[Resource, str | None]] = []
+    if namespaces:
+        listable = [r for r in _served_kinds(api) if r.namespaced and "list" in r.verbs]
+        places = [(resource, namespace) for namespace in namespaces for resource in listable]
+    places += [(resource, None) for resource in _custom_kinds(api, doomed)]
+    names: dict[str, None] = {}
+    for (resource, _namespace), items in zip(places, at_once(lambda place: _list(api, *place), places)):
+        for item in items:
+            metadata = item.get("metadata") or {}
+            where, name = str(metadata.get("namespace") or ""), str(metadata.get("name"))
+            if (resource.kind, where, name) not in ours and foreign(item, resource.kind, run_id):
+                names[f"{resource.kind} {where}/{name}" if where else f"{resource.kind} {name}"] = None
+    return sorted(names)
+
+
+def _served_kinds(api: Api) -> list[Resource]:
+    def kinds(api_version: str) -> list[Resource]:
+        try:
+            return api.resources(api_version)
+        except Unreachable:
+            # An aggregated API whose server is away: its objects are not in the namespace's own storage.
+            return []
+
+    return [resource for found in at_once(kinds, api.group_versions()) for resource in found]
+
+
+def _custom_kinds(api: Api, doomed: Iterable[Entry]) -> list[Resource]:
+    """The kinds that go with the CustomResourceDefinitions among ``doomed``; a CRD is named
+    <plural>.<group>.
+    """
+    crds = {entry.name for entry in doomed if entry.kind == "CustomResourceDefinition"}
+    if not crds:
+        return []
+    return [r for r in _served_kinds(api) if f"{r.plural}.{r.api_version.rpartition('/')[0]}" in crds]
+
+
+def _list(api: Api, resource: Resource, namespace: str | None) -> list[Json]:
+    try:
+        return list(api.get(resource.path(namespace), metadata_only=True).get("items") or [])
+    except (NotFound, BadRequest):
+        # Gone meanwhile, or not to be listed (405).
+        return []

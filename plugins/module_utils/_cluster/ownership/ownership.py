@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module ownership, but for its documentation."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Refused,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
+    claim,
+    record_uids,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.contents import (
+    foreign_contents,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    Record,
+    load,
+    require_run_id,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.removal import (
+    Removal,
+    plan,
+    waves,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+
+
+def ownership(module: Any) -> dict[str, Any]:
+    """Runs the module ownership."""
+    require_run_id(module.params["run_id"])
+    record = load(_path(module), module.params["run_id"])
+    states = {"claimed": _claimed, "recorded": _recorded, "absent": _absent}
+    return states[module.params["state"]](module, record)
+
+
+def _path(module: Any) -> str:
+    return os.path.expanduser(str(module.params["record"]))
+
+
+def _claimed(module: Any, record: Record | None) -> dict[str, Any]:
+    before = record.entries if record else []
+    record = record or Record(module.params["run_id"])
+    api = connect(module)
+    definitions, entries = claim(
+        api, record, module.params["definitions"], module.params["namespace"], bool(module.check_mode)
+    )
+    changed = record.entries != before
+    if changed and not module.check_mode:
+        record.save(_path(module))
+    return {
+        "changed": changed,
+        "definitions": definitions,
+        "created": [entry.ref for entry in entries if not entry.existed],
+        "existed": [entry.ref for entry in entries if entry.existed],
+    }
+
+
+def _recorded(module: Any, record: Record | None) -> dict[str, Any]:
+    if record is None:
+        raise ClusterError(
+            f"There is no record {_path(module)}. Use state=claimed before anything is applied."
+        )
+    before = record.entries
+    created = record_uids(connect(module), record)
+    changed = record.entries != before
+    if changed and not module.check_mode:
+        record.save(_path(module))
+    there = {entry.key for entry in created}
+    return {
+        "changed": changed,
+        "created": [entry.ref for entry in created],
+        "missing": [e.ref for e in record.entries if not e.existed and e.key not in there],
+    }
+
+
+def _absent(module: Any, record: Record | None) -> dict[str, Any]:
+    if record is None:
+        # Nothing was ever claimed, so there is nothing to ask a cluster about.
+        return {"changed": False, "deleted": [], "kept": [], "transitions": []}
+    clock = Clock()
+    deadline = clock.now() + module.params["timeout"]
+    api = connect(module)
+    planned = plan(api, record)
+    _refuse_foreign(module, api, planned.doomed)
+    if module.check_mode:
+        order = [entry for wave in waves(planned.doomed) for entry in wave]
+        deleted = [entry.ref for entry in order]
+        return {"changed": bool(deleted), "deleted": deleted, "kept": planned.kept, "transitions": []}
+    progress = Progress(module.params["progress_file"], time.time)
+    removal = Removal(api, record, progress, clock=clock, deadline=deadline)
+    problem: ClusterError | None = None
+    try:
+        removal.run(planned.doomed)
+    except ClusterError as error:
+        problem = error
+    record.save(_path(module))
+    result = {
+        "changed": bool(removal.deleted),
+        "deleted": [entry.ref for entry in removal.deleted],
+        "kept": planned.kept + removal.kept,
+        "transitions": progress.entries,
+    }
+    if problem is not None:
+        raise Failed(str(problem), result) from problem
+    return result
+
+
+def _refuse_foreign(module: Any, api: Api, doomed: Any) -> None:
+    if module.params["force_contents"]:
+        return
+    found = foreign_contents(api, doomed, module.params["run_id"])
+    if found:
+        shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
+        raise Refused(
+            "Nothing was deleted: namespaces or kinds that this run created hold objects that it did not: "
+            f"{shown}. Move or delete these, or set force_contents to delete them too."
+        )

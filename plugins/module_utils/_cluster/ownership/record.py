@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record of a run: what it claimed, whether that existed before, and the UIDs of what it created."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Refused,
+)
+
+LABEL = "iter8.kfserving/run-id"
+SCHEMA = 1
+
+# A label's value, and not the empty one that Kubernetes would allow: it would own everything unlabelled.
+_RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One claimed object. ``uid`` is empty until it was recorded after the run had created it."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    existed: bool
+    uid: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What makes it the same object: its group (the version may change), kind, namespace and name."""
+        return (group_of(self.api_version), self.kind, self.namespace, self.name)
+
+    @property
+    def ref(self) -> Json:
+        """The object named, as results show it."""
+        shown = {"api_version": self.api_version, "kind": self.kind, "name": self.name}
+        return {**shown, "namespace": self.namespace} if self.namespace else shown
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def group_of(api_version: str) -> str:
+    """The API group; empty for the core group."""
+    return api_version.rpartition("/")[0]
+
+
+def require_run_id(run_id: str) -> None:
+    """Raises Refused unless it can be a label's value, and is not empty."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise Refused(
+            f"run_id {run_id!r} cannot own objects: it must be 1 to 63 letters, digits, '-', '_' or '.', "
+            "and begin and end with a letter or digit."
+        )
+
+
+def belongs(obj: Mapping[str, Any], run_id: str) -> bool:
+    """Whether an object carries the run's label."""
+    labels = (obj.get("metadata") or {}).get("labels") or {}
+    return bool(labels.get(LABEL) == run_id)
+
+
+class Record:
+    """The entries of a run, in the order in which they were claimed."""
+
+    def __init__(self, run_id: str, entries: Iterable[Entry] = ()) -> None:
+        self.run_id = run_id
+        self._entries = {entry.key: entry for entry in entries}
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, the first claimed first."""
+        return list(self._entries.values())
+
+    def get(self, entry: Entry) -> Entry | None:
+        """What is recorded of the same object."""
+        return self._entries.get(entry.key)
+
+    def put(self, entry: Entry) -> None:
+        """Adds or replaces an entry; a replaced one keeps its place."""
+        self._entries[entry.key] = entry
+
+    def drop(self, entry: Entry) -> None:
+        """Forgets an object."""
+        self._entries.pop(entry.key, None)
+
+    def save(self, path: str) -> None:
+        """Writes the record so that a crash leaves the old one or the new one, never half of one."""
+        content = {"schema": SCHEMA, "run_id": self.run_id, "objects": [asdict(e) for e in self.entries]}
+        folder = os.path.dirname(os.path.abspath(path))
+        try:
+            os.makedirs(folder, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".record-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump(content, file, indent=1)
+                    file.write("\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise ClusterError(f"The record {path} cannot be written: {error.strerror}.") from error
+
+
+def load(path: str, run_id: str) -> Record | None:
+    """The run's record; None where there is no file. Refused if it is another run's."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        if content["schema"] != SCHEMA:
+            raise ClusterError(f"The record {path} is of schema {content['schema']}; this is {SCHEMA}.")
+        found = content["run_id"]
+        entries = [Entry(**each) for each in content["objects"]]
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ClusterError(f"The record {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"The record {path} is not a record of a run: {error!r}. Name another one."
+        ) from error
+    if found != run_id:
+        raise Refused(
+            f"The record {path} is of run {found}, not of {run_id}. Name that run or another record."
+        )
+    return Record(run_id, entries)
+
+
+def with_uid(entry: Entry, uid: str) -> Entry:
+    """The entry of an object that the run has created."""
+    return replace(entry, existed=False, uid=uid)

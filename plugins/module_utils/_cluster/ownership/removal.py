@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deleting what a run created, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Conflict,
+    NotFound,
+    Unreachable,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
+    at_once,
+    lookup,
+    served,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    Entry,
+    Record,
+    belongs,
+    group_of,
+    with_uid,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+
+POLL_SECONDS = 0.3
+
+_WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
+_WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService"})
+# Groups without a dot, or with this ending, are Kubernetes' own; objects of any other have a controller
+# to mind.
+_OWN_GROUPS = ".k8s.io"
+_NAMESPACE_TELLS = (
+    "NamespaceContentRemaining",
+    "NamespaceFinalizersRemaining",
+    "NamespaceDeletionContentFailure",
+    "NamespaceDeletionDiscoveryFailure",
+)
+
+
+@dataclass
+class Plan:
+    """What to delete (each with the UID it must have), and what to leave, with the reason."""
+
+    doomed: list[Entry] = field(default_factory=list)
+    kept: list[Json] = field(default_factory=list)
+
+
+class StillThere(ClusterError):
+    """Objects that did not go in time."""
+
+    def __init__(self, message: str, entries: Sequence[Entry]) -> None:
+        super().__init__(message)
+        self.entries = list(entries)
+
+
+def plan(api: Api, record: Record) -> Plan:
+    """Looks up every entry. To be deleted, an object must carry the run's label and have the UID on record.
+
+    No UID on record means that the process died between applying and recording: then the label decides,
+    since the record says that no such object existed before.
+    """
+    made = Plan()
+    mine = []
+    for entry in record.entries:
+        if entry.existed:
+            made.kept.append({**entry.ref, "reason": "it existed before this run"})
+        else:
+            mine.append(entry)
+    for entry, obj in zip(mine, at_once(lambda entry: lookup(api, served(api, entry), entry), mine)):
+        if obj is None:
+            continue
+        uid = str(obj["metadata"]["uid"])
+        if not belongs(obj, record.run_id):
+            made.kept.append({**entry.ref, "reason": "it does not carry this run's label"})
+        elif entry.uid not in ("", uid):
+            made.kept.append(
+                {**entry.ref, "reason": "it is another object of the same name: its UID differs"}
+            )
+        else:
+            made.doomed.append(with_uid(entry, uid))
+    return made
+
+
+def waves(doomed: Sequence[Entry]) -> list[list[Entry]]:
+    """The order of deletion; each wave is gone before the next begins.
+
+    Custom objects go first, kind by kind and the last claimed first, since their finalizers need their
+    controllers alive. Then workloads, webhooks, everything else, CustomResourceDefinitions, and
+    namespaces.
+    """
+    ordered: list[list[Entry]] = []
+    custom = [entry for entry in reversed(doomed) if _stage(entry) == 0]
+    for kind in dict.fromkeys(entry.kind for entry in custom):
+        ordered.append([entry for entry in custom if entry.kind == kind])
+    for stage in range(1, 6):
+        ordered.append([entry for entry in reversed(doomed) if _stage(entry) == stage])
+    return [wave for wave in ordered if wave]
+
+
+def _stage(entry: Entry) -> int:
+    if entry.kind == "Namespace":
+        return 5
+    if entry.kind == "CustomResourceDefinition":
+        return 4
+    group = group_of(entry.api_version)
+    if "." in group and not group.endswith(_OWN_GROUPS):
+        return 0
+    return 1 if entry.kind in _WORKLOADS else 2 if entry.kind in _WEBHOOKS else 3
+
+
+class Removal:
+    """Deletes waves of objects and waits until each is gone."""
+
+    def __init__(
+        self, api: Api, record: Record, progress: Progress, *, clock: Clock, deadline: float
+    ) -> None:
+        self._api = api
+        self._record = record
+        self._progress = progress
+        self._clock = clock
+        self._deadline = deadline
+        self._told: dict[Entry, str] = {}
+        self.deleted: list[Entry] = []
+        self.kept: list[Json] = []
+
+    def run(self, doomed: Sequence[Entry]) -> None:
+        """Deletes all of ``doomed``; StillThere, with the reasons, when some are left at the deadline."""
+        for wave in waves(doomed):
+            asked = [entry for entry, ours in zip(wave, at_once(self._ask, wave)) if ours]
+            self._wait(asked)
+
+    def _ask(self, entry: Entry) -> bool:
+        """Asks the API server to delete exactly this object; False if it turned out to be another one."""
+        resource = served(self._api, entry)
+        if resource is None:
+            return True
+        # In the foreground a workload goes after its pods, so that waiting for it means waiting for them.
+        policy = "Foreground" if entry.kind in _WORKLOADS else "Background"
+        options = {"preconditions": {"uid": entry.uid}, "propagationPolicy": policy}
+        try:
+            self._patiently(
+                lambda: self._api.delete(resource.path(entry.namespace or None, entry.name), options)
+            )
+        except NotFound:
+            return True
+        except Conflict as conflict:
+            now = lookup(self._api, resource, entry)
+            if (
+                now is not None
+                and now["metadata"]["uid"] == entry.uid
+                and "deletionTimestamp" not in now["metadata"]
+            ):
+                raise conflict
+            if now is not None and now["metadata"]["uid"] != entry.uid:
+                self.kept.append(
+                    {**entry.ref, "reason": "it was replaced by another object during the removal"}
+                )
+                return False
+        return True
+
+    def _patiently(self, call: Callable[[], object]) -> None:
+        """Calls again while the API server does not answer, until the deadline."""
+        while True:
+            try:
+                call()
+                return
+            except Unreachable:
+                if self._clock.now() >= self._deadline:
+                    raise
+                self._clock.sleep(1.0)
+
+    def _wait(self, asked: list[Entry]) -> None:
+        left = asked
+        while True:
+            left = self._look(left)
+            if not left:
+                return
+            if self._clock.now() >= self._deadline:
+                told = "; ".join(f"{entry}: {self._told[entry]}" for entry in left)
+                raise StillThere(f"Not all objects are gone in time. {told}.", left)
+            self._clock.sleep(POLL_SECONDS)
+
+    def _look(self, entries: list[Entry]) -> list[Entry]:
+        """Those of ``entries`` that are still there; tells which have gone, and what holds the others."""
+        left = []
+        for entry, obj in zip(entries, at_once(self._current, entries)):
+            if obj is None:
+                self.deleted.append(entry)
+                self._record.drop(entry)
+                self._progress.add("playbook", "deleted", f"{entry} deleted", {"object": entry.ref})
+                continue
+            left.append(entry)
+            held = held_by(obj)
+            if self._told.get(entry) != held:
+                if entry in self._told:
+                    self._progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
+                self._told[entry] = held
+        return left
+
+    def _current(self, entry: Entry) -> Json | None:
+        try:
+            obj = lookup(self._api, served(self._api, entry), entry)
+        except Unreachable as error:
+            return {"metadata": {"uid": entry.uid}, "unknown": str(error)}
+        return obj if obj is not None and obj["metadata"]["uid"] == entry.uid else None
+
+
+def held_by(obj: Json) -> str:
+    """Why an object that was asked to go is still there, in words."""
+    if "unknown" in obj:
+        return str(obj["unknown"])
+    if obj.get("kind") == "Namespace":
+        conditions = (obj.get("status") or {}).get("conditions") or []
+        told = [
+            f"{condition['type']}: {condition.get('message') or condition.get('reason')}"
+            for condition in conditions
+            if condition.get("type") in _NAMESPACE_TELLS and condition.get("status") == "True"
+        ]
+        if told:
+            return " ".join(told).rstrip(".")
+    finalizers = obj["metadata"].get("finalizers") or []
+    return f"held by finalizers {', '.join(finalizers)}" if finalizers else "being deleted"

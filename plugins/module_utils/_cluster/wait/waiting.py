@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop of every wait: notices in, transitions out, a decision after each and in the quiet between
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import (
+    Clock,
+    Feeds,
+    Notice,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
+
+# Between notices a decision is due now and then: stability is a matter of time passing without news.
+TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class End:
+    """How a wait ended: ``outcome`` and ``reason`` are words for programs, ``message`` is a sentence."""
+
+    outcome: str
+    reason: str
+    message: str
+
+
+class Waiter(Protocol):
+    """The decisions of one wait, without I/O or clock."""
+
+    def feed(self, notice: Notice) -> list[Event]:
+        """Takes in a notice; returns the transitions that it shows."""
+
+    def decide(self, now: float) -> End | None:
+        """The end, if this is it. ``now`` is in seconds of a clock that never goes back."""
+
+    def pending(self) -> str:
+        """What is still missing, as a clause."""
+
+
+def wait(
+    waiter: Waiter,
+    feeds: Feeds,
+    progress: Progress,
+    *,
+    clock: Clock,
+    deadline: float,
+    look_once: bool = False,
+) -> End | None:
+    """Runs the wait to its end; None when the deadline came first.
+
+    With ``look_once`` (check mode) it decides on what is there, as soon as every first list is complete.
+    """
+    while True:
+        left = deadline - clock.now()
+        notice = feeds.next(min(TICK_SECONDS, left))
+        if notice is not None:
+            for event in waiter.feed(notice):
+                progress.add(event.source, event.event, event.text, event.data)
+        end = waiter.decide(clock.now())
+        if end is not None:
+            return end
+        if left <= 0 or (look_once and feeds.synced):
+            return None
+
+
+class Held:
+    """Whether something has held, at every look, for a time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+        self._looks = 0
+
+    def feed(self, now: float, holds: bool) -> bool:
+        """Adds a look; true once at least two looks over the asked seconds have all held."""
+        if not holds:
+            self._since = None
+            return False
+        if self._since is None:
+            self._since, self._looks = now, 0
+        self._looks += 1
+        return self._looks >= 2 and now - self._since >= self._seconds
+
+
+CONNECTION = ("lost", "back", "expired")
+"""The kinds of notices that tell of the API server itself."""
+
+
+def connection_event(notice: Notice, source: str, name: str) -> list[Event]:
+    """The transition for a lost or regained API server, or a watch that it could not go on with."""
+    if notice.kind == "lost":
+        return [Event(source, "connection", f"{name}  {notice.message} Trying again.", {"lost": True})]
+    if notice.kind == "back":
+        return [Event(source, "connection", f"{name}  {notice.message}", {"lost": False})]
+    if notice.kind == "expired":
+        words = f"{name}  {notice.message}; everything is listed anew"
+        return [Event(source, "connection", words, {"expired": True})]
+    return []
+
+
+def named(name: str, events: list[Event]) -> list[Event]:
+    """The events with the object's name before their texts."""
+    return [Event(event.source, event.event, f"{name}  {event.text}", event.data) for event in events]

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules experiment_wait and inferenceservice_wait, but for their documentation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Feeds, Watch
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.experiment import (
+    EXPERIMENT,
+    INFERENCESERVICE,
+    JOBS,
+    Counts,
+    ExperimentWaiter,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.inferenceservice import (
+    FEED,
+    AbsentWaiter,
+    PresentWaiter,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import End, Waiter, wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
+    experiment as experiments,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
+    inferenceservice as inferenceservices,
+)
+
+# Which outcomes each value of `expect` accepts.
+ACCEPTED = {
+    "promoted": ("succeeded",),
+    "completed": ("succeeded", "rolled_back"),
+    "any": ("succeeded", "rolled_back", "failed", "deleted"),
+}
+
+
+class _Run:
+    """One wait of a module: its watches, its progress file, and how it ended."""
+
+    def __init__(self, module: Any, api: Api) -> None:
+        self.params: Mapping[str, Any] = module.params
+        self.check_mode = bool(module.check_mode)
+        self.progress = Progress(self.params["progress_file"], time.time)
+        self._api = api
+        self._clock = Clock()
+        self._deadline = self._clock.now() + self.params["timeout"]
+        self._feeds = Feeds(self._deadline)
+
+    def follow(self, feed: str, kind: tuple[str, str], namespace: str, name: str | None) -> None:
+        """Watches a kind (apiVersion, kind); ClusterError at once when the server does not serve it."""
+        resource: Resource = self._api.resource(*kind)
+        watch = Watch(self._api, feed, resource, namespace=namespace, name=name, clock=self._clock)
+        self._feeds.follow(watch)
+
+    def wait(self, waiter: Waiter) -> End:
+        """The end; a time-out is one too, and in check mode ``pending`` stands for all that is not over."""
+        try:
+            end = wait(
+                waiter,
+                self._feeds,
+                self.progress,
+                clock=self._clock,
+                deadline=self._deadline,
+                look_once=self.check_mode,
+            )
+        except ClusterError as error:
+            return End("failed", type(error).__name__, str(error))
+        if end is not None:
+            return end
+        if self.check_mode:
+            return End("pending", "Pending", waiter.pending())
+        seconds = f"{self.params['timeout']:g} s"
+        return End("timeout", "Timeout", f"Not over after {seconds}: {waiter.pending()}.")
+
+
+def load_counts(name: str | None, state_dir: str | None) -> Counts:
+    """Reads what a running load has counted so far; None where there is no such load."""
+    if not name:
+        return lambda: None
+    try:
+        from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
+    except ImportError:
+        return lambda: None
+
+    def counts() -> tuple[int, int] | None:
+        try:
+            progress = job.progress(state_dir, name)
+            if progress["state"] == "absent":
+                return None
+            return int(progress["requests"]), int(progress["failed"])
+        except Exception:  # noqa: BLE001  The counts are a courtesy of the line: no fault of theirs ends a wait.
+            return None
+
+    return counts
+
+
+def experiment_wait(module: Any) -> dict[str, Any]:
+    """Runs the module experiment_wait; Failed when the outcome is not what ``expect`` accepts."""
+    params = module.params
+    name, namespace = params["name"], params["namespace"]
+    run = _Run(module, connect(module))
+    waiter = ExperimentWaiter(
+        name,
+        inferenceservice=params["inferenceservice"],
+        wait_handler=bool(params["handler_namespace"]),
+        stable_seconds=params["stable_seconds"],
+        counts=load_counts(params["load_test"], params["load_state_dir"]),
+    )
+    run.follow(EXPERIMENT, (params["api_version"], "Experiment"), namespace, name)
+    if params["inferenceservice"]:
+        kind = (params["inferenceservice_api_version"], "InferenceService")
+        run.follow(INFERENCESERVICE, kind, namespace, params["inferenceservice"])
+    if params["handler_namespace"]:
+        run.follow(JOBS, ("batch/v1", "Job"), params["handler_namespace"], None)
+    end = run.wait(waiter)
+    seen = experiments.assess(waiter.experiment or {})
+    result = {
+        "changed": False,
+        "outcome": end.outcome,
+        "reason": end.reason,
+        "message": end.message,
+        "winner": seen.winner,
+        "iterations": seen.iterations,
+        "experiment": _shown(waiter.experiment),
+        "inferenceservice": _shown(waiter.inferenceservice),
+        "transitions": run.progress.entries,
+    }
+    if end.outcome not in ACCEPTED[params["expect"]] and not module.check_mode:
+        about = f"Experiment {namespace}/{name}: " if end.outcome == "timeout" else ""
+        raise Failed(about + end.message, result)
+    return result
+
+
+def inferenceservice_wait(module: Any) -> dict[str, Any]:
+    """Runs the module inferenceservice_wait; Failed when it does not come to what was asked."""
+    params = module.params
+    name, namespace = params["name"], params["namespace"]
+    waiter: PresentWaiter | AbsentWaiter
+    if params["state"] == "absent":
+        waiter = AbsentWaiter(name)
+    else:
+        waiter = PresentWaiter(
+            name,
+            baseline_revision=params["baseline_revision"],
+            new_revision=params["new_revision"],
+            traffic=_percents(params["traffic"]),
+            stable_seconds=params["stable_seconds"],
+        )
+    run = _Run(module, connect(module))
+    run.follow(FEED, (params["api_version"], "InferenceService"), namespace, name)
+    end = run.wait(waiter)
+    seen = inferenceservices.read(waiter.inferenceservice)
+    result = {
+        "changed": False,
+        "outcome": end.outcome,
+        "reason": end.reason,
+        "message": end.message,
+        "resource": _shown(waiter.inferenceservice),
+        "revisions": asdict(seen.revisions),
+        "traffic": seen.traffic,
+        "url": seen.url,
+        "transitions": run.progress.entries,
+    }
+    if end.outcome != "succeeded" and not module.check_mode:
+        about = f"InferenceService {namespace}/{name}: " if end.outcome == "timeout" else ""
+        raise Failed(about + end.message, result)
+    return result
+
+
+def _shown(obj: Json | None) -> Json | None:
+    """The object without managedFields, the API server's own bookkeeping."""
+    if obj is None:
+        return None
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
+
+
+def _percents(traffic: Mapping[str, Any] | None) -> dict[str, int] | None:
+    """The option ``traffic`` as whole percents; ClusterError where one cannot be read."""
+    if traffic is None:
+        return None
+    percents = {}
+    for revision, value in traffic.items():
+        words = str(value).removesuffix("%").strip()
+        if not words.isdigit() or int(words) > 100:
+            raise ClusterError(f"traffic: {value!r} for {revision} is not a percentage from 0 to 100.")
+        percents[str(revision)] = int(words)
+    if sum(percents.values()) > 100:
+        raise ClusterError(f"traffic: the percentages sum to {sum(percents.values())}, more than 100.")
+    return percents

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop: sends what is due when it is due, ends what has had its time, and reports once a second."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Callable, List, Optional, Tuple
+
+from ..http.target import Target, is_literal, reachable_first, resolve
+from ..options import Options
+from ..stats.ledger import Failure
+from ..stats.tally import Row, Tally
+from .exchange import Exchange
+from .poller import IN, make_alarm, make_poller, processors
+from .pool import Pool
+from .resolver import Lookup, Resolver
+from .schedule import NEVER, Flood, Schedule, make_schedule
+
+SECOND = 1_000_000_000
+STALL = 100_000_000  # ns for which the engine did not run although it had to
+LOOK = 50_000_000  # ns between looks around while requests are in flight, so that a stall is seen
+LOOKS = 20  # looks for answers at full speed before the loop sleeps: being woken takes longer than they do
+SPIN = 50_000  # ns before a request is due from which the loop polls instead of sleeping
+
+# Called once a second with the row of the timeline, the new failures, and the totals.
+Sink = Callable[[Row, List[Failure], Tally], None]
+
+
+class Engine:
+    """One run, in one thread. `stop` may be called from a signal handler.
+
+    `lookup` finds the addresses of the target; it is asked again for new connections unless the target is an
+    address already. Raises OSError if it finds none now, LoadError for certificates that cannot be used.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        target: Target,
+        run_id: str,
+        sink: Sink,
+        *,
+        lookup: Optional[Lookup] = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._options = options
+        self._clock = clock
+        self._wall = wall
+        self._sink = sink
+        find = lookup or (lambda: resolve(target))
+        addresses = reachable_first(find(), min(1.0, options.timeout / SECOND))
+        self._poller = make_poller()
+        self._alarm = make_alarm(self._poller) if options.rate else None
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        self._poller.register(self._wake_out, IN)
+        self.tally = self._new_tally()
+        pool = Pool(options, target, self._poller, self.tally, clock)
+        self._resolver: Optional[Resolver] = None
+        if lookup or not is_literal(target):
+            self._resolver = Resolver(find, addresses, clock())
+            self._poller.register(self._resolver.fd, IN)
+        pool.use(addresses, self._resolver)
+        self._pool = pool
+        self._exchange = Exchange(options, target, run_id, poller=self._poller, pool=pool, clock=clock)
+        self._limit = options.pool
+        # On one processor the looks would take the server's time.
+        self._looks = LOOKS if not options.rate and processors() > 1 else 0
+        self._schedule: Schedule = Flood(0, 0, 0)
+        self._stopping = False
+        self._next_check = 0
+        self._next_tick = NEVER
+
+    def _new_tally(self) -> Tally:
+        now, options = self._clock(), self._options
+        return Tally(
+            now, self._wall() - now, options.ledger_limit, bool(options.rate), options.lanes == "both"
+        )
+
+    def stop(self) -> None:
+        """Send nothing more; `run` returns once the requests in flight have ended."""
+        self._stopping = True
+        self._exchange.refill = None
+        with contextlib.suppress(OSError):
+            os.write(self._wake_in, b"x")
+
+    def run(self) -> Tally:
+        """Send what the schedule says until it ends or `stop` is called, then wait for what is in flight."""
+        try:
+            failed = self._warm_up() if self._options.warmup else 0
+            self.tally = self._new_tally()
+            self.tally.warmup_failed = failed
+            self._schedule = self._plan(self.tally)
+            self._exchange.begin(self._schedule, self.tally)
+            self._next_check, self._next_tick = 0, self._second_after(self._clock())
+            if self._stopping:
+                self._exchange.refill = None
+            self._loop()
+            self._tick(self._clock())
+        finally:
+            self._close()
+        return self.tally
+
+    def _plan(self, tally: Tally) -> Schedule:
+        options, start = self._options, tally.started
+        ends = [start + options.duration] if options.duration else []
+        if options.stop_at:
+            ends.append(max(start, int(options.stop_at * SECOND) - tally.anchor))
+        return make_schedule(
+            start,
+            options.exact_rate,
+            closed=options.pacing == "closed",
+            threads=options.connections,
+            planned=options.planned,
+            end=min(ends) if ends else None,
+            catch_up=options.catch_up,
+        )
+
+    def _warm_up(self) -> int:
+        """Send requests that are not counted, one after the other; returns how many of them failed."""
+        self._exchange.begin(Flood(0, 0, 0), self.tally)
+        for _request in range(self._options.warmup):
+            if self._stopping:
+                break
+            self._exchange.start(self._clock(), 0)
+            while self._exchange.flying:
+                self._serve(self._poller.poll(LOOK / SECOND))
+                self._exchange.expire(self._clock())
+        return self.tally.failed
+
+    def _loop(self) -> None:
+        """The turns of the loop, until the run is over."""
+        clock, poll, exchange = self._clock, self._poller.poll, self._exchange
+        limit, looks = self._limit, self._looks
+        while True:
+            now = clock()
+            if now >= self._next_check:
+                self._check(now)
+                if self._over(now):
+                    return
+            if exchange.flying < limit and not self.tally.ended:
+                self._dispatch(now)
+            if exchange.flying < limit:
+                wake, timeout = self._patience()
+            else:
+                wake = self._next_check
+                timeout = (wake - now) / SECOND if wake > now else 0
+            for _look in range(looks):
+                events = poll(0)
+                if events:
+                    break
+            else:
+                events = poll(timeout)
+            now = clock()
+            if now - wake > STALL:
+                self._note_stall(wake, now)
+            if events:
+                self._serve(events)
+                if exchange.flying < limit and self._ending():
+                    self._next_check = 0
+
+    def _ending(self) -> bool:
+        return (
+            self._stopping or self.tally.ended != 0 or self._schedule.used_up() or self._too_many_failures()
+        )
+
+    def _serve(self, events: List[Tuple[int, int]]) -> None:
+        resolver = self._resolver
+        if resolver is not None and any(fd == resolver.fd for fd, _event in events):
+            self._exchange.resolved()
+        self._exchange.serve(events)
+
+    # What is due when
+
+    def _second_after(self, now: int) -> int:
+        """The next full second of the epoch, on the clock."""
+        anchor = self.tally.anchor
+        return ((now + anchor) // SECOND + 1) * SECOND - anchor
+
+    def _check(self, now: int) -> None:
+        """Time-outs, the end of a second, a run to be aborted: what is not asked at every turn."""
+        if self._stopping:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_out, 64)
+        # After a stall there may be answers that came in time: they go before the time-outs.
+        self._serve(self._poller.poll(0))
+        earliest = self._exchange.expire(now)
+        if now >= self._next_tick:
+            self._tick(now)
+        if self._too_many_failures() and not self._stopping:
+            self.tally.aborted = True
+            self.stop()
+        self._next_check = min(earliest + self._options.timeout, self._next_tick)
+        if self._exchange.flying:
+            self._next_check = min(self._next_check, now + LOOK)
+        if not self.tally.ended:
+            self._next_check = min(self._next_check, max(now, self._schedule.end))
+
+    def _too_many_failures(self) -> bool:
+        limit = self._options.abort_failures
+        return bool(limit) and self.tally.failed >= limit
+
+    def _tick(self, now: int) -> None:
+        self.tally.sent = self._exchange.sent
+        self.tally.note_wall(self._wall() - self._clock())
+        self._pool.trim()
+        row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
+        self._next_tick = self._second_after(now)
+        self._sink(row, self.tally.ledger.take(), self.tally)
+
+    def _over(self, now: int) -> bool:
+        tally, schedule = self.tally, self._schedule
+        if not tally.ended:
+            if not (self._stopping or now >= schedule.end or schedule.used_up()):
+                return False
+            tally.ended = now
+            tally.unsent = schedule.overdue(now)
+        if not tally.paced or schedule.used_up():
+            tally.ended = now
+        return not self._exchange.flying
+
+    def _patience(self) -> Tuple[int, float]:
+        """When the loop must go on, and how many seconds to wait for sockets until then."""
+        now, check = self._clock(), self._next_check
+        due = NEVER if self.tally.ended else self._schedule.next_due()
+        if due >= check:
+            return max(now, check), max(0, check - now) / SECOND
+        if due - SPIN <= now:
+            return max(now, due), 0
+        if self._alarm is None:
+            return due, (due - SPIN - now) / SECOND
+        self._alarm.set(due - SPIN)
+        return due, max(0, check - now) / SECOND
+
+    def _note_stall(self, wake: int, now: int) -> None:
+        """`wake` is when the loop had to go on; what lies between that and now it did not run."""
+        self.tally.stall(wake, now)
+        self._exchange.stalled(now, now - wake)
+
+    # Sending
+
+    def _dispatch(self, now: int) -> None:
+        """Send what is due, as far as the connections reach; what is left waits for the next turn."""
+        schedule, exchange, late = self._schedule, self._exchange, self.tally.late
+        for _turn in range(self._limit):
+            if exchange.flying >= self._limit or not schedule.next_due() <= now < schedule.end:
+                break
+            intended, token = schedule.take()
+            if self.tally.paced:
+                late[(now - intended) // 1000] += 1
+            exchange.start(intended or now, token)
+            now = self._clock()
+        self._next_check = min(self._next_check, schedule.end)
+
+    def _close(self) -> None:
+        self._pool.close()
+        if self._alarm is not None:
+            self._alarm.close()
+        self._poller.close()
+        if self._resolver is not None:
+            self._resolver.close()
+        os.close(self._wake_in)
+        os.close(self._wake_out)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests in flight: sends each on a connection and learns what became of it. Nothing is ever sent twice."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, List, Optional, Tuple, Union
+
+from ..errors import MALFORMED, errno_name
+from ..http.answer import MAX_NAME, Judge
+from ..http.connection import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, Connection
+from ..http.parser import LENGTH, NO_BODY, Head
+from ..http.reader import Reader
+from ..http.request import Turns
+from ..http.target import Target
+from ..options import Options
+from ..stats.ledger import Failure
+from ..stats.tally import Tally
+from .classify import TIMED_OUT, WHOLE
+from .poller import IN, OUT, Poller
+from .pool import WANT, Pool, Refused
+from .schedule import Flood, Schedule
+
+
+class Exchange:
+    """All requests of a run. `flying` counts those in flight.
+
+    `refill` is the schedule of a run at full speed, which the inner loop asks itself; None stops that.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        target: Target,
+        run_id: str,
+        *,
+        poller: Poller,
+        pool: Pool,
+        clock: Callable[[], int],
+    ) -> None:
+        self._options = options
+        self._poller = poller
+        self._pool = pool
+        self._clock = clock
+        self._judge = Judge(options)
+        self._turns = Turns(options, target, run_id)
+        # What a kept connection at full speed sends in turn; empty where that is always the same.
+        kept = self._turns.templates["reused"]
+        self._in_turn = kept if len(kept) > 1 else []
+        self._reader = Reader(clock, self._answered, self._fail)
+        self._tally = pool.tally
+        self._schedule: Schedule
+        self._seq = 0
+        self._first = 0  # the number before that of the first request that counts
+        self._stalls: List[Tuple[int, int]] = []
+        self.flying = 0
+        self.refill: Optional[Flood] = None
+
+    def begin(self, schedule: Schedule, tally: Tally) -> None:
+        """From now on requests belong to this schedule and are counted here. None may be in flight."""
+        self._schedule = schedule
+        self._tally = tally
+        self._first = self._seq
+        template = self._turns.template(self._seq)
+        tally.ids = (template.id_prefix, self._first + 1) if template.id_at else None
+        self._pool.count_in(tally)
+        self.refill = schedule if isinstance(schedule, Flood) and self._options.lanes == "reused" else None
+
+    # Sending
+
+    @property
+    def sent(self) -> int:
+        """How many requests have been sent, or have failed before that."""
+        return self._seq - self._first
+
+    def start(self, intended: int, token: int) -> None:
+        """Send the next request, on an idle connection of its lane or a new one."""
+        self._seq += 1
+        self.flying += 1
+        lane = self._tally.lanes[self._turns.lane(self._seq)]
+        conn = self._pool.acquire(lane, self._judge.reads_body)
+        conn.intended, conn.token = intended, token
+        self._load(conn)
+        if conn.sock is not None:
+            self._write(conn, conn.template.buffer)
+            return
+        # The template serves other requests until this one can be written.
+        conn.out = bytes(conn.template.buffer)
+        try:
+            self._pool.connect(conn)
+        except Refused as refused:
+            self._fail(conn, refused.kind, str(refused), refused.error)
+
+    def _load(self, conn: Connection) -> None:
+        """Put the next request on the connection."""
+        conn.seq = seq = self._seq
+        conn.template = template = self._turns.template(seq)
+        template.stamp(seq)
+        conn.first_byte = None
+        conn.sent = self._clock()
+
+    def _write(self, conn: Connection, data: Union[bytes, bytearray]) -> None:
+        """Write what can be written now; the rest when the socket takes it."""
+        try:
+            count = conn.send(data)
+        except OSError as error:
+            self._not_taken(conn, data, error)
+        else:
+            self._taken(conn, data, count)
+
+    def _taken(self, conn: Connection, data: Union[bytes, bytearray], count: int) -> None:
+        """The socket took so many bytes."""
+        if count == len(data):
+            if conn.state == WRITING:
+                self._poller.modify(conn.fd, IN)
+                conn.out = b""
+            conn.state = READING if conn.tls or conn.first_byte else WAITING
+            return
+        conn.out = bytes(data[count:])
+        if conn.state != WRITING:
+            conn.state = WRITING
+            self._poller.modify(conn.fd, IN | OUT)
+
+    def _not_taken(self, conn: Connection, data: Union[bytes, bytearray], error: OSError) -> None:
+        """The socket took nothing: it is full, or the peer is gone."""
+        if isinstance(error, WANT):
+            self._taken(conn, data, 0)
+            return
+        conn.out = bytes(data)  # so that this connection is not used again
+        self._reader.not_written(conn, error)
+
+    # Receiving
+
+    def serve(self, events: List[Tuple[int, int]]) -> None:
+        """Act on what the poller reported.
+
+        The common case stays in this loop: a plain connection, its request written, receives in one piece a
+        response whose head is, byte for byte, one that the parser has passed before. All are received before
+        the next requests are sent: a server that finds several at once need not be woken for each.
+        """
+        by_fd, clock, tally, reader = self._pool.by_fd, self._clock, self._tally, self._reader
+        service, overall, paced = tally.service, tally.outages, tally.paced
+        answered: List[Connection] = []
+        for fd, event in events:
+            conn = by_fd.get(fd)
+            if conn is None:
+                continue
+            if conn.state != WAITING or event != IN:
+                self._event(conn, event)
+                continue
+            lane = conn.lane
+            try:
+                data = conn.recv(lane.reach)
+            except OSError as error:
+                reader.failed(conn, error)
+                continue
+            now = clock()
+            shape = lane.shape
+            if len(data) != shape.total or not data.startswith(shape.head):
+                known = tally.recall(lane, data)
+                if known is None:
+                    reader.received(conn, data + reader.rest(conn, len(data)), now)
+                    continue
+                shape = known
+            shape.count += 1
+            if paced:
+                service[(now - conn.sent + 999) // 1000] += 1
+                shape.times[(now - conn.intended + 999) // 1000] += 1
+            else:
+                shape.times[(now - conn.sent + 999) // 1000] += 1
+            own = lane.outages
+            if own.open is not None or now - own.last_success > own.gap:
+                own.success(conn.sent, now)
+            else:
+                own.last_success = now
+            if overall is not own:
+                overall.success(conn.sent, now)
+            answered.append(conn)
+        if answered:
+            self._go_on(answered, now)
+
+    def _go_on(self, ended: List[Connection], now: int) -> None:
+        """The requests on these connections have ended, and the connections can serve again."""
+        refill, in_turn, clock = self.refill, self._in_turn, self._clock
+        for conn in ended:
+            conn.used += 1
+            if refill is None or not refill.left or now >= refill.end:
+                self._pool.keep(conn, now)
+                self.flying -= 1
+                self._schedule.answered(conn.token, now)
+                continue
+            refill.left -= 1
+            self._seq = conn.seq = seq = self._seq + 1
+            if in_turn:
+                conn.template = in_turn[seq % len(in_turn)]
+            template = conn.template
+            template.stamp(seq)
+            conn.first_byte = None
+            conn.intended = conn.sent = now = clock()
+            try:
+                count = conn.send(template.buffer)
+            except OSError as error:
+                self._not_taken(conn, template.buffer, error)
+                continue
+            if count == template.size and conn.state == WAITING:
+                continue  # the common case: nothing changes
+            self._taken(conn, template.buffer, count)
+
+    def _event(self, conn: Connection, event: int) -> None:
+        """What is not the common case."""
+        if conn.state in (CONNECTING, HANDSHAKE):
+            self._advance(conn)
+        elif conn.state == IDLE:
+            self._pool.idle_event(conn)
+        else:
+            if event & ~OUT:
+                self._reader.readable(conn)
+            if conn.state == WRITING and event & OUT:
+                self._write(conn, conn.out)
+
+    def _advance(self, conn: Connection) -> None:
+        try:
+            if not self._pool.advance(conn):
+                return
+        except Refused as refused:
+            self._fail(conn, refused.kind, str(refused), refused.error)
+            return
+        data, conn.out = conn.out, b""
+        conn.state = READING  # that is, neither in the making nor with a part still to be written
+        self._write(conn, data)
+
+    def resolved(self) -> None:
+        """The resolver has answered."""
+        for conn in self._pool.resolved():
+            try:
+                self._pool.go_on(conn)
+            except Refused as refused:
+                self._fail(conn, refused.kind, str(refused), refused.error)
+
+    # Ending
+
+    def _answered(self, conn: Connection, now: int) -> None:
+        """The response is whole."""
+        parser = conn.parser
+        head = parser.head
+        assert head is not None
+        if parser.excess or conn.pending():
+            self._fail(conn, MALFORMED, "bytes follow the end of the response")
+            return
+        wrong = self._judge.verdict(parser)
+        if wrong is not None:
+            self._fail(conn, wrong[0], wrong[1])
+            return
+        revision = self._judge.revision(head, parser.body)
+        self._tally.success(
+            conn.lane,
+            head,
+            total=parser.size,
+            revision=revision,
+            intended=conn.intended,
+            sent=conn.sent,
+            end=now,
+        )
+        if self._may_serve_again(conn):
+            if head.framing in (LENGTH, NO_BODY) and not self._judge.reads_body:
+                self._tally.remember(conn.lane, parser.raw_head, parser.size, head, revision)
+            parser.reset()
+            self._go_on([conn], now)
+        else:
+            self._finish(conn, now, "" if conn.lane.name == "new" else "server_close")
+
+    def _may_serve_again(self, conn: Connection) -> bool:
+        head = conn.parser.head
+        return conn.lane.name == "reused" and head is not None and head.keep_alive and not conn.out
+
+    def stalled(self, end: int, duration: int) -> None:
+        """The engine did not run: what is in flight gets that much more time."""
+        self._stalls = [stall for stall in self._stalls if end - stall[0] < 2 * self._options.timeout]
+        self._stalls.append((end, duration))
+
+    def expire(self, now: int) -> int:
+        """Fail the requests that have had their time; returns when the earliest of the others began."""
+        timeout = self._options.timeout
+        earliest = now
+        for conn in self._in_flight():
+            lost = sum(duration for end, duration in self._stalls if end > conn.sent)
+            if now - conn.sent - lost < timeout:
+                earliest = min(earliest, conn.sent + lost)
+                continue
+            kind, detail = TIMED_OUT[conn.state]
+            self._fail(conn, kind, f"{detail} within the time-out", errno="ETIMEDOUT")
+        return earliest
+
+    def _in_flight(self) -> Iterator[Connection]:
+        for conn in [*self._pool.by_fd.values(), *self._pool.waiting]:
+            if conn.state != IDLE:
+                yield conn
+
+    def _fail(
+        self,
+        conn: Connection,
+        kind: str,
+        detail: str,
+        error: Optional[OSError] = None,
+        errno: Optional[str] = None,
+    ) -> None:
+        """Record the failure. The connection serves on only if its response was whole and it may be kept."""
+        now = self._clock()
+        head = conn.parser.head
+        failure = Failure(
+            seq=conn.seq,
+            kind=kind,
+            detail=detail,
+            intended=conn.intended,
+            sent=conn.sent,
+            first_byte=conn.first_byte,
+            end=now,
+            connection=conn.ident,
+            reuse=conn.used,
+            peer=conn.peer,
+            status=head.status if head else None,
+            errno=errno or (errno_name(error) if error else None),
+            request_id=self._request_id(conn, head),
+            revision=self._judge.revision(head, conn.parser.body),
+            lane=conn.lane.name,
+        )
+        self._tally.failure(conn.lane, failure, conn.parser.size, head.size if head else 0)
+        if kind in WHOLE and self._may_serve_again(conn):
+            conn.parser.reset()
+            self._go_on([conn], now)
+        else:
+            self._finish(conn, now, kind)
+
+    def _request_id(self, conn: Connection, head: Optional[Head]) -> Optional[str]:
+        """The id of the answer, if it names one: what stands before the server may have given its own."""
+        answered = head.field(b"x-request-id") if head else None
+        return answered[:MAX_NAME] if answered else conn.template.request_id(conn.seq)
+
+    def _finish(self, conn: Connection, now: int, reason: str) -> None:
+        """End the request and its connection."""
+        self.flying -= 1
+        self._pool.drop(conn, reason)
+        self._schedule.answered(conn.token, now)

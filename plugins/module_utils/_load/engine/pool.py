@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connections of a run: made, kept, and given up with the reason."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import ssl
+from collections import deque
+from typing import Callable, Deque, Dict, List, Optional
+
+from ..errors import CLIENT, CONNECT, DNS, TLS, is_own_fault
+from ..http.connection import CONNECTING, HANDSHAKE, IDLE, RESOLVING, Connection
+from ..http.parser import Parser
+from ..http.target import Address, Target, tls_context
+from ..options import Options
+from ..stats.tally import RECEIVE, Lane, Tally
+from .poller import IN, OUT, Poller
+from .resolver import Resolver
+
+WANT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+
+
+class Refused(Exception):
+    """A connection could not be had; `kind` is the class of the failure."""
+
+    def __init__(self, kind: str, detail: str, error: Optional[OSError] = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.error = error
+
+
+class Pool:
+    """Opens connections without waiting: `connect`, then `advance` at each event until it returns True."""
+
+    def __init__(
+        self, options: Options, target: Target, poller: Poller, tally: Tally, clock: Callable[[], int]
+    ) -> None:
+        self._options = options
+        self._target = target
+        self._poller = poller
+        self._clock = clock
+        self._context = tls_context(options, target)
+        _allow_descriptors(options.pool + options.connections + 64)
+        self._addresses: Deque[Address] = deque()
+        self._resolver: Optional[Resolver] = None
+        self._idle: Deque[Connection] = deque()
+        self._kept = 0  # open connections of the lane that keeps them
+        self.tally = tally
+        self.by_fd: Dict[int, Connection] = {}
+        self.waiting: List[Connection] = []  # for the resolver
+
+    def use(self, addresses: List[Address], resolver: Optional[Resolver] = None) -> None:
+        """Where to connect to; with a resolver, it is asked again as time goes by."""
+        self._addresses = deque(addresses)
+        self._resolver = resolver
+
+    def acquire(self, lane: Lane, collect: bool) -> Connection:
+        """An idle connection of the lane, least recently used first, once as many are open as were asked for.
+
+        Otherwise a new one, still to be connected.
+        """
+        if lane.name == "reused":
+            if self._idle and self._kept >= self._options.connections:
+                conn = self._idle.popleft()
+                if self.tally.paced:
+                    self.tally.slept[(self._clock() - conn.freed) // 1000] += 1
+                return conn
+            self._kept += 1
+        self.tally.sockets += 1
+        parser = Parser(self._options.verb == "HEAD", collect)
+        return Connection(self.tally.sockets, lane, parser, self._context is not None)
+
+    def connect(self, conn: Connection) -> None:
+        """Begin to connect, or wait for the resolver. Raises Refused."""
+        if self._resolver is not None and not self._resolver.fresh(self._clock()):
+            conn.state = RESOLVING
+            self.waiting.append(conn)
+            return
+        try:
+            conn.open(self._addresses[0])
+        except OSError as error:
+            raise self._refused(error) from None
+        self.by_fd[conn.fd] = conn
+        self._poller.register(conn.fd, OUT)
+
+    def _refused(self, error: OSError) -> Refused:
+        self._addresses.rotate(-1)  # the next connection tries the next address of the name
+        kind = CLIENT if is_own_fault(error.errno) else CONNECT
+        return Refused(kind, error.strerror or str(error), error)
+
+    def resolved(self) -> List[Connection]:
+        """The resolver has answered; returns the connections that waited for that."""
+        assert self._resolver is not None
+        self._resolver.take(self._clock())
+        if self._resolver.error is None:
+            self._adopt(self._resolver.addresses)
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def _adopt(self, found: List[Address]) -> None:
+        """Go on with the addresses in use that are still there, then new ones, of the same family first."""
+        family = self._addresses[0].family
+        kept = [address for address in self._addresses if address in found]
+        new = [address for address in found if address not in kept]
+        self._addresses = deque(kept + sorted(new, key=lambda address: address.family != family))
+
+    def go_on(self, conn: Connection) -> None:
+        """Connect one that waited for the resolver. Raises Refused."""
+        assert self._resolver is not None
+        error = self._resolver.error
+        if error is not None:
+            raise Refused(DNS, f"the name {self._target.host} did not resolve: {error.strerror}", error)
+        self.connect(conn)
+
+    def advance(self, conn: Connection) -> bool:
+        """A connection in the making has an event: True once it can be written to. Raises Refused."""
+        if conn.state == CONNECTING:
+            try:
+                conn.connected()
+            except OSError as error:
+                raise self._refused(error) from None
+            self.tally.connects.add((self._clock() - conn.sent) // 1000)
+            self.tally.peers[conn.peer] = self.tally.peers.get(conn.peer, 0) + 1
+            if self._context is not None:
+                try:
+                    conn.wrap(self._context, self._target.server_name)
+                except (OSError, ValueError) as error:
+                    raise Refused(TLS, f"the TLS handshake failed: {error}") from None
+        if conn.state == HANDSHAKE and not self._agreed(conn):
+            return False
+        self._poller.modify(conn.fd, IN)
+        return True
+
+    def _agreed(self, conn: Connection) -> bool:
+        try:
+            conn.handshake()
+        except ssl.SSLWantReadError:
+            self._poller.modify(conn.fd, IN)
+        except ssl.SSLWantWriteError:
+            self._poller.modify(conn.fd, OUT)
+        except OSError as error:
+            raise Refused(TLS, f"the TLS handshake failed: {tls_reason(error)}", error) from None
+        else:
+            return True
+        return False
+
+    def idle_event(self, conn: Connection) -> None:
+        """Nothing was asked, so the peer closes, or says what nobody asked for."""
+        try:
+            reason = "unsolicited" if conn.recv(RECEIVE) else "idle_close"
+        except WANT:
+            return
+        except OSError:
+            reason = "idle_close"
+        self._idle.remove(conn)
+        self.drop(conn, reason)
+
+    def keep(self, conn: Connection, now: int) -> None:
+        """Put a connection that can serve again aside."""
+        conn.state = IDLE
+        conn.freed = now
+        self._idle.append(conn)
+
+    def trim(self) -> None:
+        """Drop idle connections beyond those asked for: slow answers made more, and they may be over."""
+        while self._idle and self._kept > self._options.connections:
+            self.drop(self._idle.popleft(), "surplus")
+
+    def drop(self, conn: Connection, reason: str) -> None:
+        """Hang up; `reason` is counted, except where it is empty."""
+        self._kept -= conn.lane.name == "reused"
+        if reason:
+            self.tally.reconnect(reason)
+        if self.by_fd.pop(conn.fd, None) is not None:
+            self._poller.unregister(conn.fd)
+        if conn in self.waiting:
+            self.waiting.remove(conn)
+        conn.close()
+
+    def count_in(self, tally: Tally) -> None:
+        """From now on count in another tally, in which the open connections start anew as sockets."""
+        self.tally = tally
+        tally.sockets = len(self.by_fd)
+        for conn in self.by_fd.values():
+            conn.lane = tally.lanes[conn.lane.name]
+            tally.peers[conn.peer] = tally.peers.get(conn.peer, 0) + 1
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for conn in list(self.by_fd.values()):
+            self.drop(conn, "")
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise the limit of open files as far as it goes; where that is too low, class `client` tells."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        with contextlib.suppress(OSError, ValueError):
+            wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def is_cut(error: OSError) -> bool:
+    """Whether a TLS connection ended without its own notice of the end."""
+    # Python 3.9 has no class of its own for that where OpenSSL 3 tells of it.
+    reason = getattr(error, "reason", "")
+    return isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
+def tls_reason(error: OSError) -> str:
+    """What OpenSSL says in words, as far as it does."""
+    return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)

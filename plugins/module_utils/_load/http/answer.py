@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a whole response is the one that was asked for, and which revision gave it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, List, Optional, Tuple
+
+from ..errors import STATUS, VALIDATION
+from ..options import Options
+from .parser import Head, Parser
+
+MAX_NAME = 200  # characters kept of what a server names itself or a request
+
+
+class Judge:
+    """The run's expectations. Without `expect_status` any 2xx is right."""
+
+    def __init__(self, options: Options) -> None:
+        self._statuses = frozenset(options.expect_status)
+        self._body = options.expect_body.encode()
+        self._header = options.revision_header.lower().encode()
+        self._field = options.revision_field.split(".") if options.revision_field else []
+        self.reads_body = bool(self._body or self._field)
+
+    def verdict(self, parser: Parser) -> Optional[Tuple[str, str]]:
+        """None if the response is right, else the failure's class and what is wrong."""
+        head = parser.head
+        assert head is not None
+        expected = head.status in self._statuses if self._statuses else 200 <= head.status < 300
+        if not expected:
+            return STATUS, f"the status {head.status} was not expected"
+        if self._body and self._body not in parser.body:
+            return VALIDATION, "the body does not hold the expected text"
+        return None
+
+    def revision(self, head: Optional[Head], body: bytearray) -> str:
+        """The revision that a header or a field of the JSON body names; empty if neither does."""
+        if head is None:
+            return ""
+        named = head.field(self._header) if self._header else None
+        if not named and self._field and body:
+            named = _json_field(body, self._field)
+        return (named or "")[:MAX_NAME]
+
+
+def _json_field(body: bytearray, path: List[str]) -> str:
+    try:
+        value: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    for name in path:
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return ""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)

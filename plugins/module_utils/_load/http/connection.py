@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One non-blocking connection and the request it carries."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from typing import Any, Callable, Optional
+
+from ..stats.tally import Lane
+from .parser import Parser
+from .request import Template
+from .target import Address
+
+# What a connection is doing. WAITING is plain HTTP with the request written and no byte of the response yet.
+IDLE, RESOLVING, CONNECTING, HANDSHAKE, WRITING, WAITING, READING, CLOSED = range(8)
+
+
+class Connection:
+    """The socket, where it stands, and the request in flight. Times are the clock's nanoseconds."""
+
+    __slots__ = (
+        "address", "fd", "first_byte", "freed", "ident", "intended", "lane", "out", "parser", "recv", "send",
+        "sent", "seq", "sock", "state", "template", "tls", "token", "used",
+    )  # fmt: skip
+
+    def __init__(self, ident: int, lane: Lane, parser: Parser, tls: bool) -> None:
+        self.ident = ident
+        self.lane = lane
+        self.parser = parser
+        self.tls = tls
+        self.state = IDLE
+        self.used = 0
+        self.fd = -1
+        self.address: Optional[Address] = None
+        self.sock: Optional[socket.socket] = None
+        self.recv: Callable[[int], bytes]
+        self.send: Callable[[Any], int]
+        self.template: Template
+        self.out = b""  # what is left to be written
+        self.seq = 0
+        self.token = 0
+        self.intended = 0
+        self.sent = 0
+        self.freed = 0  # when it became idle
+        self.first_byte: Optional[int] = None
+
+    @property
+    def peer(self) -> str:
+        """Whom it is connected to."""
+        return self.address.text if self.address else ""
+
+    @property
+    def stale(self) -> bool:
+        """Whether it has served before, and has not begun to answer now."""
+        return self.used > 0 and self.first_byte is None
+
+    def open(self, address: Address) -> None:
+        """Begin to connect. Raises OSError if that fails at once."""
+        self.address = address
+        self.sock = sock = socket.socket(address.family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        self.fd = sock.fileno()
+        self.recv, self.send = sock.recv, sock.send
+        if address.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = sock.connect_ex(address.sockaddr)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        self.state = CONNECTING
+
+    def connected(self) -> None:
+        """Raise the OSError that connecting ended with, if any."""
+        assert self.sock is not None
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def wrap(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Begin TLS. A close without its notice counts as an error, since it can hide a truncated body."""
+        assert self.sock is not None
+        tls = context.wrap_socket(
+            self.sock, server_hostname=server_name, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+        self.sock, self.recv, self.send = tls, tls.recv, tls.send
+        self.state = HANDSHAKE
+
+    def handshake(self) -> None:
+        """Go on with the handshake; raises SSLWantReadError or SSLWantWriteError until it is done."""
+        assert isinstance(self.sock, ssl.SSLSocket)
+        self.sock.do_handshake()
+
+    def pending(self) -> int:
+        """Bytes that TLS has decrypted and nobody has read: epoll does not tell of them."""
+        return self.sock.pending() if isinstance(self.sock, ssl.SSLSocket) else 0
+
+    def close(self) -> None:
+        """Hang up. A socket that is closed leaves the epoll set by itself."""
+        self.state = CLOSED
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads answers: what the bytes of a connection, its errors and its end mean for the request in flight."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Callable, Optional, Protocol
+
+from ..engine.classify import closed_before_answer, read_error, write_error
+from ..engine.pool import WANT, is_cut
+from ..errors import CLIENT, MALFORMED, TRUNCATED, WRITE
+from ..stats.tally import RECEIVE
+from .connection import READING, WAITING, WRITING, Connection
+from .parser import Malformed, TooLong, Truncated
+
+
+class Fail(Protocol):
+    """Ends the request on a connection as failed."""
+
+    def __call__(self, conn: Connection, kind: str, detail: str, error: Optional[OSError] = None) -> None: ...
+
+
+class Reader:
+    """Ends each request, through `answered` where its response is whole, else through `fail`."""
+
+    def __init__(
+        self, clock: Callable[[], int], answered: Callable[[Connection, int], None], fail: Fail
+    ) -> None:
+        self._clock = clock
+        self._answered = answered
+        self._fail = fail
+
+    def readable(self, conn: Connection) -> None:
+        """Read all there is: TLS may hold more than the poller knows of."""
+        while True:
+            try:
+                data = conn.recv(RECEIVE)
+            except OSError as error:
+                self.failed(conn, error)
+                return
+            self.received(conn, data, self._clock())
+            if not conn.tls or conn.state not in (READING, WRITING) or not conn.pending():
+                return
+
+    def rest(self, conn: Connection, taken: int) -> bytes:
+        """What a receive that was filled left behind: it may be what follows the end of the response."""
+        if taken < conn.lane.reach:
+            return b""
+        try:
+            return conn.recv(RECEIVE)
+        except OSError:
+            return b""  # the next event tells
+
+    def received(self, conn: Connection, data: bytes, now: int) -> None:
+        """Bytes came (none: the peer closed)."""
+        if not data:
+            self._closed(conn, now, cut=False)
+            return
+        if conn.first_byte is None:
+            conn.first_byte = now
+            if conn.state == WAITING:
+                conn.state = READING
+        try:
+            whole = conn.parser.feed(data)
+        except Malformed as error:
+            self._fail(conn, MALFORMED, str(error))
+            return
+        except TooLong as error:
+            self._fail(conn, CLIENT, str(error))
+            return
+        if whole:
+            self._answered(conn, now)
+
+    def failed(self, conn: Connection, error: OSError) -> None:
+        """Nothing could be read."""
+        if isinstance(error, WANT):
+            return
+        if is_cut(error) or isinstance(error, ssl.SSLZeroReturnError):
+            # Without TLS's own notice of the end a body that ends with the connection may have been cut.
+            self._closed(conn, self._clock(), cut=is_cut(error))
+        elif conn.state == WRITING and conn.first_byte is None:
+            self._fail(conn, *write_error(error, conn.stale), error)
+        else:
+            self._fail(conn, *read_error(error, conn.stale), error)
+
+    def not_written(self, conn: Connection, error: OSError) -> None:
+        """The peer takes no more. It may have answered before that, and then its answer is what counts."""
+        conn.state = READING
+        data = b""
+        try:
+            data = conn.recv(RECEIVE)
+        except OSError as heard:
+            if isinstance(heard, ssl.SSLError) and not isinstance(heard, WANT) and not is_cut(heard):
+                error = heard  # the reason of the peer, which hung up after it
+        if data:
+            self.received(conn, data, self._clock())
+            if conn.state == READING:
+                self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
+        else:
+            self._fail(conn, *write_error(error, conn.stale), error)
+
+    def _closed(self, conn: Connection, now: int, cut: bool) -> None:
+        if conn.first_byte is None:
+            self._fail(conn, *closed_before_answer(conn.stale, conn.state == WRITING))
+            return
+        try:
+            if cut:
+                raise Truncated("the TLS connection was cut without a notice of its end")
+            conn.parser.eof()
+        except Truncated as error:
+            self._fail(conn, TRUNCATED, str(error))
+        else:
+            self._answered(conn, now)

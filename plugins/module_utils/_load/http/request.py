@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bytes of a request, built once; only its id and `{uuid}`s change from one to the next."""
+
+from __future__ import annotations
+
+import uuid
+from typing import List, Optional, Tuple
+
+from ..options import Options
+from .target import Target
+
+UUID_MARK = b"{uuid}"
+_BLANK_UUID = b"0" * 36
+ID_DIGITS = 10
+
+
+class Template:
+    """One request. `buffer` is sent as it is; `stamp` writes sequence number and fresh UUIDs into it."""
+
+    __slots__ = ("_id", "buffer", "id_at", "id_prefix", "size", "uuid_at")
+
+    def __init__(self, buffer: bytearray, id_at: int, id_prefix: str, uuid_at: List[int]) -> None:
+        self.buffer = buffer
+        self.size = len(buffer)
+        self.id_at = id_at
+        self._id = slice(id_at, id_at + ID_DIGITS)
+        self.id_prefix = id_prefix
+        self.uuid_at = uuid_at
+
+    def stamp(self, sequence: int) -> None:
+        """Write what is particular to this request."""
+        if self.id_at:
+            self.buffer[self._id] = b"%010d" % sequence
+        for at in self.uuid_at:
+            self.buffer[at : at + 36] = str(uuid.uuid4()).encode()
+
+    def request_id(self, sequence: int) -> Optional[str]:
+        """The X-Request-Id that was sent with this number, None where the engine sends none."""
+        return f"{self.id_prefix}{sequence:010d}" if self.id_at else None
+
+
+def _fill_uuids(payload: bytes, offset: int) -> Tuple[bytes, List[int]]:
+    pieces = payload.split(UUID_MARK)
+    at, places = offset, []
+    for piece in pieces[:-1]:
+        at += len(piece)
+        places.append(at)
+        at += len(_BLANK_UUID)
+    return _BLANK_UUID.join(pieces), places
+
+
+def _head(options: Options, target: Target, length: Optional[int], close: bool) -> bytes:
+    named = {name.lower() for name, _value in options.headers}
+    lines = [f"{options.verb} {target.path} HTTP/1.1"]
+    if "host" not in named:
+        lines.append(f"Host: {target.authority}")
+    if "user-agent" not in named:
+        lines.append("User-Agent: iter8.kfserving")
+    lines += [f"{name}: {value}" for name, value in options.headers]
+    if length is not None:
+        if "content-type" not in named:
+            lines.append("Content-Type: application/octet-stream")
+        lines.append(f"Content-Length: {length}")
+    if close:
+        lines.append("Connection: close")
+    return "".join(line + "\r\n" for line in lines).encode("latin-1")
+
+
+def build(options: Options, target: Target, run_id: str, close: bool) -> List[Template]:
+    """One template for each payload, to be sent in turn; `close` asks the server to close after the response.
+
+    The request id is the run's id and the sequence number. It is not shaped as a UUID, since Envoy rewrites a
+    character of those.
+    """
+    templates = []
+    own_id = any(name.lower() == "x-request-id" for name, _value in options.headers)
+    bodies: List[Optional[bytes]] = list(options.payloads)
+    for body in bodies or [b"" if options.verb in ("POST", "PUT", "PATCH") else None]:
+        filled, places = _fill_uuids(body or b"", 0)
+        head = _head(options, target, None if body is None else len(filled), close)
+        id_at = 0
+        if options.request_ids and not own_id:
+            head += f"X-Request-Id: {run_id}-".encode()
+            id_at = len(head)
+            head += b"0" * ID_DIGITS + b"\r\n"
+        head += b"\r\n"
+        shifted = [place + len(head) for place in places]
+        templates.append(Template(bytearray(head + filled), id_at, f"{run_id}-", shifted))
+    return templates
+
+
+class Turns:
+    """Which lane each request takes, by its number, and what it sends: on each lane every payload in turn."""
+
+    def __init__(self, options: Options, target: Target, run_id: str) -> None:
+        self._lanes: Tuple[str, ...] = ("new", "reused") if options.lanes == "both" else (options.lanes,)
+        self.templates = {
+            "reused": build(options, target, run_id, close=False),
+            "new": build(options, target, run_id, close=True),
+        }
+
+    def lane(self, sequence: int) -> str:
+        """The name of the lane that the request takes."""
+        return self._lanes[sequence % len(self._lanes)]
+
+    def template(self, sequence: int) -> Template:
+        """The request itself, still to be stamped."""
+        templates = self.templates[self.lane(sequence)]
+        return templates[sequence // len(self._lanes) % len(templates)]

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules `load_test` and `load_test_info` do, from their arguments to what they return."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from .. import duration
+from ..errors import LoadError, refuse_nul
+from ..http.target import shown_url
+from ..options import Options
+from . import job
+
+_HIDDEN = "***"
+# Headers that hold credentials by their name: they are hidden also where they were given as plain ones.
+_CREDENTIAL = re.compile(r"auth|cookie|token|secret|passw|credential|key", re.IGNORECASE)
+_PLAIN = (
+    "name", "url", "rate", "pacing", "catch_up", "calls", "connections", "lanes", "warmup", "abort_failures",
+    "ledger_limit", "verify", "labels",
+)  # fmt: skip
+_OPTIONAL = (
+    "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",
+    "address", "unix_socket", "server_name", "ca_file", "client_cert", "client_key",
+)  # fmt: skip
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch of an ISO 8601 time (without a zone: local) or of a number of such seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        pass
+    else:
+        if not math.isfinite(seconds):
+            raise LoadError(f"The time {text!r} is none.")
+        return seconds
+    try:
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        raise LoadError(f"The time {text!r} cannot be read: write it as 2026-01-31T12:00:00+00:00.") from None
+
+
+def options_from(arguments: Mapping[str, Any]) -> Options:
+    """The options of a run from the arguments of `load_test`; reads the payload files. Raises LoadError."""
+    if not arguments.get("url"):
+        raise LoadError(
+            "There is no load of this name to wait for, and no url to send requests to: give a url."
+        )
+    given: Dict[str, Any] = {name: arguments[name] for name in _PLAIN}
+    given.update({name: arguments[name] for name in _OPTIONAL if arguments.get(name)})
+    headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
+    for name, value in headers.items():
+        if not isinstance(value, (str, int, float)):
+            raise LoadError(f"The value of header {name!r} must be a text or a number.")
+    given["headers"] = [(str(name), str(value)) for name, value in headers.items()]
+    given["payloads"] = _payloads(arguments)
+    given["duration"] = duration.parse(arguments["duration"], "duration")
+    given["timeout"] = duration.parse(arguments["timeout"], "timeout")
+    if arguments.get("stop_at"):
+        given["stop_at"] = moment(str(arguments["stop_at"]))
+    return Options(**given)
+
+
+def _payloads(arguments: Mapping[str, Any]) -> List[bytes]:
+    if arguments.get("payload") is not None:
+        return [str(arguments["payload"]).encode()]
+    payloads = []
+    for path in arguments.get("payload_files") or filter(None, [arguments.get("payload_file")]):
+        refuse_nul(path, "payload file")
+        file = Path(path).expanduser()
+        try:
+            if file.exists() and not (file.is_file() or file.is_dir()):
+                raise LoadError(f"The payload file {path} is not a regular file.")
+            payloads.append(file.read_bytes())
+        except OSError as error:
+            raise LoadError(f"The payload file {path} cannot be read: {error.strerror}.") from None
+    return payloads
+
+
+def ensure(arguments: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Bring the load into the wanted state, or say in check mode whether that would change anything."""
+    wanted, name, state_dir = arguments["state"], arguments["name"], arguments.get("state_dir")
+    before = job.state(state_dir, name)
+    job.destination(arguments.get("dest") or "")
+    if wanted == "absent":
+        changed = job.exists(state_dir, name) if check_mode else job.remove(state_dir, name)
+    elif wanted == "stopped":
+        changed = before == "running" if check_mode else job.stop(state_dir, name)
+        changed = job.deliver(state_dir, name, arguments.get("dest") or "", check_mode) or changed
+    else:
+        changed = _ensure_run(arguments, before, check_mode)
+    after = _foreseen(wanted, before) if check_mode and changed else job.state(state_dir, name)
+    return {
+        "changed": changed,
+        **look(state_dir, name),
+        "diff": {"before": {"state": before}, "after": {"state": after}},
+    }
+
+
+def _foreseen(wanted: str, before: str) -> str:
+    return {"started": "running", "finished": "finished", "stopped": "stopped", "absent": "absent"}.get(
+        wanted, before
+    )
+
+
+def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> bool:
+    """State `started` or `finished`."""
+    state_dir, finish = arguments.get("state_dir"), arguments["state"] == "finished"
+    if finish and before == "running" and not arguments.get("url"):
+        return _wait(arguments, check_mode)
+    options = options_from(arguments)
+    if finish and not (options.duration or options.calls or options.stop_at):
+        raise LoadError(
+            "A load with no duration, calls or stop_at never finishes: set one, or use state=started."
+        )
+    # What is running already need not be reachable for it to be left as it is.
+    plan = job.prepare(options, arguments.get("dest") or "", state_dir, connect=False)
+    same = job.same_arguments(plan, state_dir)
+    if before == "running" and not same:
+        raise LoadError(f"A load named {options.name!r} is running with {job.OTHER_ARGUMENTS}")
+    changed = not (same and before in (("running", "finished") if finish else ("running",)))
+    if changed:
+        if options.stop_at and options.stop_at <= time.time():
+            raise LoadError(f"The time to stop at, {arguments['stop_at']}, has passed.")
+        if arguments["connect_check"]:
+            job.prepare(options, arguments.get("dest") or "", state_dir)
+        if not check_mode:
+            changed = job.start(plan, state_dir)
+    if finish:
+        changed = _wait(arguments, check_mode) or changed
+    return changed
+
+
+def _wait(arguments: Mapping[str, Any], check_mode: bool) -> bool:
+    """Wait for the end. True if the result was not at its destination then, and was put there."""
+    state_dir, name = arguments.get("state_dir"), arguments["name"]
+    if not check_mode:
+        job.wait(state_dir, name, None)
+    return job.deliver(state_dir, name, arguments.get("dest") or "", check_mode)
+
+
+def shown(arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """The arguments as they may be told: no payload, no credentials in the URL or in headers."""
+    told = dict(arguments)
+    if told.get("url"):
+        told["url"] = shown_url(str(told["url"]))
+    if told.get("payload") is not None:
+        told["payload"] = _HIDDEN
+    for name in ("headers", "secret_headers"):
+        secret = name == "secret_headers"
+        told[name] = {
+            header: _HIDDEN if secret or _CREDENTIAL.search(str(header)) else value
+            for header, value in (told.get(name) or {}).items()
+        }
+    return told
+
+
+def look(state_dir: Optional[str], name: str) -> Dict[str, Any]:
+    """What is to be told of a load: `status`, `progress`, and once it has ended `result` and `report`."""
+    progress = job.progress(state_dir, name)
+    ended = progress["state"] not in ("running", "absent")
+    result = job.result(state_dir, name) if ended else None
+    return {
+        "status": progress["state"],
+        "progress": progress,
+        "result": result,
+        "report": job.report(state_dir, name) if ended else "",
+    }

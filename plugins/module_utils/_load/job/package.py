@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies the engine's own sources to where a detached job runs them from.
+
+A module of Ansible runs from an archive that is gone when it ends. Every part is imported here by name, since
+Ansible packs into that archive what is imported and nothing else.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from pathlib import Path
+
+from ... import _common
+from ..._common import processes
+from .. import __main__, command, duration, engine, errors, http, job, options, result, stats
+from ..engine import classify, exchange, poller, pool, resolver, schedule
+from ..engine import engine as loop
+from ..errors import LoadError
+from ..http import answer, connection, parser, reader, request, target
+from ..result import fortio
+from ..result import result as outcome
+from ..stats import histogram, ledger, outage, tally
+from . import state, worker
+
+PARTS = (
+    _common, processes,
+    __main__, command, duration, errors, options,
+    engine, classify, exchange, loop, poller, pool, resolver, schedule,
+    http, answer, connection, parser, reader, request, target,
+    job, state, worker,
+    result, fortio, outcome,
+    stats, histogram, ledger, outage, tally,
+)  # fmt: skip
+_ROOM = __name__.rpartition(".job.")[0]
+_ABOVE = _ROOM.rpartition(".")[0]
+
+
+def copy_to(folder: Path) -> Path:
+    """Write the packages `_load` and `_common` below `folder`, and return the path of `_load`.
+
+    Python can run that path. Raises LoadError if a part cannot be read, OSError if it cannot be written.
+    """
+    top = folder / "engine"
+    for part in (sys.modules[_ROOM], *PARTS):
+        package, _, name = part.__name__.rpartition(".")
+        if hasattr(part, "__path__"):
+            package, name = part.__name__, "__init__"
+        data = pkgutil.get_data(package, f"{name}.py")
+        if data is None:
+            raise LoadError(f"The engine's part {part.__name__} cannot be read from where it was imported.")
+        place = top.joinpath(*package[len(_ABOVE) + 1 :].split("."))
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{name}.py").write_bytes(data)
+    return top / "_load"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Response times as a histogram over a logarithmic axis, one lane a revision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts import svg
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import percentile
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import count, seconds
+
+if TYPE_CHECKING:
+    from typing import TypeGuard  # Python 3.9 has none
+
+_LANE = 90
+_HEAD = 22
+_AXIS = 22
+_SHORTEST = 1e-6
+
+Histogram = Mapping[str, Any]
+
+
+def histograms(material: Material) -> list[tuple[str, str, Histogram]]:
+    """(title, class, histogram) of each revision that has one in the load's result, else of all together."""
+    found: list[tuple[str, str, Histogram]] = []
+    revisions = material.raw.get("response_time_by_revision")
+    for name, histogram in revisions.items() if isinstance(revisions, Mapping) else ():
+        if _usable(histogram):
+            look = material.facts.roles.get(name, "answers")
+            found.append((_capital(material.facts.name_of(name)), look, histogram))
+    whole = material.raw.get("response_time")
+    if not found and _usable(whole):
+        found.append(("All revisions together", "answers", whole))
+    return found
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _usable(histogram: Any) -> TypeGuard[Histogram]:
+    return isinstance(histogram, Mapping) and bool(histogram.get("Count")) and bool(histogram.get("Data"))
+
+
+def summary(histogram: Histogram) -> str:
+    """Count and percentiles in words."""
+    parts = [count(int(histogram["Count"]), "request")]
+    for wanted, name in ((50, "median"), (99, "99th percentile"), (99.9, "99.9th")):
+        value = percentile(histogram, wanted)
+        if value is not None:
+            parts.append(f"{name} {seconds(value)}")
+    parts.append(f"longest {seconds(float(histogram['Max']))}")
+    return ", ".join(parts)
+
+
+def histogram_chart(lanes: list[tuple[str, str, Histogram]], width: float) -> str:
+    """The histograms as SVG, one above the other on the same axis; empty without any."""
+    if not lanes:
+        return ""
+    low = min(max(float(h["Min"]), _SHORTEST) for _, _, h in lanes)
+    high = max(float(h["Max"]) for _, _, h in lanes)
+    first, last = math.floor(math.log10(low) * 3) / 3, math.ceil(math.log10(max(high, low * 1.01)) * 3) / 3
+    left, right = 8, width - 8
+
+    def x(value: float) -> float:
+        place = (math.log10(max(value, 10**first)) - first) / (last - first)
+        return left + min(1.0, place) * (right - left)
+
+    parts = []
+    y = 0.0
+    for title, look, histogram in lanes:
+        parts.append(svg.text(0, y + 14, title, "title"))
+        rows = [row for row in histogram["Data"] if row["Count"]]
+        densest = max(row["Count"] / _breadth(row) for row in rows)
+        base = y + _HEAD + _LANE
+        for row in rows:
+            x1, x2 = x(row["Start"]), x(row["End"])
+            # The area tells the count; a bar that would be too low to see is drawn one pixel high.
+            height = max(1.0, _LANE * row["Count"] / _breadth(row) / densest)
+            tip = f"{seconds(row['Start'])} to {seconds(row['End'])}: {count(row['Count'], 'request')}"
+            parts.append(svg.rect(x1, base - height, (max(x2 - x1, 1), height), look, tip))
+        parts.append(svg.line(left, base, right, base, "base"))
+        y = base + 10
+    power = math.ceil(first - 1e-9)
+    steps = [(p, m) for p in range(power - 1, math.floor(last + 1e-9) + 1) for m in (1, 2, 5)]
+    used = -100.0
+    for p, m in steps:
+        value = m * 10.0**p
+        if not 10**first * 0.999 <= value <= 10**last * 1.001 or x(value) - used < 52:
+            continue
+        used = x(value)
+        parts.append(svg.line(used, y - 10, used, y - 5, "base"))
+        anchor = "start" if used < 24 else "end" if used > width - 24 else "middle"
+        parts.append(svg.text(used, y + 8, _plain(value), "scale", anchor))
+    described = "; ".join(f"{title}: {summary(h)}" for title, _, h in lanes)
+    return svg.picture((width, y + _AXIS - 8), "histogram", "Response times", described + ".", parts)
+
+
+def _plain(value: float) -> str:
+    for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= factor * 0.999:
+            return f"{value / factor:.0f} {unit}"
+    return f"{value:g} s"
+
+
+def _breadth(row: Mapping[str, Any]) -> float:
+    """The breadth of a bar on the logarithmic axis."""
+    start, end = max(float(row["Start"]), _SHORTEST), max(float(row["End"]), _SHORTEST)
+    return max(math.log10(end / start) if end > start else 0.0, 0.005)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verdict as Markdown, for a comment on a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.tables import SIGNS
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
+
+_SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"} | {"\n": " ", "\r": " "})
+
+
+def markdown(material: Material) -> str:
+    """A heading with the verdict, the summary, the reasons, and tables of revisions, phases and
+    objectives."""
+    verdict = material.verdict
+    parts = [f"### {SIGNS[material.grade]} {material.title}", _text(verdict["summary"]) + "."]
+    reasons = verdict.get("reasons", [])
+    if reasons:
+        parts.append("\n".join(f"- **{r['verdict']}**: {_text(r['text'])}" for r in reasons))
+    parts += [_revisions(material), _phases(material), _objectives(material)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _text(words: Any) -> str:
+    return str(words).translate(_SPECIAL)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    body = [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
+    if not body:
+        return ""
+    rule = "|".join(" ---: " if head.endswith("#") else " --- " for head in heads)
+    return "\n".join([f"| {' | '.join(head.rstrip('#') for head in heads)} |", f"|{rule}|", *body])
+
+
+def _revisions(material: Material) -> str:
+    rows = [
+        (name or "(not named)", row["role"], row["requests"], row["failed"])
+        for name, row in material.verdict.get("revisions", {}).items()
+    ]
+    return _table(("Revision", "Role", "Requests#", "Lost#"), rows)
+
+
+def _phases(material: Material) -> str:
+    """Only the phases in which something was lost: a comment is read in passing."""
+    rows = [
+        (p["name"], p["requests"], p["failed"]) for p in material.verdict.get("phases", []) if p["failed"]
+    ]
+    return _table(("Phase", "Requests#", "Lost#"), rows)
+
+
+def _objectives(material: Material) -> str:
+    rows = [
+        (o["metric"], o["role"], "no data" if o["value"] is None else f"{o['value']:.4g}", "missed")
+        for o in material.verdict.get("objectives", [])
+        if o["met"] is False
+    ]
+    return _table(("Objective", "Version", "Value#", "Outcome"), rows)

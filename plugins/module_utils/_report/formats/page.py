@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""report.html: one file that needs no network, with the verdict first and everything behind it below."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts.histogram import (
+    histogram_chart,
+    histograms,
+    summary,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts.timeline import timeline_chart
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import printable
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats import tables
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.style import STYLE
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    day,
+    in_phases,
+    rate_below,
+    seconds,
+)
+
+WIDE, NARROW = 1040, 360
+
+
+def page(material: Material) -> str:
+    """The whole page. The same material gives the same text."""
+    sections = [
+        _header(material),
+        _reasons(material),
+        _section("Over time", _charts(material)),
+        _section("Failed requests", _losses(material)),
+        _section("By phase", tables.phases(material) if material.verdict.get("phases") else ""),
+        _section("By revision and connection", _by_whom(material)),
+        _section("Response times", _response_times(material)),
+        _section("The Experiment's objectives", _objectives(material)),
+        _section("Every claim, and its evidence", tables.claims(material)),
+        _section("What this does not tell", _not_covered(material)),
+        _section("Events", _events(material)),
+        _section("Run it again", _rerun(material)),
+    ]
+    title = f"{material.title}: rollout of {material.subject or 'a model'}"
+    return printable(
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, sections))
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def _header(material: Material) -> str:
+    grade = material.grade
+    tiles = "".join(
+        f'<div class="tile {look}"><dt>{escape(label)}</dt><dd><span class="big">{escape(big)}</span>'
+        f'<span class="small">{escape(small)}</span></dd></div>'
+        for label, big, small, look in _tiles(material)
+    )
+    sign = tables.SIGNS[grade]
+    subject = f"Rollout of {material.subject or 'a model'}"
+    load = material.load
+    when = (
+        f"Load for {seconds(load.duration)} from {day(load.started)}, {clock(load.started)}." if load else ""
+    )
+    return (
+        f'<header class="{grade}">\n<p class="kicker">{escape(subject)}</p>\n'
+        f'<h1><span aria-hidden="true">{sign}</span> {material.title}: '
+        f'<span class="answer">{escape(_answer(material))}</span></h1>\n'
+        f"<p>{escape(_sentence(material.verdict['summary']))}</p>\n"
+        f'<dl class="tiles">{tiles}</dl>\n<p class="small soft">{escape(when)}</p>\n</header>'
+    )
+
+
+def _answer(material: Material) -> str:
+    """What the verdict comes down to, in a few words."""
+    load = material.load
+    lost = load.failed - load.client_faults if load else 0
+    told = f"{count(lost, 'request')} lost" if lost else "no request lost"
+    return {
+        "pass": f"{told}, which was allowed" if lost else told,
+        "fail": told if lost else "nothing lost, but it did not go as it should",
+        "inconclusive": "not proven",
+    }[material.grade]
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "."
+
+
+Tile = tuple[str, str, str, str]
+
+
+def _tiles(material: Material) -> list[Tile]:
+    """What was lost, when, from which revision; where nothing was, what that proves and how it ended."""
+    load = material.load
+    if load is None:
+        return [("Requests", "unknown", "there is no load test to count them", "unsure")]
+    lost = load.failed - load.client_faults
+    if lost > 0:
+        return [_what(material, lost), _when(material), _whence(material)]
+    bound = rate_below(material.verdict["loss_rate_upper_bound_95"])
+    least = material.verdict.get("thresholds", {}).get("min_requests", 0)
+    few = "unsure" if load.requests < least else ""
+    return [
+        ("Lost requests", f"0 of {load.requests}", f"loss rate below {bound} with 95 % confidence", few),
+        ("Longest gap between successes", seconds(load.gap.seconds), f"from {clock(load.gap.start)}", ""),
+        _end(material),
+    ]
+
+
+def _what(material: Material, lost: int) -> Tile:
+    load = material.load
+    classes = Counter(row.label for row in material.losses())
+    named = ", ".join(f"{n} × {name}" for name, n in classes.most_common(4))
+    total = load.requests if load else 0
+    return ("What was lost", f"{lost} of {count(total, 'request')}", named, "bad")
+
+
+def _when(material: Material) -> Tile:
+    losses = material.losses()
+    if not losses:
+        return ("When", "unknown", "there are no records of the failures", "bad")
+    first, last = losses[0].at, losses[-1].at
+    span = last - first
+    big = clock(first)[:12] if span < 1 else f"{clock(first)[:8]} to {clock(last)[:8]}"
+    within = f"within {seconds(span)}; " if 0 < span < 1 else ""
+    by_phase = Counter(material.facts.phase_of(row.at) for row in losses)
+    return ("When (UTC)", big, within + in_phases(by_phase, 3), "bad")
+
+
+def _whence(material: Material) -> Tile:
+    by_revision = Counter(row.revision for row in material.losses() if row.revision)
+    if not by_revision:
+        return ("From which revision", "not named", "no failed request named a revision", "bad")
+    unnamed = len(material.losses()) - sum(by_revision.values())
+    name, most = by_revision.most_common(1)[0]
+    role = material.facts.roles.get(name, "another revision")
+    big = role + (" and others" if len(by_revision) > 1 else "") + (" and unknown" if unnamed else "")
+    parts = [f"{most} by {name}", *(f"{n} by {other}" for other, n in by_revision.most_common(3)[1:])]
+    parts += [f"{unnamed} by none that was named"] if unnamed else []
+    return ("From which revision", big, "; ".join(parts), "bad")
+
+
+def _end(material: Material) -> Tile:
+    outcome = material.facts.experiment
+    service = material.facts.service
+    if outcome is None:
+        return ("The rollout", "unknown", "there is no Experiment", "unsure")
+    split = service.traffic if service else {}
+    roles = material.facts.roles
+    ended = ", ".join(f"{percent} % {roles.get(name, name)}" for name, percent in sorted(split.items()))
+    big = "canary promoted" if split == {material.facts.canary: 100} else "canary not promoted"
+    small = f"after {count(outcome.iterations, 'iteration')}" + (
+        f"; traffic ended at {ended}" if ended else ""
+    )
+    expected = material.verdict.get("thresholds", {}).get("expect_winner", "canary")
+    bad = big == "canary not promoted" and expected == "canary"
+    return ("The rollout", big, small, "bad" if bad else "")
+
+
+def _reasons(material: Material) -> str:
+    reasons = material.verdict.get("reasons", [])
+    if not reasons:
+        return ""
+    items = "".join(
+        f'<li class="{grade}">{tables.mark(grade, "")}{escape(_sentence(words))}</li>'
+        for grade, words in ((reason["verdict"], reason["text"]) for reason in reasons)
+    )
+    title = "Why it is not a pass" if material.grade != "pass" else "Reasons"
+    return _section(title, f'<ul class="reasons">{items}</ul>')
+
+
+def _charts(material: Material) -> str:
+    wide, narrow = timeline_chart(material, WIDE), timeline_chart(material, NARROW)
+    if not wide:
+        return "<p>There is no load test to show.</p>"
+    load = material.load
+    unseen = material.facts.marks.unseen(load.ended) if load else []
+    pale = " Pale: nothing watched the traffic then." if unseen else ""
+    more = ' <span class="chip outage"></span>outage' if load and load.outages else ""
+    more += ' <span class="chip stall"></span>load generator stood still' if load and load.stalls else ""
+    keys = (
+        '<p class="small"><span class="chip baseline"></span>baseline '
+        f'<span class="chip canary"></span>canary{more}. All times are UTC.{pale} '
+        "The same in numbers stands under By phase.</p>"
+    )
+    return f'{keys}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def _losses(material: Material) -> str:
+    load = material.load
+    if load is None or not load.failed:
+        return ""
+    shown = tables.losses(material)
+    left = load.failed - min(len(load.ledger), tables.MOST_LOSSES)
+    words = f"{count(left, 'failed request')} more {'is' if left == 1 else 'are'} not shown here"
+    more = f"<p>{words}; load.json has what was recorded.</p>" if left else ""
+    outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.outages else ""
+    return shown + more + outages
+
+
+def _by_whom(material: Material) -> str:
+    return tables.revisions(material) + tables.lanes(material) if material.load else ""
+
+
+def _response_times(material: Material) -> str:
+    lanes = histograms(material)
+    if not lanes:
+        return ""
+    words = "".join(f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in lanes)
+    wide, narrow = histogram_chart(lanes, WIDE), histogram_chart(lanes, NARROW)
+    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
+    return f'{words}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>{note}'
+
+
+def _objectives(material: Material) -> str:
+    return tables.objectives(material) if material.verdict.get("objectives") else ""
+
+
+def _not_covered(material: Material) -> str:
+    items = "".join(f"<li>{escape(words)}</li>" for words in material.verdict.get("not_covered", []))
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _events(material: Material) -> str:
+    moments = material.facts.moments
+    if not moments:
+        return ""
+    return f"<details><summary>{count(len(moments), 'event')}</summary>{tables.events(material)}</details>"
+
+
+def _rerun(material: Material) -> str:
+    return f"<pre><code>{escape(material.rerun)}</code></pre>" if material.rerun else ""

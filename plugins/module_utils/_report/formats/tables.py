@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import WORDS, Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Lost
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
+
+MOST_LOSSES = 500
+
+
+class Html(str):
+    """Text that is markup already."""
+
+
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], look: str = "") -> str:
+    """A table that scrolls by itself where it is too wide. Numbers are set right; text is escaped.
+
+    A head that ends in `#` belongs to a column of numbers; `look` is the table's class.
+    """
+    right = [head.endswith("#") for head in heads]
+    top = "".join(_cell("th", head.rstrip("#"), n, ' scope="col"') for head, n in zip(heads, right))
+    body = "".join(f"<tr>{''.join(_cells(row, right))}</tr>" for row in rows)
+    named = f"<caption>{escape(caption)}</caption>" if caption else ""
+    whole = (
+        f"<table{look and f' class={look}'}>{named}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    )
+    return f'<div class="scroll" tabindex="0">{whole}</div>'
+
+
+def _cells(row: Sequence[Any], right: Sequence[bool]) -> Iterator[str]:
+    if len(row) != len(right):
+        raise ValueError(f"a row of {len(row)} under {len(right)} heads")
+    return (_cell("td", cell, n) for cell, n in zip(row, right))
+
+
+def _cell(kind: str, content: Any, right: bool, more: str = "") -> str:
+    words = content if isinstance(content, Html) else escape("–" if content is None else str(content))
+    return f"<{kind}{more}{' class=' + chr(34) + 'n' + chr(34) if right else ''}>{words}</{kind}>"
+
+
+def phases(material: Material) -> str:
+    """Requests and losses by phase."""
+    rows = [
+        (
+            phase["name"],
+            phase["requests"],
+            phase["failed"],
+            clock(phase["start"])[:12],
+            seconds(phase["end"] - phase["start"]),
+            ", ".join(f"{role} {weight} %" for role, weight in phase["weights"].items()),
+        )
+        for phase in material.verdict.get("phases", [])
+    ]
+    heads = ("Phase", "Requests#", "Lost#", "From (UTC)", "Length", "Weights")
+    return table("Requests by whole seconds, as they ended; losses as they were sent.", heads, rows, "tight")
+
+
+def revisions(material: Material) -> str:
+    """Requests and losses by revision."""
+    rows: list[tuple[Any, ...]] = []
+    for name, row in material.verdict.get("revisions", {}).items():
+        role = row["role"]
+        label = Html(f'<span class="chip {escape(role)}"></span>{escape(name or "(not named)")}')
+        rows.append((label, role if name else "", row["requests"], row["failed"]))
+    return table("", ("Revision", "Role", "Requests#", "Lost#"), rows)
+
+
+def lanes(material: Material) -> str:
+    """Requests, losses and the longest gap between successes by kind of connection."""
+    rows = []
+    for name, row in material.verdict.get("lanes", {}).items():
+        gap = row["longest_success_gap_seconds"]
+        rows.append((name, row["requests"], row["failed"], None if gap is None else seconds(gap)))
+    return table("", ("Connections", "Requests#", "Lost#", "Longest gap#"), rows)
+
+
+def objectives(material: Material) -> str:
+    """The Experiment's objectives."""
+    rows = []
+    for row in material.verdict.get("objectives", []):
+        limits = [f"at most {row['upper_limit']:g}"] if row["upper_limit"] is not None else []
+        limits += [f"at least {row['lower_limit']:g}"] if row["lower_limit"] is not None else []
+        value = "no data" if row["value"] is None else f"{row['value']:.4g}"
+        met = {True: mark("pass", "met"), False: mark("fail", "missed")}.get(row["met"], "not assessed")
+        rows.append((row["metric"], " and ".join(limits), row["role"], value, met))
+    return table("", ("Objective", "Limit", "Version", "Value#", "Outcome"), rows)
+
+
+def claims(material: Material) -> str:
+    """Every rule that applied, with what it found."""
+    rows = []
+    for claim in material.verdict.get("claims", []):
+        found = Html("<br>".join(escape(finding["text"]) for finding in claim["findings"]))
+        rows.append((mark(claim["verdict"], WORDS[claim["verdict"]].lower()), claim["claim"], found))
+    return table("", ("Outcome", "Claim", "Evidence"), rows, "stack")
+
+
+def losses(material: Material) -> str:
+    """Every failed request, up to a number that a page can bear."""
+    heads = (
+        "No.#",
+        "Sent (UTC)",
+        "Class",
+        "Revision",
+        "Phase",
+        "Took#",
+        "Connection",
+        "Address",
+        "Request id",
+        "Detail",
+    )
+    return table("", heads, [_loss(material, lost) for lost in material.losses()[:MOST_LOSSES]], "tight")
+
+
+def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
+    raw = lost.raw
+    end = raw.get("end")
+    took = seconds(end - lost.at) if isinstance(end, (int, float)) else None
+    reuse = raw.get("reuse")
+    connection = f"{raw.get('connection')}, {lost.lane}" + (f" {reuse} ×" if reuse else "")
+    detail = " ".join(str(raw[key]) for key in ("errno", "detail") if raw.get(key))
+    if lost.flags:
+        detail += f"; the gateway: {meaning(lost.flags)}"
+    elif lost.logged is False:
+        detail += "; not in the gateway's log"
+    return (
+        raw.get("seq"),
+        clock(lost.at)[:12],
+        lost.label,
+        _short(material, lost.revision),
+        material.facts.phase_of(lost.at),
+        took,
+        connection,
+        raw.get("peer"),
+        raw.get("request_id"),
+        detail or None,
+    )
+
+
+def _short(material: Material, revision: str) -> Html:
+    """A revision by its role and the end of its name; the whole name shows on hovering."""
+    role = material.facts.roles.get(revision)
+    words = f"{role} …{revision.rpartition('-')[2]}" if role else revision or "not named"
+    chip = f'<span class="chip {role}"></span>' if role else ""
+    return Html(f'<span title="{escape(revision)}">{chip}{escape(words)}</span>')
+
+
+def outages(material: Material) -> str:
+    """From the last success before each outage to the first success after."""
+    rows = []
+    for row in material.verdict.get("outages", []):
+        first, end = row.get("first_failed_send"), row.get("recovered")
+        length = seconds(end - first) if _is_time(first) and _is_time(end) else "not recovered"
+        times = (_time(row.get("last_success")), _time(first), _time(end), length)
+        rows.append((row.get("lane"), *times, row.get("failed")))
+    heads = ("Connections", "Last success", "First failed send", "Recovered", "Length", "Lost#")
+    return table("Times in UTC.", heads, rows, "tight")
+
+
+def events(material: Material) -> str:
+    """The timeline's events."""
+    rows = [(clock(m.time)[:12], m.source, m.text or m.event) for m in material.facts.moments]
+    return table("", ("Time (UTC)", "Source", "Event"), rows)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _time(value: Any) -> str | None:
+    return clock(value)[:12] if _is_time(value) else None
+
+
+SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+
+
+def mark(grade: str, words: str) -> Html:
+    """Coloured words with a sign, so that colour is never alone."""
+    return Html(f'<b class="{grade}">{SIGNS[grade]} {escape(words)}</b> ')

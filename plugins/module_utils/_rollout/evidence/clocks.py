@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Was the wall clock changed during the run? Then the load's seconds and the timeline's moments do not match.
+
+What the weights were when a request was answered is not known then.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import STOPPED
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
+
+# How far the times of one writer may go back or the clock may move while the load runs, and how late a task
+# may stamp what it did, before it is suspected that the clock was set.
+_CLOCK_STEP_SECONDS = 1.0
+_STAMP_SECONDS = 10.0
+
+
+def steps(facts: Facts) -> list[str]:
+    """The changes of the clock that the evidence shows, each in words."""
+    return [*_steps_back(facts), *_apart(facts), *_drift(facts)]
+
+
+def _drift(facts: Facts) -> list[str]:
+    """The load test compares the wall clock with one that cannot be set, once a second."""
+    drift = facts.load.wall_clock_drift if facts.load else 0.0
+    if abs(drift) <= _CLOCK_STEP_SECONDS:
+        return []
+    return [f"while the load ran it was set {'forward' if drift > 0 else 'back'} by {seconds(abs(drift))}"]
+
+
+def _apart(facts: Facts) -> list[str]:
+    """The load test counts its time by a clock that cannot be set, so its times and the timeline's may
+    part."""
+    load, marks = facts.load, facts.marks
+    if load is None:
+        return []
+    pairs = [("began", load.started, marks.load_started)]
+    if load.state == STOPPED:
+        pairs.append(("ended", load.ended, marks.load_stopped))
+    return [
+        f"the load test {what} at {clock(own)}, and {clock(told)} by the timeline"
+        for what, own, told in pairs
+        if told is not None and abs(own - told) > _STAMP_SECONDS
+    ]
+
+
+def _steps_back(facts: Facts) -> list[str]:
+    """Each watcher writes its events in order, so a time before the one above it is a clock that was set
+    back."""
+    latest: dict[str, float] = {}
+    steps = []
+    for moment in facts.moments:
+        back = latest.get(moment.source, moment.time) - moment.time
+        if back > _CLOCK_STEP_SECONDS:
+            steps.append(f"the timeline goes back by {seconds(back)} at {clock(moment.time)}")
+        latest[moment.source] = moment.time
+    return steps

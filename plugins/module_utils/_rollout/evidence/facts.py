@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evidence, put together: who is who, what happened when, and which request belongs to which phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import AccessLog
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.gateway import (
+    named_by_answers,
+    named_by_log,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
+    Load,
+    LoadFormatError,
+    read_load,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.timeline import (
+    Marks,
+    Moment,
+    Phase,
+    TimelineFormatError,
+    marks,
+    phases,
+    read_timeline,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
+    experiment as experiments,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
+    inferenceservice as services,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.objectives import (
+    Objective,
+    objectives,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import BASELINE, CANARY
+
+_PIECES = {
+    "load": "result of a load test",
+    "timeline": "timeline",
+    "experiment": "Experiment",
+    "inferenceservice": "InferenceService",
+}
+# Who names the revisions that answered.
+ANSWERS, ACCESS_LOG = "answers", "access_log"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left behind; None or empty for what is missing, with the reason in `problems` under the
+    same name. The access log is evidence only where it was asked for."""
+
+    load: Mapping[str, Any] | None = None
+    timeline: Sequence[Any] | None = None
+    experiment: Mapping[str, Any] | None = None
+    inferenceservice: Mapping[str, Any] | None = None
+    access_log: AccessLog | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PhaseCount:
+    """A phase with its requests (by whole seconds, as they ended) and losses (to the microsecond, as
+    sent)."""
+
+    phase: Phase
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the rules look at. Revision names are empty where they are not known.
+
+    `told` is the load as its own answers tell it, `load` that with what the access log adds; `named_by` says
+    whose names the load has.
+    """
+
+    load: Load | None
+    told: Load | None
+    log: AccessLog | None
+    named_by: str
+    moments: tuple[Moment, ...]
+    marks: Marks
+    experiment: experiments.Outcome | None
+    objectives: tuple[Objective, ...]
+    service: services.Snapshot | None
+    baseline: str
+    canary: str
+    compared: Mapping[str, str]
+    phases: tuple[PhaseCount, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Revision name -> role."""
+        return _roles(self.baseline, self.canary)
+
+    def requests_of(self, revision: str) -> int:
+        """How many requests named this revision."""
+        return self.load.revisions.get(revision, (0, 0))[0] if self.load else 0
+
+    @property
+    def strange_names(self) -> tuple[str, ...]:
+        """What the answers named before the canary was applied, if never the baseline: not revisions,
+        then."""
+        return _strange(self.load, self.marks.canary_applied, self.roles) if self.load else ()
+
+    @property
+    def names_tell(self) -> bool:
+        """Whether the answers name revisions at all, so that rules about who answered can be applied."""
+        return self.load is not None and any(self.load.revisions) and not self.strange_names
+
+    def name_of(self, revision: str) -> str:
+        """The revision in words: with its role where it has one."""
+        role = self.roles.get(revision)
+        return f"the {role} {revision}" if role else (revision or "no named revision")
+
+    def phase_of(self, time: float) -> str:
+        """The name of the phase in which this moment lies; the first has all before it, the last all
+        after."""
+        begun = [count.phase.name for count in self.phases if count.phase.start <= time]
+        return (begun[-1:] or [count.phase.name for count in self.phases[:1]] or ["the load"])[0]
+
+
+def study(evidence: Evidence) -> Facts:
+    """The facts behind the evidence. What cannot be read becomes a problem, never an error."""
+    problems = [
+        evidence.problems.get(name, f"there is no {words}")
+        for name, words in _PIECES.items()
+        if not getattr(evidence, name)
+    ]
+    if "access_log" in evidence.problems:
+        problems.append(evidence.problems["access_log"])
+    told = _load(evidence.load, problems)
+    moments = _moments(evidence.timeline, problems)
+    # An object that was gone when it was to be kept is an empty one.
+    experiment = evidence.experiment or None
+    service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None
+    found = _as_seen_last(marks(moments), service)
+    compared = experiments.revisions(experiment) if experiment else {}
+    baseline = found.baseline_revision or compared.get(BASELINE, "")
+    canary = found.created_revision or compared.get(CANARY, "")
+    roles = _roles(baseline, canary)
+    load, named_by = _named(told, evidence.access_log, found.canary_applied, roles)
+    cuts = phases(found, roles, load.started, load.ended) if load else []
+    return Facts(
+        load=load,
+        told=told,
+        log=evidence.access_log,
+        named_by=named_by,
+        moments=moments,
+        marks=found,
+        experiment=experiments.assess(experiment) if experiment else None,
+        objectives=tuple(objectives(experiment)) if experiment else (),
+        service=service,
+        baseline=baseline,
+        canary=canary,
+        compared=compared,
+        phases=tuple(_count(load, cuts)) if load else (),
+        problems=tuple(problems),
+    )
+
+
+def _as_seen_last(found: Marks, service: services.Snapshot | None) -> Marks:
+    """The marks, where the InferenceService ended with another split than the one told last: it changed after
+    the last watch, at a time that is not known."""
+    if service is None or not found.traffic or service.traffic == found.traffic[-1][1]:
+        return found
+    since = found.last_seen if found.unwatched_since is None else found.unwatched_since
+    return replace(found, unwatched_since=since)
+
+
+def _roles(baseline: str, canary: str) -> dict[str, str]:
+    return {name: role for name, role in ((canary, CANARY), (baseline, BASELINE)) if name}
+
+
+def _named(
+    load: Load | None, log: AccessLog | None, applied: float | None, roles: Mapping[str, str]
+) -> tuple[Load | None, str]:
+    """The load with the names that are relied on, and whose they are: the answers' own, or the log's where
+    those are none, or not revisions."""
+    if load is None or log is None:
+        return load, ANSWERS
+    if any(load.revisions) and not _strange(load, applied, roles):
+        return named_by_answers(load, log), ANSWERS
+    return named_by_log(load, log), ACCESS_LOG
+
+
+def _strange(load: Load, applied: float | None, roles: Mapping[str, str]) -> tuple[str, ...]:
+    """The names before the canary was applied, if none of them is the baseline's."""
+    if applied is None or BASELINE not in roles.values():
+        return ()
+    before = [second for second in load.seconds if second.start + 1 <= applied]
+    names = {name for second in before for name, n in second.revisions.items() if n and name}
+    return () if names & set(roles) else tuple(sorted(names))
+
+
+def _load(result: Mapping[str, Any] | None, problems: list[str]) -> Load | None:
+    if not result:
+        return None
+    try:
+        return read_load(result)
+    except LoadFormatError as error:
+        problems.append(f"the load test's result cannot be read: {error}")
+        return None
+
+
+def _moments(lines: Sequence[Any] | None, problems: list[str]) -> tuple[Moment, ...]:
+    if lines is None:
+        return ()
+    try:
+        return read_timeline(lines)
+    except TimelineFormatError as error:
+        problems.append(f"the timeline cannot be read: {error}")
+        return ()
+
+
+def _count(load: Load, cuts: list[Phase]) -> list[PhaseCount]:
+    """Requests and losses by phase. Every second belongs to the phase in which its middle lies."""
+    requests = [0] * len(cuts)
+    failed = [0] * len(cuts)
+    for second in load.seconds:
+        _add(cuts, requests, second.start + 0.5, second.requests)
+    for lost in load.ledger:
+        _add(cuts, failed, lost.at, 1)
+    return [PhaseCount(phase, n, k) for phase, n, k in zip(cuts, requests, failed)]
+
+
+def _add(cuts: list[Phase], counts: list[int], time: float, count: int) -> None:
+    """Add to the phase of this moment, to the first or last where it lies outside all."""
+    for index, phase in enumerate(cuts):
+        if time < phase.end or index == len(cuts) - 1:
+            counts[index] += count
+            return

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An iter8 Experiment, read: is it over, how did it end, and what changed between two snapshots of it.
+
+Knows iter8.tools/v2alpha1 (etc3 0.1.1-alpha), v2alpha2 (to 0.1.38) and the versions between, which renamed
+ExperimentCompleted and ExperimentFailed to Completed and Failed. In all of them *completed alone never means
+success*: a failed experiment is completed too, and one that was rolled back says so in its message only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
+    Condition,
+    conditions,
+    entries,
+    mapping,
+    number,
+    text,
+)
+
+BASELINE = "baseline"
+CANARY = "canary"
+
+_COMPLETED = ("ExperimentCompleted", "Completed")
+_FAILED = ("ExperimentFailed", "Failed")
+# What etc3 writes into the completed condition of an experiment that did not succeed: "Experiment rolled
+# back", "Experiment failed" and, from 0.1.16, "<handler> actions failed" and "failure executing failure
+# handler".
+_BAD_ENDS = ("rolled back", "failed", "failure")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far an Experiment is.
+
+    `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
+    `winner_name` is the winner as the Experiment spells it. `winner` is None where iter8 found none.
+    `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
+    `iterations_planned` is 0 where the Experiment does not say.
+    """
+
+    state: State
+    reason: str
+    message: str
+    winner: str | None = None
+    winner_name: str | None = None
+    recommended_baseline: str | None = None
+    iterations: int = 0
+    iterations_planned: int = 0
+    weights: dict[str, int] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    stage: str = ""
+
+
+def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Version name -> role. The start handler writes the versions, so before it has run this is empty."""
+    info = mapping(experiment, "spec", "versionInfo")
+    found = {}
+    baseline = text(mapping(info, "baseline"), "name")
+    if baseline:
+        found[baseline] = BASELINE
+    for index, candidate in enumerate(entries(info, "candidates")):
+        name = text(candidate, "name")
+        if name:
+            found.setdefault(name, CANARY if index == 0 else name)
+    return found
+
+
+def revisions(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Role -> revision name, from the tags (v2alpha1) or variables (v2alpha2) that handlers write."""
+    info = mapping(experiment, "spec", "versionInfo")
+    by_role = roles(experiment)
+    found = {}
+    for version in [mapping(info, "baseline"), *entries(info, "candidates")]:
+        variables = {text(entry, "name"): text(entry, "value") for entry in entries(version, "variables")}
+        revision = text(mapping(version, "tags"), "revision") or variables.get("revision", "")
+        role = by_role.get(text(version, "name"))
+        if role and revision:
+            found[role] = revision
+    return found
+
+
+def planned_iterations(experiment: Mapping[str, Any]) -> int:
+    """Iterations the Experiment will run if nothing stops it: maxIterations, or iterationsPerLoop x
+    maxLoops."""
+    duration = mapping(experiment, "spec", "duration")
+    loops = number(duration, "maxLoops") or 1
+    planned: int = number(duration, "maxIterations") or number(duration, "iterationsPerLoop") * loops
+    return planned
+
+
+def assess(experiment: Mapping[str, Any]) -> Outcome:
+    """Whether the Experiment is pending, has succeeded or has failed, with iter8's own reason and message.
+
+    Success says that the experiment ran to its end, not that the canary won: see `winner`. Nor does it say
+    that promotion is done: in v2alpha1 the finish Job is only launched by then, so wait for that Job and
+    for the InferenceService's traffic too.
+    """
+    found = conditions(experiment)
+    state, decisive = _state(found)
+    by_name = roles(experiment)
+    status = mapping(experiment, "status")
+    winner_name = _winner_name(status)
+    recommended = text(status, "recommendedBaseline") or text(status, "versionRecommendedForPromotion")
+    return Outcome(
+        state=state,
+        reason=decisive.reason,
+        message=decisive.message or text(status, "message"),
+        winner=by_name.get(winner_name, winner_name) or None,
+        winner_name=winner_name or None,
+        recommended_baseline=by_name.get(recommended, recommended) or None,
+        iterations=number(status, "completedIterations"),
+        iterations_planned=planned_iterations(experiment),
+        weights=_weights(status, by_name),
+        conditions=found,
+        stage=text(status, "stage"),
+    )
+
+
+def _state(found: tuple[Condition, ...]) -> tuple[State, Condition]:
+    """The state and the condition that decides it. A failure is terminal even before completed is written."""
+    failed = next((c for c in found if c.type in _FAILED and c.status == "True"), None)
+    if failed is not None:
+        return State.FAILED, failed
+    completed = next((c for c in found if c.type in _COMPLETED), None)
+    if completed is None:
+        return State.PENDING, Condition("", "", "NotStarted", "iter8 has not taken up the Experiment yet")
+    if completed.status != "True":
+        return State.PENDING, completed
+    message = completed.message.lower()
+    if any(words in message for words in _BAD_ENDS):
+        return State.FAILED, completed
+    return State.SUCCEEDED, completed
+
+
+def _winner_name(status: Mapping[str, Any]) -> str:
+    data = mapping(status, "analysis", "winnerAssessment", "data")
+    return text(data, "winner") if data.get("winnerFound") is True else ""
+
+
+def _weights(status: Mapping[str, Any], by_name: Mapping[str, str]) -> dict[str, int]:
+    weights = {}
+    for entry in entries(status, "currentWeightDistribution"):
+        name = text(entry, "name")
+        weights[by_name.get(name, name)] = number(entry, "value")
+    return weights
+
+
+def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] | None) -> list[Event]:
+    """What happened between two snapshots, in this order: conditions, iteration, completed, deleted.
+
+    `previous` is None for the first snapshot, `current` is None once the object is gone. Snapshots may be
+    missed: several iterations at once give one event, for the last, since the weights of the others are not
+    known.
+    """
+    if current is None:
+        return [] if previous is None else [_event("deleted", "Experiment deleted", {})]
+    before, now = assess(previous or {}), assess(current)
+    events = [_condition_event(c) for c in now.conditions if _is_news(c, before.conditions)]
+    if now.iterations > before.iterations:
+        events.append(_iteration_event(now))
+    if _is_completed(now.conditions) and not _is_completed(before.conditions):
+        events.append(_completed_event(now))
+    return events
+
+
+def _is_news(condition: Condition, before: tuple[Condition, ...]) -> bool:
+    """Whether status or reason changed. Each iteration rewrites the message: the iteration event tells
+    that."""
+    if condition.reason == "IterationUpdate":
+        return False
+    return all(
+        (old.status, old.reason) != (condition.status, condition.reason)
+        for old in before
+        if old.type == condition.type
+    )
+
+
+def _is_completed(found: tuple[Condition, ...]) -> bool:
+    return any(c.type in _COMPLETED and c.status == "True" for c in found)
+
+
+def _condition_event(c: Condition) -> Event:
+    words = (
+        f"{c.type}={c.status}"
+        + (f" {c.reason}" if c.reason else "")
+        + (f": {c.message}" if c.message else "")
+    )
+    data = {"type": c.type, "status": c.status, "reason": c.reason, "message": c.message}
+    return _event("condition", words, data)
+
+
+def _iteration_event(now: Outcome) -> Event:
+    planned = f" of {now.iterations_planned}" if now.iterations_planned else ""
+    weight = f", canary weight {now.weights[CANARY]} %" if CANARY in now.weights else ""
+    winner = f", winner so far: {now.winner}" if now.winner else ", no winner so far"
+    data = {"iteration": now.iterations, "weights": dict(now.weights), "winner": now.winner}
+    return _event("iteration", f"iteration {now.iterations}{planned}{weight}{winner}", data)
+
+
+def _completed_event(now: Outcome) -> Event:
+    failed = now.state is State.FAILED
+    winner = f"winner: {now.winner}" if now.winner else "no winner"
+    words = f"{now.message or now.reason} after {now.iterations} iterations, {winner}"
+    return _event("completed", words, {"winner": now.winner, "message": now.message, "failed": failed})
+
+
+def _event(event: str, words: str, data: dict[str, Any]) -> Event:
+    return Event("experiment", event, words, data)

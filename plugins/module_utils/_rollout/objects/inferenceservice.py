@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An InferenceService, read: its revisions and traffic, and whether a change of it has really taken effect.
+
+Knows serving.kubeflow.org/v1beta1 (KFServing 0.5, 0.6) and serving.kserve.io/v1beta1. For a moment after a
+change the old status stands unchanged, Ready=True included, and no generation can be compared to see that.
+So a wait records the baseline revision first and asks for a different one: see `assess` and `Stability`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
+    Condition,
+    conditions,
+    entries,
+    mapping,
+    number,
+    text,
+)
+
+# KServe's modelStatus.transitionStatus values that no waiting mends.
+_BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
+# Knative's reasons for a revision that it has given up.
+_GIVEN_UP = ("RevisionFailed", "ProgressDeadlineExceeded", "ContainerMissing")
+
+
+@dataclass(frozen=True)
+class Revisions:
+    """The predictor's revision names, each empty while unknown."""
+
+    created: str = ""
+    ready: str = ""
+    rolledout: str = ""
+    previous: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one version of the object says. `traffic` holds only revisions with more than 0 percent."""
+
+    revisions: Revisions
+    ready: bool
+    ready_condition: Condition
+    traffic: dict[str, int]
+    url: str
+    transition_status: str = ""
+    load_failure: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether what was asked of the InferenceService holds; `reason` is one word, `message` one sentence."""
+
+    state: State
+    reason: str
+    message: str
+    revisions: Revisions = field(default_factory=Revisions)
+    traffic: dict[str, int] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+
+
+def read(obj: Mapping[str, Any] | None) -> Snapshot:
+    """The object as a snapshot; an absent object or status reads as nothing created, nothing ready."""
+    status = mapping(obj, "status")
+    predictor = mapping(status, "components", "predictor")
+    ready = next((c for c in conditions(obj) if c.type == "Ready"), Condition("Ready", "Unknown"))
+    model = mapping(status, "modelStatus")
+    failure = mapping(model, "lastFailureInfo")
+    return Snapshot(
+        revisions=Revisions(
+            created=text(predictor, "latestCreatedRevision"),
+            ready=text(predictor, "latestReadyRevision"),
+            rolledout=text(predictor, "latestRolledoutRevision"),
+            previous=text(predictor, "previousRolledoutRevision"),
+        ),
+        ready=ready.status == "True",
+        ready_condition=ready,
+        traffic=_traffic(predictor),
+        url=text(status, "url"),
+        transition_status=text(model, "transitionStatus"),
+        load_failure=text(failure, "message") or text(failure, "reason"),
+    )
+
+
+def _traffic(predictor: Mapping[str, Any]) -> dict[str, int]:
+    """Percent by revision name. One revision may stand in several entries: `latest` and `prev` can be the
+    same."""
+    traffic: dict[str, int] = {}
+    for entry in entries(predictor, "traffic"):
+        name = text(entry, "revisionName")
+        if not name and entry.get("latestRevision") is True:
+            name = text(predictor, "latestReadyRevision")
+        percent = number(entry, "percent")
+        if percent > 0:
+            traffic[name] = traffic.get(name, 0) + percent
+    return traffic
+
+
+def assess(
+    obj: Mapping[str, Any] | None,
+    baseline_revision: str | None = None,
+    expected_traffic: Mapping[str, int] | None = None,
+    new_revision: bool | None = None,
+) -> Outcome:
+    """Whether one snapshot shows everything asked at once.
+
+    `baseline_revision` is the revision recorded before the change. `new_revision` asks that the latest
+    created revision is another one; it is the default where a baseline is named. `expected_traffic` gives
+    percent by revision name, or by `latest` (the latest created revision), `baseline` (the one named) and
+    `previous` (the previous rolled-out one); the traffic must be exactly that and sum to 100. Without it,
+    any traffic that sums to 100 will do.
+    """
+    if new_revision is None:
+        new_revision = baseline_revision is not None
+    snapshot = read(obj)
+    if obj is None:
+        state, reason, message = State.PENDING, "NotFound", "the InferenceService does not exist yet"
+    elif text(mapping(obj, "metadata"), "deletionTimestamp"):
+        state, reason, message = State.FAILED, "Deleting", "the InferenceService is being deleted"
+    else:
+        stale = new_revision and snapshot.revisions.created == (baseline_revision or "")
+        state, reason, message = _failure(obj, snapshot, stale) or _pending(
+            snapshot, baseline_revision, expected_traffic, new_revision
+        )
+    return Outcome(state, reason, message, snapshot.revisions, snapshot.traffic, conditions(obj))
+
+
+_Answer = tuple[State, str, str]
+
+
+def _failure(obj: Mapping[str, Any], snapshot: Snapshot, stale: bool) -> _Answer | None:
+    """A failure that waiting does not mend. While the status still tells of the baseline, its failures are
+    old news."""
+    if snapshot.transition_status in _BLOCKED and not (stale and snapshot.transition_status != "InvalidSpec"):
+        words = f": {snapshot.load_failure}" if snapshot.load_failure else ""
+        return State.FAILED, snapshot.transition_status, f"the model is {snapshot.transition_status}{words}"
+    created = snapshot.revisions.created
+    if stale or not created:
+        return None
+    for condition in conditions(obj):
+        if condition.status == "False" and condition.reason in _GIVEN_UP and created in condition.message:
+            return State.FAILED, condition.reason, condition.message
+    return None
+
+
+def _pending(
+    snapshot: Snapshot,
+    baseline_revision: str | None,
+    expected_traffic: Mapping[str, int] | None,
+    new_revision: bool,
+) -> _Answer:
+    """The first thing that is still missing, in the order in which a rollout brings them; succeeded if
+    nothing is."""
+    now = snapshot.revisions
+    if not now.created:
+        return State.PENDING, "RevisionNotCreated", "no revision has been created yet"
+    if new_revision and now.created == (baseline_revision or ""):
+        return State.PENDING, "RevisionNotCreated", f"the latest revision is still the baseline {now.created}"
+    if now.ready != now.created:
+        return State.PENDING, "RevisionNotReady", f"revision {now.created} is not ready yet{_why(snapshot)}"
+    if not snapshot.ready:
+        status = snapshot.ready_condition.status
+        return State.PENDING, "NotReady", f"Ready is {status}{_why(snapshot)}"
+    problem = _traffic_problem(snapshot, baseline_revision, expected_traffic)
+    if problem:
+        return State.PENDING, "TrafficNotAsExpected", problem
+    return (
+        State.SUCCEEDED,
+        "AsExpected",
+        f"revision {now.created} is ready; traffic {_spell(snapshot.traffic)}",
+    )
+
+
+def _why(snapshot: Snapshot) -> str:
+    words = snapshot.ready_condition.message or snapshot.ready_condition.reason
+    return f" ({words})" if words and not snapshot.ready else ""
+
+
+def _traffic_problem(
+    snapshot: Snapshot, baseline_revision: str | None, expected: Mapping[str, int] | None
+) -> str | None:
+    if sum(snapshot.traffic.values()) != 100:
+        return f"the traffic does not sum to 100 percent: {_spell(snapshot.traffic)}"
+    if expected is None:
+        return None
+    aliases = {
+        "latest": snapshot.revisions.created,
+        "baseline": baseline_revision or "",
+        "previous": snapshot.revisions.previous,
+    }
+    wanted = {aliases.get(name, name): percent for name, percent in expected.items() if percent > 0}
+    # All sums to 100 here, so a whole split that is asked for leaves nothing to other revisions.
+    seen = {name: snapshot.traffic.get(name, 0) for name in wanted}
+    forbidden = [
+        n for n, percent in expected.items() if percent == 0 and aliases.get(n, n) in snapshot.traffic
+    ]
+    if seen == wanted and not forbidden:
+        return None
+    return f"the traffic is {_spell(snapshot.traffic)}, not yet {_spell(dict(expected))}"
+
+
+def _spell(traffic: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {percent} %" for name, percent in sorted(traffic.items())) or "nothing"
+
+
+class Stability:
+    """Whether what was asked holds, and keeps holding: fed with (time, object), it answers like `assess`.
+
+    It succeeds once snapshots over at least `stable_seconds`, and at least `snapshots` of them, have all
+    shown the same revisions and traffic as asked. Feed it each new version and, while nothing changes, the
+    last one again from time to time, with the time of asking (seconds, of a clock that does not go back).
+    An object that vanishes, or that is replaced by another of the same name, is a failure.
+    """
+
+    def __init__(
+        self,
+        baseline_revision: str | None = None,
+        expected_traffic: Mapping[str, int] | None = None,
+        new_revision: bool | None = None,
+        stable_seconds: float = 2.0,
+        snapshots: int = 2,
+    ) -> None:
+        self._baseline_revision = baseline_revision
+        self._expected_traffic = expected_traffic
+        self._new_revision = new_revision
+        self._stable_seconds = stable_seconds
+        self._snapshots = snapshots
+        self._uid = ""
+        self._since = 0.0
+        self._seen = 0
+        self._held: tuple[Revisions, dict[str, int]] | None = None
+
+    def feed(self, time: float, obj: Mapping[str, Any] | None) -> Outcome:
+        """The answer with this snapshot, taken at `time`, added."""
+        outcome = assess(obj, self._baseline_revision, self._expected_traffic, self._new_revision)
+        uid = text(mapping(obj, "metadata"), "uid")
+        if self._uid and uid != self._uid:
+            words = "was replaced by another one of the same name" if uid else "was deleted during the wait"
+            reason = "Replaced" if uid else "Deleted"
+            return replace(
+                outcome, state=State.FAILED, reason=reason, message=f"the InferenceService {words}"
+            )
+        self._uid = uid
+        if outcome.state is not State.SUCCEEDED:
+            self._held = None
+            return outcome
+        shown = (outcome.revisions, outcome.traffic)
+        if self._held != shown:
+            self._held, self._since, self._seen = shown, time, 0
+        self._seen += 1
+        if time - self._since >= self._stable_seconds and self._seen >= self._snapshots:
+            return outcome
+        held = time - self._since
+        message = f"{outcome.message}; held for {held:.1f} of {self._stable_seconds:g} s"
+        return replace(outcome, state=State.PENDING, reason="NotStableYet", message=message)
+
+
+def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] | None) -> list[Event]:
+    """What happened between two snapshots, in this order: created, ready, traffic, Ready, deleted.
+
+    `previous` is None for the first snapshot, `current` is None once the object is gone.
+    """
+    if current is None:
+        return [] if previous is None else [_event("deleted", "InferenceService deleted", {})]
+    before, now = read(previous), read(current)
+    events = []
+    if now.revisions.created and now.revisions.created != before.revisions.created:
+        name = now.revisions.created
+        events.append(_event("revision_created", f"revision {name} created", {"revision": name}))
+    if now.revisions.ready and now.revisions.ready != before.revisions.ready:
+        name = now.revisions.ready
+        events.append(_event("revision_ready", f"revision {name} ready", {"revision": name}))
+    if now.traffic != before.traffic:
+        # When a split was first seen in a first snapshot it is not known since when it has held.
+        data = {"traffic": dict(now.traffic), **({"first": True} if previous is None else {})}
+        events.append(_event("traffic", f"traffic: {_spell(now.traffic)}", data))
+    if now.ready != before.ready:
+        words = "ready" if now.ready else f"not ready{_why(now)}"
+        events.append(_event("ready", f"InferenceService {words}", {"ready": now.ready}))
+    return events
+
+
+def _event(event: str, words: str, data: dict[str, Any]) -> Event:
+    return Event("inferenceservice", event, words, data)

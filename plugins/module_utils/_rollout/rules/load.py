@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the load test: was anything lost, and can its result be trusted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
+    loss_rate_upper_bound,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clocks import steps
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
+    COMPLETE_STATES,
+    Gap,
+    Load,
+    Lost,
+    percentile,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
+    Finding,
+    Rule,
+    failed,
+    passed,
+    unproven,
+    worst,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    in_phases,
+    rate_below,
+    seconds,
+    tally,
+)
+
+# The class of failures that are the generator's own: they say nothing about the service.
+CLIENT = "client"
+_MOST_FLAGS = 3
+
+
+def evidence_complete(facts: Facts, _: Thresholds) -> list[Finding]:
+    if not facts.problems:
+        return passed(
+            "the load's result, the timeline, the Experiment and the InferenceService are all there"
+        )
+    return [finding for problem in facts.problems for finding in unproven(problem)]
+
+
+def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    lost = load.failed - load.client_faults
+    figures: dict[str, Any] = {"requests": load.requests, "lost": lost, "max_lost": thresholds.max_lost}
+    if lost <= 0:
+        words = f"none lost: the loss rate is below {rate_below(bound_of(load))} with 95 % confidence"
+        return passed(f"{count(load.requests, 'request')}, {words}", **figures)
+    words = f"{lost} of {count(load.requests, 'request')} {'was' if lost == 1 else 'were'} lost"
+    if lost <= thresholds.max_lost:
+        return passed(f"{words}; {thresholds.max_lost} may be", **figures)
+    rows = [row for row in load.ledger if row.kind != CLIENT]
+    by_class = Counter(row.label for row in rows)
+    by_revision = Counter(facts.name_of(row.revision) for row in rows)
+    by_phase = Counter(facts.phase_of(row.at) for row in sorted(rows, key=lambda row: row.at))
+    if rows:
+        first, last = min(row.at for row in rows), max(row.at for row in rows)
+        when = f"at {clock(first)}" if len(rows) == 1 else f"from {clock(first)} to {clock(last)}"
+        each = ", ".join(f"{n} by {name}" for name, n in by_revision.items())
+        words += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}{_by_the_log(rows)}"
+        figures |= {"first": first, "last": last}
+    figures |= {
+        "classes": dict(by_class),
+        "revisions": dict(Counter(row.revision for row in rows)),
+        "phases": dict(by_phase),
+    }
+    return failed(words, **figures)
+
+
+def _by_the_log(rows: list[Lost]) -> str:
+    """What the gateway says of the failures, where its log was given."""
+    flags = Counter(row.flags for row in rows if row.flags)
+    told = [f"{n} × {meaning(name)}" for name, n in flags.most_common(_MOST_FLAGS)]
+    unknown = sum(row.logged is False for row in rows)
+    told += [f"{unknown} never reached it"] if unknown else []
+    return f"; by the gateway's log: {'; '.join(told)}" if told else ""
+
+
+def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    overall = _gap(load, load.gap, thresholds.gap_limit(load.asked_rate))
+    if len(load.gaps) < 2:
+        return overall
+    # What fails on new connections only, the successes on reused ones would hide.
+    apart: list[Finding] = []
+    for lane, gap in load.gaps.items():
+        apart += _gap(load, gap, thresholds.lane_gap_limit(load.rate_of(lane)), lane)
+    # A gap of all requests is one of each lane, and need not be told again; but a lane is allowed more.
+    told, all_told = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
+    return apart if told is all_told else apart + overall
+
+
+def _gap(load: Load, gap: Gap, limit: float, lane: str = "") -> list[Finding]:
+    length, start, end = gap
+    on = f" on {lane} connections" if lane else ""
+    figures: dict[str, Any] = {"seconds": length, "start": start, "end": end, "max_gap": limit}
+    figures |= {"lane": lane} if lane else {}
+    if length <= limit:
+        return passed(f"the longest gap between successes{on} is {seconds(length)}", **figures)
+    # While the generator stood still, nothing was asked: that part of a gap is not the service's.
+    own = sum(max(0.0, min(end, s.start + s.seconds) - max(start, s.start)) for s in load.stalls)
+    figures["generator_stood_still"] = own
+    words = (
+        f"no request{on} succeeded for {seconds(length)} from {clock(start)}, longer than {seconds(limit)}"
+    )
+    if length - own <= limit:
+        return unproven(f"{words}; the generator itself stood still for {seconds(own)} of it", **figures)
+    return failed(words, **figures)
+
+
+def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    found = []
+    for wanted, limit in sorted(thresholds.latency.items()):
+        value = percentile(load.response_time, wanted)
+        figures = {"percentile": wanted, "seconds": value, "limit": limit}
+        if value is None:
+            found += unproven(f"there is no response time at percentile {wanted:g}", **figures)
+        elif value <= limit:
+            found += passed(f"{wanted:g} % of the requests took at most {seconds(value)}", **figures)
+        else:
+            words = f"{wanted:g} % of the requests took up to {seconds(value)}, longer than {seconds(limit)}"
+            found += failed(words, **figures)
+    return found
+
+
+def load_complete(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    if load.state in COMPLETE_STATES:
+        return passed(f"the load test is {load.state}", state=load.state)
+    return unproven(
+        f"the load test did not end properly: it is {load.state or 'in no known state'}", state=load.state
+    )
+
+
+def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    sums = {
+        "RetCodes": sum(load.codes.values()),
+        "DurationHistogram": load.counted,
+        "ok and failed": load.ok + load.failed,
+        "revisions": sum(requests for requests, _ in load.revisions.values()),
+        "timeline": sum(second.requests for second in load.seconds),
+    }
+    wrong = {name: total for name, total in sums.items() if total != load.requests}
+    recorded = len(load.ledger) + load.ledger_dropped
+    if recorded != load.failed:
+        wrong["records of failures"] = recorded
+    if load.client_faults > load.failed:
+        wrong["faults of the generator"] = load.client_faults
+    if not wrong:
+        return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
+    listed = ", ".join(f"{name} {total}" for name, total in wrong.items())
+    words = (
+        f"the counts of the load test disagree: {count(load.requests, 'request')}, {load.failed} failed, but"
+    )
+    return unproven(f"{words} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
+
+
+def rate_kept(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None or load.asked_rate <= 0:
+        return []
+    figures = {"asked": load.asked_rate, "actual": load.actual_rate}
+    words = f"{load.actual_rate:.4g} of the {load.asked_rate:g} requests a second asked for were sent"
+    if load.rate_kept:
+        return passed(words, **figures)
+    if load.actual_rate >= load.asked_rate:
+        # As many as asked for, in bursts: the generator was held up and caught up.
+        return unproven(
+            f"{words}, but not evenly: 1 % of them were sent {seconds(load.lateness_p99)} late or more",
+            **figures,
+        )
+    return unproven(f"only {words}", **figures)
+
+
+def generator_ran(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    limit = thresholds.max_stall_seconds
+    longest = max(load.stalls, key=lambda stall: stall.seconds, default=None)
+    if longest is None or longest.seconds <= limit:
+        still = f"stood still for at most {seconds(longest.seconds)}" if longest else "never stood still"
+        return passed(f"the load generator {still}", stalls=len(load.stalls), max_stall_seconds=limit)
+    long = [stall for stall in load.stalls if stall.seconds > limit]
+    words = f"the load generator stood still for {seconds(longest.seconds)} at {clock(longest.start)}"
+    more = f", and {len(long) - 1} times more for over {seconds(limit)}" if len(long) > 1 else ""
+    figures = {
+        "stalls": len(long),
+        "longest": longest.seconds,
+        "start": longest.start,
+        "max_stall_seconds": limit,
+    }
+    return unproven(words + more + ": an outage then would not have been seen", **figures)
+
+
+def generator_on_time(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None or load.asked_rate <= 0:
+        return []
+    figures = {"p99": load.lateness_p99, "max_lateness_p99": thresholds.max_lateness_p99}
+    words = f"99 % of the requests were sent at most {seconds(load.lateness_p99)} late"
+    if load.lateness_p99 <= thresholds.max_lateness_p99:
+        return passed(words, **figures)
+    return unproven(f"{words}, more than the {seconds(thresholds.max_lateness_p99)} allowed", **figures)
+
+
+def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    faults = load.client_faults
+    if not faults:
+        return passed("the load generator had no fault of its own", client_faults=0)
+    words = f"{count(faults, 'request')} failed by a fault or a limit of the load generator itself"
+    return unproven(words, client_faults=faults)
+
+
+def clock_steady(facts: Facts, _: Thresholds) -> list[Finding]:
+    found = steps(facts)
+    if found:
+        return unproven(f"the clock was changed during the run: {found[0]}", steps=len(found))
+    return passed("the clock ran steadily") if facts.load or facts.moments else []
+
+
+def enough_requests(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    figures = {"requests": load.requests, "min_requests": thresholds.min_requests}
+    words = f"{count(load.requests, 'request')} were sent"
+    if load.requests >= thresholds.min_requests:
+        return passed(words, **figures)
+    return unproven(f"only {words}, fewer than the {thresholds.min_requests} asked for", **figures)
+
+
+def bound_of(load: Load) -> float:
+    """The 95 % upper bound on the loss rate, from the requests that the generator itself did not spoil."""
+    asked = max(0, load.requests - load.client_faults)
+    return loss_rate_upper_bound(min(max(0, load.failed - load.client_faults), asked), asked)
+
+
+LOST = (
+    Rule("nothing_lost", "No request was lost", nothing_lost),
+    Rule("evidence_complete", "All the evidence is there", evidence_complete),
+    Rule("gap_short", "Requests succeeded without a gap", gap_short),
+    Rule("latency_kept", "Response times kept their objectives", latency_kept),
+)
+TRUST = (
+    Rule("load_complete", "The load test ended properly", load_complete),
+    Rule("enough_requests", "There were enough requests", enough_requests),
+    Rule("counts_agree", "The counts of the load test agree", counts_agree),
+    Rule("rate_kept", "The asked rate was kept", rate_kept),
+    Rule("generator_ran", "The load generator ran without a stall", generator_ran),
+    Rule("generator_on_time", "The load generator sent on time", generator_on_time),
+    Rule("generator_healthy", "The load generator had no fault of its own", generator_healthy),
+    Rule("clock_steady", "The clock ran steadily", clock_steady),
+)

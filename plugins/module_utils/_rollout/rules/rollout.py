@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the rollout itself: did the change happen, and did it end as expected."""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
+    Finding,
+    Rule,
+    failed,
+    passed,
+    unproven,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, count
+
+
+def run_not_stopped(facts: Facts, _: Thresholds) -> list[Finding]:
+    stopped = facts.marks.stopped
+    if stopped is not None:
+        return failed(
+            f"the run was cut short: {stopped.text or 'the timeline does not tell why'}", **stopped.data
+        )
+    return passed("the run was not cut short") if facts.moments else []
+
+
+def change_happened(facts: Facts, _: Thresholds) -> list[Finding]:
+    baseline, canary = facts.baseline, facts.canary
+    figures = {"baseline": baseline, "canary": canary, "compared": dict(facts.compared)}
+    latest = facts.service.revisions.created if facts.service else ""
+    if baseline and baseline == (canary or latest):
+        return failed(f"nothing was rolled out: {baseline} is the baseline and the canary", **figures)
+    if not baseline or not canary:
+        missing = "baseline" if not baseline else "canary"
+        return unproven(f"it is not known which revision the {missing} was", **figures)
+    for role, name in (("baseline", baseline), ("canary", canary)):
+        compared = facts.compared.get(role, name)
+        if compared != name:
+            return failed(f"the Experiment took {compared} for the {role}, which was {name}", **figures)
+    return passed(f"the canary {canary} was rolled out over the baseline {baseline}", **figures)
+
+
+def experiment_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
+    outcome = facts.experiment
+    if outcome is None:
+        return []
+    figures = {"reason": outcome.reason, "message": outcome.message, "iterations": outcome.iterations}
+    words = ": ".join(filter(None, (outcome.reason, outcome.message)))
+    if outcome.state is State.FAILED:
+        return failed(f"the Experiment did not succeed ({words})", **figures)
+    if outcome.state is State.PENDING:
+        done = f"after {count(outcome.iterations, 'iteration')}"
+        return failed(f"the Experiment did not end; {done} it stands at {words}", **figures)
+    return passed(f"{outcome.message or outcome.reason}", **figures)
+
+
+def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    outcome, wanted = facts.experiment, thresholds.expect_winner
+    if outcome is None or outcome.state is State.PENDING:
+        return []
+    missed = [objective for objective in facts.objectives if objective.role == CANARY and not objective.met]
+    figures = {
+        "winner": outcome.winner,
+        "expected": wanted,
+        "missed": [
+            {"metric": o.metric, "value": o.value, "upper_limit": o.upper_limit, "lower_limit": o.lower_limit}
+            for o in missed
+        ],
+    }
+    if outcome.winner == wanted:
+        return passed(f"the winner is the {wanted}", **figures)
+    words = f"the winner is the {outcome.winner}" if outcome.winner else "there is no winner"
+    why = "".join(f"; {objective.text}" for objective in missed)
+    return failed(f"{words}, where the {wanted} was expected{why}", **figures)
+
+
+def iterations_done(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    outcome = facts.experiment
+    if outcome is None or outcome.state is not State.SUCCEEDED:
+        return []
+    wanted = thresholds.expect_iterations
+    if wanted is None:
+        wanted = outcome.iterations_planned
+    figures = {"iterations": outcome.iterations, "expected": wanted}
+    if outcome.iterations == wanted:
+        return passed(f"all {count(wanted, 'iteration')} were done", **figures)
+    return failed(
+        f"{count(outcome.iterations, 'iteration')} were done, where {wanted} were expected", **figures
+    )
+
+
+def traffic_moved(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    wanted = facts.canary if thresholds.expect_winner == CANARY else facts.baseline
+    if facts.service is None or not wanted:
+        return []
+    traffic = facts.service.traffic
+    figures = {"traffic": dict(traffic), "expected": wanted}
+    if traffic == {wanted: 100}:
+        return passed(f"all traffic ended on {facts.name_of(wanted)}", **figures)
+    ended = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(traffic.items()))
+    where = f"the traffic ended with {ended or 'no revision'}"
+    return failed(f"{where}, where 100 % on {facts.name_of(wanted)} was expected", **figures)
+
+
+def ready_at_end(facts: Facts, _: Thresholds) -> list[Finding]:
+    service = facts.service
+    if service is None:
+        return []
+    ready = service.ready_condition
+    if service.ready:
+        return passed("the InferenceService was ready at the end")
+    words = f"the InferenceService was not ready at the end: Ready is {ready.status}"
+    why = f" ({ready.message or ready.reason})" if ready.message or ready.reason else ""
+    return failed(words + why, status=ready.status, reason=ready.reason, message=ready.message)
+
+
+def handlers_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
+    jobs = facts.marks.failed_handlers
+    if not facts.moments:
+        return []
+    if not jobs:
+        return passed("no handler of the Experiment failed")
+    found = []
+    for job in jobs:
+        words = f"the Experiment's {job.data.get('name')} handler failed at {clock(job.time)}"
+        found += failed(words, **job.data)
+    return found
+
+
+def nothing_deleted(facts: Facts, _: Thresholds) -> list[Finding]:
+    if not facts.moments:
+        return []
+    gone = facts.marks.deletions
+    if not gone:
+        return passed("neither the Experiment nor the InferenceService was deleted during the rollout")
+    names = {"experiment": "Experiment", "inferenceservice": "InferenceService"}
+    found = []
+    for moment in gone:
+        name = names.get(moment.source, moment.source)
+        found += failed(
+            f"the {name} was deleted during the rollout, at {clock(moment.time)}", time=moment.time
+        )
+    return found
+
+
+RULES = (
+    Rule("run_not_stopped", "The run was not cut short", run_not_stopped),
+    Rule("change_happened", "A new revision was rolled out", change_happened),
+    Rule("experiment_succeeded", "The Experiment ran to its end", experiment_succeeded),
+    Rule("expected_winner", "The expected version won", expected_winner),
+    Rule("iterations_done", "Every iteration was done", iterations_done),
+    Rule("traffic_moved", "All traffic ended on the expected revision", traffic_moved),
+    Rule("ready_at_end", "The InferenceService was ready at the end", ready_at_end),
+    Rule("handlers_succeeded", "The Experiment's handlers succeeded", handlers_succeeded),
+    Rule("nothing_deleted", "Nothing was deleted during the rollout", nothing_deleted),
+)

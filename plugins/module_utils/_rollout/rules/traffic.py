@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about who answered: did the load cover the rollout, and did the traffic go where it was set to go."""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clocks import steps
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ACCESS_LOG, Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.shares import (
+    Share,
+    shares,
+    split,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
+    Finding,
+    Rule,
+    failed,
+    passed,
+    unproven,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import (
+    BASELINE,
+    CANARY,
+    Thresholds,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
+    clock,
+    count,
+    seconds,
+    tally,
+)
+
+# The chance of calling a split wrong that is right, over all the splits of one run together.
+_FALSE_ALARM = 1e-6
+
+
+def load_spans_rollout(facts: Facts, _: Thresholds) -> list[Finding]:
+    load, marks = facts.load, facts.marks
+    if load is None:
+        return []
+    if marks.canary_applied is None:
+        return unproven(
+            "the timeline does not tell when the canary was applied, so the load may not cover it"
+        )
+    if marks.completion is None:
+        return unproven("the timeline does not tell when the Experiment ended, so the load may not cover it")
+    begun = marks.canary_applied - load.started
+    end = marks.completion.time if marks.settled is None else marks.settled
+    beyond = load.ended - end
+    figures = {"seconds_before_canary": begun, "seconds_after_rollout": beyond}
+    if begun <= 0:
+        words = (
+            f"the load began {seconds(-begun)} after the canary was applied at {clock(marks.canary_applied)}"
+        )
+        return unproven(words, **figures)
+    if beyond <= 0:
+        return unproven(
+            f"the load ended {seconds(-beyond)} before the rollout did at {clock(end)}", **figures
+        )
+    words = f"the load began {seconds(begun)} before the canary was applied and ended {seconds(beyond)} after"
+    return passed(f"{words} the rollout", **figures)
+
+
+def requests_in_every_phase(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    empty = [c.phase.name for c in facts.phases if c.phase.end - c.phase.start >= 2 and not c.requests]
+    if empty:
+        return unproven(f"no request ended during: {', '.join(empty)}", phases=empty)
+    hole = _hole(facts.load, thresholds) if facts.load else None
+    if hole:
+        words = (
+            f"no request ended from {clock(hole[0])} to {clock(hole[1])}, and no gap of the load tells why"
+        )
+        return unproven(f"{words}: are these several loads in a row?", start=hole[0], end=hole[1])
+    return passed("requests ended in every phase") if facts.phases else []
+
+
+def _hole(load: Load, thresholds: Thresholds) -> tuple[int, int] | None:
+    """The longest time between two seconds with requests, if it is too long and not a gap of the load itself.
+
+    The gap of a merged load is that of one of its parts, and does not know the time between them.
+    """
+    busy = sorted(second.start for second in load.seconds if second.requests)
+    holes = [(before + 1, after) for before, after in zip(busy, busy[1:])]
+    begin, end = max(holes, key=lambda hole: hole[1] - hole[0], default=(0, 0))
+    known = max(thresholds.gap_limit(load.asked_rate), load.gap.seconds)
+    return (begin, end) if end - begin > known else None
+
+
+def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    if facts.strange_names:
+        names = ", ".join(facts.strange_names)
+        words = f"before the canary, {_namer(facts)} named {names}, never the baseline"
+        return unproven(
+            f"{words} {facts.baseline}: they do not tell revisions", names=list(facts.strange_names)
+        )
+    requests, lost = load.revisions.get("", (0, 0))
+    by_log = facts.named_by == ACCESS_LOG
+    if requests > lost:
+        neither = ", nor does the gateway's log" if by_log else ""
+        words = f"{count(requests - lost, 'answer')} did not name the revision that gave them{neither}"
+        return unproven(words, unnamed=requests - lost)
+    if by_log:
+        return passed("the gateway's log names the revision of every answer", unnamed=0)
+    return passed("every answer named its revision", unnamed=0)
+
+
+def _namer(facts: Facts) -> str:
+    return "the gateway's log" if facts.named_by == ACCESS_LOG else "answers"
+
+
+def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:
+    if facts.load is None or not facts.names_tell or not (facts.baseline and facts.canary):
+        return []
+    known = {"", facts.baseline, facts.canary}
+    others = {name: n for name, (n, _) in facts.load.revisions.items() if n and name not in known}
+    if others:
+        return failed(
+            f"revisions that are neither baseline nor canary answered: {tally(others)}", revisions=others
+        )
+    return passed("only the baseline and the canary answered")
+
+
+def canary_got_traffic(facts: Facts, _: Thresholds) -> list[Finding]:
+    if not facts.names_tell or not facts.canary:
+        return []
+    answered = facts.requests_of(facts.canary)
+    if not answered:
+        return unproven(f"the canary {facts.canary} never answered a request", requests=0)
+    return passed(f"the canary answered {count(answered, 'request')}", requests=answered)
+
+
+def enough_per_revision(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    if not facts.names_tell:
+        return []
+    least = thresholds.min_requests_per_revision
+    found = []
+    for name in filter(None, (facts.baseline, facts.canary)):
+        answered = facts.requests_of(name)
+        figures = {"revision": name, "requests": answered, "min_requests_per_revision": least}
+        if answered >= least:
+            found += passed(f"{facts.name_of(name)} answered {count(answered, 'request')}", **figures)
+        elif answered or name == facts.baseline:
+            words = f"{facts.name_of(name)} answered only {count(answered, 'request')}"
+            found += unproven(f"{words}, fewer than the {least} asked for", **figures)
+    return found
+
+
+def none_at_weight_zero(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    found = []
+    for role, name in ((BASELINE, facts.baseline), (CANARY, facts.canary)):
+        rows = [row for row in _rows(facts, role, thresholds) if row.high == 0]
+        strays = [row for row in rows if row.second.revisions.get(name, 0)]
+        answered = sum(row.second.revisions[name] for row in strays)
+        figures = {"revision": name, "answered": answered, "seconds": len(rows)}
+        if strays:
+            first = strays[0].second.start
+            words = f"{facts.name_of(name)} answered {count(answered, 'request')} while its weight was 0"
+            found += failed(f"{words}, first at {clock(first)}", first=first, **figures)
+        elif rows:
+            found += passed(f"{facts.name_of(name)} answered nothing while its weight was 0", **figures)
+    return found
+
+
+def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    unknown = _unknown_split(facts, thresholds)
+    rows = _rows(facts, CANARY, thresholds)
+    if unknown or not rows:
+        return unknown
+    groups: dict[str, list[Share]] = {"the whole load": rows}
+    for row in rows:
+        groups.setdefault(row.phase, []).append(row)
+    found = []
+    for phase, members in groups.items():
+        seen = split(members, facts.canary, [facts.baseline])
+        chance = seen.chance
+        if chance * len(groups) >= _FALSE_ALARM or seen.distance <= thresholds.share_tolerance:
+            continue
+        share = seen.answered / seen.requests
+        figures = {"phase": phase, "requests": seen.requests, "canary": seen.answered, "share": share}
+        figures |= {"low": seen.low, "high": seen.high, "chance": chance}
+        words = f"during {phase} the canary answered {share:.1%} of {count(seen.requests, 'request')}"
+        found += failed(f"{words}, where its weight was {_range(seen.low, seen.high)}", **figures)
+    whole = split(rows, facts.canary, [facts.baseline])
+    words = (
+        f"the canary answered {whole.answered} of {count(whole.requests, 'request')}, as its weights have it"
+    )
+    figures = {"requests": whole.requests, "canary": whole.answered, "low": whole.low, "high": whole.high}
+    return found or passed(words, **figures)
+
+
+def _unknown_split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    """A finding where nobody told how the traffic was split. A run that was cut short has its reason already,
+    and so has one whose traffic did not end where it should."""
+    load, marks = facts.load, facts.marks
+    ready = facts.names_tell and facts.baseline and facts.canary and marks.canary_applied is not None
+    if load is None or not ready or marks.stopped is not None:
+        return []
+    if not marks.traffic:
+        return unproven("the timeline tells no traffic split, so who should have answered is not known")
+    wanted = facts.canary if thresholds.expect_winner == CANARY else facts.baseline
+    ended_well = facts.service is None or facts.service.traffic == {wanted: 100}
+    if marks.unwatched_since is None or not ended_well:
+        return []
+    words = f"nothing watched the traffic split from {clock(marks.unwatched_since)} on"
+    return unproven(f"{words}, so who should have answered is not known", since=marks.unwatched_since)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1%}" if high - low < 0.0005 else f"between {low:.1%} and {high:.1%}"
+
+
+def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
+    """Each second with the role's weights; none where the timeline does not tell the weights, who is who, or
+    the time."""
+    if steps(facts):
+        return []
+    told = facts.marks.traffic and facts.marks.canary_applied is not None
+    if not facts.names_tell or not told or not (facts.baseline and facts.canary) or not facts.phases:
+        return []
+    return list(shares(facts, role, thresholds.propagation_seconds))
+
+
+RULES = (
+    Rule("load_spans_rollout", "The load covered the whole rollout", load_spans_rollout),
+    Rule("requests_in_every_phase", "Requests were sent in every phase", requests_in_every_phase),
+    Rule("answers_named", "Every answer named its revision", answers_named),
+    Rule("known_revisions_only", "Only the expected revisions answered", known_revisions_only),
+    Rule("canary_got_traffic", "The canary got traffic", canary_got_traffic),
+    Rule("enough_per_revision", "Each revision answered enough requests", enough_per_revision),
+    Rule("none_at_weight_zero", "No revision answered at weight 0", none_at_weight_zero),
+    Rule("shares_as_set", "The traffic was shared as it was set", shares_as_set),
+)

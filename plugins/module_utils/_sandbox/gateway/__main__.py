@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m …_sandbox.gateway run|drain`"""
+
+from __future__ import annotations
+
+import sys
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.commands import main
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""iter8-kfserving's handlers: `python3 -m …_sandbox.iter8 start|finish`, run as Jobs.
+
+Environment: KUBECONFIG, EXPERIMENT_NAME, EXPERIMENT_NAMESPACE. Exit status 0 means done; else one line says
+why not, and the Job's controller tries again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.client import connect
+from kubernetes.client import ApiException, CustomObjectsApi
+
+Json = dict[str, Any]
+
+BASELINE = "default"
+CANARY = "canary"
+WEIGHT_PATH = "/spec/predictor/canaryTrafficPercent"
+_ISVC = {"group": "serving.kubeflow.org", "version": "v1beta1", "plural": "inferenceservices"}
+_EXPERIMENTS = {"group": "iter8.tools", "version": "v2alpha1", "plural": "experiments"}
+
+_FETCH_SECONDS = 180.0
+_READY_SECONDS = 180.0
+_POLL_SECONDS = 0.5
+_API_TIMEOUT = (5, 20)
+
+
+class HandlerError(Exception):
+    """The handler cannot do its work; the text says why."""
+
+
+def is_ready(inference_service: Mapping[str, Any]) -> bool:
+    """Whether the condition Ready is True. Right after a change this may still tell of the state before."""
+    conditions = (inference_service.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def version_info(inference_service: Mapping[str, Any]) -> Json:
+    """`spec.versionInfo`: the rolled-out revision as the baseline, the latest one as the canary.
+
+    They may be one and the same: the handler does not look. Raises HandlerError if the status names none.
+    """
+    predictor = ((inference_service.get("status") or {}).get("components") or {}).get("predictor") or {}
+    metadata = inference_service["metadata"]
+    try:
+        rolled_out, created = predictor["latestRolledoutRevision"], predictor["latestCreatedRevision"]
+    except KeyError as missing:
+        raise HandlerError(f"InferenceService {metadata['name']}: the predictor's status has no {missing}.")
+    return {
+        "baseline": {"name": BASELINE, "tags": {"revision": rolled_out}},
+        "candidates": [
+            {
+                "name": CANARY,
+                "tags": {"revision": created},
+                "weightObjRef": {
+                    "apiVersion": inference_service["apiVersion"],
+                    "kind": inference_service["kind"],
+                    "namespace": metadata["namespace"],
+                    "name": metadata["name"],
+                    "fieldPath": WEIGHT_PATH,
+                },
+            }
+        ],
+    }
+
+
+def promoted_percent(experiment: Mapping[str, Any]) -> int:
+    """The canary's traffic once the Experiment is over: 100 if the canary is recommended, else 0.
+
+    Raises HandlerError if nothing is recommended: the Experiment ended before its first iteration.
+    """
+    recommended = (experiment.get("status") or {}).get("recommendedBaseline")
+    if not recommended:
+        raise HandlerError("The Experiment recommends no baseline; there is nothing to promote.")
+    return 100 if recommended == CANARY else 0
+
+
+def target_of(experiment: Mapping[str, Any]) -> tuple[str, str]:
+    """The InferenceService's namespace and name. Raises HandlerError."""
+    namespace, _, name = experiment["spec"]["target"].partition("/")
+    if not namespace or not name or "/" in name:
+        raise HandlerError(f"spec.target must be namespace/name, not {experiment['spec']['target']!r}.")
+    return namespace, name
+
+
+class Handlers:
+    """The two handlers. `api` is a CustomObjectsApi; clock and sleep are passed in."""
+
+    def __init__(
+        self, api: Any, clock: Callable[[], float], sleep: Callable[[float], None], log: Callable[[str], None]
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._sleep = sleep
+        self._log = log
+
+    def start(self, namespace: str, name: str) -> None:
+        """Let the canary have 1 % and tell the Experiment its versions. Raises HandlerError, ApiException."""
+        target = target_of(self._experiment(namespace, name))
+        self._wait(target, lambda isvc: True, _FETCH_SECONDS, "be there")
+        self._set_percent(target, 1)
+        inference_service = self._wait(target, is_ready, _READY_SECONDS, "be Ready")
+        info = version_info(inference_service)
+        self._api.patch_namespaced_custom_object(
+            **_EXPERIMENTS,
+            namespace=namespace,
+            name=name,
+            body=[{"op": "add", "path": "/spec/versionInfo", "value": info}],
+            _content_type="application/json-patch+json",
+            _request_timeout=_API_TIMEOUT,
+        )
+        tags = (info["baseline"]["tags"]["revision"], info["candidates"][0]["tags"]["revision"])
+        self._log(f"start: baseline {tags[0]}, canary {tags[1]}")
+
+    def finish(self, namespace: str, name: str) -> None:
+        """Promote what the Experiment recommends. Raises HandlerError, ApiException."""
+        experiment = self._experiment(namespace, name)
+        percent = promoted_percent(experiment)
+        target = target_of(experiment)
+        self._set_percent(target, percent)
+        self._wait(target, is_ready, _READY_SECONDS, "be Ready")
+        self._log(f"finish: canaryTrafficPercent {percent}, Ready")
+
+    def _experiment(self, namespace: str, name: str) -> Json:
+        found: Json = self._api.get_namespaced_custom_object(
+            **_EXPERIMENTS, namespace=namespace, name=name, _request_timeout=_API_TIMEOUT
+        )
+        return found
+
+    def _wait(self, target: tuple[str, str], done: Callable[[Json], bool], seconds: float, what: str) -> Json:
+        """Poll the InferenceService until `done`."""
+        deadline = self._clock() + seconds
+        while True:
+            found = self._inference_service(target)
+            if found is not None and done(found):
+                return found
+            if self._clock() >= deadline:
+                raise HandlerError(
+                    f"Waited {seconds:.0f} s for InferenceService {target[0]}/{target[1]} to {what}; "
+                    "look at its conditions."
+                )
+            self._sleep(_POLL_SECONDS)
+
+    def _inference_service(self, target: tuple[str, str]) -> Optional[Json]:
+        try:
+            found: Json = self._api.get_namespaced_custom_object(
+                **_ISVC, namespace=target[0], name=target[1], _request_timeout=_API_TIMEOUT
+            )
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def _set_percent(self, target: tuple[str, str], percent: int) -> None:
+        self._api.patch_namespaced_custom_object(
+            **_ISVC,
+            namespace=target[0],
+            name=target[1],
+            body=[{"op": "add", "path": WEIGHT_PATH, "value": percent}],
+            _content_type="application/json-patch+json",
+            _request_timeout=_API_TIMEOUT,
+        )
+        self._log(f"canaryTrafficPercent of {target[0]}/{target[1]} set to {percent}")
+
+
+def main(handler: str) -> None:
+    """Run the handler `start` or `finish`, and exit."""
+    handlers = Handlers(
+        CustomObjectsApi(connect()), time.monotonic, time.sleep, lambda line: print(line, flush=True)
+    )
+    work = handlers.start if handler == "start" else handlers.finish
+    try:
+        work(os.environ["EXPERIMENT_NAMESPACE"], os.environ["EXPERIMENT_NAME"])
+    except HandlerError as error:
+        sys.exit(str(error))
+    except ApiException as error:
+        sys.exit(f"The API server answered with HTTP status {error.status} ({error.reason}).")

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module `sandbox`: options in, results out."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults, paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+
+# What the sandbox's processes import, and the packages that have it.
+_LIBRARIES = {"kopf": "kopf", "kubernetes": "kubernetes", "yaml": "pyyaml"}
+
+
+class Progress:
+    """Collects the steps, and appends each to the progress file as a line of JSON."""
+
+    def __init__(self, path: Optional[str], clock: Callable[[], float] = time.time) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self._path = Path(path) if path else None
+        self._clock = clock
+
+    def __call__(self, text: str, event: str = "step") -> None:
+        entry = {"time": self._clock(), "source": "sandbox", "event": event, "text": text, "data": {}}
+        self.steps.append(entry)
+        if self._path is not None:
+            with open(self._path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+
+
+def explain(error: BaseException) -> str:
+    """An error in words, with what to do where it is known."""
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"There is no room left on the disk that holds {error.filename}. Make room and run again."
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    return str(error)
+
+
+def _results(where: paths.Layout, name: str, found: Optional[paths.Sandbox]) -> dict[str, Any]:
+    results: dict[str, Any] = {
+        "state_dir": str(where.root),
+        "kubeconfig": str(where.kubeconfig),
+        "context": f"sandbox-{name}",
+        "faults": {fault: about.summary for fault, about in faults.CATALOGUE.items()},
+    }
+    if found is not None:
+        results["api_server"] = found.api_server
+        results["network"] = f"127.{found.network}.0.0/16"
+        results["versions"] = found.versions
+        results["programs"] = found.programs
+    return results
+
+
+def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
+    options = module.params
+    name = options["name"]
+    missing = [package for name_, package in _LIBRARIES.items() if importlib.util.find_spec(name_) is None]
+    if missing:
+        module.fail_json(
+            msg=f"The sandbox's controllers need Python packages that {sys.executable} does not have: "
+            f"{sys.executable} -m pip install {' '.join(missing)}"
+        )
+    where = paths.layout(name)
+    wishes = lifecycle.Wishes(
+        source=Path(options["source_dir"]) if options["source_dir"] else lifecycle.default_source(),
+        cache=Path(options["cache_dir"]).absolute() if options["cache_dir"] else paths.cache_dir(),
+        binaries_dir=Path(options["binaries_dir"]) if options["binaries_dir"] else None,
+        api_port=options["api_port"],
+        owner=options["owner_pid"] if options["exclusive"] else None,
+    )
+    if module.check_mode:
+        lifecycle.check(name, wishes)
+        changed = lifecycle.would_change(name)
+        return {"changed": changed, **_results(where, name, paths.read_sandbox(where))}
+    began = time.monotonic()
+    outcome = lifecycle.up(name, wishes, progress)
+    if outcome.changed:
+        progress(f"the sandbox {name} is up after {time.monotonic() - began:.1f} s", "completed")
+    return {
+        "changed": outcome.changed,
+        "created": outcome.created,
+        "started": list(outcome.started),
+        **_results(where, name, outcome.sandbox),
+    }
+
+
+def _absent(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
+    name = module.params["name"]
+    where = paths.layout(name)
+    if module.check_mode:
+        running = lifecycle.would_remove(name)
+        return {
+            "changed": bool(running) or where.root.exists(),
+            "ended": running,
+            **_results(where, name, None),
+        }
+    folder = module.params["cache_dir"]
+    outcome = lifecycle.down(name, progress, cache_dir=Path(folder) if folder else paths.cache_dir())
+    if outcome.changed:
+        progress(f"the sandbox {name} is gone: {len(outcome.ended)} processes ended, no file left", "deleted")
+    return {"changed": outcome.changed, "ended": outcome.ended, **_results(where, name, None)}
+
+
+def run(module: AnsibleModule) -> None:
+    """Do what the module's options ask and exit."""
+    progress = Progress(module.params["progress_file"])
+    act = _present if module.params["state"] == "present" else _absent
+    try:
+        results = act(module, progress)
+    except lifecycle.ERRORS as error:
+        module.fail_json(msg=explain(error), transitions=progress.steps)
+    module.exit_json(transitions=progress.steps, **results)

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m …_sandbox.model_server`"""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.server import main
+
+if __name__ == "__main__":
+    main()

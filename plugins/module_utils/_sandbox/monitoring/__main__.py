@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m …_sandbox.monitoring prometheus|targets`"""
+
+from __future__ import annotations
+
+import sys
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.monitoring import prometheus, targets
+
+PROGRAMS = {"prometheus": prometheus.main, "targets": targets.main}
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([name] for name in PROGRAMS):
+        sys.exit(f"usage: monitoring {'|'.join(PROGRAMS)}")
+    PROGRAMS[sys.argv[1]]()

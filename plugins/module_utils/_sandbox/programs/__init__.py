@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the control plane's programs come from, and the cache that keeps them."""

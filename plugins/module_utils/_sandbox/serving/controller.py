@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One pass of the serving controller: look at everything, then move each InferenceService a step on.
+
+A pass is idempotent and keeps nothing in memory but when a drain began; running it again, or in another
+process after a crash, only goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import status as serving_status
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import Api
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.plan import (
+    Plan,
+    endpoints,
+    make_plan,
+    wanted_hosts,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import (
+    Admin,
+    GatewayWriter,
+    Outcome,
+)
+from kubernetes.client.exceptions import ApiException
+
+RESYNC_SECONDS = 30.0
+SOON_SECONDS = 0.25
+"""Until the next pass while something drains or the gateway has not confirmed."""
+
+_LOG = logging.getLogger("serving")
+
+Object = Mapping[str, Any]
+
+
+class Controller:
+    """Reconciles all InferenceServices. ``now`` gives the time for the status, as RFC 3339."""
+
+    def __init__(
+        self, api: Api, gateway: GatewayWriter, admin: Callable[[str], Admin], now: Callable[[], str]
+    ) -> None:
+        self._api = api
+        self._gateway = gateway
+        self._admin = admin
+        self._now = now
+
+    def run_once(self) -> float:
+        """Do one pass; return the seconds until the next one is due without any event.
+
+        :raises ApiException: the API server refused something; the caller tries again later.
+        """
+        services = self._api.services()
+        deployments = self._api.deployments()
+        pods = self._api.pods()
+        living = [service for service in services if not service["metadata"].get("deletionTimestamp")]
+        plans = [self._plan(service, deployments, pods) for service in living]
+        ips = self._api.gateway_ips()
+        hosts = wanted_hosts(plans, self._gateway.applied())
+        outcome = self._gateway.apply(hosts, endpoints(pods), [self._admin(ip) for ip in ips])
+        if outcome.problem:
+            _LOG.warning("gateway: %s", outcome.problem)
+        if ips:
+            self._api.set_load_balancer(ips)
+        for plan in plans:
+            self._scale(plan, outcome)
+            self._write_status(plan, outcome)
+        for service in services:
+            if service["metadata"].get("deletionTimestamp"):
+                self._delete(service, resources.revisions_of(service, deployments), outcome)
+        return SOON_SECONDS if outcome.draining or outcome.problem else RESYNC_SECONDS
+
+    def _plan(self, service: Object, deployments: Sequence[Object], pods: Sequence[Object]) -> Plan:
+        meta = service["metadata"]
+        if resources.FINALIZER not in meta.get("finalizers", []):
+            service = self._api.set_finalizers(service, [*meta.get("finalizers", []), resources.FINALIZER])
+        revisions = resources.revisions_of(service, deployments)
+        refused = ""
+        try:
+            revisions = self._with_newest(service, revisions)
+        except ApiException as error:
+            if error.status not in (400, 403, 422):
+                raise
+            refused = f"its Deployment was refused ({error.status} {error.reason})"
+        except faults.FaultError as error:
+            refused = str(error)
+        return make_plan(service, revisions, pods, refused)
+
+    def _with_newest(self, service: Object, revisions: list[resources.Revision]) -> list[resources.Revision]:
+        """Create the revision that the spec asks for, if there is none."""
+        if revisions and revisions[-1].predictor_hash == resources.predictor_hash(service):
+            return revisions
+        canary = bool(serving_status.predictor_status(service).get("latestRolledoutRevision"))
+        environment = faults.revision_environment(self._api.active_faults(), canary)
+        deployment = resources.next_revision(service, revisions, environment)
+        if deployment is None:
+            return revisions
+        created = self._api.create_deployment(deployment)
+        _LOG.info("%s: created %s", _name(service), created["metadata"]["name"])
+        return [*revisions, *resources.revisions_of(service, [created])]
+
+    def _scale(self, plan: Plan, outcome: Outcome) -> None:
+        """Start what is needed; stop what is not, but only when the gateway has let go of it."""
+        for revision in plan.revisions:
+            cluster = config.cluster_name(revision.namespace, revision.name)
+            keep = revision.name in plan.needed or cluster in outcome.clusters
+            replicas = revision.wanted if keep else 0
+            if replicas != revision.replicas:
+                _LOG.info("%s: scale %s to %d", _name(plan.service), revision.name, replicas)
+                self._api.scale(revision, replicas)
+
+    def _write_status(self, plan: Plan, outcome: Outcome) -> None:
+        seen = serving_status.Observation(
+            latest_created=plan.latest_created,
+            latest_ready=plan.latest_ready,
+            traffic=plan.traffic,
+            routed=plan.may_route
+            and (outcome.confirmed or serving_status.was_routed(plan.service, plan.traffic)),
+            gateway_problem=outcome.problem,
+        )
+        status = serving_status.status(plan.service, seen, self._now())
+        if status != plan.service.get("status"):
+            _LOG.info("%s: %s", _name(plan.service), _summary(status))
+            self._api.put_status(plan.service, status)
+
+    def _delete(self, service: Object, revisions: Sequence[resources.Revision], outcome: Outcome) -> None:
+        """Once the routes are gone (they are not among the wanted ones): the pods, then the object."""
+        meta = service["metadata"]
+        if resources.FINALIZER not in meta.get("finalizers", []):
+            return
+        for revision in revisions:
+            if config.cluster_name(revision.namespace, revision.name) not in outcome.clusters:
+                self._api.delete_deployment(revision)
+        if not revisions:
+            _LOG.info("%s: deleted", _name(service))
+            left = [name for name in meta["finalizers"] if name != resources.FINALIZER]
+            self._api.set_finalizers(service, left)
+
+
+def _name(service: Object) -> str:
+    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+
+
+def _summary(status: Mapping[str, Any]) -> str:
+    """One line for the log."""
+    ready = next(c["status"] for c in status["conditions"] if c["type"] == "Ready")
+    traffic = status["components"]["predictor"].get("traffic") or []
+    split = ", ".join(f"{entry['percent']} % {entry['revisionName']}" for entry in traffic) or "none"
+    return f"Ready={ready}, traffic: {split}"

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The serving controller: an operator that does for InferenceServices what KFServing 0.5 with Knative does.
+
+Run as ``python3 -m …_sandbox.serving`` in a pod. kopf watches and wakes; one thread does the passes, one at a
+time, so no two of them ever write routes. Needs ``KUBECONFIG``, ``POD_IP``, ``POD_NAMESPACE`` and
+``VOLUME_GATEWAY``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kopf
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import Admin
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import (
+    GATEWAY_NAMESPACE,
+    GATEWAY_SERVICE,
+    Api,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.controller import Controller
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import GatewayWriter
+from kubernetes import config
+
+LIVENESS_PORT = 8080
+COALESCE_SECONDS = 0.02
+"""Events come in bursts (a pod's phases, a Deployment's counters); one pass answers them all."""
+RETRY_SECONDS = 1.0
+
+_LOG = logging.getLogger("serving")
+
+
+class Loop:
+    """Runs passes in a thread of its own: at each wake-up, and when the last pass said it is time."""
+
+    def __init__(self, run_once: Callable[[], float]) -> None:
+        self._run_once = run_once
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="passes", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a pass at once."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something changed: do a pass soon."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let the pass under way finish, then end."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout=10)
+
+    @property
+    def alive(self) -> bool:
+        """Whether passes are being done."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                delay = self._run_once()
+            # Whatever a pass met, such as an API server that restarts, the next one starts afresh.
+            except Exception as error:
+                _LOG.error("a pass failed, next in %g s: %s", RETRY_SECONDS, _one_line(error))
+                delay = RETRY_SECONDS
+                self._wake.clear()
+            self._wake.wait(delay)
+            time.sleep(COALESCE_SECONDS)
+
+
+def reconnecting(connect: Callable[[], Controller]) -> Callable[[], float]:
+    """Return a pass that connects anew after one that failed: the pod's token may have been renewed since."""
+    connected: list[Controller] = []
+
+    def run_once() -> float:
+        if not connected:
+            connected.append(connect())
+        try:
+            delay: float = connected[0].run_once()
+        except Exception:
+            connected.clear()
+            raise
+        return delay
+
+    return run_once
+
+
+def make_registry(loop: Loop) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: settings, the loop's life, and the events that wake it."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
+
+    @kopf.on.startup(registry=registry)
+    def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.posting.enabled = False
+        # For ever, in seconds: an API server that restarts must not end the operator.
+        settings.networking.error_backoffs = [0.2, 0.5, *[1.0] * 600]
+        loop.start()
+
+    @kopf.on.cleanup(registry=registry)
+    def end(**_: Any) -> None:
+        loop.stop()
+
+    @kopf.on.probe(registry=registry, id="passes")
+    def passes(**_: Any) -> str:
+        if not loop.alive:
+            raise RuntimeError("The passes have ended.")
+        return "running"
+
+    # Plain event handlers leave no trace on the objects: no annotation, no finalizer of kopf's own.
+    async def wake(**_: Any) -> None:
+        loop.wake()
+
+    gateway = {"app": GATEWAY_SERVICE}
+    revision = {resources.REVISION_LABEL: kopf.PRESENT}
+    kopf.on.event(resources.GROUP, resources.VERSION, resources.PLURAL, registry=registry)(wake)
+    kopf.on.event("apps", "v1", "deployments", labels=revision, registry=registry)(wake)
+    kopf.on.event("v1", "pods", labels=revision, registry=registry)(wake)
+    kopf.on.event("v1", "pods", labels=gateway, registry=registry, id=f"{GATEWAY_NAMESPACE}-pods")(wake)
+    return registry
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # One line for each health check and each event would bury what this controller has to say.
+    for noisy in ("aiohttp.access", "kopf"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    files = GatewayFiles(Path(os.environ["VOLUME_GATEWAY"]))
+    files.create_if_missing()
+    gateway = GatewayWriter(files, time.monotonic, time.sleep)
+
+    def connect() -> Controller:
+        api_client = config.new_client_from_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
+        return Controller(Api(api_client, os.environ["POD_NAMESPACE"]), gateway, Admin, _now)
+
+    kopf.run(
+        registry=make_registry(Loop(reconnecting(connect))),
+        clusterwide=True,
+        standalone=True,
+        liveness_endpoint=f"http://{os.environ['POD_IP']}:{LIVENESS_PORT}/healthz",
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _one_line(error: Exception) -> str:
+    """An API error's text has its body and headers over many lines; the first says what happened."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server that misbehaves as told and counts what it was asked, and a load run against it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import threading
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+from ansible_collections.iter8.kfserving.tests.support import artefacts
+
+
+class Visit:
+    """One request as the server sees it: its number on its connection (from 0), its bytes, ways to answer."""
+
+    def __init__(
+        self, sock: socket.socket, number: int, head: bytes, body: bytes, closing: threading.Event
+    ) -> None:
+        self.sock = sock
+        self.number = number
+        self.head = head
+        self.body = body
+        self.closing = closing
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def ok(self, body: bytes = b"ok", headers: bytes = b"") -> None:
+        self.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), headers, body))
+
+    def reset(self) -> None:
+        """Close with a RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionAbortedError
+
+    def hang(self) -> None:
+        """Say nothing until the client hangs up or the test ends."""
+        self.sock.settimeout(0.02)
+        while not self.closing.is_set():
+            with contextlib.suppress(TimeoutError, socket.timeout, ssl.SSLError):
+                if not self.sock.recv(65536):
+                    break
+        raise ConnectionAbortedError
+
+    def close(self) -> None:
+        raise ConnectionAbortedError
+
+
+Behaviour = Callable[[Visit], None]
+
+
+class Server:
+    """Listens on the loopback; `requests` counts whole requests, `connections` those that sent a byte."""
+
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        context: Optional[ssl.SSLContext] = None,
+        listener: Optional[socket.socket] = None,
+    ) -> None:
+        self.behaviour = behaviour
+        self.requests = 0
+        self.heads: List[bytes] = []
+        self.bodies: List[bytes] = []
+        self._context = context
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._threads: List[threading.Thread] = []
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener.settimeout(0.02)
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}/path?q=1"
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError, socket.timeout):
+                sock, _address = self._listener.accept()
+                thread = threading.Thread(target=self._serve, args=(sock,))
+                thread.start()
+                self._threads.append(thread)
+
+    def _serve(self, sock: socket.socket) -> None:
+        sock.settimeout(0.02)
+        try:
+            if self._context is not None:
+                sock.settimeout(5)
+                sock = self._context.wrap_socket(sock, server_side=True)
+                sock.settimeout(0.02)
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            ) if sock.family != socket.AF_UNIX else None
+            self._converse(sock)
+        except (OSError, ValueError):
+            pass
+        finally:
+            sock.close()
+
+    def _converse(self, sock: socket.socket) -> None:
+        number = 0
+        pending = b""
+        while not self._closing.is_set():
+            while b"\r\n\r\n" not in pending:
+                pending += self._receive(sock)
+            head, _, pending = pending.partition(b"\r\n\r\n")
+            length = 0
+            for line in head.lower().split(b"\r\n"):
+                if line.startswith(b"content-length:"):
+                    length = int(line.partition(b":")[2])
+            if getattr(self.behaviour, "early", False):
+                self.behaviour(Visit(sock, number, head, b"", self._closing))
+            while len(pending) < length:
+                pending += self._receive(sock)
+            body, pending = pending[:length], pending[length:]
+            with self._lock:
+                self.requests += 1
+                self.heads.append(head)
+                self.bodies.append(body)
+            sock.settimeout(5)
+            self.behaviour(Visit(sock, number, head, body, self._closing))
+            sock.settimeout(0.02)
+            number += 1
+
+    def _receive(self, sock: socket.socket) -> bytes:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError, socket.timeout):
+                data = sock.recv(65536)
+                if data:
+                    return data
+                break
+        raise ConnectionAbortedError
+
+    def close(self) -> None:
+        self._closing.set()
+        self._accepting.join()
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers; all are ended with the test."""
+    servers: List[Server] = []
+
+    def start(behaviour: Behaviour, **more: Any) -> Server:
+        servers.append(Server(behaviour, **more))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def load() -> Callable[..., Dict[str, Any]]:
+    """Run a load in this process and check what must hold of every result."""
+
+    def make(url: str, **options: Any) -> Dict[str, Any]:
+        given = {"timeout": 5_000_000_000, "connections": 1, **options}
+        result = run(Options(url=url, **given), handle_signals=False)
+        own = result["LoadTest"]
+        assert sum(result["RetCodes"].values()) == own["requests"] == result["DurationHistogram"]["Count"]
+        assert sum(own["classes"].values()) == own["failed"] == result["ErrorsDurationHistogram"]["Count"]
+        assert own["ok"] + own["failed"] == own["requests"]
+        assert sum(row["requests"] for row in own["lanes"].values()) == own["requests"]
+        assert sum(row["failed"] for row in own["lanes"].values()) == own["failed"]
+        for name, row in own["lanes"].items():
+            assert (row["longest_success_gap"] is None) == (row["requests"] == 0)
+            windows = [window for window in own["outages"] if window["lane"] == name]
+            assert sum(window["failed"] for window in windows) == row["failed"]
+        assert sum(row["requests"] for row in own["revisions"].values()) == own["requests"]
+        times = own["response_time_by_revision"]
+        assert {name: one["Count"] for name, one in times.items()} == {
+            name: row["requests"] for name, row in own["revisions"].items()
+        }
+        assert sum(row["ok"] + row["failed"] for row in own["timeline"]) == own["requests"]
+        assert sum(row["sent"] for row in own["timeline"]) == own["requests"]
+        assert len(own["ledger"]) + own["ledger_dropped"] == own["failed"]
+        assert list(artefacts.CHECKS["load.json"](json.dumps(result))) == []
+        return result
+
+    return make

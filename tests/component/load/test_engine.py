@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop: rates, ends, stops, stalls, and names that stop resolving."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, List
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import engine as engine_module
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import poller
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.engine import Engine
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.target import Address, parse_url
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+
+
+def make(url: str, rows: List[Any], **more: Any) -> Engine:
+    lookup = more.pop("lookup", None)
+    options = Options(url=url, **{"timeout": 5_000_000_000, **more})
+    return Engine(
+        options, parse_url(options), "cafe", lambda row, failures, tally: rows.append(row), lookup=lookup
+    )
+
+
+def ok(visit: Any) -> None:
+    visit.ok()
+
+
+@pytest.mark.parametrize("pacing", ["open", "closed"])
+def test_the_rate_and_the_count_are_exact(serve: Any, load: Any, pacing: str) -> None:
+    server = serve(ok)
+    result = load(server.url, rate=100, duration=500_000_000, connections=4, pacing=pacing)
+    assert result["LoadTest"]["requests"] == server.requests == 50
+    assert result["LoadTest"]["failed"] == 0
+    assert result["ActualDuration"] >= 490_000_000
+
+
+def test_open_loop_does_not_wait_for_answers(serve: Any, load: Any) -> None:
+    """Half a second without an answer: requests go out all the same, on more connections."""
+    waiting = most = 0
+    lock = threading.Lock()
+    started = time.monotonic()
+
+    def slow(visit: Any) -> None:
+        nonlocal waiting, most
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+        time.sleep(max(0.0, 0.5 - (time.monotonic() - started)))
+        with lock:
+            waiting -= 1
+        visit.ok()
+
+    own = load(serve(slow).url, rate=50, duration=400_000_000, connections=1)["LoadTest"]
+    assert (own["requests"], own["failed"]) == (20, 0)
+    # A loop that waits for answers never has more than one request on its one connection.
+    assert most >= 5
+    # Timed from the intended send, the wait shows in every request that it hit.
+    assert own["response_time"]["Max"] >= 0.4
+
+
+def test_connections_that_a_slow_time_made_are_kept_for_a_second_and_no_longer(serve: Any, load: Any) -> None:
+    started = time.monotonic()
+
+    def slow_at_first(visit: Any) -> None:
+        time.sleep(max(0.0, 0.3 - (time.monotonic() - started)))
+        visit.ok()
+
+    result = load(serve(slow_at_first).url, rate=50, duration=2_500_000_000, connections=2)
+    surplus = result["LoadTest"]["reconnects"]["surplus"]
+    assert surplus >= 8
+    # All that were made are gone but those asked for.
+    assert result["SocketCount"] == surplus + 2
+
+
+def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
+    def slow(visit: Any) -> None:
+        time.sleep(0.1)
+        visit.ok()
+
+    result = load(
+        serve(slow).url,
+        rate=50,
+        duration=500_000_000,
+        connections=1,
+        max_connections=1,
+        timeout=3_000_000_000,
+    )
+    own = result["LoadTest"]
+    assert own["unsent"] > 0
+    assert own["requests"] + own["unsent"] == 25
+    assert own["rate_kept"] is False
+    assert own["response_time"]["Max"] > result["DurationHistogram"]["Max"]
+
+
+@pytest.mark.parametrize("catch_up", [True, False])
+def test_a_closed_loop_that_is_too_slow_shows(serve: Any, load: Any, catch_up: bool) -> None:
+    """Also where a late loop shifts its plan, and no single request is late then."""
+
+    def slow(visit: Any) -> None:
+        time.sleep(0.1)
+        visit.ok()
+
+    own = load(
+        serve(slow).url,
+        rate=50,
+        duration=500_000_000,
+        connections=1,
+        pacing="closed",
+        catch_up=catch_up,
+    )["LoadTest"]
+    assert own["unsent"] >= 15
+    assert own["rate_kept"] is False
+
+
+def test_every_connection_takes_its_turn(serve: Any, load: Any) -> None:
+    result = load(serve(ok).url, rate=200, calls=40, connections=4)
+    assert result["SocketCount"] >= 4
+
+
+def test_stop_waits_for_what_is_in_flight(serve: Any) -> None:
+    def slow(visit: Any) -> None:
+        time.sleep(0.15)
+        visit.ok()
+
+    rows: List[Any] = []
+    running = make(serve(slow).url, rows, rate=20)
+    timer = threading.Timer(0.2, running.stop)
+    timer.start()
+    before = time.monotonic()
+    tally = running.run()
+    assert time.monotonic() - before < 1.5
+    assert tally.failed == 0
+    assert tally.requests == tally.sent >= 4
+    assert sum(row["ok"] for row in rows) == tally.requests
+
+
+def test_stop_takes_at_most_the_time_out(serve: Any) -> None:
+    rows: List[Any] = []
+    running = make(serve(lambda visit: visit.hang()).url, rows, connections=2, timeout=300_000_000)
+    threading.Timer(0.1, running.stop).start()
+    before = time.monotonic()
+    tally = running.run()
+    assert time.monotonic() - before < 1.0
+    assert dict(tally.ledger.classes) == {"timeout": 2}
+
+
+def test_stop_at_a_time(serve: Any, load: Any) -> None:
+    own = load(serve(ok).url, rate=100, stop_at=time.time() + 0.3)["LoadTest"]
+    assert 25 <= own["requests"] + own["unsent"] <= 31
+
+
+def test_calls_end_a_run_at_full_speed(serve: Any, load: Any) -> None:
+    server = serve(ok)
+    assert load(server.url, calls=100, connections=3)["LoadTest"]["requests"] == server.requests == 100
+
+
+def test_a_name_that_stops_resolving(serve: Any) -> None:
+    server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
+    answers = [[Address(socket.AF_INET, ("127.0.0.1", server.port), "there")]]
+
+    def lookup() -> List[Address]:
+        if not answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return answers.pop()
+
+    options = Options(url=server.url, rate=20, duration=1_400_000_000, timeout=5_000_000_000)
+    failures: List[Any] = []
+    running = Engine(
+        options, parse_url(options), "cafe", lambda _row, new, _tally: failures.extend(new), lookup=lookup
+    )
+    tally = running.run()
+    assert set(tally.ledger.classes) == {"dns"}
+    assert {failure.errno for failure in failures} == {"EAI_NONAME"}
+    assert tally.requests == tally.sent == 28
+    assert server.requests == tally.requests - tally.failed
+    assert 5 <= tally.failed <= 10
+
+
+def test_a_name_that_moves(serve: Any) -> None:
+    first = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
+    second = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
+    ports = [first.port]
+
+    def lookup() -> List[Address]:
+        port = ports.pop() if ports else second.port
+        return [Address(socket.AF_INET, ("127.0.0.1", port), str(port))]
+
+    tally = make(first.url, [], rate=20, duration=1_400_000_000, lookup=lookup).run()
+    assert tally.failed == 0
+    assert first.requests + second.requests == tally.requests == 28
+    assert second.requests >= 5
+
+
+def test_an_address_on_which_nobody_listens_costs_no_request(serve: Any) -> None:
+    """As `localhost`, which is ::1 too; and a new look at the name does not bring it to the front."""
+    server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
+    dead = Address(socket.AF_INET, ("127.0.0.1", 1), "dead")
+    live = Address(socket.AF_INET, ("127.0.0.1", server.port), "live")
+    tally = make(server.url, [], rate=20, duration=1_400_000_000, lookup=lambda: [dead, live]).run()
+    assert (tally.requests, tally.failed) == (28, 0)
+    assert server.requests == 28
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(serve: Any) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        make(serve(ok).url, [], calls=300, connections=300).run()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 600
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_poll_in_place_of_epoll(serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on systems without epoll and timerfd."""
+    monkeypatch.setattr(engine_module, "make_poller", poller._Poll)
+    monkeypatch.setattr(engine_module, "make_alarm", lambda _poller: None)
+    server = serve(ok)
+    own = load(server.url, rate=100, duration=300_000_000, lanes="both")["LoadTest"]
+    assert (own["requests"], own["failed"], server.requests) == (30, 0, 30)
+
+
+SCRIPT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from module_utils._load.engine.engine import Engine
+from module_utils._load.options import Options
+from module_utils._load.http.target import parse_url
+options = Options(url=sys.argv[2], rate=20, duration=1_200_000_000, timeout=400_000_000)
+engine = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None)
+print("go", flush=True)
+tally = engine.run()
+print(tally.requests, tally.failed, tally.stalled, max([0] + [end - start for start, end in tally.stalls]))
+"""
+
+
+def test_a_wall_clock_that_is_set_is_told_and_dates_nothing(serve: Any) -> None:
+    options = Options(url=serve(ok).url, rate=20, duration=1_200_000_000)
+    anchor = time.time_ns() - time.monotonic_ns()
+    steps = iter([0, 0])
+
+    def wall() -> int:
+        """Right when the engine is made and when the run begins, five seconds back from then on."""
+        return time.monotonic_ns() + anchor + next(steps, -5_000_000_000)
+
+    engine = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None, wall=wall)
+    snapshot = engine.run().snapshot()
+    assert snapshot["wall_clock_drift"] == pytest.approx(-5, abs=0.1)
+    assert snapshot["ended"] - snapshot["started"] == pytest.approx(1.2, abs=0.5)
+
+
+def test_its_own_stall_is_not_the_servers_fault(serve: Any) -> None:
+    """The process is stopped for longer than the time-out of its requests, and says so itself."""
+    server = serve(lambda visit: (time.sleep(0.03), visit.ok()))
+    root = os.path.abspath(os.path.join(os.path.dirname(engine_module.__file__), "../../.."))
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, root, server.url], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "go\n"
+        while server.requests < 4:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        child.send_signal(signal.SIGCONT)
+        requests, failed, stalls, longest = map(int, child.stdout.readline().split())
+    assert (requests, failed) == (24, 0)
+    assert stalls >= 1
+    assert 400_000_000 < longest < 900_000_000
+
+
+def test_outage_windows(serve: Any, load: Any) -> None:
+    """A known outage of 0.3 s in the middle of the load is seen, and its length is right."""
+    started = time.monotonic()
+
+    def outage(visit: Any) -> None:
+        if 0.3 < time.monotonic() - started < 0.6:
+            visit.reset()
+        visit.ok()
+
+    result: Dict[str, Any] = load(serve(outage).url, rate=100, duration=900_000_000)
+    own = result["LoadTest"]
+    assert own["lanes"]["reused"]["longest_success_gap"] == own["longest_success_gap"]
+    assert len(own["outages"]) == 1
+    window = own["outages"][0]
+    assert window["failed"] == own["failed"] >= 20
+    assert 0.2 < window["recovered"] - window["last_success"] < 0.5
+    assert own["longest_success_gap"]["seconds"] == pytest.approx(
+        window["recovered"] - window["last_success"], abs=1e-4
+    )
+    assert window["last_success"] <= window["first_failed_send"] <= window["recovered"]
+
+
+@pytest.mark.parametrize("hit", ["new", "reused"])
+def test_an_outage_of_one_kind_of_connection_is_not_hidden_by_the_other(
+    serve: Any, load: Any, hit: str
+) -> None:
+    """One request after the other, on a kept and on a new connection in turn: each cuts 20 of one kind."""
+    seen = {"new": 0, "reused": 0}
+
+    def cut(visit: Any) -> None:
+        lane = "new" if b"\r\nConnection: close" in visit.head else "reused"
+        seen[lane] += 1
+        if lane == hit and 10 < seen[lane] <= 30:
+            visit.reset()
+        visit.ok()
+
+    own = load(serve(cut).url, rate=400, calls=80, pacing="closed", lanes="both")["LoadTest"]
+    assert {name: (row["requests"], row["failed"]) for name, row in own["lanes"].items()} == {
+        name: (40, 20 if name == hit else 0) for name in ("reused", "new")
+    }
+    (window,) = own["outages"]
+    assert (window["lane"], window["failed"]) == (hit, 20)
+    gap = own["lanes"][hit]["longest_success_gap"]
+    assert gap["seconds"] == pytest.approx(window["recovered"] - window["last_success"], abs=1e-4)
+    assert gap != own["longest_success_gap"]  # in it the other kind succeeded
+
+
+def test_an_outage_of_all_requests_is_one_of_each_kind_of_connection(serve: Any, load: Any) -> None:
+    def cut(visit: Any) -> None:
+        if 20 < server.requests <= 60:
+            visit.reset()
+        visit.ok()
+
+    server = serve(cut)
+    own = load(server.url, rate=400, calls=80, pacing="closed", lanes="both")["LoadTest"]
+    assert [(window["lane"], window["failed"]) for window in own["outages"]] == [("reused", 20), ("new", 20)]
+    begun = [window["first_failed_send"] for window in own["outages"]]
+    assert begun == sorted(begun)
+    whole = min(w["recovered"] for w in own["outages"]) - max(w["last_success"] for w in own["outages"])
+    assert own["longest_success_gap"]["seconds"] == pytest.approx(whole, abs=1e-4)

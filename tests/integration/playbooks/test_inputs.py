@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wrong input gets one clear error, before anything is changed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+
+from ...support.playbooks import Playbooks
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def playbooks(tmp_path: Path) -> Iterator[Playbooks]:
+    user = Playbooks(tmp_path)
+    yield user
+    user.clean_up()
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> str:
+    """A kubeconfig whose only cluster is a port on which nothing listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{port}"}}],
+                "users": [{"name": "u", "user": {"token": "secret-token"}}],
+                "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "prod",
+            }
+        )
+    )
+    return str(path)
+
+
+CASES: list[Any] = [
+    pytest.param(["kubeconfig={kubeconfig}"], "Only a kubeconfig is named", id="no-context"),
+    pytest.param(["context=prod"], "Only a context is named", id="no-kubeconfig"),
+    pytest.param(
+        ["kubeconfig=/nope", "context=prod"], "kubeconfig /nope does not exist", id="unknown-kubeconfig"
+    ),
+    pytest.param(
+        ["kubeconfig={kubeconfig}", "context=staging"],
+        "has no context 'staging'; it has prod",
+        id="unknown-context",
+    ),
+    pytest.param(["kubeconfig={kubeconfig}", "context=prod"], "does not answer", id="no-api-server"),
+    pytest.param(["rollout_payload_file=/nope.json"], "/nope.json does not exist", id="no-payload"),
+    pytest.param(["rollout_load_timeout=soon"], "'soon' is not a duration", id="no-duration"),
+    pytest.param(
+        ["rollout_experiment_file={long_name}"],
+        "the name may have 35 at most",
+        id="experiment-with-a-long-name",
+    ),
+    pytest.param(
+        ["rollout_experiment_file={long_handler}"],
+        "the name may have 34 at most",
+        id="handler-with-a-long-name",
+    ),
+    pytest.param(
+        ['{{"verify_thresholds": {{"max_lost": -1}}}}'],
+        "thresholds: max_lost must not be below 0, it is -1.",
+        id="threshold",
+    ),
+    pytest.param(
+        ['{{"verify_thresholds": {{"max_loss": 1}}}}'],
+        "max_loss. Supported parameters include",
+        id="no-such-threshold",
+    ),
+    pytest.param(
+        ['{{"verify_access_log": {{"revision_pattern": "x"}}}}'],
+        "access_log: revision_pattern has no group",
+        id="pattern-of-the-access-log",
+    ),
+    pytest.param(["fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
+    pytest.param(
+        ["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"],
+        "into the sandbox only",
+        id="fault-on-a-cluster",
+    ),
+    pytest.param(["artifacts={kubeconfig}/folder"], "cannot be written to", id="artifacts"),
+    pytest.param(["sandbox_binaries_dir=/nope"], "/nope", id="binaries"),
+]
+
+
+@pytest.fixture
+def experiments(tmp_path: Path) -> dict[str, str]:
+    """Experiments whose handlers' Jobs would have a name too long for a label."""
+    sample = yaml.safe_load((ROOT / "samples/quickstart/experiment.yaml").read_text())
+    files = {}
+    for case, length, handlers in (("long_name", 36, {}), ("long_handler", 35, {"finish": "promote"})):
+        sample["metadata"]["name"] = "e" * length
+        sample["spec"]["strategy"]["handlers"] = handlers
+        files[case] = str(tmp_path / f"{case}.yaml")
+        Path(files[case]).write_text(yaml.safe_dump(sample))
+    return files
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES)
+def test_wrong_input(
+    playbooks: Playbooks,
+    kubeconfig: str,
+    experiments: dict[str, str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    files = {"kubeconfig": kubeconfig, **experiments}
+    extra = [part for text in arguments for part in ("-e", text.format(**files))]
+    run = playbooks.run("e2e", *extra, timeout=50)
+    said = " ".join(run.stdout.split())
+    assert run.returncode != 0, run.stdout
+    assert message in said
+    assert said.count("fatal: [localhost]") + said.count("failed: [localhost]") == 1, run.stdout
+    assert "Traceback" not in said
+    assert "secret-token" not in said
+    assert "changed=0" in said
+    assert playbooks.left_running() == []
+    assert playbooks.left_behind() == []
+
+
+def test_a_taken_port(playbooks: Playbooks) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = playbooks.run("e2e", "-e", f"sandbox_api_port={port}", timeout=50)
+    said = " ".join(run.stdout.split())
+    assert run.returncode != 0
+    assert str(port) in said
+    assert "changed=0" in said
+    assert playbooks.left_running() == []

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An API server in memory: as much of one as ownership needs."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    Conflict,
+    NotFound,
+    UnknownKind,
+    Unreachable,
+)
+
+VERBS = ("get", "list", "delete")
+BUILT_IN = [
+    Resource("v1", "Namespace", "namespaces", False, VERBS),
+    Resource("v1", "ConfigMap", "configmaps", True, VERBS),
+    Resource("v1", "Secret", "secrets", True, VERBS),
+    Resource("v1", "ServiceAccount", "serviceaccounts", True, VERBS),
+    Resource("v1", "Pod", "pods", True, VERBS),
+    Resource("v1", "Event", "events", True, VERBS),
+    Resource("v1", "Binding", "bindings", True, ("create",)),
+    Resource("apps/v1", "Deployment", "deployments", True, VERBS),
+    Resource("batch/v1", "Job", "jobs", True, VERBS),
+    Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", False, VERBS),
+    Resource("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "vwc", False, VERBS),
+    Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "crds", False, VERBS),
+]
+CUSTOM = [
+    Resource("iter8.tools/v2alpha1", "Experiment", "experiments", True, VERBS),
+    Resource("serving.kubeflow.org/v1beta1", "InferenceService", "inferenceservices", True, VERBS),
+]
+
+
+def obj(kind: str, name: str, namespace: str = "", **metadata: Any) -> dict[str, Any]:
+    """An object as a manifest has it."""
+    version = next(r.api_version for r in BUILT_IN + CUSTOM if r.kind == kind)
+    meta = {"name": name, **({"namespace": namespace} if namespace else {}), **metadata}
+    return {"apiVersion": version, "kind": kind, "metadata": meta}
+
+
+def crd(resource: Resource) -> dict[str, Any]:
+    group = resource.api_version.partition("/")[0]
+    definition = obj("CustomResourceDefinition", f"{resource.plural}.{group}")
+    definition["spec"] = {"group": group, "scope": "Namespaced", "names": {"kind": resource.kind}}
+    return definition
+
+
+class Cluster:
+    """Objects by path. ``held`` are paths that stay after their deletion, with a finalizer."""
+
+    host = "https://cluster"
+
+    def __init__(self, kinds: list[Resource] | None = None) -> None:
+        self.kinds = list(BUILT_IN + CUSTOM if kinds is None else kinds)
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.deletions: list[str] = []
+        self.held: set[str] = set()
+        self.faults: dict[str, list[Exception]] = {}
+        self.asked = 0
+        self._uids = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def apply(self, *definitions: dict[str, Any]) -> None:
+        """What kubectl would do: create, or keep the UID."""
+        for definition in definitions:
+            path = self.path(definition)
+            known = self.objects.get(path)
+            uid = known["metadata"]["uid"] if known else f"uid-{next(self._uids)}"
+            self.objects[path] = {**definition, "metadata": {**definition["metadata"], "uid": uid}}
+
+    def path(self, definition: Mapping[str, Any]) -> str:
+        resource = self.resource(definition["apiVersion"], definition["kind"])
+        metadata = definition["metadata"]
+        return resource.path(metadata.get("namespace"), metadata["name"])
+
+    def remove(self, definition: Mapping[str, Any]) -> None:
+        self.objects.pop(self.path(definition), None)
+
+    def names(self) -> list[str]:
+        return sorted(f"{each['kind']} {each['metadata']['name']}" for each in self.objects.values())
+
+    # What module_utils/_cluster/api.py offers.
+
+    def resource(self, api_version: str, kind: str) -> Resource:
+        for resource in self.kinds:
+            if (resource.api_version, resource.kind) == (api_version, kind):
+                return resource
+        raise UnknownKind(f"{kind} is not served")
+
+    def resources(self, api_version: str) -> list[Resource]:
+        return [resource for resource in self.kinds if resource.api_version == api_version]
+
+    def group_versions(self) -> list[str]:
+        return sorted({resource.api_version for resource in self.kinds})
+
+    def get(self, path: str, query: Any = None, *, metadata_only: bool = False) -> dict[str, Any]:
+        self.asked += 1
+        if metadata_only:
+            plural = path.rpartition("/")[2]
+            prefix = path.rpartition("/")[0] + "/"
+            found = [
+                {"metadata": each["metadata"]}
+                for where, each in self.objects.items()
+                if where.startswith(prefix) and where.split("/")[-2] == plural
+            ]
+            return {"items": found}
+        if path not in self.objects:
+            raise NotFound(path)
+        return self.objects[path]
+
+    def delete(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            if self.faults.get(path):
+                raise self.faults[path].pop(0)
+            if path not in self.objects:
+                raise NotFound(path)
+            target = self.objects[path]
+            if options["preconditions"]["uid"] != target["metadata"]["uid"]:
+                raise Conflict("the UID in the precondition does not match")
+            self.deletions.append(f"{target['kind']} {target['metadata']['name']}")
+            if path in self.held:
+                target["metadata"] = {
+                    **target["metadata"],
+                    "deletionTimestamp": "now",
+                    "finalizers": ["a.b/c"],
+                }
+            else:
+                del self.objects[path]
+                if target["kind"] == "Namespace":
+                    inside = f"/namespaces/{target['metadata']['name']}/"
+                    self.objects = {
+                        where: each for where, each in self.objects.items() if inside not in where
+                    }
+        return {}
+
+
+AWAY = Unreachable("the server is away")

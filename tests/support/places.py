@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where things lie, seen from the tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# This clone.
+ROOT = Path(__file__).resolve().parents[2]
+# Objects and manifests of others, beside the clone where they are; a test that uses them skips where not.
+UPSTREAM = Path(os.environ.get("KFSERVING_UPSTREAM", ROOT.parent / "shared" / "upstream"))

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which cluster may be touched, and what is said when it cannot be reached."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client import auth
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Forbidden,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
+from kubernetes.config import ConfigException
+from kubernetes.dynamic.exceptions import ForbiddenError, UnauthorizedError
+from urllib3 import HTTPSConnectionPool
+from urllib3.exceptions import MaxRetryError, SSLError
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> str:
+    path = tmp_path / "config"
+    path.write_text("{}")
+    return str(path)
+
+
+REFUSED: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({}, {}),
+    ({"kubeconfig": "K"}, {}),
+    ({"context": "c"}, {}),
+    ({"kubeconfig": "K", "context": ""}, {}),
+    ({"kubeconfig": {"contexts": []}}, {}),
+    ({"host": "https://x"}, {}),
+    ({"host": "https://x", "username": "u"}, {}),
+    ({"host": "https://x", "client_cert": "c"}, {}),
+    ({"api_key": "k"}, {}),
+    ({}, {"KUBECONFIG": "K"}),
+    ({}, {"K8S_AUTH_KUBECONFIG": "K"}),
+    # An empty option wins over the environment, as it does in kubernetes.core.
+    ({"context": ""}, {"K8S_AUTH_KUBECONFIG": "K", "K8S_AUTH_CONTEXT": "c"}),
+]
+
+ALLOWED: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"kubeconfig": "K", "context": "c"}, {}),
+    ({"kubeconfig": {"contexts": []}, "context": "c"}, {}),
+    ({"kubeconfig": "K"}, {"K8S_AUTH_CONTEXT": "c"}),
+    ({}, {"K8S_AUTH_KUBECONFIG": "K", "K8S_AUTH_CONTEXT": "c"}),
+    ({"host": "https://x", "api_key": "k"}, {}),
+    ({"host": "https://x", "username": "u", "password": "p"}, {}),
+    ({"host": "https://x", "client_cert": "c", "client_key": "k"}, {}),
+    # kubernetes.core reads these under the Kubernetes client's names too.
+    ({}, {"K8S_AUTH_HOST": "https://x", "K8S_AUTH_CERT_FILE": "c", "K8S_AUTH_KEY_FILE": "k"}),
+    ({}, {"K8S_AUTH_HOST": "https://x", "K8S_AUTH_API_KEY": "k"}),
+]
+
+
+def named(values: dict[str, Any], kubeconfig: str) -> dict[str, Any]:
+    return {key: kubeconfig if value == "K" else value for key, value in values.items()}
+
+
+@pytest.mark.parametrize(("params", "environ"), REFUSED)
+def test_a_cluster_that_is_not_named_is_refused(
+    params: dict[str, Any], environ: dict[str, str], kubeconfig: str
+) -> None:
+    with pytest.raises(Refused, match="the current kube context is never used"):
+        auth.require_named_cluster(named(params, kubeconfig), named(environ, kubeconfig))
+
+
+@pytest.mark.parametrize(("params", "environ"), ALLOWED)
+def test_a_named_cluster_is_allowed(params: dict[str, Any], environ: dict[str, str], kubeconfig: str) -> None:
+    auth.require_named_cluster(named(params, kubeconfig), named(environ, kubeconfig))
+
+
+@pytest.mark.parametrize(("given", "missing"), [("kubeconfig", "context"), ("context", "kubeconfig")])
+def test_the_refusal_names_what_is_missing(given: str, missing: str, kubeconfig: str) -> None:
+    with pytest.raises(Refused, match=f"^{missing} is not named"):
+        auth.require_named_cluster({given: kubeconfig}, {})
+
+
+def test_a_kubeconfig_that_is_not_there_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="not a file"):
+        auth.require_named_cluster({"kubeconfig": str(tmp_path / "none"), "context": "c"}, {})
+
+
+def test_one_of_several_kubeconfigs_is_enough(kubeconfig: str, tmp_path: Path) -> None:
+    auth.require_named_cluster({"kubeconfig": f"{tmp_path}/none:{kubeconfig}", "context": "c"}, {})
+
+
+class Module:
+    params: dict[str, Any] = {"host": "https://127.0.0.1:1", "api_key": "k"}
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(auth, "get_api_client", lambda _module: never.wait(30))
+    with pytest.raises(Unreachable, match="No answer from the API server within 0 s"):
+        auth.connect(Module(), seconds=0.05)
+    never.set()
+
+
+def http_error(status: int, reason: str) -> Any:
+    """The shape from which the Kubernetes client's own errors are made."""
+    return SimpleNamespace(status=status, reason=reason, body=reason, headers={}, data=b"", getheaders=dict)
+
+
+POOL = HTTPSConnectionPool("api.example.com", 6443)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (UnauthorizedError(http_error(401, "Unauthorized")), Unauthorized, "answered 401"),
+        (ForbiddenError(http_error(403, "Forbidden")), Forbidden, "answered 403"),
+        (
+            MaxRetryError(POOL, "/", OSError("refused")),
+            Unreachable,
+            "https://api.example.com:6443 does not answer",
+        ),
+        (
+            MaxRetryError(POOL, "/", SSLError("self-signed")),
+            ClusterError,
+            "could not be verified: self-signed",
+        ),
+        (ConfigException("no such context"), ClusterError, "cannot be used: no such context"),
+        (FileNotFoundError("ca.crt"), ClusterError, "cannot be used: ca.crt"),
+    ],
+)
+def test_what_the_client_raises_becomes_one_clear_error(
+    error: Exception, raised: type[ClusterError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_module: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(auth, "get_api_client", fail)
+    with pytest.raises(raised, match=words):
+        auth.connect(Module())
+
+
+def test_the_token_is_looked_up_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes.client import ApiClient, Configuration
+
+    configuration = Configuration(host="https://127.0.0.1:6443/", api_key={"authorization": "Bearer one"})
+    dynamic = SimpleNamespace(client=ApiClient(configuration))
+    client = SimpleNamespace(configuration=configuration, client=dynamic)
+    monkeypatch.setattr(auth, "get_api_client", lambda _module: client)
+    api = auth.connect(Module())
+    assert api.host == "https://127.0.0.1:6443"
+    assert api._headers()["authorization"] == "Bearer one"
+    configuration.api_key["authorization"] = "Bearer two"
+    assert api._headers()["authorization"] == "Bearer two"

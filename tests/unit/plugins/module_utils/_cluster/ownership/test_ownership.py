@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run owns: nothing that was there, nothing that it did not make, and all of what it made goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Refused,
+    UnknownKind,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import (
+    ownership as module_side,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import removal
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
+    claim,
+    record_uids,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.contents import foreign
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    LABEL,
+    Entry,
+    Record,
+    load,
+    require_run_id,
+)
+from ansible_collections.iter8.kfserving.tests.support import cluster as memory
+from ansible_collections.iter8.kfserving.tests.support.cluster import BUILT_IN, CUSTOM, crd, obj
+
+RUN = "r1"
+
+
+class Run:
+    """The module's three states against a cluster in memory."""
+
+    def __init__(self, cluster: Any, record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cluster = cluster
+        self.record = record
+        self.now = 0.0
+        monkeypatch.setattr(module_side, "connect", lambda _module: cluster)
+        monkeypatch.setattr(module_side, "Clock", lambda: Clock(now=lambda: self.now, sleep=self.sleep))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self, state: str, check_mode: bool = False, **params: Any) -> dict[str, Any]:
+        class Module:
+            pass
+
+        module: Any = Module()
+        module.check_mode = check_mode
+        module.params = {
+            "state": state,
+            "run_id": RUN,
+            "record": str(self.record),
+            "definitions": [],
+            "namespace": None,
+            "timeout": 30,
+            "force_contents": False,
+            "progress_file": None,
+            **params,
+        }
+        return module_side.ownership(module)
+
+    def apply(self, *definitions: dict[str, Any]) -> dict[str, Any]:
+        claimed = self("claimed", definitions=list(definitions))
+        self.cluster.apply(*claimed["definitions"])
+        return claimed
+
+
+@pytest.fixture
+def cluster() -> Any:
+    return memory.Cluster()
+
+
+@pytest.fixture
+def run(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(cluster, tmp_path / "state" / "record.json", monkeypatch)
+
+
+def refs(entries: list[dict[str, Any]]) -> list[str]:
+    return [f"{entry['kind']} {entry['name']}" for entry in entries]
+
+
+# Claiming
+
+
+def test_only_what_the_run_creates_is_labelled(run: Run) -> None:
+    there = obj("Namespace", "monitoring", labels={"team": "ops"})
+    run.cluster.apply(there)
+    claimed = run("claimed", definitions=[there, obj("Namespace", "mine", labels={"team": "ml"})])
+    assert refs(claimed["existed"]) == ["Namespace monitoring"]
+    assert refs(claimed["created"]) == ["Namespace mine"]
+    assert claimed["definitions"][0] == there
+    assert claimed["definitions"][1]["metadata"]["labels"] == {"team": "ml", LABEL: RUN}
+
+
+def test_a_claim_is_on_record_before_anything_is_applied(run: Run) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    content = json.loads(run.record.read_text())
+    assert content["run_id"] == RUN
+    assert content["objects"] == [
+        {
+            "api_version": "v1",
+            "kind": "Namespace",
+            "namespace": "",
+            "name": "mine",
+            "existed": False,
+            "uid": "",
+        }
+    ]
+
+
+def test_a_second_claim_of_the_same_changes_nothing(run: Run) -> None:
+    definitions = [obj("Namespace", "mine"), obj("ConfigMap", "c", "mine")]
+    run.apply(*definitions)
+    run("recorded")
+    again = run("claimed", definitions=definitions)
+    assert again["changed"] is False
+    assert refs(again["created"]) == ["Namespace mine", "ConfigMap c"]
+    assert all(each["metadata"]["labels"] == {LABEL: RUN} for each in again["definitions"])
+
+
+def test_an_object_made_by_someone_else_since_then_is_not_ours(run: Run) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    run.cluster.apply(obj("Namespace", "mine"))
+    claimed = run("claimed", definitions=[obj("Namespace", "mine")])
+    assert refs(claimed["existed"]) == ["Namespace mine"]
+    assert LABEL not in claimed["definitions"][0]["metadata"].get("labels", {})
+
+
+def test_kinds_whose_crd_comes_in_the_same_batch_do_not_exist_yet() -> None:
+    cluster = memory.Cluster(BUILT_IN)
+    record = Record(RUN)
+    definitions, entries = claim(
+        cluster, record, [crd(CUSTOM[0]), obj("Experiment", "e")], namespace="default", check_mode=False
+    )
+    assert [entry.existed for entry in entries] == [False, False]
+    assert definitions[1]["metadata"]["namespace"] == "default"
+
+
+def test_a_kind_that_nobody_announces_is_an_error_except_in_check_mode() -> None:
+    cluster = memory.Cluster(BUILT_IN)
+    with pytest.raises(UnknownKind):
+        claim(cluster, Record(RUN), [obj("Experiment", "e", "ns")], None, check_mode=False)
+    _definitions, entries = claim(cluster, Record(RUN), [obj("Experiment", "e", "ns")], None, check_mode=True)
+    assert entries[0].namespace == "ns"
+
+
+def test_lists_are_opened_and_empty_documents_passed_over(cluster: Any) -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": [obj("Namespace", "a"), obj("Namespace", "b")]}
+    _definitions, entries = claim(cluster, Record(RUN), [None, listed], None, check_mode=False)
+    assert [entry.name for entry in entries] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ("text", "is no Kubernetes object"),
+        ({"kind": "Namespace", "metadata": {"name": "a"}}, "lacks apiVersion or kind"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "a-"}}, "no metadata.name"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}, "names no namespace"),
+    ],
+)
+def test_definitions_that_cannot_be_owned(cluster: Any, definition: Any, words: str) -> None:
+    with pytest.raises(ClusterError, match=words):
+        claim(cluster, Record(RUN), [definition], None, check_mode=False)
+
+
+def test_check_mode_claims_without_a_record(run: Run) -> None:
+    claimed = run("claimed", check_mode=True, definitions=[obj("Namespace", "mine")])
+    assert claimed["changed"] is True
+    assert not run.record.exists()
+
+
+# Recording
+
+
+def test_uids_are_recorded_of_what_carries_the_label(run: Run) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine"), obj("Namespace", "lost"), obj("Namespace", "bare")])
+    run.cluster.apply(obj("Namespace", "mine", labels={LABEL: RUN}), obj("Namespace", "bare"))
+    recorded = run("recorded")
+    assert refs(recorded["created"]) == ["Namespace mine"]
+    assert refs(recorded["missing"]) == ["Namespace lost", "Namespace bare"]
+    loaded = load(str(run.record), RUN)
+    assert loaded is not None
+    assert [entry.uid for entry in loaded.entries] == ["uid-1", "", ""]
+
+
+def test_recording_without_a_claim_is_an_error(run: Run) -> None:
+    with pytest.raises(ClusterError, match="state=claimed"):
+        run("recorded")
+
+
+# Deleting
+
+
+def test_what_the_run_made_goes_and_what_was_there_stays(run: Run) -> None:
+    run.cluster.apply(obj("Namespace", "monitoring"), obj("ConfigMap", "theirs", "monitoring"))
+    run.apply(
+        obj("Namespace", "monitoring"), obj("Namespace", "mine"), obj("ConfigMap", "ours", "monitoring")
+    )
+    run("recorded")
+    gone = run("absent")
+    assert refs(gone["deleted"]) == ["ConfigMap ours", "Namespace mine"]
+    assert gone["kept"] == [
+        {
+            "api_version": "v1",
+            "kind": "Namespace",
+            "name": "monitoring",
+            "reason": "it existed before this run",
+        }
+    ]
+    assert run.cluster.names() == ["ConfigMap theirs", "Namespace monitoring"]
+    assert [entry["text"] for entry in gone["transitions"]] == [
+        "ConfigMap monitoring/ours deleted",
+        "Namespace mine deleted",
+    ]
+
+
+def test_deleting_again_changes_nothing(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"))
+    run("recorded")
+    assert run("absent")["changed"] is True
+    assert run("absent") == {"changed": False, "deleted": [], "kept": [], "transitions": []}
+
+
+def test_without_a_record_no_cluster_is_asked(run: Run) -> None:
+    assert run("absent")["changed"] is False
+    assert run.cluster.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("relabelled", "it does not carry this run's label"),
+        ("unlabelled", "it does not carry this run's label"),
+        ("replaced", "it is another object of the same name: its UID differs"),
+    ],
+)
+def test_both_label_and_uid_must_match(run: Run, change: str, reason: str) -> None:
+    mine = obj("ClusterRole", "role", labels={LABEL: RUN})
+    run.apply(obj("ClusterRole", "role"))
+    run("recorded")
+    if change == "replaced":
+        run.cluster.remove(mine)
+        run.cluster.apply(mine)
+    else:
+        run.cluster.apply(obj("ClusterRole", "role", labels={LABEL: "r2"} if change == "relabelled" else {}))
+    gone = run("absent")
+    assert gone["deleted"] == []
+    assert [kept["reason"] for kept in gone["kept"]] == [reason]
+    assert run.cluster.names() == ["ClusterRole role"]
+
+
+def test_a_run_that_died_before_recording_is_cleaned_up_by_its_label(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"))
+    assert refs(run("absent")["deleted"]) == ["Namespace mine"]
+
+
+def test_a_run_that_died_before_applying_leaves_others_alone(run: Run) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    run.cluster.apply(obj("Namespace", "mine"))
+    assert run("absent")["deleted"] == []
+    assert run.cluster.names() == ["Namespace mine"]
+
+
+def test_an_object_replaced_under_our_hands_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.apply(obj("ClusterRole", "role"))
+    run("recorded")
+    real = removal.waves
+
+    def replaced_meanwhile(doomed: Any) -> Any:
+        run.cluster.remove(obj("ClusterRole", "role"))
+        run.cluster.apply(obj("ClusterRole", "role", labels={LABEL: RUN}))
+        return real(doomed)
+
+    monkeypatch.setattr(removal, "waves", replaced_meanwhile)
+    gone = run("absent")
+    assert gone["deleted"] == []
+    assert "replaced by another object" in gone["kept"][0]["reason"]
+    assert run.cluster.names() == ["ClusterRole role"]
+
+
+def test_check_mode_names_exactly_what_would_go_and_touches_nothing(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"), obj("ConfigMap", "c", "mine"), obj("Experiment", "e", "mine"))
+    run("recorded")
+    before = run.record.read_text()
+    planned = run("absent", check_mode=True)
+    assert planned["changed"] is True
+    assert refs(planned["deleted"]) == ["Experiment e", "ConfigMap c", "Namespace mine"]
+    assert run.cluster.deletions == []
+    assert run.record.read_text() == before
+    assert refs(run("absent")["deleted"]) == refs(planned["deleted"])
+
+
+def test_the_order_of_the_waves(run: Run) -> None:
+    run.apply(
+        obj("Namespace", "mine"),
+        crd(CUSTOM[0]),
+        crd(CUSTOM[1]),
+        obj("ClusterRole", "role"),
+        obj("ValidatingWebhookConfiguration", "hook"),
+        obj("ServiceAccount", "sa", "mine"),
+        obj("Deployment", "controller", "mine"),
+        obj("InferenceService", "my-model", "mine"),
+        obj("Experiment", "experiment-1", "mine"),
+    )
+    run("recorded")
+    run("absent")
+    assert run.cluster.deletions[:4] == [
+        "Experiment experiment-1",
+        "InferenceService my-model",
+        "Deployment controller",
+        "ValidatingWebhookConfiguration hook",
+    ]
+    assert sorted(run.cluster.deletions[4:6]) == ["ClusterRole role", "ServiceAccount sa"]
+    assert {name.split()[0] for name in run.cluster.deletions[6:8]} == {"CustomResourceDefinition"}
+    assert run.cluster.deletions[8] == "Namespace mine"
+
+
+def test_a_stuck_object_stops_the_removal_before_its_controller_goes(run: Run) -> None:
+    run.apply(
+        obj("Namespace", "mine"), obj("Deployment", "controller", "mine"), obj("Experiment", "e", "mine")
+    )
+    run("recorded")
+    run.cluster.held.add(run.cluster.path(obj("Experiment", "e", "mine")))
+    with pytest.raises(Failed, match=r"Experiment mine/e: held by finalizers a\.b/c") as caught:
+        run("absent", timeout=5)
+    assert 5 <= run.now < 7
+    assert caught.value.result["deleted"] == []
+    assert "Deployment controller" in run.cluster.names()
+    # Nothing is forgotten: the next try goes on from here.
+    run.cluster.held.clear()
+    run.cluster.remove(obj("Experiment", "e", "mine"))
+    assert refs(run("absent")["deleted"]) == ["Deployment controller", "Namespace mine"]
+
+
+def test_a_stuck_namespace_says_what_remains() -> None:
+    namespace = {
+        "kind": "Namespace",
+        "metadata": {"name": "mine"},
+        "status": {
+            "conditions": [
+                {"type": "NamespaceContentRemaining", "status": "True", "message": "1 widget remains"},
+                {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "a.b/c in 1 instance"},
+                {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all fine"},
+            ]
+        },
+    }
+    assert removal.held_by(namespace) == (
+        "NamespaceContentRemaining: 1 widget remains NamespaceFinalizersRemaining: a.b/c in 1 instance"
+    )
+
+
+def test_an_api_server_that_is_away_for_a_while_is_waited_for(run: Run) -> None:
+    run.apply(obj("ClusterRole", "role"))
+    run("recorded")
+    run.cluster.faults[run.cluster.path(obj("ClusterRole", "role"))] = [memory.AWAY, memory.AWAY]
+    assert refs(run("absent")["deleted"]) == ["ClusterRole role"]
+    assert run.now == pytest.approx(2.0)
+
+
+# Other people's objects
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "is_foreign"),
+    [
+        ("Deployment", {"name": "theirs"}, True),
+        ("Deployment", {"name": "ours", "labels": {LABEL: RUN}}, False),
+        ("Deployment", {"name": "another run's", "labels": {LABEL: "r2"}}, True),
+        ("Pod", {"name": "p", "ownerReferences": [{"uid": "x"}]}, False),
+        ("Pod", {"name": "p"}, True),
+        ("Pod", {"name": "p", "deletionTimestamp": "now"}, False),
+        ("Event", {"name": "e"}, False),
+        ("ServiceAccount", {"name": "default"}, False),
+        ("ConfigMap", {"name": "kube-root-ca.crt"}, False),
+        ("Secret", {"name": "t", "annotations": {"kubernetes.io/service-account.uid": "x"}}, False),
+        ("ConfigMap", {"name": "lock", "managedFields": [{"manager": "controller"}]}, False),
+        ("ConfigMap", {"name": "c", "managedFields": [{"manager": "kubectl-client-side-apply"}]}, True),
+        ("Secret", {"name": "s", "managedFields": [{"manager": "x"}, {"manager": "helm"}]}, True),
+        ("ConfigMap", {"name": "nobody's"}, True),
+        ("Job", {"name": "handler", "managedFields": [{"manager": "manager"}]}, False),
+        ("InferenceService", {"name": "theirs", "managedFields": [{"manager": "controller"}]}, True),
+    ],
+)
+def test_whose_an_object_is(kind: str, metadata: dict[str, Any], is_foreign: bool) -> None:
+    assert foreign({"metadata": metadata}, kind, RUN) is is_foreign
+
+
+def test_a_namespace_with_other_peoples_objects_is_refused_before_anything_goes(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"), obj("ConfigMap", "ours", "mine"))
+    run("recorded")
+    run.cluster.apply(obj("Deployment", "theirs", "mine"))
+    for check_mode in (True, False):
+        with pytest.raises(Refused, match="Deployment mine/theirs"):
+            run("absent", check_mode=check_mode)
+    assert run.cluster.deletions == []
+    assert refs(run("absent", force_contents=True)["deleted"]) == ["ConfigMap ours", "Namespace mine"]
+
+
+def test_a_crd_with_other_peoples_objects_is_refused(run: Run) -> None:
+    run.apply(crd(CUSTOM[0]))
+    run("recorded")
+    run.cluster.apply(obj("Experiment", "theirs", "default"))
+    with pytest.raises(Refused, match="Experiment default/theirs"):
+        run("absent")
+    assert run.cluster.deletions == []
+
+
+# The record
+
+
+@pytest.mark.parametrize("run_id", ["", " ", "-a", "a-", "a b", "a/b", "a" * 64, "é"])
+def test_run_ids_that_own_nothing_or_everything_are_refused(run_id: str) -> None:
+    with pytest.raises(Refused, match="run_id"):
+        require_run_id(run_id)
+
+
+@pytest.mark.parametrize("run_id", ["a", "e2e-20261122-4711", "A.b_c-9", "a" * 63])
+def test_run_ids_that_are_labels(run_id: str) -> None:
+    require_run_id(run_id)
+
+
+@pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
+def test_every_state_refuses_an_empty_run_id(run: Run, state: str) -> None:
+    with pytest.raises(Refused):
+        run(state, run_id="")
+
+
+@pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
+def test_the_record_of_another_run_is_refused(run: Run, state: str) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    with pytest.raises(Refused, match="is of run r1, not of r2"):
+        run(state, run_id="r2")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"schema": 1}', '{"schema": 2, "run_id": "r1", "objects": []}',
+                '{"schema": 1, "run_id": "r1", "objects": [{"kind": "Pod"}]}']
+)  # fmt: skip
+def test_a_broken_record_is_an_error_not_an_empty_one(run: Run, content: str) -> None:
+    run.record.parent.mkdir()
+    run.record.write_text(content)
+    with pytest.raises(ClusterError, match="The record"):
+        run("absent")
+
+
+def test_a_record_that_cannot_be_written_leaves_the_old_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    before = run.record.read_text()
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ClusterError, match="No space left on device"):
+        run("claimed", definitions=[obj("Namespace", "other")])
+    assert run.record.read_text() == before
+    assert [path.name for path in run.record.parent.iterdir()] == ["record.json"]
+
+
+def test_one_object_has_one_entry_whatever_its_version() -> None:
+    record = Record(RUN)
+    record.put(Entry("apps/v1beta1", "Deployment", "ns", "d", existed=False, uid="u"))
+    record.put(Entry("apps/v1", "Deployment", "ns", "d", existed=False, uid="u"))
+    assert len(record.entries) == 1
+
+
+def test_recording_keeps_the_order_of_claims(cluster: Any) -> None:
+    record = Record(RUN)
+    names = [f"n{number}" for number in range(20)]
+    definitions, _entries = claim(cluster, record, [obj("Namespace", name) for name in names], None, False)
+    cluster.apply(*definitions)
+    record_uids(cluster, record)
+    assert [entry.name for entry in record.entries] == names

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop of the waits, its progress file, and what the modules make of its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Notice
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed, run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait import waits
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import End, Held, wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
+
+
+class Feeds:
+    """Notices at given times, on a clock that moves by waiting for them."""
+
+    def __init__(self, notices: list[tuple[float, str]]) -> None:
+        self.now = 0.0
+        self.left = notices
+        self.synced = False
+
+    def next(self, seconds: float) -> Notice | None:
+        if self.left and self.left[0][0] <= self.now + seconds:
+            self.now, kind = max(self.now, self.left[0][0]), self.left.pop(0)[1]
+            self.synced = self.synced or kind == "synced"
+            return Notice("f", kind, self.now)
+        self.now += max(0.0, seconds)
+        return None
+
+
+class Waiter:
+    def __init__(self, end_at: float) -> None:
+        self.end_at = end_at
+        self.looks: list[float] = []
+
+    def feed(self, notice: Notice) -> list[Event]:
+        return [Event("experiment", notice.kind, f"saw {notice.kind}", {})]
+
+    def decide(self, now: float) -> End | None:
+        self.looks.append(now)
+        return End("succeeded", "R", "m") if now >= self.end_at else None
+
+    def pending(self) -> str:
+        return "nothing"
+
+
+def loop(waiter: Waiter, notices: list[tuple[float, str]], progress: Progress, **options: Any) -> End | None:
+    feeds = Feeds(notices)
+    clock = Clock(now=lambda: feeds.now, sleep=lambda _seconds: None)
+    return wait(waiter, feeds, progress, clock=clock, deadline=10.0, **options)  # type: ignore[arg-type]
+
+
+def test_decisions_go_on_while_nothing_happens() -> None:
+    waiter = Waiter(3.0)
+    assert loop(waiter, [(1.2, "present")], Progress(None, lambda: 0.0)) is not None
+    assert max(b - a for a, b in zip(waiter.looks, waiter.looks[1:], strict=False)) < 0.51
+
+
+def test_the_deadline_is_kept() -> None:
+    waiter = Waiter(1000.0)
+    assert loop(waiter, [], Progress(None, lambda: 0.0)) is None
+    assert waiter.looks[-1] == 10.0
+
+
+def test_check_mode_looks_once_everything_is_listed() -> None:
+    waiter = Waiter(1000.0)
+    assert (
+        loop(waiter, [(0.1, "present"), (0.2, "synced")], Progress(None, lambda: 0.0), look_once=True) is None
+    )
+    assert waiter.looks[-1] == 0.2
+
+
+def test_transitions_are_stamped_kept_and_appended(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    path.write_text('{"earlier": true}\n')
+    progress = Progress(str(path), lambda: 1606082025.12345)
+    loop(Waiter(1.0), [(0.3, "present")], progress)
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    expected = {
+        "time": 1606082025.123, "source": "experiment", "event": "present", "text": "saw present", "data": {}
+    }  # fmt: skip
+    assert lines == [{"earlier": True}, expected]
+    assert progress.entries == [expected]
+
+
+def test_a_progress_file_that_cannot_be_written_is_told_before_the_wait(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="cannot be written"):
+        Progress(str(tmp_path / "no" / "such" / "folder"), lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("looks", "held"),
+    [
+        ([(0.0, True)], False),
+        ([(0.0, True), (2.0, True)], True),
+        ([(0.0, True), (1.9, True)], False),
+        ([(0.0, True), (1.0, False), (2.0, True)], False),
+        ([(0.0, True), (1.0, False), (2.0, True), (4.0, True)], True),
+    ],
+)
+def test_held(looks: list[tuple[float, bool]], held: bool) -> None:
+    holding = Held(2.0)
+    assert [holding.feed(*look) for look in looks][-1] is held
+
+
+def test_held_for_no_time_still_wants_two_looks() -> None:
+    holding = Held(0.0)
+    assert holding.feed(0.0, True) is False
+    assert holding.feed(0.0, True) is True
+
+
+@pytest.mark.parametrize(
+    ("traffic", "percents"),
+    [
+        (None, None),
+        ({}, {}),
+        ({"latest": 1, "baseline": "99"}, {"latest": 1, "baseline": 99}),
+        ({"latest": "5 %"}, {"latest": 5}),
+    ],
+)
+def test_percents_are_read(traffic: dict[str, Any] | None, percents: dict[str, int] | None) -> None:
+    assert waits._percents(traffic) == percents
+
+
+@pytest.mark.parametrize(
+    "traffic", [{"latest": "much"}, {"latest": -1}, {"latest": 101}, {"latest": 2.5}, {"a": 60, "b": 60}]
+)
+def test_percents_that_cannot_be_are_refused(traffic: dict[str, Any]) -> None:
+    with pytest.raises(ClusterError, match="^traffic: "):
+        waits._percents(traffic)
+
+
+class Module:
+    def __init__(self) -> None:
+        self.ended: tuple[str, dict[str, Any]] | None = None
+
+    def exit_json(self, **result: Any) -> None:
+        self.ended = ("ok", result)
+
+    def fail_json(self, **result: Any) -> None:
+        self.ended = ("failed", result)
+
+
+def test_a_module_ends_with_its_result_or_one_message() -> None:
+    def failing(error: ClusterError) -> Any:
+        def execute(_module: Any) -> dict[str, Any]:
+            raise error
+
+        return execute
+
+    module = Module()
+    run(module, lambda _module: {"changed": False})
+    assert module.ended == ("ok", {"changed": False})
+    run(module, failing(ClusterError("one line")))
+    assert module.ended == ("failed", {"msg": "one line"})
+    run(module, failing(Failed("one line", {"outcome": "timeout"})))
+    assert module.ended == ("failed", {"msg": "one line", "outcome": "timeout"})
+
+
+def test_a_load_that_is_not_there_gives_no_counts(tmp_path: Path) -> None:
+    assert waits.load_counts(None, None)() is None
+    assert waits.load_counts("nobody", str(tmp_path))() is None

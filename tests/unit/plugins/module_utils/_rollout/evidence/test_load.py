@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
+    LoadFormatError,
+    Stall,
+    percentile,
+    read_load,
+)
+from ansible_collections.iter8.kfserving.tests.support import rollouts
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START
+
+# The vector of Fortio's own documentation of its histogram.
+VECTOR = {
+    "Count": 11,
+    "Min": 0.0005,
+    "Max": 120,
+    "Data": [
+        {"Start": 0.0005, "End": 0.001, "Percent": 18.181818, "Count": 2},
+        {"Start": 0.001, "End": 0.002, "Percent": 36.363636, "Count": 2},
+        {"Start": 0.014, "End": 0.016, "Percent": 54.545454, "Count": 2},
+        {"Start": 0.09, "End": 0.1, "Percent": 63.636363, "Count": 1},
+        {"Start": 0.45, "End": 0.5, "Percent": 72.727272, "Count": 1},
+        {"Start": 2, "End": 2.5, "Percent": 81.818181, "Count": 1},
+        {"Start": 2.5, "End": 3, "Percent": 90.909090, "Count": 1},
+        {"Start": 100, "End": 120, "Percent": 100, "Count": 1},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(1, 0.0005), (9.0909, 0.0005), (50, 0.0155), (75, 2.125), (90, 2.95), (99, 117.8), (100, 120)],
+)
+def test_percentiles_are_fortios(wanted: float, expected: float) -> None:
+    assert percentile(VECTOR, wanted) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        {},
+        {"Count": 0, "Data": []},
+        {"Count": 3, "Data": []},
+        {"Count": "x", "Data": [1]},
+        {"Count": 5, "Data": [{}]},
+    ],
+)
+def test_no_percentile_of_nothing(histogram: dict[str, Any]) -> None:
+    assert percentile(histogram, 50) is None
+
+
+def test_beyond_the_last_row_it_is_the_maximum() -> None:
+    short = {"Count": 4, "Min": 1, "Max": 9, "Data": [{"Start": 1, "End": 2, "Percent": 50, "Count": 2}]}
+    assert percentile(short, 75) == 9
+
+
+def test_a_result_is_read_whole() -> None:
+    run = rollouts.good()
+    rollouts.lose(run, 30.5)
+    run.own["stalls"] = [{"start": START + 1.0, "seconds": 0.5}]
+    load = read_load(run.load)
+    assert (load.requests, load.ok, load.failed, load.counted) == (9000, 8999, 1, 9000)
+    assert (load.started, load.ended, load.duration) == (START, START + 90, 90.0)
+    assert load.codes == {"200": 8999, "500": 1}
+    assert load.lanes["reused"] == (4500, 1, (0.22, START + 30.0, START + 30.22))
+    assert load.gaps == {name: lane.gap for name, lane in load.lanes.items()}
+    assert load.rate_of("new") == 50.0
+    assert load.stalls == (Stall(START + 1.0, 0.5),)
+    assert load.gap == (0.21, START + 30.0, START + 30.21)
+    assert load.seconds[30].requests == 100
+    assert load.seconds[30].failed == 1
+    assert (load.seconds[30].p50, load.seconds[30].p99, load.seconds[30].slowest) == (0.01, 0.02, 0.02)
+    assert (load.ledger[0].at, load.ledger[0].label, load.ledger[0].lane) == (
+        START + 30.5,
+        "status 500",
+        "reused",
+    )
+
+
+def test_a_kind_of_connection_that_was_not_used_has_no_gap() -> None:
+    run = rollouts.good()
+    run.own["lanes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
+    load = read_load(run.load)
+    assert list(load.gaps) == ["reused"]
+    assert load.rate_of("reused") == 100.0
+
+
+@pytest.mark.parametrize(
+    ("times", "at"),
+    [
+        ({"sent": 5.0, "intended": 4.0, "end": 6.0}, 5.0),
+        ({"sent": None, "intended": 4.0, "end": 6.0}, 4.0),
+        ({"end": 6}, 6.0),
+        ({"sent": float("nan"), "end": 6}, 6.0),
+        ({}, 0.0),
+    ],
+)
+def test_a_failure_is_dated_by_when_it_was_sent_or_was_to_be(times: dict[str, Any], at: float) -> None:
+    run = rollouts.good()
+    run.own["ledger"] = [times]
+    lost = read_load(run.load).ledger[0]
+    assert (lost.at, lost.label, lost.revision) == (at, "unknown", "")
+
+
+@pytest.mark.parametrize(
+    ("row", "label"),
+    [
+        ({"class": "status", "status": 503}, "status 503"),
+        ({"class": "status", "status": None}, "status"),
+        ({"class": "truncated", "status": 200}, "truncated"),
+    ],
+)
+def test_a_failure_is_labelled_by_class_and_status(row: dict[str, Any], label: str) -> None:
+    run = rollouts.good()
+    run.own["ledger"] = [row]
+    assert read_load(run.load).ledger[0].label == label
+
+
+def test_a_run_that_was_killed_has_lasted_as_long_as_it_has_counted() -> None:
+    run = rollouts.good()
+    run.own["ended"] = None
+    assert read_load(run.load).ended == START + 90.0
+
+
+def test_merged_loads_have_no_percentiles_by_the_second() -> None:
+    run = rollouts.good()
+    run.own["timeline"][7].update(p50=None, p99=None)
+    assert (read_load(run.load).seconds[7].p50, read_load(run.load).seconds[7].p99) == (None, None)
+
+
+def test_only_a_true_word_says_that_the_rate_was_kept() -> None:
+    run = rollouts.good()
+    run.own["rate_kept"] = "yes"
+    assert read_load(run.load).rate_kept is False
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("LoadTest",), None, "LoadTest is not an object"),
+        (("RetCodes",), None, "RetCodes is not an object"),
+        (("RetCodes",), {"200": "x"}, "200 is not a whole number"),
+        (("DurationHistogram", "Count"), 1.5, "Count is not a whole number"),
+        (("ActualDuration",), "x", "ActualDuration is not a number"),
+        (("LoadTest", "requests"), True, "requests is not a whole number"),
+        (("LoadTest", "started"), None, "started is not a number"),
+        (("LoadTest", "started"), False, "started is not a number"),
+        (("LoadTest", "ledger"), {}, "LoadTest.ledger is not a list"),
+        (("LoadTest", "ledger"), [3], "LoadTest.ledger is not an object"),
+        (("LoadTest", "timeline"), [3], "LoadTest.timeline is not an object"),
+        (("LoadTest", "timeline"), [{"second": 1, "ok": 1}], "failed is not a whole number"),
+        (("LoadTest", "stalls"), [{"start": 1}], "seconds is not a number"),
+        (("LoadTest", "outages"), [3], "LoadTest.outages is not an object"),
+        (("LoadTest", "revisions"), {"a": 3}, "LoadTest.revisions is not an object"),
+        (("LoadTest", "longest_success_gap"), 3, "LoadTest.longest_success_gap is not an object"),
+        (("LoadTest", "lanes"), {"new": 3}, "LoadTest.lanes is not an object"),
+        (("LoadTest", "lanes", "new", "longest_success_gap"), 3, "longest_success_gap is not an object"),
+        (("LoadTest", "lanes", "new", "longest_success_gap"), {"seconds": 1}, "start is not a number"),
+        (("LoadTest", "lateness"), {}, "p99 is not a number"),
+        (("LoadTest", "lateness"), {"p99": float("nan")}, "p99 is not a number"),
+        (("ActualDuration",), float("inf"), "ActualDuration is not a number"),
+    ],
+)
+def test_the_first_thing_that_is_wrong_is_named(path: tuple[str, ...], value: Any, words: str) -> None:
+    load = copy.deepcopy(rollouts.good().load)
+    at: Any = load
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    with pytest.raises(LoadFormatError, match=words):
+        read_load(load)
+
+
+def test_what_is_no_object_is_refused() -> None:
+    with pytest.raises(LoadFormatError, match="the result is not an object"):
+        read_load([])

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service over real HTTP on the loopback interface, with a Prometheus of canned answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics import (
+    service as analytics_service,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube import analytics_address
+
+NOW = 1_800_000_030.0
+METRIC = {"provider": "prometheus", "params": {"query": "$revision[$interval]"}}
+EXPERIMENT = {
+    "spec": {
+        "strategy": {"type": "Canary"},
+        "criteria": {"objectives": [{"metric": "mean", "upperLimit": 1000}]},
+        "metrics": [
+            {
+                "name": "mean",
+                "metricObj": {
+                    "spec": {"provider": "prometheus", "params": {"query": "$revision[$interval]"}}
+                },
+            }
+        ],
+        "versionInfo": {
+            "baseline": {"name": "default", "tags": {"revision": "r1"}},
+            "candidates": [{"name": "canary", "tags": {"revision": "r2"}}],
+        },
+    },
+    "status": {"startTime": "2027-01-15T08:00:00Z"},
+}
+
+
+def serving(server):
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+@pytest.fixture
+def service():
+    """The service's URL; it measures 12 for r1 and 1200 for r2 over the last 30 seconds."""
+    measured = {"r1[30s]": 12.0, "r2[30s]": 1200.0}
+    server = analytics_service.make_server(("127.0.0.1", 0), measured.get, lambda: NOW)
+    yield serving(server)
+    server.shutdown()
+    server.server_close()
+
+
+def post(url, body):
+    return requests.post(f"{url}/v2/analytics_results", data=body, timeout=5)
+
+
+def test_an_experiment_is_analysed(service):
+    response = post(service, json.dumps(EXPERIMENT))
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["aggregatedMetrics"]["data"]["mean"]["data"]["canary"] == {"value": "1200.0"}
+    assert answer["winnerAssessment"]["data"] == {"winnerFound": True, "winner": "default"}
+    assert answer["weights"]["data"] == [{"name": "default", "value": 95}, {"name": "canary", "value": 5}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "not JSON", "[]", "null", "{}", json.dumps({**EXPERIMENT, "status": {}})]
+    + [json.dumps({**EXPERIMENT, "spec": {**EXPERIMENT["spec"], "versionInfo": None}})],
+)
+def test_what_is_not_a_running_experiment_is_refused(service, body):
+    response = post(service, body)
+    assert response.status_code == 422
+    assert response.json()["detail"]
+
+
+def test_other_paths(service):
+    assert requests.get(f"{service}/health_check", timeout=5).status_code == 200
+    assert requests.get(f"{service}/", timeout=5).status_code == 404
+    assert requests.post(f"{service}/other", data="{}", timeout=5).status_code == 404
+
+
+class FakePrometheus(BaseHTTPRequestHandler):
+    """Answers 7 to the query `good`, else what Prometheus says of a query that it refuses."""
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        good = parts.path == "/api/v1/query" and parse_qs(parts.query) == {"query": ["good"]}
+        result = {"resultType": "vector", "result": [{"metric": {}, "value": [1.5, "7"]}]}
+        body = json.dumps({"status": "success", "data": result} if good else {"status": "error"}).encode()
+        self.send_response(200 if good else 400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_prometheus_is_asked_and_looked_up_again_after_a_failure(capsys):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakePrometheus)
+    url = serving(server)
+    looked_up = []
+
+    def locate():
+        looked_up.append(url)
+        return url
+
+    prometheus = analytics_service.Prometheus(locate)
+    assert prometheus.value("good") == 7.0
+    assert prometheus.value("bad") is None
+    assert len(looked_up) == 1, "a refused query says nothing about the address"
+    server.shutdown()
+    server.server_close()
+    assert prometheus.value("good") is None
+    assert prometheus.value("good") is None
+    assert len(looked_up) == 2
+    assert "metrics backend" in capsys.readouterr().out
+
+
+def test_a_prometheus_that_cannot_be_found_means_no_value():
+    def locate():
+        raise analytics_address.ServiceUnavailable("no pod is ready")
+
+    assert analytics_service.Prometheus(locate).value("good") is None
