@@ -125,13 +125,13 @@ options:
       - How long a request may take from its sending, connecting included, to the last byte of its response.
     type: str
     default: 3s
-  lanes:
+  connection_modes:
     description:
-      - V(reused) keeps connections open, V(new) makes one for each request, V(both) does either in turn.
+      - V(keep-alive) keeps connections open, V(new) makes one for each request, V(both) does either in turn.
         The result counts the two apart.
     type: str
-    choices: [reused, new, both]
-    default: reused
+    choices: [keep-alive, new, both]
+    default: keep-alive
   pacing:
     description:
       - V(open) sends each request at its time. V(closed) is Fortio's pacing, in which each of
@@ -357,15 +357,15 @@ result:
           description: >-
             Requests and failures of each revision, of up to 100; C((others)) sums up any further ones.
           type: dict
-        lanes:
+        connection_modes:
           description: >-
-            Requests, failures and the longest time without a success on reused and on new connections.
+            Requests, failures and the longest time without a success on keep-alive and on new connections.
           type: dict
         longest_success_gap:
           description: The longest time without a success.
           type: dict
         outages:
-          description: Windows in which requests on reused or on new connections failed.
+          description: Windows in which requests on keep-alive or on new connections failed.
           type: list
           elements: dict
         rate_kept:
@@ -416,7 +416,7 @@ ARGUMENTS = {
     "connections": {"type": "int", "default": 4},
     "max_connections": {"type": "int", "default": 0},
     "timeout": {"type": "str", "default": "3s"},
-    "lanes": {"type": "str", "choices": ["reused", "new", "both"], "default": "reused"},
+    "connection_modes": {"type": "str", "choices": ["keep-alive", "new", "both"], "default": "keep-alive"},
     "pacing": {"type": "str", "choices": ["open", "closed"], "default": "open"},
     "catch_up": {"type": "bool", "default": True},
     "warmup": {"type": "int", "default": 0},

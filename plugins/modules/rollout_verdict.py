@@ -53,7 +53,7 @@ options:
         description:
           - The longest time allowed between two successes, in seconds.
           - By default 2, or three times the interval between two requests where that is longer.
-          - It also holds for new and for reused connections apart, each of which may take three times the
+          - It also holds for new and for keep-alive connections apart, each of which may take three times the
             interval between its own requests.
         type: float
       min_requests:
@@ -193,12 +193,12 @@ verdict:
       description: Failures by class.
       type: dict
     failures:
-      description: The failures on record by class, status, flags, revision, phase and lane.
+      description: The failures on record by class, status, flags, revision, phase and connection_mode.
       type: list
       elements: dict
-    lanes:
+    connection_modes:
       description: >-
-        Requests and failures on new and on reused connections, each with its bound on the loss and its
+        Requests and failures on new and on keep-alive connections, each with its bound on the loss and its
         longest gap between successes.
       type: dict
     outages:

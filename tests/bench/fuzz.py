@@ -218,10 +218,10 @@ CALLS = 300
 def fuzz_engine(seed: int, rate: float) -> int:
     """One run of the engine against one server; returns how many successes it counted."""
     server = Server(seed)
-    lanes = ("reused", "new", "both")[seed % 3]
+    connection_modes = ("keep-alive", "new", "both")[seed % 3]
     options = Options(
         url=f"http://127.0.0.1:{server.port}/", calls=CALLS, connections=4, rate=rate, timeout=50_000_000,
-        lanes=lanes, ledger_limit=CALLS,
+        connection_modes=connection_modes, ledger_limit=CALLS,
     )  # fmt: skip
     before = time.monotonic()
     try:
@@ -232,7 +232,9 @@ def fuzz_engine(seed: int, rate: float) -> int:
     failed = {str(record["request_id"]).encode() for record in own["ledger"]}
     wrong = [ident for ident, right in server.right.items() if not right and ident not in failed]
     if wrong:
-        raise AssertionError(f"counted as a success: {server.sent[wrong[0]]!r} ({lanes}, seed {seed})")
+        raise AssertionError(
+            f"counted as a success: {server.sent[wrong[0]]!r} ({connection_modes}, seed {seed})"
+        )
     if own["requests"] != CALLS or len(failed) != own["failed"] or len(server.right) > CALLS:
         raise AssertionError(
             f"counts differ: {own['requests']}, {own['failed']}, {len(server.right)} (seed {seed})"

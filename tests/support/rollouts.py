@@ -168,8 +168,8 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "ledger": [],
         "ledger_dropped": 0,
         "revisions": {name: {"requests": n, "failed": 0} for name, n in total.items() if n},
-        "lanes": {
-            "reused": {"requests": requests // 2, "failed": 0, "longest_success_gap": gap(0.22)},
+        "connection_modes": {
+            "keep-alive": {"requests": requests // 2, "failed": 0, "longest_success_gap": gap(0.22)},
             "new": {"requests": requests - requests // 2, "failed": 0, "longest_success_gap": gap(0.23)},
         },
         "longest_success_gap": gap(0.21),
@@ -235,7 +235,7 @@ def lose(
         # It is a request of this revision, then, and not of the canary's.
         lost["requests"] += 1
         own["revisions"][CANARY]["requests"] -= 1
-    own["lanes"]["reused"]["failed"] += 1
+    own["connection_modes"]["keep-alive"]["failed"] += 1
     own["classes"][kind] = own["classes"].get(kind, 0) + 1
     if kind == "client":
         own["client_faults"] += 1
@@ -254,7 +254,12 @@ def lose(
             "first_byte": None,
         }
         | {"end": at + LATENCY, "connection": 3, "reuse": 17, "peer": "127.7.0.9:8080", "status": status}
-        | {"errno": None, "request_id": f"r-{len(own['ledger'])}", "revision": revision, "lane": "reused"}
+        | {
+            "errno": None,
+            "request_id": f"r-{len(own['ledger'])}",
+            "revision": revision,
+            "connection_mode": "keep-alive",
+        }
     )
 
 

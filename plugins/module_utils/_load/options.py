@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Tuple
 from .duration import SECOND
 from .errors import LoadError, refuse_nul
 
-LANES = ("reused", "new", "both")
+CONNECTION_MODES = ("keep-alive", "new", "both")
 PACING = ("open", "closed")
 MAX_CONNECTIONS = 10000
 MAX_RATE = 1_000_000  # no process comes near it
@@ -32,7 +32,8 @@ class Options:
     `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. `pacing` is
     `open` (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (as
     Fortio's: each of `connections` sends its next request when due and not before the last was answered).
-    `lanes` says whether connections are kept (`reused`), made for each request (`new`), or both in turn.
+    `connection_modes` says whether connections are kept (`keep-alive`), made for each request (`new`), or
+    both in turn.
     """
 
     url: str
@@ -49,7 +50,7 @@ class Options:
     connections: int = 4
     max_connections: int = 0
     timeout: int = 3 * SECOND
-    lanes: str = "reused"
+    connection_modes: str = "keep-alive"
     warmup: int = 0
     abort_failures: int = 0
     revision_header: str = ""
@@ -126,8 +127,11 @@ class Options:
             raise LoadError("The duration is too short for one request at this rate.")
 
     def _check_choices(self) -> None:
-        if self.lanes not in LANES:
-            raise LoadError(f"lanes must be one of {', '.join(LANES)}, not {self.lanes!r}.")
+        if self.connection_modes not in CONNECTION_MODES:
+            raise LoadError(
+                f"connection_modes must be one of {', '.join(CONNECTION_MODES)}, "
+                f"not {self.connection_modes!r}."
+            )
         if self.pacing not in PACING:
             raise LoadError(f"pacing must be one of {', '.join(PACING)}, not {self.pacing!r}.")
         if bool(self.client_key) and not self.client_cert:

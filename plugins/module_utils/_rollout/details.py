@@ -15,18 +15,19 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags imp
 
 
 def failures(facts: Facts) -> list[dict[str, Any]]:
-    """The failures on record by class, status, revision, phase and lane, most first."""
+    """The failures on record by class, status, revision, phase and mode, most first."""
     rows = facts.load.ledger if facts.load else ()
     counts = Counter(
-        (row.kind, row.status, row.flags, row.revision, facts.phase_of(row.at), row.lane) for row in rows
+        (row.kind, row.status, row.flags, row.revision, facts.phase_of(row.at), row.connection_mode)
+        for row in rows
     )
-    names = ("class", "status", "flags", "revision", "phase", "lane")
+    names = ("class", "status", "flags", "revision", "phase", "connection_mode")
     return [dict(zip(names, key)) | {"failed": n} for key, n in counts.most_common()]
 
 
-def lanes(facts: Facts) -> dict[str, dict[str, Any]]:
-    """Requests on new and on reused connections, each with its own bound on the loss and longest gap."""
-    rows = facts.load.lanes if facts.load else {}
+def connection_modes(facts: Facts) -> dict[str, dict[str, Any]]:
+    """Requests on new and on keep-alive connections, each with its own bound on the loss and longest gap."""
+    rows = facts.load.connection_modes if facts.load else {}
     return {
         name: {
             "requests": requests,
@@ -41,7 +42,7 @@ def lanes(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def outages(facts: Facts) -> list[dict[str, Any]]:
-    """Each outage with the phase in which it began and the classes of what failed in it, on its lane."""
+    """Each outage with the phase in which it began and the classes of what failed in it, on its mode."""
     load = facts.load
     if load is None:
         return []
@@ -51,7 +52,11 @@ def outages(facts: Facts) -> list[dict[str, Any]]:
         if not isinstance(begin, (int, float)):
             found.append({**outage, "phase": None, "classes": {}})
             continue
-        mine = [row for row in load.ledger if row.lane == outage.get("lane") and _within(row, begin, end)]
+        mine = [
+            row
+            for row in load.ledger
+            if row.connection_mode == outage.get("connection_mode") and _within(row, begin, end)
+        ]
         classes = dict(Counter(row.label for row in mine))
         found.append({**outage, "phase": facts.phase_of(begin), "classes": classes})
     return found

@@ -57,7 +57,7 @@ class Thresholds:
             return self.max_gap
         return max(2.0, 3 / asked_rate) if asked_rate > 0 else 2.0
 
-    def lane_gap_limit(self, rate: float) -> float:
+    def mode_gap_limit(self, rate: float) -> float:
         """The same between two successes on one kind of connection, at the rate of requests on that kind.
 
         It is never below three times the interval between these, since `max_gap` is about all requests.

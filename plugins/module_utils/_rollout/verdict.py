@@ -112,7 +112,7 @@ class Verdict:
             ],
             "classes": dict(load.classes) if load else {},
             "failures": details.failures(self.facts),
-            "lanes": details.lanes(self.facts),
+            "connection_modes": details.connection_modes(self.facts),
             "outages": details.outages(self.facts),
             "generator": details.generator(self.facts),
             "named_by": self.facts.named_by if self.facts.names_tell else None,
@@ -185,7 +185,7 @@ def _load_words(facts: Facts) -> list[str]:
     bound = f"loss rate below {rate_below(rules_load.bound_of(load))} with 95 % confidence"
     gap = f"longest gap between successes {seconds(load.gap.seconds)}"
     if len(load.gaps) > 1:
-        apart = ", ".join(f"{seconds(one.seconds)} on {lane}" for lane, one in load.gaps.items())
+        apart = ", ".join(f"{seconds(one.seconds)} on {mode}" for mode, one in load.gaps.items())
         gap += f" ({apart} connections)"
     return [f"{count(load.requests, 'request')}, {told} ({bound})", gap]
 
@@ -224,12 +224,12 @@ def not_covered(facts: Facts) -> list[str]:
         interval = seconds(1 / load.asked_rate)
         words = f"An outage shorter than the {interval} between two requests may have passed unseen"
         if len(load.gaps) > 1:
-            alone = seconds(1 / min(load.rate_of(lane) for lane in load.gaps))
-            words += f"; on new or on reused connections alone, one shorter than {alone}"
+            alone = seconds(1 / min(load.rate_of(mode) for mode in load.gaps))
+            words += f"; on new or on keep-alive connections alone, one shorter than {alone}"
         found.append(f"{words}.")
-    for lane in ("new", "reused"):
-        if lane not in load.lanes or not load.lanes[lane].requests:
-            found.append(f"No request was sent on a {lane} connection.")
+    for mode in ("new", "keep-alive"):
+        if mode not in load.connection_modes or not load.connection_modes[mode].requests:
+            found.append(f"No request was sent on a {mode} connection.")
     if load.ledger_dropped:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
     for begin, end in facts.marks.unseen(load.ended):

@@ -178,11 +178,11 @@ def load() -> Callable[..., Dict[str, Any]]:
         assert sum(result["RetCodes"].values()) == own["requests"] == result["DurationHistogram"]["Count"]
         assert sum(own["classes"].values()) == own["failed"] == result["ErrorsDurationHistogram"]["Count"]
         assert own["ok"] + own["failed"] == own["requests"]
-        assert sum(row["requests"] for row in own["lanes"].values()) == own["requests"]
-        assert sum(row["failed"] for row in own["lanes"].values()) == own["failed"]
-        for name, row in own["lanes"].items():
+        assert sum(row["requests"] for row in own["connection_modes"].values()) == own["requests"]
+        assert sum(row["failed"] for row in own["connection_modes"].values()) == own["failed"]
+        for name, row in own["connection_modes"].items():
             assert (row["longest_success_gap"] is None) == (row["requests"] == 0)
-            windows = [window for window in own["outages"] if window["lane"] == name]
+            windows = [window for window in own["outages"] if window["connection_mode"] == name]
             assert sum(window["failed"] for window in windows) == row["failed"]
         assert sum(row["requests"] for row in own["revisions"].values()) == own["requests"]
         times = own["response_time_by_revision"]

@@ -76,7 +76,10 @@ def test_no_descriptor_left() -> None:
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
 @pytest.mark.parametrize(
     "options",
-    [{"calls": 40, "connections": 20}, {"calls": 40, "connections": 20, "rate": 400, "lanes": "new"}],
+    [
+        {"calls": 40, "connections": 20},
+        {"calls": 40, "connections": 20, "rate": 400, "connection_modes": "new"},
+    ],
     ids=["kept", "new"],
 )
 def test_no_port_left(options: Dict[str, Any]) -> None:

@@ -224,7 +224,7 @@ def test_poll_in_place_of_epoll(serve: Any, load: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(engine_module, "make_poller", poller._Poll)
     monkeypatch.setattr(engine_module, "make_alarm", lambda _poller: None)
     server = serve(ok)
-    own = load(server.url, rate=100, duration=300_000_000, lanes="both")["LoadTest"]
+    own = load(server.url, rate=100, duration=300_000_000, connection_modes="both")["LoadTest"]
     assert (own["requests"], own["failed"], server.requests) == (30, 0, 30)
 
 
@@ -288,7 +288,7 @@ def test_outage_windows(serve: Any, load: Any) -> None:
 
     result: Dict[str, Any] = load(serve(outage).url, rate=100, duration=900_000_000)
     own = result["LoadTest"]
-    assert own["lanes"]["reused"]["longest_success_gap"] == own["longest_success_gap"]
+    assert own["connection_modes"]["keep-alive"]["longest_success_gap"] == own["longest_success_gap"]
     assert len(own["outages"]) == 1
     window = own["outages"][0]
     assert window["failed"] == own["failed"] >= 20
@@ -299,27 +299,27 @@ def test_outage_windows(serve: Any, load: Any) -> None:
     assert window["last_success"] <= window["first_failed_send"] <= window["recovered"]
 
 
-@pytest.mark.parametrize("hit", ["new", "reused"])
+@pytest.mark.parametrize("hit", ["new", "keep-alive"])
 def test_an_outage_of_one_kind_of_connection_is_not_hidden_by_the_other(
     serve: Any, load: Any, hit: str
 ) -> None:
     """One request after the other, on a kept and on a new connection in turn: each cuts 20 of one kind."""
-    seen = {"new": 0, "reused": 0}
+    seen = {"new": 0, "keep-alive": 0}
 
     def cut(visit: Any) -> None:
-        lane = "new" if b"\r\nConnection: close" in visit.head else "reused"
-        seen[lane] += 1
-        if lane == hit and 10 < seen[lane] <= 30:
+        mode = "new" if b"\r\nConnection: close" in visit.head else "keep-alive"
+        seen[mode] += 1
+        if mode == hit and 10 < seen[mode] <= 30:
             visit.reset()
         visit.ok()
 
-    own = load(serve(cut).url, rate=400, calls=80, pacing="closed", lanes="both")["LoadTest"]
-    assert {name: (row["requests"], row["failed"]) for name, row in own["lanes"].items()} == {
-        name: (40, 20 if name == hit else 0) for name in ("reused", "new")
+    own = load(serve(cut).url, rate=400, calls=80, pacing="closed", connection_modes="both")["LoadTest"]
+    assert {name: (row["requests"], row["failed"]) for name, row in own["connection_modes"].items()} == {
+        name: (40, 20 if name == hit else 0) for name in ("keep-alive", "new")
     }
     (window,) = own["outages"]
-    assert (window["lane"], window["failed"]) == (hit, 20)
-    gap = own["lanes"][hit]["longest_success_gap"]
+    assert (window["connection_mode"], window["failed"]) == (hit, 20)
+    gap = own["connection_modes"][hit]["longest_success_gap"]
     assert gap["seconds"] == pytest.approx(window["recovered"] - window["last_success"], abs=1e-4)
     assert gap != own["longest_success_gap"]  # in it the other kind succeeded
 
@@ -331,8 +331,11 @@ def test_an_outage_of_all_requests_is_one_of_each_kind_of_connection(serve: Any,
         visit.ok()
 
     server = serve(cut)
-    own = load(server.url, rate=400, calls=80, pacing="closed", lanes="both")["LoadTest"]
-    assert [(window["lane"], window["failed"]) for window in own["outages"]] == [("reused", 20), ("new", 20)]
+    own = load(server.url, rate=400, calls=80, pacing="closed", connection_modes="both")["LoadTest"]
+    assert [(window["connection_mode"], window["failed"]) for window in own["outages"]] == [
+        ("keep-alive", 20),
+        ("new", 20),
+    ]
     begun = [window["first_failed_send"] for window in own["outages"]]
     assert begun == sorted(begun)
     whole = min(w["recovered"] for w in own["outages"]) - max(w["last_success"] for w in own["outages"])

@@ -115,12 +115,12 @@ def ids(table: list) -> list:
     return [pytest.param(*row[1:], id=row[0]) for row in table]
 
 
-@pytest.mark.parametrize("lanes", ["reused", "new", "both"])
+@pytest.mark.parametrize("connection_modes", ["keep-alive", "new", "both"])
 @pytest.mark.parametrize("rate", [0, 200])
 @pytest.mark.parametrize("behaviour", ids(ALL_OK))
-def test_right_answers(serve: Any, load: Any, behaviour: Any, rate: float, lanes: str) -> None:
+def test_right_answers(serve: Any, load: Any, behaviour: Any, rate: float, connection_modes: str) -> None:
     server = serve(behaviour)
-    result = load(server.url, calls=8, rate=rate, lanes=lanes)
+    result = load(server.url, calls=8, rate=rate, connection_modes=connection_modes)
     assert result["LoadTest"]["ledger"] == []
     assert result["LoadTest"]["requests"] == server.requests == 8
 
@@ -469,18 +469,18 @@ def test_payloads_in_turn_with_uuids(serve: Any, load: Any) -> None:
 
 
 @pytest.mark.parametrize("payloads", [2, 3])
-def test_each_lane_sends_every_payload(serve: Any, load: Any, payloads: int) -> None:
+def test_each_mode_sends_every_payload(serve: Any, load: Any, payloads: int) -> None:
     server = serve(lambda visit: visit.ok())
     bodies = [b"%d" % number for number in range(payloads)]
-    load(server.url, calls=4 * payloads, lanes="both", payloads=bodies, rate=400, pacing="closed")
+    load(server.url, calls=4 * payloads, connection_modes="both", payloads=bodies, rate=400, pacing="closed")
     closing = [b"\r\nConnection: close" in head for head in server.heads]
-    for lane in (True, False):
-        sent = [body for body, closes in zip(server.bodies, closing) if closes is lane]
+    for mode in (True, False):
+        sent = [body for body, closes in zip(server.bodies, closing) if closes is mode]
         assert sorted(sent) == sorted(bodies * 2)
 
 
-def test_lanes_are_counted_apart(serve: Any, load: Any) -> None:
-    """Only the reused lane sees connections that go stale."""
+def test_modes_are_counted_apart(serve: Any, load: Any) -> None:
+    """Only the reused mode sees connections that go stale."""
 
     def second_fails(visit: Any) -> None:
         if visit.number:
@@ -488,9 +488,13 @@ def test_lanes_are_counted_apart(serve: Any, load: Any) -> None:
         visit.ok()
 
     server = serve(second_fails)
-    own = load(server.url, calls=12, lanes="both", connections=1, max_connections=1, rate=200)["LoadTest"]
-    lanes = {name: (row["requests"], row["failed"]) for name, row in own["lanes"].items()}
-    assert lanes == {"reused": (6, 3), "new": (6, 0)}
+    own = load(server.url, calls=12, connection_modes="both", connections=1, max_connections=1, rate=200)[
+        "LoadTest"
+    ]
+    connection_modes = {
+        name: (row["requests"], row["failed"]) for name, row in own["connection_modes"].items()
+    }
+    assert connection_modes == {"keep-alive": (6, 3), "new": (6, 0)}
     closing = [head for head in server.heads if b"\r\nConnection: close" in head]
     assert len(closing) == 6
 

@@ -83,10 +83,10 @@ def fine(visit: Any) -> None:
     visit.ok(b"x" * 40_000)
 
 
-@pytest.mark.parametrize("lanes", ["reused", "new", "both"])
-def test_trusted(serve: Any, load: Any, pki: Pki, lanes: str) -> None:
+@pytest.mark.parametrize("connection_modes", ["keep-alive", "new", "both"])
+def test_trusted(serve: Any, load: Any, pki: Pki, connection_modes: str) -> None:
     server = serve(fine, context=pki.context())
-    result = load(server.url, calls=6, ca_file=pki.ca, lanes=lanes)
+    result = load(server.url, calls=6, ca_file=pki.ca, connection_modes=connection_modes)
     assert result["LoadTest"]["ledger"] == []
     assert server.requests == 6
     assert result["CACert"] == pki.ca

@@ -27,8 +27,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.options impo
 
 DEFAULTS: Dict[str, Any] = {
     "name": "one", "state": "started", "rate": 50, "pacing": "open", "catch_up": True, "calls": 0,
-    "connections": 2,
-    "lanes": "reused", "warmup": 0, "abort_failures": 0, "ledger_limit": 100, "verify": True, "labels": "",
+    "connections": 2, "connection_modes": "keep-alive", "warmup": 0, "abort_failures": 0, "ledger_limit": 100,
+    "verify": True, "labels": "",
     "duration": "0", "timeout": "500ms", "connect_check": True,
 }  # fmt: skip
 

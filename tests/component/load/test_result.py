@@ -83,11 +83,11 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
     }
     gaps = [result["LoadTest"]["longest_success_gap"] for result in results]
     longest = max(gaps, key=lambda gap: float(gap["seconds"]))
-    assert own["lanes"] == {
-        "reused": {"requests": 18, "failed": 6, "longest_success_gap": longest},
+    assert own["connection_modes"] == {
+        "keep-alive": {"requests": 18, "failed": 6, "longest_success_gap": longest},
         "new": {"requests": 0, "failed": 0, "longest_success_gap": None},
     }
-    assert [window["lane"] for window in own["outages"]] == ["reused"] * 6
+    assert [window["connection_mode"] for window in own["outages"]] == ["keep-alive"] * 6
     assert {name: one["Count"] for name, one in own["response_time_by_revision"].items()} == {
         "default": 12,
         "canary": 6,
@@ -106,7 +106,7 @@ def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
     assert merge(results)["LoadTest"]["wall_clock_drift"] == -2.0
 
 
-def test_merging_keeps_the_lanes_of_each_load(serve: Any, load: Any) -> None:
+def test_merging_keeps_the_modes_of_each_load(serve: Any, load: Any) -> None:
     def cut(visit: Any) -> None:
         if b"\r\nConnection: close" in visit.head and 4 <= server.requests < 8:
             visit.reset()
@@ -114,13 +114,15 @@ def test_merging_keeps_the_lanes_of_each_load(serve: Any, load: Any) -> None:
 
     server = serve(cut)
     results = [
-        load(server.url, calls=12, rate=400, pacing="closed", lanes=lane) for lane in ("new", "reused")
+        load(server.url, calls=12, rate=400, pacing="closed", connection_modes=mode)
+        for mode in ("new", "keep-alive")
     ]
     merged = merge(results)["LoadTest"]
-    assert merged["lanes"] == {
-        name: result["LoadTest"]["lanes"][name] for name, result in zip(("new", "reused"), results)
+    assert merged["connection_modes"] == {
+        name: result["LoadTest"]["connection_modes"][name]
+        for name, result in zip(("new", "keep-alive"), results)
     }
-    assert [(window["lane"], window["failed"]) for window in merged["outages"]] == [("new", 4)]
+    assert [(window["connection_mode"], window["failed"]) for window in merged["outages"]] == [("new", 4)]
     assert list(artefacts.CHECKS["load.json"](json.dumps(merge(results)))) == []
 
 
@@ -192,8 +194,20 @@ def test_gaps_and_windows() -> None:
     outages.success(265, 270)
     outages.failure(280, 300)
     assert outages.windows_json(_identity, "new") == [
-        {"lane": "new", "last_success": 150, "first_failed_send": 160, "recovered": 260, "failed": 2},
-        {"lane": "new", "last_success": 270, "first_failed_send": 280, "recovered": None, "failed": 1},
+        {
+            "connection_mode": "new",
+            "last_success": 150,
+            "first_failed_send": 160,
+            "recovered": 260,
+            "failed": 2,
+        },
+        {
+            "connection_mode": "new",
+            "last_success": 270,
+            "first_failed_send": 280,
+            "recovered": None,
+            "failed": 1,
+        },
     ]
     assert outages.gap_json(_identity) == {"seconds": 85 / 1e9, "start": 175, "end": 260}
 
@@ -217,7 +231,8 @@ def test_windows_are_bounded() -> None:
 def test_ledger_hands_on_what_is_fresh() -> None:
     ledger = Ledger(2)
     failures = [
-        Failure(k, "reset", "", 0, 0, None, 0, 1, 0, "p", None, None, None, "", "reused") for k in range(3)
+        Failure(k, "reset", "", 0, 0, None, 0, 1, 0, "p", None, None, None, "", "keep-alive")
+        for k in range(3)
     ]  # fmt: skip
     ledger.add(failures[0])
     assert ledger.take() == failures[:1]
@@ -232,12 +247,12 @@ def ids_of(heads: List[bytes]) -> List[str]:
     return sorted(one.group(1).decode() for one in found if one)
 
 
-@pytest.mark.parametrize(("warmup", "lanes"), [(0, "reused"), (3, "both")])
+@pytest.mark.parametrize(("warmup", "connection_modes"), [(0, "keep-alive"), (3, "both")])
 def test_the_ids_that_the_result_tells_are_those_that_came(
-    serve: Callable[..., Any], load: Callable[..., Dict[str, Any]], warmup: int, lanes: str
+    serve: Callable[..., Any], load: Callable[..., Dict[str, Any]], warmup: int, connection_modes: str
 ) -> None:
     server = serve(lambda visit: visit.ok())
-    own = load(server.url, calls=20, rate=500, warmup=warmup, lanes=lanes)["LoadTest"]
+    own = load(server.url, calls=20, rate=500, warmup=warmup, connection_modes=connection_modes)["LoadTest"]
     (ids,) = own["request_ids"]
     assert (ids["first"], ids["last"]) == (warmup + 1, warmup + 20)
     told = [f"{ids['prefix']}{number:010d}" for number in range(ids["first"], ids["last"] + 1)]

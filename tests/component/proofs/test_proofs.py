@@ -151,7 +151,7 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
         url=f"http://127.0.0.1:{server.port}/",
         rate=200,
         duration=4_000_000_000,
-        lanes="both",
+        connection_modes="both",
         connections=4,
         timeout=10_000_000_000,
         revision_header="X-Revision",
@@ -165,7 +165,7 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
     exact = 0.010 + late
     # One of each kind of connection, each of which has every other request.
     outages = verdict["outages"]
-    assert {outage["lane"] for outage in outages} == {"new", "reused"}
+    assert {outage["connection_mode"] for outage in outages} == {"new", "keep-alive"}
     assert len(outages) == 2
     down = stamps["up"] - stamps["down"]
     for outage in outages:
@@ -185,4 +185,4 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
         assert "connect" in outage["classes"]
         assert outage["phase"] == "after"
         times = f"from {clock(outage['first_failed_send'])} to {clock(outage['recovered'])}."
-        assert f"Outage on {outage['lane']} connections {times}" in page
+        assert f"Outage on {outage['connection_mode']} connections {times}" in page

@@ -146,7 +146,9 @@ class Load:
         self.answers: list[Answer] = []
         self._ip, self._name, self._rate, self._connections = ip, name, rate, connections
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._lane, args=(n,)) for n in range(connections)]
+        self._threads = [
+            threading.Thread(target=self._connection_mode, args=(n,)) for n in range(connections)
+        ]
 
     def __enter__(self) -> Load:
         self._start = time.monotonic()
@@ -162,7 +164,7 @@ class Load:
     def since(self, moment: float) -> list[Answer]:
         return [answer for answer in self.answers if answer.sent >= moment]
 
-    def _lane(self, number: int) -> None:
+    def _connection_mode(self, number: int) -> None:
         connection: Optional[http.client.HTTPConnection] = None
         due = self._start + number / self._rate
         while not self._stop.wait(max(0.0, due - time.monotonic())):

@@ -77,7 +77,11 @@ class Engine:
     def _new_tally(self) -> Tally:
         now, options = self._clock(), self._options
         return Tally(
-            now, self._wall() - now, options.ledger_limit, bool(options.rate), options.lanes == "both"
+            now,
+            self._wall() - now,
+            options.ledger_limit,
+            bool(options.rate),
+            options.connection_modes == "both",
         )
 
     def stop(self) -> None:

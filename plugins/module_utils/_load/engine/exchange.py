@@ -44,7 +44,7 @@ class Exchange:
         self._judge = Judge(options)
         self._turns = Turns(options, target, run_id)
         # What a kept connection at full speed sends in turn; empty where that is always the same.
-        kept = self._turns.templates["reused"]
+        kept = self._turns.templates["keep-alive"]
         self._in_turn = kept if len(kept) > 1 else []
         self._reader = Reader(clock, self._answered, self._fail)
         self._tally = pool.tally
@@ -63,7 +63,11 @@ class Exchange:
         template = self._turns.template(self._seq)
         tally.ids = (template.id_prefix, self._first + 1) if template.id_at else None
         self._pool.count_in(tally)
-        self.refill = schedule if isinstance(schedule, Flood) and self._options.lanes == "reused" else None
+        self.refill = (
+            schedule
+            if isinstance(schedule, Flood) and self._options.connection_modes == "keep-alive"
+            else None
+        )
 
     # Sending
 
@@ -73,11 +77,11 @@ class Exchange:
         return self._seq - self._first
 
     def start(self, intended: int, token: int) -> None:
-        """Send the next request, on an idle connection of its lane or a new one."""
+        """Send the next request, on an idle connection of its mode or a new one."""
         self._seq += 1
         self.flying += 1
-        lane = self._tally.lanes[self._turns.lane(self._seq)]
-        conn = self._pool.acquire(lane, self._judge.reads_body)
+        mode = self._tally.connection_modes[self._turns.connection_mode(self._seq)]
+        conn = self._pool.acquire(mode, self._judge.reads_body)
         conn.intended, conn.token = intended, token
         self._load(conn)
         if conn.sock is not None:
@@ -147,16 +151,16 @@ class Exchange:
             if conn.state != WAITING or event != IN:
                 self._event(conn, event)
                 continue
-            lane = conn.lane
+            mode = conn.mode
             try:
-                data = conn.recv(lane.reach)
+                data = conn.recv(mode.reach)
             except OSError as error:
                 reader.failed(conn, error)
                 continue
             now = clock()
-            shape = lane.shape
+            shape = mode.shape
             if len(data) != shape.total or not data.startswith(shape.head):
-                known = tally.recall(lane, data)
+                known = tally.recall(mode, data)
                 if known is None:
                     reader.received(conn, data + reader.rest(conn, len(data)), now)
                     continue
@@ -167,7 +171,7 @@ class Exchange:
                 shape.times[(now - conn.intended + 999) // 1000] += 1
             else:
                 shape.times[(now - conn.sent + 999) // 1000] += 1
-            own = lane.outages
+            own = mode.outages
             if own.open is not None or now - own.last_success > own.gap:
                 own.success(conn.sent, now)
             else:
@@ -252,7 +256,7 @@ class Exchange:
             return
         revision = self._judge.revision(head, parser.body)
         self._tally.success(
-            conn.lane,
+            conn.mode,
             head,
             total=parser.size,
             revision=revision,
@@ -262,15 +266,15 @@ class Exchange:
         )
         if self._may_serve_again(conn):
             if head.framing in (LENGTH, NO_BODY) and not self._judge.reads_body:
-                self._tally.remember(conn.lane, parser.raw_head, parser.size, head, revision)
+                self._tally.remember(conn.mode, parser.raw_head, parser.size, head, revision)
             parser.reset()
             self._go_on([conn], now)
         else:
-            self._finish(conn, now, "" if conn.lane.name == "new" else "server_close")
+            self._finish(conn, now, "" if conn.mode.name == "new" else "server_close")
 
     def _may_serve_again(self, conn: Connection) -> bool:
         head = conn.parser.head
-        return conn.lane.name == "reused" and head is not None and head.keep_alive and not conn.out
+        return conn.mode.name == "keep-alive" and head is not None and head.keep_alive and not conn.out
 
     def stalled(self, end: int, duration: int) -> None:
         """The engine did not run: what is in flight gets that much more time."""
@@ -321,9 +325,9 @@ class Exchange:
             errno=errno or (errno_name(error) if error else None),
             request_id=self._request_id(conn, head),
             revision=self._judge.revision(head, conn.parser.body),
-            lane=conn.lane.name,
+            connection_mode=conn.mode.name,
         )
-        self._tally.failure(conn.lane, failure, conn.parser.size, head.size if head else 0)
+        self._tally.failure(conn.mode, failure, conn.parser.size, head.size if head else 0)
         if kind in WHOLE and self._may_serve_again(conn):
             conn.parser.reset()
             self._go_on([conn], now)

@@ -14,7 +14,7 @@ from ..http.connection import CONNECTING, HANDSHAKE, IDLE, RESOLVING, Connection
 from ..http.parser import Parser
 from ..http.target import Address, Target, tls_context
 from ..options import Options
-from ..stats.tally import RECEIVE, Lane, Tally
+from ..stats.tally import RECEIVE, ConnectionMode, Tally
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
 
@@ -45,7 +45,7 @@ class Pool:
         self._addresses: Deque[Address] = deque()
         self._resolver: Optional[Resolver] = None
         self._idle: Deque[Connection] = deque()
-        self._kept = 0  # open connections of the lane that keeps them
+        self._kept = 0  # open connections of the mode that keeps them
         self.tally = tally
         self.by_fd: Dict[int, Connection] = {}
         self.waiting: List[Connection] = []  # for the resolver
@@ -55,12 +55,12 @@ class Pool:
         self._addresses = deque(addresses)
         self._resolver = resolver
 
-    def acquire(self, lane: Lane, collect: bool) -> Connection:
-        """An idle connection of the lane, least recently used first, once as many are open as were asked for.
+    def acquire(self, mode: ConnectionMode, collect: bool) -> Connection:
+        """An idle connection of the mode, least recently used first, once as many are open as were asked for.
 
         Otherwise a new one, still to be connected.
         """
-        if lane.name == "reused":
+        if mode.name == "keep-alive":
             if self._idle and self._kept >= self._options.connections:
                 conn = self._idle.popleft()
                 if self.tally.paced:
@@ -69,7 +69,7 @@ class Pool:
             self._kept += 1
         self.tally.sockets += 1
         parser = Parser(self._options.verb == "HEAD", collect)
-        return Connection(self.tally.sockets, lane, parser, self._context is not None)
+        return Connection(self.tally.sockets, mode, parser, self._context is not None)
 
     def connect(self, conn: Connection) -> None:
         """Begin to connect, or wait for the resolver. Raises Refused."""
@@ -169,7 +169,7 @@ class Pool:
 
     def drop(self, conn: Connection, reason: str) -> None:
         """Hang up; `reason` is counted, except where it is empty."""
-        self._kept -= conn.lane.name == "reused"
+        self._kept -= conn.mode.name == "keep-alive"
         if reason:
             self.tally.reconnect(reason)
         if self.by_fd.pop(conn.fd, None) is not None:
@@ -183,7 +183,7 @@ class Pool:
         self.tally = tally
         tally.sockets = len(self.by_fd)
         for conn in self.by_fd.values():
-            conn.lane = tally.lanes[conn.lane.name]
+            conn.mode = tally.connection_modes[conn.mode.name]
             tally.peers[conn.peer] = tally.peers.get(conn.peer, 0) + 1
 
     def close(self) -> None:

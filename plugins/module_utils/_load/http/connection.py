@@ -9,7 +9,7 @@ import socket
 import ssl
 from typing import Any, Callable, Optional
 
-from ..stats.tally import Lane
+from ..stats.tally import ConnectionMode
 from .parser import Parser
 from .request import Template
 from .target import Address
@@ -22,13 +22,13 @@ class Connection:
     """The socket, where it stands, and the request in flight. Times are the clock's nanoseconds."""
 
     __slots__ = (
-        "address", "fd", "first_byte", "freed", "ident", "intended", "lane", "out", "parser", "recv", "send",
+        "address", "fd", "first_byte", "freed", "ident", "intended", "mode", "out", "parser", "recv", "send",
         "sent", "seq", "sock", "state", "template", "tls", "token", "used",
     )  # fmt: skip
 
-    def __init__(self, ident: int, lane: Lane, parser: Parser, tls: bool) -> None:
+    def __init__(self, ident: int, mode: ConnectionMode, parser: Parser, tls: bool) -> None:
         self.ident = ident
-        self.lane = lane
+        self.mode = mode
         self.parser = parser
         self.tls = tls
         self.state = IDLE

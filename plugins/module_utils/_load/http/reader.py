@@ -44,7 +44,7 @@ class Reader:
 
     def rest(self, conn: Connection, taken: int) -> bytes:
         """What a receive that was filled left behind: it may be what follows the end of the response."""
-        if taken < conn.lane.reach:
+        if taken < conn.mode.reach:
             return b""
         try:
             return conn.recv(RECEIVE)

@@ -90,20 +90,22 @@ def build(options: Options, target: Target, run_id: str, close: bool) -> List[Te
 
 
 class Turns:
-    """Which lane each request takes, by its number, and what it sends: on each lane every payload in turn."""
+    """Which mode each request takes, by its number, and what it sends: on each mode every payload in turn."""
 
     def __init__(self, options: Options, target: Target, run_id: str) -> None:
-        self._lanes: Tuple[str, ...] = ("new", "reused") if options.lanes == "both" else (options.lanes,)
+        self._modes: Tuple[str, ...] = (
+            ("new", "keep-alive") if options.connection_modes == "both" else (options.connection_modes,)
+        )
         self.templates = {
-            "reused": build(options, target, run_id, close=False),
+            "keep-alive": build(options, target, run_id, close=False),
             "new": build(options, target, run_id, close=True),
         }
 
-    def lane(self, sequence: int) -> str:
-        """The name of the lane that the request takes."""
-        return self._lanes[sequence % len(self._lanes)]
+    def connection_mode(self, sequence: int) -> str:
+        """The name of the mode that the request takes."""
+        return self._modes[sequence % len(self._modes)]
 
     def template(self, sequence: int) -> Template:
         """The request itself, still to be stamped."""
-        templates = self.templates[self.lane(sequence)]
-        return templates[sequence // len(self._lanes) % len(templates)]
+        templates = self.templates[self.connection_mode(sequence)]
+        return templates[sequence // len(self._modes) % len(templates)]

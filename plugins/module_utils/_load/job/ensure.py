@@ -20,8 +20,8 @@ _HIDDEN = "***"
 # Headers that hold credentials by their name: they are hidden also where they were given as plain ones.
 _CREDENTIAL = re.compile(r"auth|cookie|token|secret|passw|credential|key", re.IGNORECASE)
 _PLAIN = (
-    "name", "url", "rate", "pacing", "catch_up", "calls", "connections", "lanes", "warmup", "abort_failures",
-    "ledger_limit", "verify", "labels",
+    "name", "url", "rate", "pacing", "catch_up", "calls", "connections", "connection_modes", "warmup",
+    "abort_failures", "ledger_limit", "verify", "labels",
 )  # fmt: skip
 _OPTIONAL = (
     "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",

@@ -125,7 +125,7 @@ def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: st
         "DisableFastClient": False,
         "HTTP10": False,
         "H2": False,
-        "DisableKeepAlive": about["lanes"] == "new",
+        "DisableKeepAlive": about["connection_modes"] == "new",
         "AllowHalfClose": False,
         "FollowRedirects": False,
         "Resolve": about["address"],

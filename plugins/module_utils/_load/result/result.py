@@ -16,13 +16,13 @@ MAX_LEDGER = 10000
 KEPT_SHARE = 0.99  # of the requests that were due, sent, and not late: then the asked rate was kept
 
 _ABOUT = (
-    "name", "url", "rate", "pacing", "catch_up", "duration", "calls", "connections", "timeout", "lanes",
-    "warmup", "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
+    "name", "url", "rate", "pacing", "catch_up", "duration", "calls", "connections", "timeout",
+    "connection_modes", "warmup", "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
 )  # fmt: skip
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
-    "revisions", "lanes", "longest_success_gap", "outages", "outages_dropped", "stalls", "stall_count",
-    "reconnects", "request_ids", "wall_clock_drift",
+    "revisions", "connection_modes", "longest_success_gap", "outages", "outages_dropped",
+    "stalls", "stall_count", "reconnects", "request_ids", "wall_clock_drift",
 )  # fmt: skip
 
 
@@ -146,8 +146,9 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
     for name in ("classes", "reconnects"):
         snapshot[name] = _sum_counts(part[name] for part in own)
     snapshot["revisions"] = _sum_rows(part["revisions"] for part in own)
-    snapshot["lanes"] = {
-        name: _merged_lane([part["lanes"][name] for part in own]) for name in own[0]["lanes"]
+    snapshot["connection_modes"] = {
+        name: _merged_mode([part["connection_modes"][name] for part in own])
+        for name in own[0]["connection_modes"]
     }
     ledger = sorted((record for part in own for record in part["ledger"]), key=lambda record: record["end"])
     snapshot["ledger_dropped"] += max(0, len(ledger) - MAX_LEDGER)
@@ -159,7 +160,7 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
     return merged
 
 
-def _merged_lane(rows: List[Mapping[str, Any]]) -> Dict[str, Any]:
+def _merged_mode(rows: List[Mapping[str, Any]]) -> Dict[str, Any]:
     return {
         "requests": sum(row["requests"] for row in rows),
         "failed": sum(row["failed"] for row in rows),
@@ -219,7 +220,7 @@ def _merged_about(results: List[Dict[str, Any]]) -> Dict[str, Any]:
         "calls": sum(result["Exactly"] for result in results),
         "connections": sum(result["NumConnections"] for result in results),
         "timeout": first["HTTPReqTimeOut"],
-        "lanes": "new" if all(result["DisableKeepAlive"] for result in results) else "reused",
+        "connection_modes": "new" if all(result["DisableKeepAlive"] for result in results) else "keep-alive",
         "warmup": sum(part["warmup"] for part in own),
         "verify": not first["Insecure"],
         "ca_file": first["CACert"],

@@ -27,7 +27,7 @@ class Failure(NamedTuple):
     errno: Optional[str]
     request_id: Optional[str]
     revision: str
-    lane: str
+    connection_mode: str
 
     def to_json(self, epoch: Callable[[Optional[int]], Optional[float]]) -> Dict[str, Any]:
         """The record as the result shows it, times in seconds since the epoch."""
@@ -35,7 +35,8 @@ class Failure(NamedTuple):
             "seq": self.seq, "class": self.kind, "detail": self.detail, "intended": epoch(self.intended),
             "sent": epoch(self.sent), "first_byte": epoch(self.first_byte), "end": epoch(self.end),
             "connection": self.connection, "reuse": self.reuse, "peer": self.peer, "status": self.status,
-            "errno": self.errno, "request_id": self.request_id, "revision": self.revision, "lane": self.lane,
+            "errno": self.errno, "request_id": self.request_id, "revision": self.revision,
+            "connection_mode": self.connection_mode,
         }  # fmt: skip
 
 

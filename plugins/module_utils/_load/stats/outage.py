@@ -73,11 +73,11 @@ class Outages:
             "seconds": self.gap / 1e9, "start": epoch(self.gap_end - self.gap), "end": epoch(self.gap_end),
         }  # fmt: skip
 
-    def windows_json(self, epoch: Epoch, lane: str) -> List[Dict[str, Any]]:
+    def windows_json(self, epoch: Epoch, mode: str) -> List[Dict[str, Any]]:
         """The windows, oldest first; `recovered` is None while open, `last_success` if there was none."""
         return [
             {
-                "lane": lane,
+                "connection_mode": mode,
                 "last_success": epoch(window.last_success),
                 "first_failed_send": epoch(window.first_failed_send),
                 "recovered": epoch(window.recovered),

@@ -43,14 +43,14 @@ class Shape:
         self.count = 0
 
 
-# Matches no response: what a lane holds before it has seen one.
+# Matches no response: what a mode holds before it has seen one.
 NO_SHAPE = Shape(b"", -1, None, "", defaultdict(int))
 
 
-class Lane:
+class ConnectionMode:
     """Counts of one way of using connections. `shape` is the response that came last.
 
-    `outages` are the lane's own: the successes of the other lane would hide them. `reach` is how much to
+    `outages` are the mode's own: the successes of the other mode would hide them. `reach` is how much to
     receive at once: one byte more than the longest response known, so that a longer one shows, and no more,
     since that much memory is taken for each.
     """
@@ -75,15 +75,15 @@ class Lane:
 class Tally:
     """The counts of a run. `started` is its first nanosecond, `anchor` what turns the clock into the epoch.
 
-    `outages` are those of all requests. Where only one lane is used they are that lane's as well, so that
-    they are kept but once; with both (`both_lanes`) each lane has its own beside them.
+    `outages` are those of all requests. Where only one mode is used they are that mode's as well, so that
+    they are kept but once; with both (`both_modes`) each mode has its own beside them.
 
     The inner loop of the engine counts into `Shape.count`, `Shape.times` and, where the run is paced,
     `service`, which otherwise is the sum of these times; `tick` folds all into the totals once a second.
     """
 
     def __init__(
-        self, started: int, anchor: int, ledger_limit: int, paced: bool, both_lanes: bool = False
+        self, started: int, anchor: int, ledger_limit: int, paced: bool, both_modes: bool = False
     ) -> None:
         self.started = started
         self.anchor = anchor
@@ -99,8 +99,9 @@ class Tally:
         self.connects = Histogram()
         self.sent = 0
         self.outages = Outages(started)
-        self.lanes = {
-            name: Lane(name, Outages(started) if both_lanes else self.outages) for name in ("reused", "new")
+        self.connection_modes = {
+            name: ConnectionMode(name, Outages(started) if both_modes else self.outages)
+            for name in ("keep-alive", "new")
         }
         self.ledger = Ledger(ledger_limit)
         self.stalls: List[List[int]] = []
@@ -130,24 +131,24 @@ class Tally:
         """A time of the clock as seconds since the epoch, to the microsecond."""
         return None if at is None else round((at + self.anchor) / 1e9, 6)
 
-    def recall(self, lane: Lane, data: bytes) -> Optional[Shape]:
+    def recall(self, mode: ConnectionMode, data: bytes) -> Optional[Shape]:
         """The shape of a response that came whole and was seen before, or None."""
-        shape = lane.shapes.get(data[: data.find(b"\r\n\r\n") + 4])
+        shape = mode.shapes.get(data[: data.find(b"\r\n\r\n") + 4])
         if shape is None or shape.total != len(data):
             return None
-        lane.shape = shape
+        mode.shape = shape
         return shape
 
-    def remember(self, lane: Lane, raw_head: bytes, total: int, head: Head, revision: str) -> None:
+    def remember(self, mode: ConnectionMode, raw_head: bytes, total: int, head: Head, revision: str) -> None:
         """From now on a response with this head and length is known by sight."""
-        if raw_head in lane.shapes:
+        if raw_head in mode.shapes:
             return
-        if len(lane.shapes) >= MAX_SHAPES:
-            self._fold_shapes(lane)
-            lane.shapes.clear()
-        reach = lane.reach if lane.shapes else 0
-        lane.reach = min(RECEIVE, max(reach, total + 1))
-        lane.shape = lane.shapes[raw_head] = Shape(raw_head, total, head, revision, self._times_of(revision))
+        if len(mode.shapes) >= MAX_SHAPES:
+            self._fold_shapes(mode)
+            mode.shapes.clear()
+        reach = mode.reach if mode.shapes else 0
+        mode.reach = min(RECEIVE, max(reach, total + 1))
+        mode.shape = mode.shapes[raw_head] = Shape(raw_head, total, head, revision, self._times_of(revision))
 
     def _times_of(self, revision: str) -> DefaultDict[int, int]:
         if revision not in self._times and len(self._times) >= MAX_REVISIONS:
@@ -164,58 +165,66 @@ class Tally:
         return taken
 
     def success(
-        self, lane: Lane, head: Head, *, total: int, revision: str, intended: int, sent: int, end: int
+        self,
+        mode: ConnectionMode,
+        head: Head,
+        *,
+        total: int,
+        revision: str,
+        intended: int,
+        sent: int,
+        end: int,
     ) -> None:
         """Count a request that was answered as asked."""
         self._duration(revision, intended, sent, end)
-        self._count(lane, str(head.status), revision, False, 1)
+        self._count(mode, str(head.status), revision, False, 1)
         self._sizes.add(total)
         self._head_sizes.add(head.size)
-        lane.outages.success(sent, end)
-        if self.outages is not lane.outages:
+        mode.outages.success(sent, end)
+        if self.outages is not mode.outages:
             self.outages.success(sent, end)
 
-    def failure(self, lane: Lane, failure: Failure, total: int, head_size: int) -> None:
+    def failure(self, mode: ConnectionMode, failure: Failure, total: int, head_size: int) -> None:
         """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
         sent = failure.intended if failure.sent is None else failure.sent
         self._errors.add(self._duration(failure.revision, failure.intended, sent, failure.end))
         code = str(failure.status) if failure.kind == STATUS else "-1"
-        self._count(lane, code, failure.revision, True, 1)
+        self._count(mode, code, failure.revision, True, 1)
         self._sizes.add(total)
         self._head_sizes.add(head_size)
         self.ledger.add(failure)
-        lane.outages.failure(sent, failure.end)
-        if self.outages is not lane.outages:
+        mode.outages.failure(sent, failure.end)
+        if self.outages is not mode.outages:
             self.outages.failure(sent, failure.end)
 
-    def _count(self, lane: Lane, code: str, revision: str, failed: bool, times: int) -> None:
+    def _count(self, mode: ConnectionMode, code: str, revision: str, failed: bool, times: int) -> None:
         self._codes[code] = self._codes.get(code, 0) + times
         if revision not in self._revisions and len(self._revisions) >= MAX_REVISIONS:
             revision = OTHER_REVISIONS
         row = self._revisions.setdefault(revision, [0, 0])
         row[0] += times
-        lane.requests += times
+        mode.requests += times
         self.requests += times
         self._second_requests += times
         self._second_revisions[revision] += times
         if failed:
             row[1] += times
-            lane.failed += times
+            mode.failed += times
             self.failed += times
             self._second_failed += times
 
-    def _fold_shapes(self, lane: Lane) -> None:
-        for shape in lane.shapes.values():
+    def _fold_shapes(self, mode: ConnectionMode) -> None:
+        for shape in mode.shapes.values():
             if shape.count and shape.parsed is not None:
-                self._count(lane, str(shape.parsed.status), shape.revision, False, shape.count)
+                self._count(mode, str(shape.parsed.status), shape.revision, False, shape.count)
                 self._sizes.add(shape.total, shape.count)
                 self._head_sizes.add(shape.parsed.size, shape.count)
                 shape.count = 0
 
     def fold(self) -> None:
         """Bring the totals up to date without ending the second."""
-        for lane in self.lanes.values():
-            self._fold_shapes(lane)
+        for mode in self.connection_modes.values():
+            self._fold_shapes(mode)
 
     def tick(self, second: int) -> Row:
         """End a second: fold what the inner loop counted and return the second's row of the timeline."""
@@ -271,11 +280,11 @@ class Tally:
         return [{"prefix": prefix, "first": first, "last": first + self.sent - 1}]
 
     def _windows(self) -> Tuple[List[Dict[str, Any]], int]:
-        """The lanes' outages by when they began, and how many more there were."""
-        used = [lane for lane in self.lanes.values() if lane.requests]
-        windows = [window for lane in used for window in lane.outages.windows_json(self.epoch, lane.name)]
+        """The modes' outages by when they began, and how many more there were."""
+        used = [mode for mode in self.connection_modes.values() if mode.requests]
+        windows = [window for mode in used for window in mode.outages.windows_json(self.epoch, mode.name)]
         windows.sort(key=lambda window: float(window["first_failed_send"]))
-        return windows, sum(lane.outages.dropped for lane in used)
+        return windows, sum(mode.outages.dropped for mode in used)
 
     def snapshot(self) -> Dict[str, Any]:
         """The totals as of the last tick, as plain JSON: what a checkpoint stores and a result is made of."""
@@ -298,7 +307,7 @@ class Tally:
             "client_faults": self.ledger.classes.get(CLIENT, 0),
             "ledger_dropped": self.ledger.dropped,
             "revisions": {n: {"requests": row[0], "failed": row[1]} for n, row in self._revisions.items()},
-            "lanes": {name: lane.to_json(self.epoch) for name, lane in self.lanes.items()},
+            "connection_modes": {n: mode.to_json(self.epoch) for n, mode in self.connection_modes.items()},
             "longest_success_gap": self.outages.gap_json(self.epoch),
             "outages": windows,
             "outages_dropped": windows_dropped,

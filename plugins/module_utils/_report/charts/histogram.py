@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Response times as a histogram over a logarithmic axis, one lane a revision."""
+"""Response times as a histogram over a logarithmic axis, one row a revision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words imp
 if TYPE_CHECKING:
     from typing import TypeGuard  # Python 3.9 has none
 
-_LANE = 90
+_ROW_HEIGHT = 90
 _HEAD = 22
 _AXIS = 22
 _SHORTEST = 1e-6
@@ -56,12 +56,12 @@ def summary(histogram: Histogram) -> str:
     return ", ".join(parts)
 
 
-def histogram_chart(lanes: list[tuple[str, str, Histogram]], width: float) -> str:
+def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) -> str:
     """The histograms as SVG, one above the other on the same axis; empty without any."""
-    if not lanes:
+    if not histograms:
         return ""
-    low = min(max(float(h["Min"]), _SHORTEST) for _, _, h in lanes)
-    high = max(float(h["Max"]) for _, _, h in lanes)
+    low = min(max(float(h["Min"]), _SHORTEST) for _, _, h in histograms)
+    high = max(float(h["Max"]) for _, _, h in histograms)
     first, last = math.floor(math.log10(low) * 3) / 3, math.ceil(math.log10(max(high, low * 1.01)) * 3) / 3
     left, right = 8, width - 8
 
@@ -71,15 +71,15 @@ def histogram_chart(lanes: list[tuple[str, str, Histogram]], width: float) -> st
 
     parts = []
     y = 0.0
-    for title, look, histogram in lanes:
+    for title, look, histogram in histograms:
         parts.append(svg.text(0, y + 14, title, "title"))
         rows = [row for row in histogram["Data"] if row["Count"]]
         densest = max(row["Count"] / _breadth(row) for row in rows)
-        base = y + _HEAD + _LANE
+        base = y + _HEAD + _ROW_HEIGHT
         for row in rows:
             x1, x2 = x(row["Start"]), x(row["End"])
             # The area tells the count; a bar that would be too low to see is drawn one pixel high.
-            height = max(1.0, _LANE * row["Count"] / _breadth(row) / densest)
+            height = max(1.0, _ROW_HEIGHT * row["Count"] / _breadth(row) / densest)
             tip = f"{seconds(row['Start'])} to {seconds(row['End'])}: {count(row['Count'], 'request')}"
             parts.append(svg.rect(x1, base - height, (max(x2 - x1, 1), height), look, tip))
         parts.append(svg.line(left, base, right, base, "base"))
@@ -95,7 +95,7 @@ def histogram_chart(lanes: list[tuple[str, str, Histogram]], width: float) -> st
         parts.append(svg.line(used, y - 10, used, y - 5, "base"))
         anchor = "start" if used < 24 else "end" if used > width - 24 else "middle"
         parts.append(svg.text(used, y + 8, _plain(value), "scale", anchor))
-    described = "; ".join(f"{title}: {summary(h)}" for title, _, h in lanes)
+    described = "; ".join(f"{title}: {summary(h)}" for title, _, h in histograms)
     return svg.picture((width, y + _AXIS - 8), "histogram", "Response times", described + ".", parts)
 
 

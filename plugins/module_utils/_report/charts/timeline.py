@@ -72,7 +72,7 @@ def timeline_chart(material: Material, width: float) -> str:
     y = _split(material, frame, bins, y, parts)
     y = _rate(frame, bins, y, parts)
     y = _latency(frame, bins, y, parts)
-    # Over the lanes, but not over the failures' marks, each of which tells its own story.
+    # Over the bands, but not over the failures' marks, each of which tells its own story.
     parts += [_stall(frame, stall, top, y - top - _GAP) for stall in load.stalls]
     parts += [_outage(frame, outage, top, y - top - _GAP) for outage in load.outages]
     y = _failures(material, frame, y, parts)
@@ -129,8 +129,8 @@ def short_name(phase: str) -> str:
     )
 
 
-def _lane(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) -> float:
-    """Title, frame and scale of a lane; returns where its box begins."""
+def _connection_mode(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) -> float:
+    """Title, frame and scale of a band; returns where its box begins."""
     box = y + _HEAD - 4
     parts.append(svg.text(0, y + 10, title, "title"))
     parts.append(svg.line(frame.left, box, frame.right, box, "grid"))
@@ -143,7 +143,7 @@ def _lane(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) 
 def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     if not (material.facts.marks.traffic and material.facts.phases):
         return y
-    box = _lane(frame, y, "Canary: weight as set, and (dots) share of answers", "100 %", parts)
+    box = _connection_mode(frame, y, "Canary: weight as set, and (dots) share of answers", "100 %", parts)
     for counted in material.facts.phases:
         phase = counted.phase
         x1, x2 = frame.x(phase.start), frame.x(phase.end)
@@ -163,7 +163,7 @@ def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: l
 
 def _rate(frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     highest = max((one.rate for one in bins), default=0) or 1
-    box = _lane(frame, y, "Answers per second, and (red) failures", f"{highest:.4g}", parts)
+    box = _connection_mode(frame, y, "Answers per second, and (red) failures", f"{highest:.4g}", parts)
     for one in bins:
         x1, x2 = frame.x(one.start), frame.x(one.start + one.length)
         height, lost = _LANE * one.rate / highest, _LANE * one.failed / highest
@@ -177,7 +177,9 @@ def _rate(frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
 
 def _latency(frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     highest = max((one.p99 or 0 for one in bins), default=0) or 1
-    box = _lane(frame, y, "Response time: median, and (thin) 99th percentile", seconds(highest), parts)
+    box = _connection_mode(
+        frame, y, "Response time: median, and (thin) 99th percentile", seconds(highest), parts
+    )
     for look in ("p99", "p50"):
         points = [
             (frame.x(one.start + one.length / 2), box + _LANE * (1 - value / highest))
@@ -217,7 +219,8 @@ def _outage(frame: Frame, outage: Mapping[str, object], y: float, height: float)
         return ""
     until = float(end) if isinstance(end, (int, float)) else frame.end
     x1, x2 = frame.x(start), frame.x(until)
-    tip = f"outage of {seconds(until - start)} on {outage.get('lane')} connections from {clock(start)}"
+    mode = outage.get("connection_mode")
+    tip = f"outage of {seconds(until - start)} on {mode} connections from {clock(start)}"
     return svg.rect(x1 - 1, y, (max(x2 - x1, 0) + 2, height), "outage", tip)
 
 
@@ -258,7 +261,9 @@ def describe(material: Material) -> str:
         start, end = outage.get("first_failed_send"), outage.get("recovered")
         if isinstance(start, (int, float)):
             until = f"to {clock(end)}" if isinstance(end, (int, float)) else "to the end"
-            words.append(f"Outage on {outage.get('lane')} connections from {clock(start)} {until}.")
+            words.append(
+                f"Outage on {outage.get('connection_mode')} connections from {clock(start)} {until}."
+            )
     for stall in load.stalls[:10]:
         words.append(
             f"The load generator stood still for {seconds(stall.seconds)} from {clock(stall.start)}."

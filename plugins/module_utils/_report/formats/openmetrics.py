@@ -15,7 +15,7 @@ def openmetrics(material: Material) -> str:
     """OpenMetrics 1.0, each family once, ending with EOF. What is not known is left out."""
     verdict = material.verdict
     revisions = verdict.get("revisions", {})
-    lanes = verdict.get("lanes", {})
+    connection_modes = verdict.get("connection_modes", {})
     phases = [(f"{index:02d}", phase) for index, phase in enumerate(verdict.get("phases", []))]
     gap = verdict.get("longest_success_gap_seconds")
     families = [
@@ -40,16 +40,16 @@ def openmetrics(material: Material) -> str:
         _family(
             "rollout_lane_failed",
             "counter",
-            "Failed requests on new and on reused connections.",
-            [({"lane": name}, row["failed"]) for name, row in lanes.items()],
+            "Failed requests on new and on keep-alive connections.",
+            [({"connection_mode": name}, row["failed"]) for name, row in connection_modes.items()],
         ),
         _family(
             "rollout_lane_longest_success_gap_seconds",
             "gauge",
-            "The longest time between two successes on new and on reused connections.",
+            "The longest time between two successes on new and on keep-alive connections.",
             [
-                ({"lane": name}, row["longest_success_gap_seconds"])
-                for name, row in lanes.items()
+                ({"connection_mode": name}, row["longest_success_gap_seconds"])
+                for name, row in connection_modes.items()
                 if row["longest_success_gap_seconds"] is not None
             ],
             unit="seconds",

@@ -209,15 +209,15 @@ def _losses(material: Material) -> str:
 
 
 def _by_whom(material: Material) -> str:
-    return tables.revisions(material) + tables.lanes(material) if material.load else ""
+    return tables.revisions(material) + tables.connection_modes(material) if material.load else ""
 
 
 def _response_times(material: Material) -> str:
-    lanes = histograms(material)
-    if not lanes:
+    rows = histograms(material)
+    if not rows:
         return ""
-    words = "".join(f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in lanes)
-    wide, narrow = histogram_chart(lanes, WIDE), histogram_chart(lanes, NARROW)
+    words = "".join(f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in rows)
+    wide, narrow = histogram_chart(rows, WIDE), histogram_chart(rows, NARROW)
     note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
     return f'{words}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>{note}'
 

@@ -72,10 +72,10 @@ def revisions(material: Material) -> str:
     return table("", ("Revision", "Role", "Requests#", "Lost#"), rows)
 
 
-def lanes(material: Material) -> str:
+def connection_modes(material: Material) -> str:
     """Requests, losses and the longest gap between successes by kind of connection."""
     rows = []
-    for name, row in material.verdict.get("lanes", {}).items():
+    for name, row in material.verdict.get("connection_modes", {}).items():
         gap = row["longest_success_gap_seconds"]
         rows.append((name, row["requests"], row["failed"], None if gap is None else seconds(gap)))
     return table("", ("Connections", "Requests#", "Lost#", "Longest gap#"), rows)
@@ -124,7 +124,7 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
     end = raw.get("end")
     took = seconds(end - lost.at) if isinstance(end, (int, float)) else None
     reuse = raw.get("reuse")
-    connection = f"{raw.get('connection')}, {lost.lane}" + (f" {reuse} ×" if reuse else "")
+    connection = f"{raw.get('connection')}, {lost.connection_mode}" + (f" {reuse} ×" if reuse else "")
     detail = " ".join(str(raw[key]) for key in ("errno", "detail") if raw.get(key))
     if lost.flags:
         detail += f"; the gateway: {meaning(lost.flags)}"
@@ -159,7 +159,7 @@ def outages(material: Material) -> str:
         first, end = row.get("first_failed_send"), row.get("recovered")
         length = seconds(end - first) if _is_time(first) and _is_time(end) else "not recovered"
         times = (_time(row.get("last_success")), _time(first), _time(end), length)
-        rows.append((row.get("lane"), *times, row.get("failed")))
+        rows.append((row.get("connection_mode"), *times, row.get("failed")))
     heads = ("Connections", "Last success", "First failed send", "Recovered", "Length", "Lost#")
     return table("Times in UTC.", heads, rows, "tight")
 

@@ -28,7 +28,7 @@ class Lost:
     at: float
     kind: str
     revision: str
-    lane: str
+    connection_mode: str
     status: int | None
     raw: Mapping[str, Any]
     flags: str = ""
@@ -72,8 +72,8 @@ class Gap(NamedTuple):
     end: float
 
 
-class Lane(NamedTuple):
-    """Requests on reused connections, or on new ones. `gap` is None where there were none."""
+class ConnectionMode(NamedTuple):
+    """Requests on keep-alive connections, or on new ones. `gap` is None where there were none."""
 
     requests: int
     failed: int
@@ -99,7 +99,7 @@ class Load:
     duration: float
     classes: Mapping[str, int]
     revisions: Mapping[str, tuple[int, int]]
-    lanes: Mapping[str, Lane]
+    connection_modes: Mapping[str, ConnectionMode]
     ledger: tuple[Lost, ...]
     ledger_dropped: int
     gap: Gap
@@ -114,13 +114,15 @@ class Load:
     def gaps(self) -> dict[str, Gap]:
         """The longest gap on each kind of connection that was used."""
         return {
-            name: lane.gap for name, lane in self.lanes.items() if lane.gap is not None and lane.requests > 0
+            name: mode.gap
+            for name, mode in self.connection_modes.items()
+            if mode.gap is not None and mode.requests > 0
         }
 
-    def rate_of(self, lane: str) -> float:
+    def rate_of(self, mode: str) -> float:
         """The requests a second that were asked for on a kind of connection that was used: its share."""
-        total = sum(self.lanes[name].requests for name in self.gaps)
-        return self.asked_rate * self.lanes[lane].requests / total
+        total = sum(self.connection_modes[name].requests for name in self.gaps)
+        return self.asked_rate * self.connection_modes[mode].requests / total
 
 
 def read_load(result: Any) -> Load:
@@ -150,7 +152,9 @@ def read_load(result: Any) -> Load:
         duration=duration,
         classes=_counts(own, "classes"),
         revisions=_pairs(own, "revisions"),
-        lanes={name: _lane(row) for name, row in _rows(own, "lanes").items()},
+        connection_modes={
+            name: _connection_mode(row) for name, row in _rows(own, "connection_modes").items()
+        },
         ledger=tuple(_lost(_mapping(row, "LoadTest.ledger")) for row in _list(own, "ledger")),
         ledger_dropped=_whole(own, "ledger_dropped"),
         gap=_gap(own.get("longest_success_gap")),
@@ -195,9 +199,9 @@ def _gap(value: Any) -> Gap:
     return Gap(_number(row, "seconds"), _number(row, "start"), _number(row, "end"))
 
 
-def _lane(row: Mapping[str, Any]) -> Lane:
+def _connection_mode(row: Mapping[str, Any]) -> ConnectionMode:
     gap = row.get("longest_success_gap")
-    return Lane(_whole(row, "requests"), _whole(row, "failed"), None if gap is None else _gap(gap))
+    return ConnectionMode(_whole(row, "requests"), _whole(row, "failed"), None if gap is None else _gap(gap))
 
 
 def _lost(row: Mapping[str, Any]) -> Lost:
@@ -208,7 +212,7 @@ def _lost(row: Mapping[str, Any]) -> Lost:
         at=at,
         kind=str(row.get("class", "unknown")),
         revision=str(row.get("revision") or ""),
-        lane=str(row.get("lane", "")),
+        connection_mode=str(row.get("connection_mode", "")),
         status=status if isinstance(status, int) else None,
         raw=row,
     )

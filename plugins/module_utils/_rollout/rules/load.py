@@ -96,20 +96,20 @@ def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     overall = _gap(load, load.gap, thresholds.gap_limit(load.asked_rate))
     if len(load.gaps) < 2:
         return overall
-    # What fails on new connections only, the successes on reused ones would hide.
+    # What fails on new connections only, the successes on keep-alive ones would hide.
     apart: list[Finding] = []
-    for lane, gap in load.gaps.items():
-        apart += _gap(load, gap, thresholds.lane_gap_limit(load.rate_of(lane)), lane)
-    # A gap of all requests is one of each lane, and need not be told again; but a lane is allowed more.
+    for mode, gap in load.gaps.items():
+        apart += _gap(load, gap, thresholds.mode_gap_limit(load.rate_of(mode)), mode)
+    # A gap of all requests is one of each mode, and need not be told again; but a mode is allowed more.
     told, all_told = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
     return apart if told is all_told else apart + overall
 
 
-def _gap(load: Load, gap: Gap, limit: float, lane: str = "") -> list[Finding]:
+def _gap(load: Load, gap: Gap, limit: float, mode: str = "") -> list[Finding]:
     length, start, end = gap
-    on = f" on {lane} connections" if lane else ""
+    on = f" on {mode} connections" if mode else ""
     figures: dict[str, Any] = {"seconds": length, "start": start, "end": end, "max_gap": limit}
-    figures |= {"lane": lane} if lane else {}
+    figures |= {"connection_mode": mode} if mode else {}
     if length <= limit:
         return passed(f"the longest gap between successes{on} is {seconds(length)}", **figures)
     # While the generator stood still, nothing was asked: that part of a gap is not the service's.

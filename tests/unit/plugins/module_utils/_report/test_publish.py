@@ -213,9 +213,9 @@ def test_every_failed_request_is_listed_up_to_a_bearable_number(tmp_path: Path) 
 
 def test_a_failed_request_shows_its_times_connection_and_revision(tmp_path: Path) -> None:
     text = words(runs.judged(runs.lossy(), tmp_path))
-    row = "0 08:00:25.300 status 500 canary …zwjbq canary at 15 % 20 ms 3, reused 17 × 127.7.0.9:8080 r-0"
+    row = "0 08:00:25.300 status 500 canary …zwjbq canary at 15 % 20 ms 3, keep-alive 17 × 127.7.0.9:8080 r-0"
     assert row in text
-    assert "reused 08:01:15.380 08:01:15.400 08:01:16.250 0.85 s 18" in text
+    assert "keep-alive 08:01:15.380 08:01:15.400 08:01:16.250 0.85 s 18" in text
 
 
 def test_charts_carry_their_text_alternative_and_marks(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_charts_carry_their_text_alternative_and_marks(tmp_path: Path) -> None:
     assert checker.attributes.count(("role", "img")) == 4
     descriptions = re.findall(r"<desc [^>]*>(.*?)</desc>", html)
     assert "promotion from 08:01:15.000 UTC, 40 requests and 18 lost" in descriptions[0]
-    assert "Outage on reused connections from 08:01:15.400 UTC to 08:01:16.250 UTC." in descriptions[0]
+    assert "Outage on keep-alive connections from 08:01:15.400 UTC to 08:01:16.250 UTC." in descriptions[0]
     assert html.count('class="mark"') == 2 * 27
     assert html.count('class="outage"') == 2
     assert "status 503 at 08:01:16.000 UTC, the canary" in html
@@ -234,17 +234,17 @@ def test_an_outage_without_end_reaches_to_the_end(tmp_path: Path) -> None:
     run = runs.lossy()
     run.own["outages"][0]["recovered"] = None
     _, html = read(runs.judged(run, tmp_path))
-    assert "Outage on reused connections from 08:01:15.400 UTC to the end." in html
-    assert "outage of 15 s on reused connections from" in html
+    assert "Outage on keep-alive connections from 08:01:15.400 UTC to the end." in html
+    assert "outage of 15 s on keep-alive connections from" in html
     assert "not recovered" in html
 
 
 def test_each_kind_of_connection_shows_its_gap(tmp_path: Path) -> None:
     run = rollouts.good()
     text = words(runs.judged(run, tmp_path))
-    assert "longest gap between successes 0.21 s (0.22 s on reused, 0.23 s on new connections);" in text
-    assert "Connections Requests Lost Longest gap reused 4500 0 0.22 s new 4500 0 0.23 s" in text
-    run.own["lanes"]["new"].update(requests=0, longest_success_gap=None)
+    assert "longest gap between successes 0.21 s (0.22 s on keep-alive, 0.23 s on new connections);" in text
+    assert "Connections Requests Lost Longest gap keep-alive 4500 0 0.22 s new 4500 0 0.23 s" in text
+    run.own["connection_modes"]["new"].update(requests=0, longest_success_gap=None)
     text = words(runs.judged(run, tmp_path))
     assert "new 0 0 –" in text
 
@@ -378,9 +378,9 @@ def test_openmetrics_families(tmp_path: Path) -> None:
     assert f'rollout_requests_total{{{canary},outcome="failed"}} 13' in lines
     assert 'rollout_failures_total{class="reset"} 14' in lines
     assert 'rollout_phase_failed_total{phase="promotion",index="13"} 18' in lines
-    assert 'rollout_lane_failed_total{lane="reused"} 27' in lines
+    assert 'rollout_lane_failed_total{connection_mode="keep-alive"} 27' in lines
     assert "rollout_longest_success_gap_seconds 0.21" in lines
-    assert 'rollout_lane_longest_success_gap_seconds{lane="new"} 0.23' in lines
+    assert 'rollout_lane_longest_success_gap_seconds{connection_mode="new"} 0.23' in lines
     assert any(line.startswith("rollout_loss_rate_upper_bound 0.0") for line in lines)
     families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(families) == len(set(families)) == 8

@@ -35,27 +35,27 @@ def test_failures_are_counted_by_class_revision_and_phase() -> None:
         ("reset", None, CANARY, "canary at 15 %", 1),
         ("status", 500, BASELINE, "before the canary", 1),
     ]
-    assert {row["lane"] for row in details.failures(facts(run))} == {"reused"}
+    assert {row["connection_mode"] for row in details.failures(facts(run))} == {"keep-alive"}
 
 
-def test_each_lane_has_a_bound_and_a_gap_of_its_own() -> None:
+def test_each_mode_has_a_bound_and_a_gap_of_its_own() -> None:
     run = rollouts.good()
     rollouts.lose(run, 26.0)
-    found = details.lanes(facts(run))
-    assert found["reused"]["loss_rate_upper_bound_95"] == loss_rate_upper_bound(1, 4500)
+    found = details.connection_modes(facts(run))
+    assert found["keep-alive"]["loss_rate_upper_bound_95"] == loss_rate_upper_bound(1, 4500)
     assert found["new"]["loss_rate_upper_bound_95"] == loss_rate_upper_bound(0, 4500)
     gaps = {name: row["longest_success_gap_seconds"] for name, row in found.items()}
-    assert gaps == {"reused": 0.22, "new": 0.23}
-    run.own["lanes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
-    run.own["lanes"]["reused"] = {"requests": 5, "failed": 9}
-    bounds = [row["loss_rate_upper_bound_95"] for row in details.lanes(facts(run)).values()]
+    assert gaps == {"keep-alive": 0.22, "new": 0.23}
+    run.own["connection_modes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
+    run.own["connection_modes"]["keep-alive"] = {"requests": 5, "failed": 9}
+    bounds = [row["loss_rate_upper_bound_95"] for row in details.connection_modes(facts(run)).values()]
     assert bounds == [1.0, 1.0]
-    assert details.lanes(facts(run))["new"]["longest_success_gap_seconds"] is None
+    assert details.connection_modes(facts(run))["new"]["longest_success_gap_seconds"] is None
 
 
-def window(first: Any, recovered: Any, lane: str = "reused") -> dict[str, Any]:
+def window(first: Any, recovered: Any, mode: str = "keep-alive") -> dict[str, Any]:
     times = {"last_success": START + 25.0, "first_failed_send": first, "recovered": recovered}
-    return {"lane": lane, **times, "failed": 2}
+    return {"connection_mode": mode, **times, "failed": 2}
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_an_outage_has_what_failed_on_its_own_kind_of_connection() -> None:
     run = rollouts.good()
     rollouts.lose(run, 26.0)
     rollouts.lose(run, 26.5, kind="connect")
-    run.own["ledger"][1]["lane"] = "new"
-    run.own["outages"] = [window(START + 26.0, START + 27.0, lane) for lane in ("reused", "new")]
-    classes = {row["lane"]: row["classes"] for row in details.outages(facts(run))}
-    assert classes == {"reused": {"status 500": 1}, "new": {"connect": 1}}
+    run.own["ledger"][1]["connection_mode"] = "new"
+    run.own["outages"] = [window(START + 26.0, START + 27.0, mode) for mode in ("keep-alive", "new")]
+    classes = {row["connection_mode"]: row["classes"] for row in details.outages(facts(run))}
+    assert classes == {"keep-alive": {"status 500": 1}, "new": {"connect": 1}}
 
 
 def test_an_outage_without_a_beginning_has_no_phase() -> None:
@@ -109,7 +109,7 @@ def test_how_the_generator_did() -> None:
 def test_without_a_load_there_is_nothing_to_tell() -> None:
     nothing = facts(Run(None, None, None, None))
     assert details.failures(nothing) == details.outages(nothing) == []
-    assert details.lanes(nothing) == {}
+    assert details.connection_modes(nothing) == {}
     assert details.generator(nothing) is details.gateway(nothing) is None
 
 

@@ -652,7 +652,7 @@ def test_a_good_run_passes_on_every_count() -> None:
         "the load began 5.00 s before the canary was applied and ended 13 s after the rollout"
     ]
     assert texts["gap_short"] == [
-        "the longest gap between successes on reused connections is 0.22 s",
+        "the longest gap between successes on keep-alive connections is 0.22 s",
         "the longest gap between successes on new connections is 0.23 s",
     ]
     assert texts["generator_ran"] == ["the load generator never stood still"]
@@ -663,7 +663,7 @@ def test_a_good_run_passes_on_every_count() -> None:
     assert all(f["text"] and f["verdict"] == "pass" for c in found["claims"] for f in c["findings"])
     assert found["summary"] == (
         "9000 requests, none lost (loss rate below 0.04 % with 95 % confidence); "
-        "longest gap between successes 0.21 s (0.22 s on reused, 0.23 s on new connections); "
+        "longest gap between successes 0.21 s (0.22 s on keep-alive, 0.23 s on new connections); "
         "canary promoted after 12 iterations"
     )
     assert (found["requests"], found["failed"]) == (9000, 0)
@@ -674,7 +674,7 @@ def test_a_good_run_passes_on_every_count() -> None:
         CANARY: {"requests": 4475, "failed": 0, "role": "canary"},
     }
     bound = loss_rate_upper_bound(0, 4500)
-    assert found["lanes"]["new"] == {
+    assert found["connection_modes"]["new"] == {
         "requests": 4500,
         "failed": 0,
         "loss_rate_upper_bound_95": bound,
@@ -895,8 +895,8 @@ def test_the_gap_limit_follows_the_rate_unless_given(
     assert next(c["verdict"] for c in claims if c["rule"] == "gap_short") == grade
 
 
-def on_lane(lane: str, **changes: Any) -> Bend:
-    return lambda run: run.own["lanes"][lane].update(changes)
+def on_lane(mode: str, **changes: Any) -> Bend:
+    return lambda run: run.own["connection_modes"][mode].update(changes)
 
 
 def gap_findings(run: Run, thresholds: Thresholds | None = None) -> list[tuple[str, str]]:
@@ -918,9 +918,9 @@ NO_NEW = "no request on new connections succeeded for 5.00 s from 08:00:29.500 U
             [("inconclusive", f"{NO_NEW}; the generator itself stood still for 4.00 s of it")],
         ),
         (
-            # All requests at once: the lanes tell it.
-            both(own(longest_success_gap=GAP), on_lane("reused", longest_success_gap=GAP)),
-            [("fail", NO_NEW.replace("new", "reused")), ("fail", NO_NEW)],
+            # All requests at once: the modes tell it.
+            both(own(longest_success_gap=GAP), on_lane("keep-alive", longest_success_gap=GAP)),
+            [("fail", NO_NEW.replace("new", "keep-alive")), ("fail", NO_NEW)],
         ),
     ],
 )
@@ -932,7 +932,7 @@ def test_a_gap_on_one_kind_of_connection_is_not_hidden_by_the_other(
     bend(run)
     assert [row for row in gap_findings(run) if row[0] != "pass"] == found
     told = verdict(run)
-    assert rollouts.figures(told, "gap_short")["lane"] in {"new", "reused"}
+    assert rollouts.figures(told, "gap_short")["connection_mode"] in {"new", "keep-alive"}
     assert "longest gap between successes" in told["summary"]
     assert "5.00 s on new connections" in told["summary"]
 
@@ -952,22 +952,22 @@ def test_a_gap_on_one_kind_of_connection_is_not_hidden_by_the_other(
         (0.05, 100, 4500, 0.061, "fail"),
     ],
 )
-def test_the_gap_limit_of_a_lane_follows_its_own_rate(
+def test_the_gap_limit_of_a_mode_follows_its_own_rate(
     limit: float | None, rate: int, requests: int, length: float, grade: str
 ) -> None:
     run = rollouts.good()
     short = rollouts.gap(0.01)
     run.own.update(asked_rate=rate, longest_success_gap=short)
-    on_lane("reused", longest_success_gap=short)(run)
+    on_lane("keep-alive", longest_success_gap=short)(run)
     on_lane("new", requests=requests, longest_success_gap=rollouts.gap(length))(run)
     assert {row[0] for row in gap_findings(run, Thresholds(max_gap=limit))} == {"pass", grade}
 
 
-def test_a_gap_of_all_requests_that_each_lane_is_allowed_is_told_all_the_same() -> None:
+def test_a_gap_of_all_requests_that_each_mode_is_allowed_is_told_all_the_same() -> None:
     run = rollouts.good()
     run.own.update(asked_rate=1, longest_success_gap=rollouts.gap(3.5))
-    for lane in ("reused", "new"):
-        on_lane(lane, longest_success_gap=rollouts.gap(4.5))(run)
+    for mode in ("keep-alive", "new"):
+        on_lane(mode, longest_success_gap=rollouts.gap(4.5))(run)
     grades = [row[0] for row in gap_findings(run)]
     assert grades == ["pass", "pass", "fail"]
     assert gap_findings(run)[2][1].startswith("no request succeeded for 3.50 s")
@@ -1064,7 +1064,7 @@ def test_as_fast_as_possible_has_no_rate_to_keep() -> None:
 
 def test_what_is_not_covered_is_said() -> None:
     run = rollouts.good()
-    run.own["lanes"]["new"].update(requests=0, longest_success_gap=None)
+    run.own["connection_modes"]["new"].update(requests=0, longest_success_gap=None)
     run.own.update(ledger_dropped=3)
     run.drop_events("inferenceservice", "traffic")
     said = "\n".join(verdict(run)["not_covered"])
@@ -1074,7 +1074,7 @@ def test_what_is_not_covered_is_said() -> None:
     assert "3 failures were counted without a record" in said
     assert "tells no traffic split" in said
     good = "\n".join(verdict(rollouts.good())["not_covered"])
-    assert "unseen; on new or on reused connections alone, one shorter than 20 ms." in good
+    assert "unseen; on new or on keep-alive connections alone, one shorter than 20 ms." in good
     assert "No request was sent" not in good
     assert "record" not in good
     assert "split" not in good
@@ -1485,12 +1485,12 @@ def test_a_revision_that_never_answered_is_listed_with_zero() -> None:
     assert claim(found, "canary_got_traffic") == "inconclusive"
 
 
-def test_lanes_that_are_not_told_were_not_tried() -> None:
+def test_modes_that_are_not_told_were_not_tried() -> None:
     run = rollouts.good()
-    run.own["lanes"] = {}
+    run.own["connection_modes"] = {}
     said = verdict(run)["not_covered"]
     assert "No request was sent on a new connection." in said
-    assert "No request was sent on a reused connection." in said
+    assert "No request was sent on a keep-alive connection." in said
 
 
 def test_the_summary_names_the_canarys_first_missed_objective() -> None:

@@ -84,7 +84,7 @@ def test_go_text(nanoseconds: int, text: str) -> None:
         ({"duration": -1}, "duration must not be negative"),
         ({"calls": -1}, "calls must not be negative"),
         ({"rate": 1, "duration": SECOND // 2}, "too short for one request"),
-        ({"lanes": "fast"}, "lanes must be one of"),
+        ({"connection_modes": "fast"}, "connection_modes must be one of"),
         ({"pacing": "fast"}, "pacing must be one of"),
         ({"client_key": "/x"}, "client_key needs client_cert"),
         ({"expect_status": [99]}, "expected status 99"),

@@ -76,7 +76,7 @@ def test_each_failure_is_told_with_the_gateways_flags() -> None:
         "flags": "UH",
         "revision": CANARY,
         "phase": "canary at 15 %",
-        "lane": "reused",
+        "connection_mode": "keep-alive",
         "failed": 1,
     }
 

@@ -67,27 +67,27 @@ def test_a_result_is_read_whole() -> None:
     assert (load.requests, load.ok, load.failed, load.counted) == (9000, 8999, 1, 9000)
     assert (load.started, load.ended, load.duration) == (START, START + 90, 90.0)
     assert load.codes == {"200": 8999, "500": 1}
-    assert load.lanes["reused"] == (4500, 1, (0.22, START + 30.0, START + 30.22))
-    assert load.gaps == {name: lane.gap for name, lane in load.lanes.items()}
+    assert load.connection_modes["keep-alive"] == (4500, 1, (0.22, START + 30.0, START + 30.22))
+    assert load.gaps == {name: mode.gap for name, mode in load.connection_modes.items()}
     assert load.rate_of("new") == 50.0
     assert load.stalls == (Stall(START + 1.0, 0.5),)
     assert load.gap == (0.21, START + 30.0, START + 30.21)
     assert load.seconds[30].requests == 100
     assert load.seconds[30].failed == 1
     assert (load.seconds[30].p50, load.seconds[30].p99, load.seconds[30].slowest) == (0.01, 0.02, 0.02)
-    assert (load.ledger[0].at, load.ledger[0].label, load.ledger[0].lane) == (
+    assert (load.ledger[0].at, load.ledger[0].label, load.ledger[0].connection_mode) == (
         START + 30.5,
         "status 500",
-        "reused",
+        "keep-alive",
     )
 
 
 def test_a_kind_of_connection_that_was_not_used_has_no_gap() -> None:
     run = rollouts.good()
-    run.own["lanes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
+    run.own["connection_modes"]["new"] = {"requests": 0, "failed": 0, "longest_success_gap": None}
     load = read_load(run.load)
-    assert list(load.gaps) == ["reused"]
-    assert load.rate_of("reused") == 100.0
+    assert list(load.gaps) == ["keep-alive"]
+    assert load.rate_of("keep-alive") == 100.0
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,17 @@ def test_only_a_true_word_says_that_the_rate_was_kept() -> None:
         (("LoadTest", "outages"), [3], "LoadTest.outages is not an object"),
         (("LoadTest", "revisions"), {"a": 3}, "LoadTest.revisions is not an object"),
         (("LoadTest", "longest_success_gap"), 3, "LoadTest.longest_success_gap is not an object"),
-        (("LoadTest", "lanes"), {"new": 3}, "LoadTest.lanes is not an object"),
-        (("LoadTest", "lanes", "new", "longest_success_gap"), 3, "longest_success_gap is not an object"),
-        (("LoadTest", "lanes", "new", "longest_success_gap"), {"seconds": 1}, "start is not a number"),
+        (("LoadTest", "connection_modes"), {"new": 3}, "LoadTest.connection_modes is not an object"),
+        (
+            ("LoadTest", "connection_modes", "new", "longest_success_gap"),
+            3,
+            "longest_success_gap is not an object",
+        ),
+        (
+            ("LoadTest", "connection_modes", "new", "longest_success_gap"),
+            {"seconds": 1},
+            "start is not a number",
+        ),
         (("LoadTest", "lateness"), {}, "p99 is not a number"),
         (("LoadTest", "lateness"), {"p99": float("nan")}, "p99 is not a number"),
         (("ActualDuration",), float("inf"), "ActualDuration is not a number"),

@@ -156,7 +156,7 @@ def test_the_copied_code_can_be_imported_with_other_collections_beside_it(home: 
     )
     env = {"PYTHONPATH": f"{home.where.lib}:{tmp_path}/other"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["5", str(home.where.lib / library.COLLECTION / "_sandbox/state.py")]
+    assert done.stdout.split() == ["5", str(home.where.lib / library.COLLECTION / "_sandbox/paths.py")]
 
 
 def test_processes_are_ended_in_order(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

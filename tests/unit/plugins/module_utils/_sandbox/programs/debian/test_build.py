@@ -394,7 +394,7 @@ def test_an_interrupted_build_ends_its_compiler(machine: Machine) -> None:
             try:
                 job.programs()
             finally:
-                found.extend(process.pid for process in cache.processes.read_all(folder / "processes"))
+                found.extend(process.pid for process in cache.records.read_all(folder / "processes"))
 
     with pytest.raises(KeyboardInterrupt):
         run()
