@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the package by the path of its folder, or with `python -m` and its name below the folder above it."""
+"""Runs the package by the path of its folder, or with `python -m _load` beside it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import sys
 def _main() -> int:
     folder = os.path.dirname(os.path.abspath(__file__))
     package = __package__
-    if not package:
-        # Run by path: Python put the folder itself in front, where its files could hide others' modules. The
-        # package has to have one above it, since it takes `_common` from beside itself.
+    if not package or "." not in package:
+        # Run by path, Python put the folder itself in front, where its files could hide others' modules. Either
+        # way the package has none above it, and it has to: it takes `_common` from beside itself.
         above = os.path.dirname(folder)
         sys.path[0] = os.path.dirname(above)
         package = f"{os.path.basename(above)}.{os.path.basename(folder)}"

@@ -483,21 +483,26 @@ def test_every_part_is_copied(tmp_path: Path) -> None:
             assert (there / part).read_bytes() == (room / part).read_bytes()
 
 
-@pytest.mark.parametrize("how", ["by path", "as a module"])
+@pytest.mark.parametrize("how", ["by path", "as a module", "from beside it"])
 def test_the_folder_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> None:
     package = source.copy_to(tmp_path / "code")
-    command = [str(package)] if how == "by path" else ["-m", "engine._load"]
+    command = {
+        "by path": [str(package)],
+        "as a module": ["-m", "engine._load"],
+        "from beside it": ["-m", "_load"],
+    }[how]
+    folder = package.parent if how == "from beside it" else package.parents[1]
     given = json.dumps({"url": ensure.server.url, "rate": 100, "calls": 10})
     done = subprocess.run(
         [sys.executable, "-S", *command, "--json", str(tmp_path / "out.json")],
-        input=given, capture_output=True, text=True, cwd=tmp_path / "code", check=False,
+        input=given, capture_output=True, text=True, cwd=folder, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Code 200 : 10 (100.0 %)" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["RetCodes"] == {"200": 10}
     merged = subprocess.run(
         [sys.executable, *command, "--merge", *[str(tmp_path / "out.json")] * 3],
-        capture_output=True, text=True, cwd=tmp_path / "code", check=False,
+        capture_output=True, text=True, cwd=folder, check=False,
     )  # fmt: skip
     assert "Code 200 : 30 (100.0 %)" in merged.stdout, merged.stderr
     wrong = subprocess.run(
@@ -505,7 +510,7 @@ def test_the_folder_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> Non
         input="{}",
         capture_output=True,
         text=True,
-        cwd=tmp_path / "code",
+        cwd=folder,
         check=False,
     )
     assert wrong.returncode == 2
