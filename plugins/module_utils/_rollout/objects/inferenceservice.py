@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.stability import Held
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
     Condition,
     conditions,
@@ -228,11 +229,8 @@ class Stability:
         self._expected_traffic = expected_traffic
         self._new_revision = new_revision
         self._stable_seconds = stable_seconds
-        self._snapshots = snapshots
         self._uid = ""
-        self._since = 0.0
-        self._seen = 0
-        self._held: tuple[Revisions, dict[str, int]] | None = None
+        self._held = Held(stable_seconds, snapshots)
 
     def feed(self, time: float, obj: Mapping[str, Any] | None) -> Outcome:
         """The answer with this snapshot, taken at `time`, added."""
@@ -245,16 +243,10 @@ class Stability:
                 outcome, state=State.FAILED, reason=reason, message=f"the InferenceService {words}"
             )
         self._uid = uid
-        if outcome.state is not State.SUCCEEDED:
-            self._held = None
+        succeeded = outcome.state is State.SUCCEEDED
+        if self._held.feed(time, succeeded, (outcome.revisions, outcome.traffic)) or not succeeded:
             return outcome
-        shown = (outcome.revisions, outcome.traffic)
-        if self._held != shown:
-            self._held, self._since, self._seen = shown, time, 0
-        self._seen += 1
-        if time - self._since >= self._stable_seconds and self._seen >= self._snapshots:
-            return outcome
-        held = time - self._since
+        held = self._held.seconds(time)
         message = f"{outcome.message}; held for {held:.1f} of {self._stable_seconds:g} s"
         return replace(outcome, state=State.PENDING, reason="NotStableYet", message=message)
 
