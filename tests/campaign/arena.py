@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support import waiting
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
@@ -39,18 +40,8 @@ class CampaignError(Exception):
 
 
 def until(check: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Poll until ``check`` gives something true; an API server that is away counts as not yet."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            found = check()
-        except (ApiException, HTTPError, OSError):
-            found = None
-        if found:
-            return found
-        if time.monotonic() >= end:
-            raise CampaignError(f"Not within {seconds:g} s: {what}.")
-        time.sleep(0.05)
+    """Wait for something; an API server that is away counts as not yet."""
+    return waiting.until(check, seconds, what, ignoring=(ApiException, HTTPError, OSError))
 
 
 class Arena:

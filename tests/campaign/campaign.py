@@ -14,6 +14,7 @@ from pathlib import Path
 
 import judging
 from ansible_collections.iter8.kfserving.tests.support import artefacts
+from ansible_collections.iter8.kfserving.tests.support.waiting import NotInTime
 from arena import Arena, CampaignError
 from course import Course, NoEffect
 from fault import Fault
@@ -127,7 +128,7 @@ def run(course: Course, fault: Fault) -> judging.Row:
         outcome = judging.WRONG if detail else judging.OK
     except NoEffect as error:
         outcome, detail = judging.ERROR, f"the fault did not take effect: {error}"
-    except CampaignError as error:
+    except (CampaignError, NotInTime) as error:
         outcome, detail = judging.ERROR, str(error)
     # Whatever else broke in one run is told of that run, and the others go on.
     except Exception as error:

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Any, Optional
 
 import yaml
 
-from ..integration.conftest import Running
 from .playbooks import ANSIBLE_PLAYBOOK, ROOT
+from .sandbox import Running
+from .waiting import NotInTime, until
 
 
 class Tasks:
@@ -25,7 +24,6 @@ class Tasks:
         self._folder = folder
         self._cluster = {"kubeconfig": str(sandbox.kubeconfig), "context": sandbox.context}
         self._process: Optional[subprocess.Popen[str]] = None
-        self._lines: queue.Queue[str] = queue.Queue()
         self.output: list[str] = []
 
     def start(self, *tasks: dict[str, Any], arguments: tuple[str, ...] = ()) -> Tasks:
@@ -65,23 +63,21 @@ class Tasks:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
         return self
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self._lines.put(line.rstrip())
+            self.output.append(line.rstrip())
 
     def until(self, words: str, seconds: float = 30) -> None:
         """Waits until a line with these words has been printed."""
-        deadline = time.monotonic() + seconds
-        while not any(words in line for line in self.output):
-            left = deadline - time.monotonic()
-            try:
-                self.output.append(self._lines.get(timeout=max(0.0, left)))
-            except queue.Empty:
-                raise AssertionError(f"{words!r} was not printed:\n" + "\n".join(self.output)) from None
+        try:
+            until(lambda: any(words in line for line in self.output), seconds, f"{words!r} is printed")
+        except NotInTime as error:
+            raise NotInTime(f"{error}; printed was:\n" + "\n".join(self.output)) from None
 
     def finish(self, seconds: float = 60) -> dict[str, Any]:
         """The last task's result."""
@@ -90,8 +86,7 @@ class Tasks:
             self._process.wait(seconds)
         finally:
             self._process.kill()
-        while not self._lines.empty():
-            self.output.append(self._lines.get())
+        self._reader.join(10)
         kept = self._folder / "last.json"
         assert kept.exists(), "\n".join(self.output)
         return dict(json.loads(kept.read_text()))

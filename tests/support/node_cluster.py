@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -16,6 +15,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.clie
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+
+from . import waiting
 
 IMAGE = "sandbox.iter8.kfserving/runtime"
 NAME = "node-test"
@@ -120,11 +121,5 @@ class Space:
 
 
 def until(done: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
-    """Wait for a condition; what it returned."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = done()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.03)
+    """Wait for what a node does by itself, which takes it a few seconds."""
+    return waiting.until(done, seconds, what)

@@ -13,7 +13,7 @@ import pytest
 from kubernetes import client, config, dynamic
 
 from ...support.cluster_playbook import Tasks
-from ..conftest import Running
+from ...support.sandbox import Running
 from .test_waits import crd, patiently
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]

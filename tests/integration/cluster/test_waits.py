@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes
 from kubernetes import client, config, dynamic
 
 from ...support.cluster_playbook import Tasks
-from ..conftest import Home, Running
+from ...support.sandbox import Home, Running
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 

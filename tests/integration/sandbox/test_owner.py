@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
 
-from ..conftest import Home
+from ...support.sandbox import Home
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(120)]
 

@@ -22,20 +22,13 @@ from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import (
     Told,
     following,
 )
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 RECORDED = sorted(path.stem for path in TRANSCRIPTS.glob("*.jsonl"))
 COLOURS = {None: "", C.COLOR_OK: "  [ok]", C.COLOR_WARN: "  [warn]", C.COLOR_ERROR: "  [error]"}
 
 Shown = tuple[float, str, "str | None"]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def line(text: str, event: str = "iteration", **data: Any) -> dict[str, Any]:
@@ -59,7 +52,7 @@ def waits(entries: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]],
 def replay(earlier: list[dict[str, Any]], own: list[dict[str, Any]], **options: Any) -> list[Shown]:
     """Polls five times a second while the lines arrive at their recorded times."""
     start = earlier[-1]["time"]
-    clock = Clock()
+    clock = FakeClock(1000.0)
     shown: list[Shown] = []
     left = list(own)
 
@@ -73,7 +66,7 @@ def replay(earlier: list[dict[str, Any]], own: list[dict[str, Any]], **options: 
 
     show = LiveShow(read, print_line, clock, told=Told(earlier), **options)
     while left:
-        clock.now += 0.2
+        clock.sleep(0.2)
         show.poll()
     return shown
 
@@ -124,11 +117,11 @@ def test_a_silence_gets_heartbeats_with_the_last_line() -> None:
 
 
 def test_heartbeats_are_rare() -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     shown: list[float] = []
     show = LiveShow(lambda: [], lambda _text, _colour: shown.append(clock.now - 1000), clock)
     for _ in range(600):
-        clock.now += 0.2
+        clock.sleep(0.2)
         show.poll()
     assert shown == pytest.approx([30, 60, 90, 120], abs=0.3)
 
