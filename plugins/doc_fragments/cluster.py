@@ -39,15 +39,8 @@ options:
     default: 2
 attributes:
   check_mode:
-    description: Can run in check mode. It then looks once, waits for nothing, and does not fail.
-    support: full
-  diff_mode:
-    description: Would show differences.
-    support: none
-    details: Nothing is changed.
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
+    details:
+      - In check mode it looks once, waits for nothing, and does not fail.
 notes:
   - The wait is a watch of the Kubernetes API, not a poll. It survives a restart of the API server
     and an expired resource version, until O(timeout).

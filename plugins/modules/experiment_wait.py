@@ -23,6 +23,8 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
   - iter8.kfserving.cluster.wait
+  - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.info_module
 options:
   name:
     description: The Experiment's name.

@@ -19,6 +19,8 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.info_module
 options:
   name:
     description: The InferenceService's name.
@@ -50,17 +52,6 @@ options:
   gateway_port:
     description: The port that goes with O(gateway_host).
     type: int
-attributes:
-  check_mode:
-    description: Can run in check mode. It changes nothing in any case.
-    support: full
-  diff_mode:
-    description: Would show differences.
-    support: none
-    details: Nothing is changed.
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
 seealso:
   - module: iter8.kfserving.inferenceservice_wait
   - module: iter8.kfserving.load_test

@@ -21,17 +21,21 @@ description:
     and the generator's own faults.
   - All arguments are checked before anything is started. That includes one connection to the server that is
     closed again at once; it carries no request.
+extends_documentation_fragment:
+  - iter8.kfserving.attributes
 attributes:
   check_mode:
     support: full
-    description: Checks the arguments and predicts whether anything would change; starts and stops nothing.
+    details:
+      - The arguments are checked all the same.
   diff_mode:
     support: full
-    description: Shows the load's state before and after.
+    details:
+      - Shows the load's state before and after.
   idempotent:
     support: full
-    description: >-
-      A load that is running is not started again if its arguments are the same, and refused if they differ.
+    details:
+      - A load that is running is not started again if its arguments are the same, and refused if they differ.
 options:
   name:
     description:

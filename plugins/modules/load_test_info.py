@@ -12,16 +12,9 @@ version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 description:
   - Reads the state of a load that M(iter8.kfserving.load_test) started on this host, while it runs or after.
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in any mode.
-  diff_mode:
-    support: none
-    description: Changes nothing that could be shown.
-  idempotent:
-    support: full
-    description: Changes nothing.
+extends_documentation_fragment:
+  - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.info_module
 options:
   name:
     description:

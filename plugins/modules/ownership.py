@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.attributes
 options:
   state:
     description:
@@ -77,14 +78,12 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Can run in check mode and return what would be done without doing it.
     support: full
-    details: With O(state=absent) it returns the exact list, in order. No record is written.
+    details:
+      - With O(state=absent) it returns the exact list, in order. No record is written.
   diff_mode:
-    description: Would show differences.
     support: none
   idempotent:
-    description: Running it again changes nothing.
     support: full
 """
 

@@ -20,6 +20,7 @@ author:
   - The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.access_log
+  - iter8.kfserving.attributes
 options:
   verdict:
     description:
@@ -48,13 +49,14 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Makes the report, and writes nothing.
+    details:
+      - Makes the report, and writes nothing.
   diff_mode:
     support: none
-    description: Does not show what would change.
   idempotent:
     support: full
-    description: The same evidence gives the same files.
+    details:
+      - The same evidence gives the same files.
 seealso:
   - module: iter8.kfserving.rollout_verdict
 """

@@ -22,6 +22,7 @@ author:
   - The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.access_log
+  - iter8.kfserving.attributes
 options:
   load:
     description: Path of the result of M(iter8.kfserving.load_test).
@@ -101,13 +102,14 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Decides, and writes nothing.
+    details:
+      - Decides, and writes nothing.
   diff_mode:
     support: none
-    description: Does not show what would change in O(dest).
   idempotent:
     support: full
-    description: The same evidence gives the same verdict.
+    details:
+      - The same evidence gives the same verdict.
 seealso:
   - module: iter8.kfserving.rollout_report
   - module: iter8.kfserving.load_test

@@ -76,18 +76,17 @@ options:
       - The collection's C(plugins/module_utils), which the sandbox's processes run a copy of.
       - The action plugin fills it in.
     type: path
+extends_documentation_fragment:
+  - iter8.kfserving.attributes
 attributes:
   check_mode:
-    description:
-      - Can run in check mode and say whether it would change anything.
-      - It fails there for all that can be known to be wrong without changing anything, such as a port that is
-        taken or a disk without room. Whether a download or a build would succeed is not known.
+    details:
+      - In check mode it fails for all that can be known to be wrong without changing anything, such as a port
+        that is taken or a disk without room. Whether a download or a build would succeed is not known.
     support: full
   diff_mode:
-    description: Gives what has changed when in diff mode.
     support: none
   idempotent:
-    description: When run twice in a row with the same options, the second run changes nothing.
     support: full
 requirements:
   - cryptography

@@ -35,7 +35,8 @@ def compare(declared: Mapping[str, Any], told: Mapping[str, Any]) -> None:
 @BOTH
 def test_the_documentation_is_true(module: ModuleType) -> None:
     document = yaml.safe_load(module.DOCUMENTATION)
-    assert document["extends_documentation_fragment"] == ["iter8.kfserving.access_log"]
+    fragments = ["iter8.kfserving.access_log", "iter8.kfserving.attributes"]
+    assert document["extends_documentation_fragment"] == fragments
     shared = yaml.safe_load(access_log.ModuleDocFragment.DOCUMENTATION)["options"]
     compare(module.ARGUMENTS, {**document["options"], **shared})
     assert set(document["attributes"]) == {"check_mode", "diff_mode", "idempotent"}
