@@ -12,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, List, Optional
 
+from .._common.files import write_atomically
 from .engine.engine import Engine
 from .errors import LoadError
 from .http.target import parse_url, probe, tls_context
 from .job import worker
-from .job.state import write_atomically
 from .options import Options
 from .result import fortio
 from .result.result import about, build, merge

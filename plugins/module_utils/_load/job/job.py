@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from ..._common.files import write_atomically
 from ..._common.processes import alive, send
 from ..errors import LoadError, refuse_nul
 from ..http.target import parse_url, probe, tls_context
@@ -21,7 +22,7 @@ from ..options import Options
 from ..result import fortio
 from ..result.result import about, build
 from .package import copy_to
-from .state import Store, check_room, read_json, read_lines, write_atomically
+from .state import Store, check_room, read_json, read_lines
 
 OTHER_ARGUMENTS = "other arguments: stop it first, or choose another name."
 START_SECONDS = 15.0

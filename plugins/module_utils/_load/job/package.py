@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from ... import _common
-from ..._common import processes
+from ..._common import files, percentile, processes
 from .. import __main__, command, duration, engine, errors, http, job, options, result, stats
 from ..engine import classify, exchange, poller, pool, resolver, schedule
 from ..engine import engine as loop
@@ -24,7 +24,7 @@ from ..stats import histogram, ledger, outage, tally
 from . import state, worker
 
 PARTS = (
-    _common, processes,
+    _common, files, percentile, processes,
     __main__, command, duration, errors, options,
     engine, classify, exchange, loop, poller, pool, resolver, schedule,
     http, answer, connection, parser, reader, request, target,

@@ -115,20 +115,6 @@ class Store:
                 self.base.parent.rmdir()
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Put a whole file in place of another. Raises OSError and leaves the old one if it cannot."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
 class Lines:
     """A file of JSON lines that only grows. What cannot be written is kept, and written with the next."""
 

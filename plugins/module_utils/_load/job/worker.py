@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, Iterator, List, Optional
 
+from ..._common.files import write_atomically
 from ..._common.processes import own_record
 from ..engine.engine import Engine
 from ..errors import LoadError
@@ -25,7 +26,7 @@ from ..result import fortio
 from ..result.result import build
 from ..stats.ledger import Failure
 from ..stats.tally import Row, Tally
-from .state import Lines, Store, read_json, read_lines, write_atomically
+from .state import Lines, Store, read_json, read_lines
 
 
 def main(folder: Path) -> int:
@@ -112,6 +113,7 @@ class Job:
                     "snapshot": tally.snapshot(),
                 }
             ),
+            durable=False,  # between two sends nobody waits for a disk
         )
 
     def run(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bisect
 from typing import Any, Dict, List, Mapping, Sequence
 
+from ..._common.percentile import percentile
 from ..duration import SECOND, go_text
 from ..stats.histogram import Histogram
 
@@ -40,7 +41,7 @@ def histogram(
     }
     if percentiles:
         made["Percentiles"] = [
-            {"Percentile": _plain(p), "Value": _plain(percentile(made, p))} for p in percentiles
+            {"Percentile": _plain(p), "Value": _plain(percentile(made, p) or 0.0)} for p in percentiles
         ]
     return made
 
@@ -69,23 +70,6 @@ def _data(values: Histogram, units: int, resolution: int) -> List[Dict[str, Any]
     if data:
         data[-1]["End"] = _plain(values.max / units)
     return data
-
-
-def percentile(shape: Mapping[str, Any], wanted: float) -> float:
-    """Fortio's interpolation within its buckets."""
-    if not shape["Data"]:
-        return 0.0
-    if wanted >= 100:
-        return float(shape["Max"])
-    before = 100.0 / shape["Count"]
-    if wanted <= before:
-        return float(shape["Min"])
-    for entry in shape["Data"]:
-        if wanted <= entry["Percent"]:
-            share = (wanted - before) / (entry["Percent"] - before)
-            return float(entry["Start"] + share * (entry["End"] - entry["Start"]))
-        before = entry["Percent"]
-    return float(shape["Max"])
 
 
 def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: str) -> Dict[str, Any]:
