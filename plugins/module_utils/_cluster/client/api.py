@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A thin REST layer over the Kubernetes client: every request has a time limit and a classified error.
+"""A thin layer over the Kubernetes client: every request has a time limit and a classified error.
 
 The client's own calls wait for ever on a silent server, and its dynamic discovery is cached in a file
-that outlives CRDs. Here each request has a limit, nothing is retried unseen, and kinds are looked up
-when they are needed. TLS, proxies and credentials stay the client's: see ``auth.connect``.
+that outlives CRDs. Here each request has a limit, and kinds are looked up when they are needed. URLs, TLS,
+proxies and credentials stay the client's: see ``auth.connect``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
     NotFound,
     UnknownKind,
     Unreachable,
     from_status,
+    untrusted,
 )
 
 try:
-    import urllib3
-    from urllib3.exceptions import HTTPError, SSLError
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
 except ImportError:  # The modules report the missing kubernetes library, which brings urllib3.
     pass
 
@@ -39,11 +39,13 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 
 
-class Pool(Protocol):
-    """What is used of urllib3's PoolManager."""
+class Client(Protocol):
+    """What is used of ``kubernetes.dynamic.DynamicClient``."""
 
-    def request(self, method: str, url: str, **options: Any) -> Any:
-        """An answer, its body not yet read."""
+    configuration: Any
+
+    def request(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """An answer of 2xx, its body not yet read; ApiException for any other."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,11 @@ class Api:
     """Requests to one API server."""
 
     def __init__(
-        self,
-        host: str,
-        pool: Pool,
-        headers: Callable[[], Mapping[str, str]],
-        connect_seconds: float = CONNECT_SECONDS,
-        read_seconds: float = READ_SECONDS,
+        self, client: Client, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
     ) -> None:
-        self.host = host.rstrip("/")
-        self._pool = pool
-        self._headers = headers
+        """``read_seconds`` is the longest silence within an answer."""
+        self.host = str(client.configuration.host).rstrip("/")
+        self._client = client
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._groups: dict[str, list[Resource]] = {}
@@ -180,32 +177,25 @@ class Api:
         accept: str,
         read_seconds: float,
     ) -> Any:
-        url = f"{self.host}{path}?{urlencode(query)}" if query else self.host + path
-        headers = {**self._headers(), "Accept": accept}
-        if body is not None:
-            headers["Content-Type"] = JSON
         where = f"{method} {self.host}{path}"
         try:
-            answer = self._pool.request(
+            return self._client.request(
                 method,
-                url,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                preload_content=False,
-                retries=False,
-                timeout=urllib3.Timeout(connect=self._connect_seconds, read=read_seconds),
+                path,
+                body=body,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": accept},
+                content_type=JSON,
+                serialize=False,
+                _request_timeout=(self._connect_seconds, read_seconds),
             )
-            if 200 <= answer.status <= 299:
-                return answer
-            data = answer.data
-        except SSLError as error:
-            raise ClusterError(
-                f"The certificate of {self.host} could not be verified: {reason_of(error)}. "
-                "Give the cluster's CA in the kubeconfig or as ca_cert."
-            ) from error
+        except ApiException as error:
+            if not error.status:
+                # The client's way of saying that TLS failed: "SSLError", and the reason on lines of its own.
+                raise untrusted(self.host, str(error.reason).partition("\n")[2].rstrip(".")) from error
+            raise from_status(error.status, _status_of(error.body), where) from error
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
-        raise from_status(answer.status, _words(data), where)
 
 
 def _object(data: bytes, where: str) -> Json:
@@ -218,16 +208,18 @@ def _object(data: bytes, where: str) -> Json:
     return value
 
 
-def _words(data: bytes) -> Json | str:
+def _status_of(body: bytes | str | None) -> Json | str:
+    """The Status with which the server explains an error, or the beginning of whatever came instead."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
     try:
-        value = json.loads(data)
+        value = json.loads(text)
     except ValueError:
-        return data[:200].decode("utf-8", "replace").strip()
+        return text[:200].strip()
     return value if isinstance(value, dict) else str(value)[:200]
 
 
 def reason_of(error: BaseException) -> str:
-    """The cause in words; urllib3 wraps the one that tells, and names its own objects before it."""
+    """The cause in plain words; urllib3 wraps the one that explains it, and names its own objects before."""
     cause: Any = getattr(error, "reason", None) or error
     text = str(cause.args[-1]) if isinstance(cause, HTTPError) and cause.args else str(cause)
     return (re.sub(r"^\w+\(.*?\): ", "", text) or type(error).__name__).rstrip(".")

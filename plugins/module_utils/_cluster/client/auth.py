@@ -19,12 +19,21 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     Refused,
     Unreachable,
     from_status,
+    untrusted,
 )
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import (
     AUTH_ARG_MAP,
     AUTH_ARG_SPEC,
 )
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+
+try:
+    from kubernetes.client import ApiClient
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.dynamic import DynamicClient
+    from urllib3.exceptions import HTTPError, LocationValueError, SSLError
+except ImportError:  # The modules report the missing kubernetes library, which brings urllib3.
+    pass
 
 # For the argument_spec of every module that talks to a cluster.
 AUTH_ARGUMENTS: dict[str, Any] = dict(AUTH_ARG_SPEC)
@@ -82,17 +91,24 @@ def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS) -> Api:
     client's own first requests know no time limit.
     """
     require_named_cluster(module.params)
-    client = _within(seconds, lambda: get_api_client(module), "the API server")
-    configuration = client.configuration
-    transport = client.client.client
+    core = _within(seconds, lambda: get_api_client(module), "the API server")
+    # Whom to impersonate is said in the headers of kubernetes.core's client.
+    return open_api(core.configuration, core.client.client.default_headers)
 
-    def headers() -> dict[str, str]:
-        # Looked up for each request, since a token may have been renewed.
-        token = configuration.auth_settings().get("BearerToken")
-        bearer = {token["key"]: token["value"]} if token and token["value"] else {}
-        return {**transport.default_headers, **bearer}
 
-    return Api(configuration.host, transport.rest_client.pool_manager, headers)
+def open_api(configuration: Any, headers: Mapping[str, str]) -> Api:
+    """The API at a ``kubernetes.client.Configuration``; nothing is asked of the server yet.
+
+    ``headers`` go with every request. Requests are not retried unseen, nor is a redirect followed with our
+    credentials: both would be the Kubernetes client's default.
+    """
+    configuration.retries = False
+    client = ApiClient(configuration)
+    for name, value in headers.items():
+        client.set_default_header(name, value)  # type: ignore[no-untyped-call]
+    # Kinds are looked up by Api: see there.
+    dynamic = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
+    return Api(dynamic)
 
 
 def _within(seconds: float, call: Callable[[], T], whom: str) -> T:
@@ -121,27 +137,13 @@ def classify(error: BaseException) -> BaseException:
     """A ClusterError for what the Kubernetes client raises while it loads its configuration and connects."""
     if isinstance(error, (ClusterError, SystemExit, KeyboardInterrupt)):
         return error
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and status > 0:
-        return from_status(
-            status, str(getattr(error, "reason", "") or ""), "The first request to the API server"
-        )
-    name = type(error).__name__
-    cause = getattr(error, "reason", None) or error
-    if name in (
-        "MaxRetryError",
-        "NewConnectionError",
-        "ConnectTimeoutError",
-        "ProtocolError",
-        "ReadTimeoutError",
-    ):
+    if isinstance(error, ApiException) and error.status:
+        return from_status(error.status, str(error.reason or ""), "The first request to the API server")
+    if isinstance(error, HTTPError) and not isinstance(error, LocationValueError):
         pool = getattr(error, "pool", None)
         host = f"https://{pool.host}:{pool.port}" if pool is not None else "the API server"
-        if "SSL" in type(cause).__name__:
-            return ClusterError(
-                f"The certificate of {host} could not be verified: {reason_of(error)}. "
-                "Give the cluster's CA in the kubeconfig or as ca_cert."
-            )
+        if isinstance(getattr(error, "reason", None) or error, SSLError):
+            return untrusted(host, reason_of(error))
         return Unreachable(
             f"{host} does not answer: {reason_of(error)}. Check the address, and that the cluster is up."
         )

@@ -57,7 +57,15 @@ _ADVICE = {
 
 def from_status(status: int, body: Mapping[str, Any] | str, where: str) -> ClusterError:
     """The error for an answer ``status`` to ``where`` (as in ``GET https://…``), in the server's words."""
-    words = body.get("message") if isinstance(body, Mapping) else body
-    told = f": {words}" if words else ""
+    message = body.get("message") if isinstance(body, Mapping) else body
+    reported = f": {message}" if message else ""
     kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)
-    return kind(f"{where} was answered {status}{told}.{_ADVICE.get(status, '')}")
+    return kind(f"{where} was answered {status}{reported}.{_ADVICE.get(status, '')}")
+
+
+def untrusted(host: str, reason: str) -> ClusterError:
+    """The error for a server whose certificate, or TLS as such, is not to be trusted."""
+    return ClusterError(
+        f"The certificate of {host} could not be verified: {reason}. "
+        "Give the cluster's CA in the kubeconfig or as ca_cert."
+    )

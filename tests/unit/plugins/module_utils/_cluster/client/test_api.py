@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import urllib3
@@ -16,6 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.ap
     Resource,
     group_path,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import open_api
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     BadRequest,
     ClusterError,
@@ -27,6 +29,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     UnknownKind,
     Unreachable,
 )
+from kubernetes.client import Configuration
 
 ANSWERS = {
     "/apis/iter8.tools/v2alpha1": {
@@ -104,17 +107,18 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
 
+def api_at(port: int) -> Api:
+    configuration = Configuration(host=f"http://127.0.0.1:{port}/", api_key={"authorization": "Bearer t"})
+    return open_api(configuration, {"Impersonate-User": "someone"})
+
+
 @pytest.fixture
 def api() -> Iterator[Api]:
     Handler.seen = []
     Handler.hold = threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield Api(
-        f"http://127.0.0.1:{server.server_port}/",
-        urllib3.PoolManager(),
-        lambda: {"Authorization": "Bearer t"},
-    )
+    yield api_at(server.server_port)
     Handler.hold.set()
     server.shutdown()
     server.server_close()
@@ -123,9 +127,11 @@ def api() -> Iterator[Api]:
 def test_requests_carry_credentials_and_ask_for_json(api: Api) -> None:
     api.get("/apis", {"fieldSelector": "metadata.name=a b"})
     line, headers, _body = Handler.seen[0]
-    assert line == "GET /apis?fieldSelector=metadata.name%3Da+b"
+    path, _, query = line.partition("?")
+    assert (path, parse_qs(query)) == ("GET /apis", {"fieldSelector": ["metadata.name=a b"]})
     assert headers["authorization"] == "Bearer t"
     assert headers["accept"] == "application/json"
+    assert headers["impersonate-user"] == "someone"
 
 
 def test_a_list_of_metadata_is_asked_for_by_its_type(api: Api) -> None:
@@ -201,9 +207,20 @@ def test_a_refused_watch_is_known_before_its_first_event(api: Api) -> None:
 
 
 def test_nobody_listening_is_unreachable_at_once() -> None:
-    api = Api("http://127.0.0.1:1", urllib3.PoolManager(), dict)
+    api = api_at(1)
     with pytest.raises(Unreachable, match=r"GET http://127.0.0.1:1/apis failed: .*refused"):
         api.get("/apis")
+
+
+def test_a_certificate_that_is_not_trusted_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    def request(*_arguments: Any, **_options: Any) -> None:
+        raise urllib3.exceptions.SSLError("certificate verify failed: self-signed certificate")
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+    expected = r"could not be verified: certificate verify failed: self-signed certificate\. Give .* ca_cert"
+    with pytest.raises(ClusterError, match=expected) as caught:
+        api_at(1).get("/apis")
+    assert type(caught.value) is ClusterError, "waiting would not mend it"
 
 
 def test_kinds_are_found_without_their_subresources(api: Api) -> None:

@@ -146,11 +146,21 @@ def test_the_token_is_looked_up_for_each_request(monkeypatch: pytest.MonkeyPatch
     from kubernetes.client import ApiClient, Configuration
 
     configuration = Configuration(host="https://127.0.0.1:6443/", api_key={"authorization": "Bearer one"})
-    dynamic = SimpleNamespace(client=ApiClient(configuration))
-    client = SimpleNamespace(configuration=configuration, client=dynamic)
-    monkeypatch.setattr(auth, "get_api_client", lambda _module: client)
+    core = SimpleNamespace(
+        configuration=configuration, client=SimpleNamespace(client=ApiClient(configuration))
+    )
+    monkeypatch.setattr(auth, "get_api_client", lambda _module: core)
+    sent: list[dict[str, str]] = []
+
+    def request(_pool: Any, _method: str, _url: str, **options: Any) -> Any:
+        sent.append(options["headers"])
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib3.PoolManager.request", request)
     api = auth.connect(Module())
     assert api.host == "https://127.0.0.1:6443"
-    assert api._headers()["authorization"] == "Bearer one"
-    configuration.api_key["authorization"] = "Bearer two"
-    assert api._headers()["authorization"] == "Bearer two"
+    for token in ("Bearer one", "Bearer two"):
+        configuration.api_key["authorization"] = token
+        with pytest.raises(Unreachable, match="no network"):
+            api.get("/api")
+    assert [headers["authorization"] for headers in sent] == ["Bearer one", "Bearer two"]
