@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     REVISION,
     AccessLog,
     Format,
-    Reader,
+    LogReader,
     read_ids,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
@@ -34,7 +34,7 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
     """The evidence in the files of `load`, `timeline`, `experiment` and `inferenceservice`, and in the log of
     the gateway that `access_log` tells of (`path`, `fields`, `revision_pattern`).
 
-    A file that is missing or damaged is missing evidence, told in `problems`, for it says something about
+    A file that is missing or damaged is missing evidence, reported in `problems`, for it says something about
     the run.
 
     :raises ArtefactError: where a path is a folder, or what is said of the log makes no sense: slips of the
@@ -82,7 +82,7 @@ def _access_log(given: Mapping[str, Any], load: Any, problems: dict[str, str]) -
     own = load.get("LoadTest") if isinstance(load, dict) else None
     ledger = own.get("ledger") if isinstance(own, dict) else None
     rows = [row for row in ledger if isinstance(row, dict)] if isinstance(ledger, list) else []
-    reader = Reader(form, ids, [str(row["request_id"]) for row in rows if row.get("request_id")])
+    reader = LogReader(form, ids, [str(row["request_id"]) for row in rows if row.get("request_id")])
     try:
         with open(path, "rb") as file:
             # What has no line ends is no log, but is not to be held in memory either.
@@ -156,6 +156,6 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def printable(words: str) -> str:
-    """The words with a sign in place of every character that XML or HTML cannot hold."""
-    return _UNPRINTABLE.sub("\ufffd", words)
+def printable(text: str) -> str:
+    """The text with a sign in place of every character that XML or HTML cannot hold."""
+    return _UNPRINTABLE.sub("\ufffd", text)

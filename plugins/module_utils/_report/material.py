@@ -20,7 +20,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 
-WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
+TITLES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Material:
     @property
     def title(self) -> str:
         """The verdict as one word, as it is shown."""
-        return WORDS[self.grade]
+        return TITLES[self.grade]
 
     def losses(self) -> list[Lost]:
         """The recorded failures in the order in which they were sent."""
@@ -88,4 +88,4 @@ def _verdict(path: str | None) -> Mapping[str, Any] | None:
             found = json.load(file)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("verdict") in WORDS else None
+    return found if isinstance(found, dict) and found.get("verdict") in TITLES else None

@@ -30,5 +30,5 @@ MEANINGS = {
 
 def meaning(flags: str) -> str:
     """What the flags say; flags that are not known stand as they are."""
-    words = [f"{flag}, {MEANINGS[flag]}" if flag in MEANINGS else flag for flag in flags.split(",")]
-    return "; ".join(words)
+    meanings = [f"{flag}, {MEANINGS[flag]}" if flag in MEANINGS else flag for flag in flags.split(",")]
+    return "; ".join(meanings)

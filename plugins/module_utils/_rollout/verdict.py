@@ -17,6 +17,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     Facts,
     study,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
+    count,
+    elapsed,
+    rate_below,
+    utc,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import gateway, rollout, traffic
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import load as rules_load
@@ -27,12 +33,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     worst,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
-    clock,
-    count,
-    rate_below,
-    seconds,
-)
 
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
 RULES: tuple[Rule, ...] = (
@@ -161,8 +161,8 @@ def _revisions(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def _summary(grade: Grade, facts: Facts, claims: tuple[Claim, ...]) -> str:
-    """One line in words: the requests, the gap, how it ended and, if that is not enough, what is missing."""
-    parts = [*_load_words(facts), *_end_words(facts)]
+    """One line for people: the requests, the gap, how it ended, and what is missing where something is."""
+    parts = [*_load_clauses(facts), *_end_clauses(facts)]
     if grade is Grade.INCONCLUSIVE:
         texts = [f.text for claim in claims for f in claim.findings if f.grade is Grade.INCONCLUSIVE]
         more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
@@ -170,27 +170,27 @@ def _summary(grade: Grade, facts: Facts, claims: tuple[Claim, ...]) -> str:
     return "; ".join(parts)
 
 
-def _load_words(facts: Facts) -> list[str]:
+def _load_clauses(facts: Facts) -> list[str]:
     load = facts.load
     if load is None:
         return ["no load test"]
     lost = load.failed - load.client_faults
-    told = f"{lost} lost" if lost else "none lost"
+    losses = f"{lost} lost" if lost else "none lost"
     if lost:
         named = Counter(
             row.revision for row in load.ledger if row.revision and row.kind != rules_load.CLIENT
         ).most_common(1)
         for name, n in named:
-            told += f" by {facts.name_of(name)}" if n == lost else f", {n} of them by {facts.name_of(name)}"
+            losses += f" by {facts.name_of(name)}" if n == lost else f", {n} of them by {facts.name_of(name)}"
     bound = f"loss rate below {rate_below(rules_load.bound_of(load))} with 95 % confidence"
-    gap = f"longest gap between successes {seconds(load.gap.seconds)}"
+    gap = f"longest gap between successes {elapsed(load.gap.seconds)}"
     if len(load.gaps) > 1:
-        apart = ", ".join(f"{seconds(one.seconds)} on {mode}" for mode, one in load.gaps.items())
+        apart = ", ".join(f"{elapsed(one.seconds)} on {mode}" for mode, one in load.gaps.items())
         gap += f" ({apart} connections)"
-    return [f"{count(load.requests, 'request')}, {told} ({bound})", gap]
+    return [f"{count(load.requests, 'request')}, {losses} ({bound})", gap]
 
 
-def _end_words(facts: Facts) -> list[str]:
+def _end_clauses(facts: Facts) -> list[str]:
     outcome = facts.experiment
     if outcome is None:
         return []
@@ -221,12 +221,12 @@ def not_covered(facts: Facts) -> list[str]:
         "Only this generator's requests are counted, from where it ran; other clients may fare otherwise.",
     ]
     if load.asked_rate > 0:
-        interval = seconds(1 / load.asked_rate)
-        words = f"An outage shorter than the {interval} between two requests may have passed unseen"
+        interval = elapsed(1 / load.asked_rate)
+        message = f"An outage shorter than the {interval} between two requests may have passed unseen"
         if len(load.gaps) > 1:
-            alone = seconds(1 / min(load.rate_of(mode) for mode in load.gaps))
-            words += f"; on new or on keep-alive connections alone, one shorter than {alone}"
-        found.append(f"{words}.")
+            alone = elapsed(1 / min(load.rate_of(mode) for mode in load.gaps))
+            message += f"; on new or on keep-alive connections alone, one shorter than {alone}"
+        found.append(f"{message}.")
     for mode in ("new", "keep-alive"):
         if mode not in load.connection_modes or not load.connection_modes[mode].requests:
             found.append(f"No request was sent on a {mode} connection.")
@@ -234,7 +234,7 @@ def not_covered(facts: Facts) -> list[str]:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
     for begin, end in facts.marks.unseen(load.ended):
         if end - begin >= _BLIND_SECONDS:
-            times = f"from {clock(begin)} to {clock(end)}"
+            times = f"from {utc(begin)} to {utc(end)}"
             found.append(f"Nothing watched the traffic {times}, so weights and phases are not exact there.")
     if not facts.marks.traffic:
         found.append("The timeline tells no traffic split, so who should have answered is not known.")

@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import utc
 from ansible_collections.iter8.kfserving.tests.support import builders, rollouts, runs
 
 BASELINE, CANARY = "model-00001", "model-00002"
@@ -130,7 +130,7 @@ def test_one_request_lost_among_100000_is_found_dated_and_shown(
     # Sent before the server had read it, ended after: both clocks are this machine's.
     (lost,) = load["LoadTest"]["ledger"]
     assert lost["sent"] - 0.001 <= stamps["dropped"] <= lost["end"] + 0.001
-    when = clock(lost["sent"])
+    when = utc(lost["sent"])
     said = verdict["reasons"][0]["text"]
     assert said.startswith(f"1 of 100000 requests was lost at {when}: 1 × stale_keepalive; ")
     assert said.endswith("; 1 after the rollout")
@@ -184,5 +184,5 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
         assert outage["failed"] == sum(outage["classes"].values())
         assert "connect" in outage["classes"]
         assert outage["phase"] == "after"
-        times = f"from {clock(outage['first_failed_send'])} to {clock(outage['recovered'])}."
+        times = f"from {utc(outage['first_failed_send'])} to {utc(outage['recovered'])}."
         assert f"Outage on {outage['connection_mode']} connections {times}" in page

@@ -187,7 +187,7 @@ class ExperimentWaiter:
             self._missing = f"it is completed, but the Job of its {handler} handler {seen}"
         return None
 
-    def _settled(self, now: float, promoted: bool, outcome: experiments.Outcome) -> End | None:
+    def _settled(self, now: float, promoted: bool, outcome: experiments.ExperimentOutcome) -> End | None:
         if self._missing:
             return None
         if self.inferenceservice_name:
@@ -213,7 +213,7 @@ class ExperimentWaiter:
         return self._missing
 
 
-def _progress_words(outcome: experiments.Outcome) -> str:
+def _progress_words(outcome: experiments.ExperimentOutcome) -> str:
     planned = f" of {outcome.iterations_planned}" if outcome.iterations_planned else ""
     last = f"{outcome.reason}: {outcome.message}" if outcome.message else outcome.reason
     return f"it has completed {outcome.iterations}{planned} iterations ({last})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts import svg
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import percentile
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import count, seconds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed
 
 if TYPE_CHECKING:
     from typing import TypeGuard  # Python 3.9 has none
@@ -37,8 +37,8 @@ def histograms(material: Material) -> list[tuple[str, str, Histogram]]:
     return found
 
 
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _usable(histogram: Any) -> TypeGuard[Histogram]:
@@ -46,13 +46,13 @@ def _usable(histogram: Any) -> TypeGuard[Histogram]:
 
 
 def summary(histogram: Histogram) -> str:
-    """Count and percentiles in words."""
+    """Count and percentiles, for people."""
     parts = [count(int(histogram["Count"]), "request")]
     for wanted, name in ((50, "median"), (99, "99th percentile"), (99.9, "99.9th")):
         value = percentile(histogram, wanted)
         if value is not None:
-            parts.append(f"{name} {seconds(value)}")
-    parts.append(f"longest {seconds(float(histogram['Max']))}")
+            parts.append(f"{name} {elapsed(value)}")
+    parts.append(f"longest {elapsed(float(histogram['Max']))}")
     return ", ".join(parts)
 
 
@@ -80,7 +80,7 @@ def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) 
             x1, x2 = x(row["Start"]), x(row["End"])
             # The area tells the count; a bar that would be too low to see is drawn one pixel high.
             height = max(1.0, _ROW_HEIGHT * row["Count"] / _breadth(row) / densest)
-            tip = f"{seconds(row['Start'])} to {seconds(row['End'])}: {count(row['Count'], 'request')}"
+            tip = f"{elapsed(row['Start'])} to {elapsed(row['End'])}: {count(row['Count'], 'request')}"
             parts.append(svg.rect(x1, base - height, (max(x2 - x1, 1), height), look, tip))
         parts.append(svg.line(left, base, right, base, "base"))
         y = base + 10

@@ -22,10 +22,10 @@ def rect(x: float, y: float, size: tuple[float, float], look: str, tip: str = ""
     return f'<rect class="{look}" {at}>{_tip(tip)}</rect>' if tip else f'<rect class="{look}" {at}/>'
 
 
-def text(x: float, y: float, words: str, look: str = "", anchor: str = "start") -> str:
+def text(x: float, y: float, content: str, look: str = "", anchor: str = "start") -> str:
     """Words that end, begin or centre at a point."""
     place = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    return f'<text class="{look}" x="{number(x)}" y="{number(y)}"{place}>{escape(words)}</text>'
+    return f'<text class="{look}" x="{number(x)}" y="{number(y)}"{place}>{escape(content)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, look: str) -> str:

@@ -15,11 +15,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     Second,
     Stall,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed, utc
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, count, seconds
 
 _RIGHT = 8
-_LANE = 84
+_BAND = 84
 _STRIP = 24
 _ROW = 30
 _HEAD = 22
@@ -109,13 +109,13 @@ def _phases(material: Material, frame: Frame, parts: list[str]) -> float:
     for index, counted in enumerate(material.facts.phases):
         phase = counted.phase
         x1, x2 = frame.x(phase.start), frame.x(phase.end)
-        told = f"{count(counted.requests, 'request')}, {counted.failed} lost"
-        tip = f"{phase.name}, from {clock(phase.start)}: {told}"
+        counts = f"{count(counted.requests, 'request')}, {counted.failed} lost"
+        tip = f"{phase.name}, from {utc(phase.start)}: {counts}"
         parts.append(svg.rect(x1, _HEAD, (x2 - x1 - 1, _STRIP), f"phase{index % 2}", tip))
         label = short_name(phase.name)
-        for words in (label, label.removesuffix(" %")):
-            if len(words) * svg.LETTER < x2 - x1 - 3:
-                parts.append(svg.text((x1 + x2) / 2, _HEAD + 16, words, "label", "middle"))
+        for shown in (label, label.removesuffix(" %")):
+            if len(shown) * svg.LETTER < x2 - x1 - 3:
+                parts.append(svg.text((x1 + x2) / 2, _HEAD + 16, shown, "label", "middle"))
                 break
     return _HEAD + _STRIP + _GAP
 
@@ -129,65 +129,63 @@ def short_name(phase: str) -> str:
     )
 
 
-def _connection_mode(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) -> float:
+def _band(frame: Frame, y: float, title: str, top_label: str, parts: list[str]) -> float:
     """Title, frame and scale of a band; returns where its box begins."""
     box = y + _HEAD - 4
     parts.append(svg.text(0, y + 10, title, "title"))
     parts.append(svg.line(frame.left, box, frame.right, box, "grid"))
-    parts.append(svg.line(frame.left, box + _LANE, frame.right, box + _LANE, "base"))
+    parts.append(svg.line(frame.left, box + _BAND, frame.right, box + _BAND, "base"))
     parts.append(svg.text(frame.left - 5, box + 10, top_label, "scale", "end"))
-    parts.append(svg.text(frame.left - 5, box + _LANE, "0", "scale", "end"))
+    parts.append(svg.text(frame.left - 5, box + _BAND, "0", "scale", "end"))
     return box
 
 
 def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     if not (material.facts.marks.traffic and material.facts.phases):
         return y
-    box = _connection_mode(frame, y, "Canary: weight as set, and (dots) share of answers", "100 %", parts)
+    box = _band(frame, y, "Canary: weight as set, and (dots) share of answers", "100 %", parts)
     for counted in material.facts.phases:
         phase = counted.phase
         x1, x2 = frame.x(phase.start), frame.x(phase.end)
-        height = _LANE * phase.weights.get(CANARY, 0) / 100
-        parts.append(svg.rect(x1, box, (x2 - x1, _LANE - height), "baseline"))
-        parts.append(svg.rect(x1, box + _LANE - height, (x2 - x1, height), "canary"))
+        height = _BAND * phase.weights.get(CANARY, 0) / 100
+        parts.append(svg.rect(x1, box, (x2 - x1, _BAND - height), "baseline"))
+        parts.append(svg.rect(x1, box + _BAND - height, (x2 - x1, height), "canary"))
     for begin, end in material.facts.marks.unseen(frame.end):
         x1, x2 = frame.x(begin), frame.x(end)
-        tip = f"not watched from {clock(begin)} to {clock(end)}: the weights are not exact"
-        parts.append(svg.rect(x1, box, (x2 - x1, _LANE), "blind", tip))
+        tip = f"not watched from {utc(begin)} to {utc(end)}: the weights are not exact"
+        parts.append(svg.rect(x1, box, (x2 - x1, _BAND), "blind", tip))
     for one in bins:
         if one.share is not None:
             x = frame.x(one.start + one.length / 2)
-            parts.append(svg.dot(x, box + _LANE * (1 - one.share), "share"))
-    return box + _LANE + _GAP
+            parts.append(svg.dot(x, box + _BAND * (1 - one.share), "share"))
+    return box + _BAND + _GAP
 
 
 def _rate(frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     highest = max((one.rate for one in bins), default=0) or 1
-    box = _connection_mode(frame, y, "Answers per second, and (red) failures", f"{highest:.4g}", parts)
+    box = _band(frame, y, "Answers per second, and (red) failures", f"{highest:.4g}", parts)
     for one in bins:
         x1, x2 = frame.x(one.start), frame.x(one.start + one.length)
-        height, lost = _LANE * one.rate / highest, _LANE * one.failed / highest
+        height, lost = _BAND * one.rate / highest, _BAND * one.failed / highest
         wide = max(x2 - x1 - 0.5, 0.5)
-        parts.append(svg.rect(x1, box + _LANE - height, (wide, height), "answers"))
+        parts.append(svg.rect(x1, box + _BAND - height, (wide, height), "answers"))
         if lost:
             # One failure among thousands must still be seen.
-            parts.append(svg.rect(x1, box + _LANE - max(lost, 4), (wide, max(lost, 4)), "failed"))
-    return box + _LANE + _GAP
+            parts.append(svg.rect(x1, box + _BAND - max(lost, 4), (wide, max(lost, 4)), "failed"))
+    return box + _BAND + _GAP
 
 
 def _latency(frame: Frame, bins: list[Bin], y: float, parts: list[str]) -> float:
     highest = max((one.p99 or 0 for one in bins), default=0) or 1
-    box = _connection_mode(
-        frame, y, "Response time: median, and (thin) 99th percentile", seconds(highest), parts
-    )
+    box = _band(frame, y, "Response time: median, and (thin) 99th percentile", elapsed(highest), parts)
     for look in ("p99", "p50"):
         points = [
-            (frame.x(one.start + one.length / 2), box + _LANE * (1 - value / highest))
+            (frame.x(one.start + one.length / 2), box + _BAND * (1 - value / highest))
             for one in bins
             if (value := getattr(one, look)) is not None
         ]
         parts.append(svg.polyline(points, look))
-    return box + _LANE + _GAP
+    return box + _BAND + _GAP
 
 
 def _failures(material: Material, frame: Frame, y: float, parts: list[str]) -> float:
@@ -204,7 +202,7 @@ def _failures(material: Material, frame: Frame, y: float, parts: list[str]) -> f
         parts.append(svg.line(frame.left, middle, frame.right, middle, "grid"))
         step = -(-len(mine) // _MOST_MARKS)
         for lost in mine[::step]:
-            tip = f"{lost.label} at {clock(lost.at)}, {material.facts.name_of(lost.revision)}"
+            tip = f"{lost.label} at {utc(lost.at)}, {material.facts.name_of(lost.revision)}"
             parts.append(svg.cross(frame.x(lost.at), middle, 4, tip))
         y += _ROW
     if len(labels) > _MOST_ROWS:
@@ -220,13 +218,13 @@ def _outage(frame: Frame, outage: Mapping[str, object], y: float, height: float)
     until = float(end) if isinstance(end, (int, float)) else frame.end
     x1, x2 = frame.x(start), frame.x(until)
     mode = outage.get("connection_mode")
-    tip = f"outage of {seconds(until - start)} on {mode} connections from {clock(start)}"
+    tip = f"outage of {elapsed(until - start)} on {mode} connections from {utc(start)}"
     return svg.rect(x1 - 1, y, (max(x2 - x1, 0) + 2, height), "outage", tip)
 
 
 def _stall(frame: Frame, stall: Stall, y: float, height: float) -> str:
     x1, x2 = frame.x(stall.start), frame.x(stall.start + stall.seconds)
-    tip = f"the load generator stood still for {seconds(stall.seconds)} from {clock(stall.start)}"
+    tip = f"the load generator stood still for {elapsed(stall.seconds)} from {utc(stall.start)}"
     return svg.rect(x1, y, (max(x2 - x1, 1), height), "stall", tip)
 
 
@@ -238,20 +236,20 @@ def _axis(frame: Frame, y: float, parts: list[str]) -> float:
         x = frame.x(frame.start + offset)
         parts.append(svg.line(x, y, x, y + 5, "base"))
         anchor = "middle" if x + 24 < frame.right else "end"
-        parts.append(svg.text(x, y + 18, clock(frame.start + offset)[:8], "scale", anchor))
+        parts.append(svg.text(x, y + 18, utc(frame.start + offset)[:8], "scale", anchor))
         offset += step
     return y + 26
 
 
 def describe(material: Material) -> str:
-    """The chart in words."""
+    """The chart as text, for who cannot see it."""
     load = material.load
     if load is None:
         return "There is no load test to show."
-    words = [
-        f"From {clock(load.started)} to {clock(load.ended)}: "
+    sentences = [
+        f"From {utc(load.started)} to {utc(load.ended)}: "
         + "; ".join(
-            f"{counted.phase.name} from {clock(counted.phase.start)}, {count(counted.requests, 'request')}"
+            f"{counted.phase.name} from {utc(counted.phase.start)}, {count(counted.requests, 'request')}"
             f" and {counted.failed} lost"
             for counted in material.facts.phases
         )
@@ -260,12 +258,12 @@ def describe(material: Material) -> str:
     for outage in load.outages[:10]:
         start, end = outage.get("first_failed_send"), outage.get("recovered")
         if isinstance(start, (int, float)):
-            until = f"to {clock(end)}" if isinstance(end, (int, float)) else "to the end"
-            words.append(
-                f"Outage on {outage.get('connection_mode')} connections from {clock(start)} {until}."
+            until = f"to {utc(end)}" if isinstance(end, (int, float)) else "to the end"
+            sentences.append(
+                f"Outage on {outage.get('connection_mode')} connections from {utc(start)} {until}."
             )
     for stall in load.stalls[:10]:
-        words.append(
-            f"The load generator stood still for {seconds(stall.seconds)} from {clock(stall.start)}."
+        sentences.append(
+            f"The load generator stood still for {elapsed(stall.seconds)} from {utc(stall.start)}."
         )
-    return " ".join(words)
+    return " ".join(sentences)

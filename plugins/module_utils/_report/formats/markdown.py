@@ -24,8 +24,8 @@ def markdown(material: Material) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _text(words: Any) -> str:
-    return str(words).translate(_SPECIAL)
+def _text(value: Any) -> str:
+    return str(value).translate(_SPECIAL)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

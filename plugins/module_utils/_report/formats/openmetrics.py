@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import WORDS, Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import TITLES, Material
 
 Samples = Iterable[tuple[Mapping[str, str], Any]]
 
@@ -23,7 +23,7 @@ def openmetrics(material: Material) -> str:
             "rollout_verdict",
             "stateset",
             "The verdict: 1 for the one that holds.",
-            [({"rollout_verdict": word}, int(word == material.grade)) for word in WORDS],
+            [({"rollout_verdict": word}, int(word == material.grade)) for word in TITLES],
         ),
         _family(
             "rollout_requests",
@@ -38,13 +38,13 @@ def openmetrics(material: Material) -> str:
             ],
         ),
         _family(
-            "rollout_lane_failed",
+            "rollout_connection_mode_failed",
             "counter",
             "Failed requests on new and on keep-alive connections.",
             [({"connection_mode": name}, row["failed"]) for name, row in connection_modes.items()],
         ),
         _family(
-            "rollout_lane_longest_success_gap_seconds",
+            "rollout_connection_mode_longest_success_gap_seconds",
             "gauge",
             "The longest time between two successes on new and on keep-alive connections.",
             [
@@ -83,12 +83,12 @@ def openmetrics(material: Material) -> str:
     return "".join(families) + "# EOF\n"
 
 
-def _family(name: str, kind: str, words: str, samples: Samples, unit: str = "") -> str:
+def _family(name: str, kind: str, meaning: str, samples: Samples, unit: str = "") -> str:
     suffix = "_total" if kind == "counter" else ""
     lines = [f"# TYPE {name} {kind}"]
     if unit:
         lines.append(f"# UNIT {name} {unit}")
-    lines.append(f"# HELP {name} {words}")
+    lines.append(f"# HELP {name} {meaning}")
     rows = [f"{name}{suffix}{_labels(labels)} {value}" for labels, value in samples]
     return "\n".join([*lines, *rows]) + "\n" if rows else ""
 

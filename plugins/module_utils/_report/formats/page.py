@@ -16,13 +16,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.files impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats import tables
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.style import STYLE
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
-    clock,
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
     count,
-    day,
+    elapsed,
     in_phases,
     rate_below,
-    seconds,
+    utc,
+    utc_date,
 )
 
 WIDE, NARROW = 1040, 360
@@ -69,7 +69,9 @@ def _header(material: Material) -> str:
     subject = f"Rollout of {material.subject or 'a model'}"
     load = material.load
     when = (
-        f"Load for {seconds(load.duration)} from {day(load.started)}, {clock(load.started)}." if load else ""
+        f"Load for {elapsed(load.duration)} from {utc_date(load.started)}, {utc(load.started)}."
+        if load
+        else ""
     )
     return (
         f'<header class="{grade}">\n<p class="kicker">{escape(subject)}</p>\n'
@@ -81,19 +83,19 @@ def _header(material: Material) -> str:
 
 
 def _answer(material: Material) -> str:
-    """What the verdict comes down to, in a few words."""
+    """What the verdict comes down to, in brief."""
     load = material.load
     lost = load.failed - load.client_faults if load else 0
-    told = f"{count(lost, 'request')} lost" if lost else "no request lost"
+    losses = f"{count(lost, 'request')} lost" if lost else "no request lost"
     return {
-        "pass": f"{told}, which was allowed" if lost else told,
-        "fail": told if lost else "nothing lost, but it did not go as it should",
+        "pass": f"{losses}, which was allowed" if lost else losses,
+        "fail": losses if lost else "nothing lost, but it did not go as it should",
         "inconclusive": "not proven",
     }[material.grade]
 
 
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + "."
+def _sentence(clause: str) -> str:
+    return clause[:1].upper() + clause[1:] + "."
 
 
 Tile = tuple[str, str, str, str]
@@ -112,7 +114,7 @@ def _tiles(material: Material) -> list[Tile]:
     few = "unsure" if load.requests < least else ""
     return [
         ("Lost requests", f"0 of {load.requests}", f"loss rate below {bound} with 95 % confidence", few),
-        ("Longest gap between successes", seconds(load.gap.seconds), f"from {clock(load.gap.start)}", ""),
+        ("Longest gap between successes", elapsed(load.gap.seconds), f"from {utc(load.gap.start)}", ""),
         _end(material),
     ]
 
@@ -131,8 +133,8 @@ def _when(material: Material) -> Tile:
         return ("When", "unknown", "there are no records of the failures", "bad")
     first, last = losses[0].at, losses[-1].at
     span = last - first
-    big = clock(first)[:12] if span < 1 else f"{clock(first)[:8]} to {clock(last)[:8]}"
-    within = f"within {seconds(span)}; " if 0 < span < 1 else ""
+    big = utc(first)[:12] if span < 1 else f"{utc(first)[:8]} to {utc(last)[:8]}"
+    within = f"within {elapsed(span)}; " if 0 < span < 1 else ""
     by_phase = Counter(material.facts.phase_of(row.at) for row in losses)
     return ("When (UTC)", big, within + in_phases(by_phase, 3), "bad")
 
@@ -172,8 +174,8 @@ def _reasons(material: Material) -> str:
     if not reasons:
         return ""
     items = "".join(
-        f'<li class="{grade}">{tables.mark(grade, "")}{escape(_sentence(words))}</li>'
-        for grade, words in ((reason["verdict"], reason["text"]) for reason in reasons)
+        f'<li class="{grade}">{tables.mark(grade, "")}{escape(_sentence(message))}</li>'
+        for grade, message in ((reason["verdict"], reason["text"]) for reason in reasons)
     )
     title = "Why it is not a pass" if material.grade != "pass" else "Reasons"
     return _section(title, f'<ul class="reasons">{items}</ul>')
@@ -202,8 +204,8 @@ def _losses(material: Material) -> str:
         return ""
     shown = tables.losses(material)
     left = load.failed - min(len(load.ledger), tables.MOST_LOSSES)
-    words = f"{count(left, 'failed request')} more {'is' if left == 1 else 'are'} not shown here"
-    more = f"<p>{words}; load.json has what was recorded.</p>" if left else ""
+    message = f"{count(left, 'failed request')} more {'is' if left == 1 else 'are'} not shown here"
+    more = f"<p>{message}; load.json has what was recorded.</p>" if left else ""
     outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.outages else ""
     return shown + more + outages
 
@@ -216,10 +218,12 @@ def _response_times(material: Material) -> str:
     rows = histograms(material)
     if not rows:
         return ""
-    words = "".join(f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in rows)
+    summaries = "".join(
+        f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in rows
+    )
     wide, narrow = histogram_chart(rows, WIDE), histogram_chart(rows, NARROW)
     note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
-    return f'{words}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>{note}'
+    return f'{summaries}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>{note}'
 
 
 def _objectives(material: Material) -> str:
@@ -227,7 +231,7 @@ def _objectives(material: Material) -> str:
 
 
 def _not_covered(material: Material) -> str:
-    items = "".join(f"<li>{escape(words)}</li>" for words in material.verdict.get("not_covered", []))
+    items = "".join(f"<li>{escape(message)}</li>" for message in material.verdict.get("not_covered", []))
     return f"<ul>{items}</ul>" if items else ""
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import WORDS, Material
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import TITLES, Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import elapsed, utc
 
 MOST_LOSSES = 500
 
@@ -41,8 +41,8 @@ def _cells(row: Sequence[Any], right: Sequence[bool]) -> Iterator[str]:
 
 
 def _cell(kind: str, content: Any, right: bool, more: str = "") -> str:
-    words = content if isinstance(content, Html) else escape("–" if content is None else str(content))
-    return f"<{kind}{more}{' class=' + chr(34) + 'n' + chr(34) if right else ''}>{words}</{kind}>"
+    shown = content if isinstance(content, Html) else escape("–" if content is None else str(content))
+    return f"<{kind}{more}{' class=' + chr(34) + 'n' + chr(34) if right else ''}>{shown}</{kind}>"
 
 
 def phases(material: Material) -> str:
@@ -52,8 +52,8 @@ def phases(material: Material) -> str:
             phase["name"],
             phase["requests"],
             phase["failed"],
-            clock(phase["start"])[:12],
-            seconds(phase["end"] - phase["start"]),
+            utc(phase["start"])[:12],
+            elapsed(phase["end"] - phase["start"]),
             ", ".join(f"{role} {weight} %" for role, weight in phase["weights"].items()),
         )
         for phase in material.verdict.get("phases", [])
@@ -77,7 +77,7 @@ def connection_modes(material: Material) -> str:
     rows = []
     for name, row in material.verdict.get("connection_modes", {}).items():
         gap = row["longest_success_gap_seconds"]
-        rows.append((name, row["requests"], row["failed"], None if gap is None else seconds(gap)))
+        rows.append((name, row["requests"], row["failed"], None if gap is None else elapsed(gap)))
     return table("", ("Connections", "Requests#", "Lost#", "Longest gap#"), rows)
 
 
@@ -98,7 +98,7 @@ def claims(material: Material) -> str:
     rows = []
     for claim in material.verdict.get("claims", []):
         found = Html("<br>".join(escape(finding["text"]) for finding in claim["findings"]))
-        rows.append((mark(claim["verdict"], WORDS[claim["verdict"]].lower()), claim["claim"], found))
+        rows.append((mark(claim["verdict"], TITLES[claim["verdict"]].lower()), claim["claim"], found))
     return table("", ("Outcome", "Claim", "Evidence"), rows, "stack")
 
 
@@ -122,7 +122,7 @@ def losses(material: Material) -> str:
 def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
     raw = lost.raw
     end = raw.get("end")
-    took = seconds(end - lost.at) if isinstance(end, (int, float)) else None
+    took = elapsed(end - lost.at) if isinstance(end, (int, float)) else None
     reuse = raw.get("reuse")
     connection = f"{raw.get('connection')}, {lost.connection_mode}" + (f" {reuse} ×" if reuse else "")
     detail = " ".join(str(raw[key]) for key in ("errno", "detail") if raw.get(key))
@@ -132,7 +132,7 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
         detail += "; not in the gateway's log"
     return (
         raw.get("seq"),
-        clock(lost.at)[:12],
+        utc(lost.at)[:12],
         lost.label,
         _short(material, lost.revision),
         material.facts.phase_of(lost.at),
@@ -147,9 +147,9 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
 def _short(material: Material, revision: str) -> Html:
     """A revision by its role and the end of its name; the whole name shows on hovering."""
     role = material.facts.roles.get(revision)
-    words = f"{role} …{revision.rpartition('-')[2]}" if role else revision or "not named"
+    label = f"{role} …{revision.rpartition('-')[2]}" if role else revision or "not named"
     chip = f'<span class="chip {role}"></span>' if role else ""
-    return Html(f'<span title="{escape(revision)}">{chip}{escape(words)}</span>')
+    return Html(f'<span title="{escape(revision)}">{chip}{escape(label)}</span>')
 
 
 def outages(material: Material) -> str:
@@ -157,7 +157,7 @@ def outages(material: Material) -> str:
     rows = []
     for row in material.verdict.get("outages", []):
         first, end = row.get("first_failed_send"), row.get("recovered")
-        length = seconds(end - first) if _is_time(first) and _is_time(end) else "not recovered"
+        length = elapsed(end - first) if _is_time(first) and _is_time(end) else "not recovered"
         times = (_time(row.get("last_success")), _time(first), _time(end), length)
         rows.append((row.get("connection_mode"), *times, row.get("failed")))
     heads = ("Connections", "Last success", "First failed send", "Recovered", "Length", "Lost#")
@@ -166,7 +166,7 @@ def outages(material: Material) -> str:
 
 def events(material: Material) -> str:
     """The timeline's events."""
-    rows = [(clock(m.time)[:12], m.source, m.text or m.event) for m in material.facts.moments]
+    rows = [(utc(m.time)[:12], m.source, m.text or m.event) for m in material.facts.moments]
     return table("", ("Time (UTC)", "Source", "Event"), rows)
 
 
@@ -175,12 +175,12 @@ def _is_time(value: Any) -> bool:
 
 
 def _time(value: Any) -> str | None:
-    return clock(value)[:12] if _is_time(value) else None
+    return utc(value)[:12] if _is_time(value) else None
 
 
 SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 
-def mark(grade: str, words: str) -> Html:
-    """Coloured words with a sign, so that colour is never alone."""
-    return Html(f'<b class="{grade}">{SIGNS[grade]} {escape(words)}</b> ')
+def mark(grade: str, label: str) -> Html:
+    """A coloured label with a sign, so that colour is never alone."""
+    return Html(f'<b class="{grade}">{SIGNS[grade]} {escape(label)}</b> ')

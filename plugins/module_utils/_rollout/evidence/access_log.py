@@ -67,7 +67,7 @@ class Ids:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """What the log says of one request. `flags` and `revision` are empty where there are none."""
 
     status: int | None
@@ -93,7 +93,7 @@ class AccessLog:
     seconds: Mapping[int, Mapping[str, int]]
     first: float | None
     last: float | None
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, LogEntry]
 
 
 def read_ids(result: Any) -> list[Ids]:
@@ -112,7 +112,7 @@ def _ids(row: Mapping[str, Any]) -> Ids:
     return Ids(prefix, first, last)
 
 
-class Reader:
+class LogReader:
     """Takes the log's lines one by one, and in the end tells what they say of a load."""
 
     def __init__(self, form: Format, ids: Iterable[Ids], wanted: Collection[str]) -> None:
@@ -130,7 +130,7 @@ class Reader:
         self._statuses: Counter[str] = Counter()
         self._seconds: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._revisions: Counter[str] = Counter()
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, LogEntry] = {}
         self._times: list[float] = []
 
     def add(self, line: bytes) -> None:
@@ -177,18 +177,18 @@ class Reader:
         self._seen[index][number] = digest
         return True
 
-    def _entry(self, row: Mapping[str, Any]) -> Entry:
+    def _entry(self, row: Mapping[str, Any]) -> LogEntry:
         status, flags = row.get(self._names["status"]), row.get(self._names["flags"])
         found = self._revision.search(str(row.get(self._names["upstream"]) or ""))
         revision = (found.group(1) or "") if found else ""
         known = isinstance(flags, str) and _FLAGS.fullmatch(flags)
-        return Entry(
+        return LogEntry(
             status=int(str(status)) if re.fullmatch("[0-9]{1,3}", str(status)) else None,
             flags=str(flags) if known else "",
             revision="" if revision == "-" else revision,
         )
 
-    def _count(self, row: Mapping[str, Any], entry: Entry) -> None:
+    def _count(self, row: Mapping[str, Any], entry: LogEntry) -> None:
         self._statuses[str(entry.status)] += 1
         self._revisions[entry.revision] += 1
         began = _time(row.get(self._names["time"]))

@@ -75,17 +75,17 @@ class PhaseCount:
 class Facts:
     """Everything the rules look at. Revision names are empty where they are not known.
 
-    `told` is the load as its own answers tell it, `load` that with what the access log adds; `named_by` says
-    whose names the load has.
+    `answered_load` is the load as its own answers have it, `load` that with what the access log adds;
+    `named_by` says whose names the load has.
     """
 
     load: Load | None
-    told: Load | None
+    answered_load: Load | None
     log: AccessLog | None
     named_by: str
     moments: tuple[Moment, ...]
     marks: Marks
-    experiment: experiments.Outcome | None
+    experiment: experiments.ExperimentOutcome | None
     objectives: tuple[Objective, ...]
     service: services.Snapshot | None
     baseline: str
@@ -104,18 +104,18 @@ class Facts:
         return self.load.revisions.get(revision, (0, 0))[0] if self.load else 0
 
     @property
-    def strange_names(self) -> tuple[str, ...]:
+    def unproven_names(self) -> tuple[str, ...]:
         """What the answers named before the canary was applied, if never the baseline: not revisions,
         then."""
-        return _strange(self.load, self.marks.canary_applied, self.roles) if self.load else ()
+        return _unproven_names(self.load, self.marks.canary_applied, self.roles) if self.load else ()
 
     @property
     def names_tell(self) -> bool:
         """Whether the answers name revisions at all, so that rules about who answered can be applied."""
-        return self.load is not None and any(self.load.revisions) and not self.strange_names
+        return self.load is not None and any(self.load.revisions) and not self.unproven_names
 
     def name_of(self, revision: str) -> str:
-        """The revision in words: with its role where it has one."""
+        """The revision for people: with its role where it has one."""
         role = self.roles.get(revision)
         return f"the {role} {revision}" if role else (revision or "no named revision")
 
@@ -129,13 +129,13 @@ class Facts:
 def study(evidence: Evidence) -> Facts:
     """The facts behind the evidence. What cannot be read becomes a problem, never an error."""
     problems = [
-        evidence.problems.get(name, f"there is no {words}")
-        for name, words in _PIECES.items()
+        evidence.problems.get(name, f"there is no {what}")
+        for name, what in _PIECES.items()
         if not getattr(evidence, name)
     ]
     if "access_log" in evidence.problems:
         problems.append(evidence.problems["access_log"])
-    told = _load(evidence.load, problems)
+    answered_load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
     # An object that was gone when it was to be kept is an empty one.
     experiment = evidence.experiment or None
@@ -145,11 +145,11 @@ def study(evidence: Evidence) -> Facts:
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
     roles = _roles(baseline, canary)
-    load, named_by = _named(told, evidence.access_log, found.canary_applied, roles)
+    load, named_by = _named(answered_load, evidence.access_log, found.canary_applied, roles)
     cuts = phases(found, roles, load.started, load.ended) if load else []
     return Facts(
         load=load,
-        told=told,
+        answered_load=answered_load,
         log=evidence.access_log,
         named_by=named_by,
         moments=moments,
@@ -185,12 +185,12 @@ def _named(
     those are none, or not revisions."""
     if load is None or log is None:
         return load, ANSWERS
-    if any(load.revisions) and not _strange(load, applied, roles):
+    if any(load.revisions) and not _unproven_names(load, applied, roles):
         return named_by_answers(load, log), ANSWERS
     return named_by_log(load, log), ACCESS_LOG
 
 
-def _strange(load: Load, applied: float | None, roles: Mapping[str, str]) -> tuple[str, ...]:
+def _unproven_names(load: Load, applied: float | None, roles: Mapping[str, str]) -> tuple[str, ...]:
     """The names before the canary was applied, if none of them is the baseline's."""
     if applied is None or BASELINE not in roles.values():
         return ()

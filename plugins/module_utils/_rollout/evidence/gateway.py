@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 
 def named_by_answers(load: Load, log: AccessLog) -> Load:
     """The load, each of its failures with what the log says of it. Those that nobody named, the log may."""
-    ledger = tuple(_told(lost, log, lost.revision) for lost in load.ledger)
+    ledger = tuple(_with_entry(lost, log, lost.revision) for lost in load.ledger)
     found = Counter(new.revision for old, new in zip(load.ledger, ledger) if new.revision != old.revision)
     if not found:
         return replace(load, ledger=ledger)
@@ -26,7 +26,7 @@ def named_by_answers(load: Load, log: AccessLog) -> Load:
     return replace(load, ledger=ledger, revisions={name: row for name, row in revisions.items() if any(row)})
 
 
-def _told(lost: Lost, log: AccessLog, named: str) -> Lost:
+def _with_entry(lost: Lost, log: AccessLog, named: str) -> Lost:
     entry = log.entries.get(str(lost.raw.get("request_id")))
     if entry is None:
         return replace(lost, logged=False, revision=named)
@@ -36,7 +36,7 @@ def _told(lost: Lost, log: AccessLog, named: str) -> Lost:
 def named_by_log(load: Load, log: AccessLog) -> Load:
     """The load, with its requests named by the log instead of by their answers. What the log does not have
     stays without a name."""
-    ledger = tuple(_told(lost, log, "") for lost in load.ledger)
+    ledger = tuple(_with_entry(lost, log, "") for lost in load.ledger)
     failed = Counter(lost.revision for lost in ledger)
     revisions = {name: (n, failed.get(name, 0)) for name, n in log.revisions.items() if name}
     unnamed = load.requests - sum(n for n, _ in revisions.values())

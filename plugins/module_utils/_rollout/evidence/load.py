@@ -72,7 +72,7 @@ class Gap(NamedTuple):
     end: float
 
 
-class ConnectionMode(NamedTuple):
+class ModeCounts(NamedTuple):
     """Requests on keep-alive connections, or on new ones. `gap` is None where there were none."""
 
     requests: int
@@ -99,7 +99,7 @@ class Load:
     duration: float
     classes: Mapping[str, int]
     revisions: Mapping[str, tuple[int, int]]
-    connection_modes: Mapping[str, ConnectionMode]
+    connection_modes: Mapping[str, ModeCounts]
     ledger: tuple[Lost, ...]
     ledger_dropped: int
     gap: Gap
@@ -152,9 +152,7 @@ def read_load(result: Any) -> Load:
         duration=duration,
         classes=_counts(own, "classes"),
         revisions=_pairs(own, "revisions"),
-        connection_modes={
-            name: _connection_mode(row) for name, row in _rows(own, "connection_modes").items()
-        },
+        connection_modes={name: _mode_counts(row) for name, row in _rows(own, "connection_modes").items()},
         ledger=tuple(_lost(_mapping(row, "LoadTest.ledger")) for row in _list(own, "ledger")),
         ledger_dropped=_whole(own, "ledger_dropped"),
         gap=_gap(own.get("longest_success_gap")),
@@ -199,9 +197,9 @@ def _gap(value: Any) -> Gap:
     return Gap(_number(row, "seconds"), _number(row, "start"), _number(row, "end"))
 
 
-def _connection_mode(row: Mapping[str, Any]) -> ConnectionMode:
+def _mode_counts(row: Mapping[str, Any]) -> ModeCounts:
     gap = row.get("longest_success_gap")
-    return ConnectionMode(_whole(row, "requests"), _whole(row, "failed"), None if gap is None else _gap(gap))
+    return ModeCounts(_whole(row, "requests"), _whole(row, "failed"), None if gap is None else _gap(gap))
 
 
 def _lost(row: Mapping[str, Any]) -> Lost:

@@ -34,7 +34,7 @@ _BAD_ENDS = ("rolled back", "failed", "failure")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExperimentOutcome:
     """How far an Experiment is.
 
     `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
@@ -93,7 +93,7 @@ def planned_iterations(experiment: Mapping[str, Any]) -> int:
     return planned
 
 
-def assess(experiment: Mapping[str, Any]) -> Outcome:
+def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
     """Whether the Experiment is pending, has succeeded or has failed, with iter8's own reason and message.
 
     Success says that the experiment ran to its end, not that the canary won: see `winner`. Nor does it say
@@ -106,7 +106,7 @@ def assess(experiment: Mapping[str, Any]) -> Outcome:
     status = mapping(experiment, "status")
     winner_name = _winner_name(status)
     recommended = text(status, "recommendedBaseline") or text(status, "versionRecommendedForPromotion")
-    return Outcome(
+    return ExperimentOutcome(
         state=state,
         reason=decisive.reason,
         message=decisive.message or text(status, "message"),
@@ -132,7 +132,7 @@ def _state(found: tuple[Condition, ...]) -> tuple[State, Condition]:
     if completed.status != "True":
         return State.PENDING, completed
     message = completed.message.lower()
-    if any(words in message for words in _BAD_ENDS):
+    if any(phrase in message for phrase in _BAD_ENDS):
         return State.FAILED, completed
     return State.SUCCEEDED, completed
 
@@ -185,16 +185,16 @@ def _is_completed(found: tuple[Condition, ...]) -> bool:
 
 
 def _condition_event(c: Condition) -> Event:
-    words = (
+    message = (
         f"{c.type}={c.status}"
         + (f" {c.reason}" if c.reason else "")
         + (f": {c.message}" if c.message else "")
     )
     data = {"type": c.type, "status": c.status, "reason": c.reason, "message": c.message}
-    return _event("condition", words, data)
+    return _event("condition", message, data)
 
 
-def _iteration_event(now: Outcome) -> Event:
+def _iteration_event(now: ExperimentOutcome) -> Event:
     planned = f" of {now.iterations_planned}" if now.iterations_planned else ""
     weight = f", canary weight {now.weights[CANARY]} %" if CANARY in now.weights else ""
     winner = f", winner so far: {now.winner}" if now.winner else ", no winner so far"
@@ -202,12 +202,12 @@ def _iteration_event(now: Outcome) -> Event:
     return _event("iteration", f"iteration {now.iterations}{planned}{weight}{winner}", data)
 
 
-def _completed_event(now: Outcome) -> Event:
+def _completed_event(now: ExperimentOutcome) -> Event:
     failed = now.state is State.FAILED
     winner = f"winner: {now.winner}" if now.winner else "no winner"
-    words = f"{now.message or now.reason} after {now.iterations} iterations, {winner}"
-    return _event("completed", words, {"winner": now.winner, "message": now.message, "failed": failed})
+    message = f"{now.message or now.reason} after {now.iterations} iterations, {winner}"
+    return _event("completed", message, {"winner": now.winner, "message": now.message, "failed": failed})
 
 
-def _event(event: str, words: str, data: dict[str, Any]) -> Event:
-    return Event("experiment", event, words, data)
+def _event(event: str, message: str, data: dict[str, Any]) -> Event:
+    return Event("experiment", event, message, data)

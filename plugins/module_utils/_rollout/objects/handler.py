@@ -67,11 +67,11 @@ def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any], 
     if state is State.PENDING and attempts > number(mapping(previous, "status"), "failed"):
         events.append(_event(handler, job, "retrying", f"{handler} handler: attempt {attempts} failed"))
     if state is not State.PENDING and assess(previous)[0] is State.PENDING:
-        words = "succeeded" if state is State.SUCCEEDED else f"failed: {reason}"
-        events.append(_event(handler, job, state.value, f"{handler} handler {words}"))
+        ended = "succeeded" if state is State.SUCCEEDED else f"failed: {reason}"
+        events.append(_event(handler, job, state.value, f"{handler} handler {ended}"))
     return events
 
 
-def _event(handler: str, job: str, status: str, words: str) -> Event:
+def _event(handler: str, job: str, status: str, message: str) -> Event:
     data = {"name": handler, "job": job, "status": status, "failed": status == State.FAILED.value}
-    return Event("experiment", "handler", words, data)
+    return Event("experiment", "handler", message, data)

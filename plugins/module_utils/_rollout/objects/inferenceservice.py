@@ -53,7 +53,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ServiceOutcome:
     """Whether what was asked of the InferenceService holds; `reason` is one word, `message` one sentence."""
 
     state: State
@@ -106,7 +106,7 @@ def assess(
     baseline_revision: str | None = None,
     expected_traffic: Mapping[str, int] | None = None,
     new_revision: bool | None = None,
-) -> Outcome:
+) -> ServiceOutcome:
     """Whether one snapshot shows everything asked at once.
 
     `baseline_revision` is the revision recorded before the change. `new_revision` asks that the latest
@@ -127,7 +127,7 @@ def assess(
         state, reason, message = _failure(obj, snapshot, stale) or _pending(
             snapshot, baseline_revision, expected_traffic, new_revision
         )
-    return Outcome(state, reason, message, snapshot.revisions, snapshot.traffic, conditions(obj))
+    return ServiceOutcome(state, reason, message, snapshot.revisions, snapshot.traffic, conditions(obj))
 
 
 _Answer = tuple[State, str, str]
@@ -137,8 +137,8 @@ def _failure(obj: Mapping[str, Any], snapshot: Snapshot, stale: bool) -> _Answer
     """A failure that waiting does not mend. While the status still tells of the baseline, its failures are
     old news."""
     if snapshot.transition_status in _BLOCKED and not (stale and snapshot.transition_status != "InvalidSpec"):
-        words = f": {snapshot.load_failure}" if snapshot.load_failure else ""
-        return State.FAILED, snapshot.transition_status, f"the model is {snapshot.transition_status}{words}"
+        detail = f": {snapshot.load_failure}" if snapshot.load_failure else ""
+        return State.FAILED, snapshot.transition_status, f"the model is {snapshot.transition_status}{detail}"
     created = snapshot.revisions.created
     if stale or not created:
         return None
@@ -177,8 +177,8 @@ def _pending(
 
 
 def _why(snapshot: Snapshot) -> str:
-    words = snapshot.ready_condition.message or snapshot.ready_condition.reason
-    return f" ({words})" if words and not snapshot.ready else ""
+    message = snapshot.ready_condition.message or snapshot.ready_condition.reason
+    return f" ({message})" if message and not snapshot.ready else ""
 
 
 def _traffic_problem(
@@ -232,16 +232,14 @@ class Stability:
         self._uid = ""
         self._held = Held(stable_seconds, snapshots)
 
-    def feed(self, time: float, obj: Mapping[str, Any] | None) -> Outcome:
+    def feed(self, time: float, obj: Mapping[str, Any] | None) -> ServiceOutcome:
         """The answer with this snapshot, taken at `time`, added."""
         outcome = assess(obj, self._baseline_revision, self._expected_traffic, self._new_revision)
         uid = text(mapping(obj, "metadata"), "uid")
         if self._uid and uid != self._uid:
-            words = "was replaced by another one of the same name" if uid else "was deleted during the wait"
+            fate = "was replaced by another one of the same name" if uid else "was deleted during the wait"
             reason = "Replaced" if uid else "Deleted"
-            return replace(
-                outcome, state=State.FAILED, reason=reason, message=f"the InferenceService {words}"
-            )
+            return replace(outcome, state=State.FAILED, reason=reason, message=f"the InferenceService {fate}")
         self._uid = uid
         succeeded = outcome.state is State.SUCCEEDED
         if self._held.feed(time, succeeded, (outcome.revisions, outcome.traffic)) or not succeeded:
@@ -271,10 +269,10 @@ def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] |
         data = {"traffic": dict(now.traffic), **({"first": True} if previous is None else {})}
         events.append(_event("traffic", f"traffic: {_spell(now.traffic)}", data))
     if now.ready != before.ready:
-        words = "ready" if now.ready else f"not ready{_why(now)}"
-        events.append(_event("ready", f"InferenceService {words}", {"ready": now.ready}))
+        readiness = "ready" if now.ready else f"not ready{_why(now)}"
+        events.append(_event("ready", f"InferenceService {readiness}", {"ready": now.ready}))
     return events
 
 
-def _event(event: str, words: str, data: dict[str, Any]) -> Event:
-    return Event("inferenceservice", event, words, data)
+def _event(event: str, message: str, data: dict[str, Any]) -> Event:
+    return Event("inferenceservice", event, message, data)

@@ -30,7 +30,7 @@ class Objective:
 
     @property
     def limit(self) -> str:
-        """The limits in words."""
+        """The limits, for people."""
         parts = []
         if self.upper_limit is not None:
             parts.append(f"at most {self.upper_limit:g}")
@@ -40,11 +40,11 @@ class Objective:
 
     @property
     def text(self) -> str:
-        """How the version did, in words."""
+        """How the version did, for people."""
         if self.value is None:
             return f"no data for {self.metric} of the {self.role} (objective: {self.limit})"
-        words = "meets" if self.met else "misses"
-        return f"{self.metric} of the {self.role} is {self.value:.4g} and {words} its objective, {self.limit}"
+        verb = "meets" if self.met else "misses"
+        return f"{self.metric} of the {self.role} is {self.value:.4g} and {verb} its objective, {self.limit}"
 
 
 def objectives(experiment: Mapping[str, Any]) -> list[Objective]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import AccessLog
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ANSWERS, Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, utc
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
     Finding,
     Rule,
@@ -13,7 +14,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     unproven,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, count
 
 # Fortio's code for a request without a right answer: of those the log may say anything.
 _NO_CODE = "-1"
@@ -22,16 +22,16 @@ _APART_SECONDS = 10.0
 
 
 def log_whole(facts: Facts, _: Thresholds) -> list[Finding]:
-    load, log = facts.told, facts.log
+    load, log = facts.answered_load, facts.log
     if load is None or log is None:
         return []
     figures = {"lines": log.lines, "torn": log.unread, "requests": log.requests}
     if not log.requests:
-        words = f"the gateway's log ({count(log.lines, 'line')}) has no request of this load"
-        return unproven(f"{words}; is it this gateway's, and does that keep X-Request-Id?", **figures)
+        message = f"the gateway's log ({count(log.lines, 'line')}) has no request of this load"
+        return unproven(f"{message}; is it this gateway's, and does that keep X-Request-Id?", **figures)
     found = _short(load, log) + _apart(load, log)
     if found:
-        return [finding for words in found for finding in unproven(words, **figures)]
+        return [finding for message in found for finding in unproven(message, **figures)]
     return passed(f"the gateway's log has all {count(log.requests, 'request')} that were answered", **figures)
 
 
@@ -54,8 +54,8 @@ def _apart(load: Load, log: AccessLog) -> list[str]:
     slowest = max((second.slowest for second in load.seconds), default=0.0)
     if log.first < load.started - _APART_SECONDS or log.last > load.ended + slowest + _APART_SECONDS:
         return [
-            f"by the gateway's log the load ran from {clock(log.first)} to {clock(log.last)}, by its own "
-            f"from {clock(load.started)} to {clock(load.ended)}: the clocks differ"
+            f"by the gateway's log the load ran from {utc(log.first)} to {utc(log.last)}, by its own "
+            f"from {utc(load.started)} to {utc(load.ended)}: the clocks differ"
         ]
     return []
 
@@ -65,29 +65,31 @@ def sent_once(facts: Facts, _: Thresholds) -> list[Finding]:
     if log is None or not log.requests:
         return []
     if log.repeated:
-        words = f"{count(log.repeated, 'request')} stand in the gateway's log more than once"
+        message = f"{count(log.repeated, 'request')} stand in the gateway's log more than once"
         why = "something repeats requests, which hides losses, or it is the log of two gateways in a row"
-        return unproven(f"{words}: {why}", repeated=log.repeated)
+        return unproven(f"{message}: {why}", repeated=log.repeated)
     return passed("no request came to the gateway more than once", repeated=0)
 
 
 def log_agrees(facts: Facts, _: Thresholds) -> list[Finding]:
-    load, log = facts.told, facts.log
+    load, log = facts.answered_load, facts.log
     if load is None or log is None or facts.named_by != ANSWERS or not any(log.revisions):
         return []
     if _short(load, log):
         return []
     names = sorted({name for name in (*load.revisions, *log.revisions) if name})
-    told = {name: load.revisions.get(name, (0, 0))[0] for name in names}
+    answered = {name: load.revisions.get(name, (0, 0))[0] for name in names}
     logged = {name: log.revisions.get(name, 0) for name in names}
     # Requests without an answer name nobody, and the log may know to whom they went.
     unnamed = load.revisions.get("", (0, 0))[0]
-    wrong = [name for name in names if not told[name] <= logged[name] <= told[name] + unnamed]
+    wrong = [name for name in names if not answered[name] <= logged[name] <= answered[name] + unnamed]
     if not wrong:
         return passed("the answers and the gateway's log name the same revisions", requests=logged)
-    each = ", ".join(f"{name} {told[name]} and {logged[name]}" for name in wrong)
+    each = ", ".join(f"{name} {answered[name]} and {logged[name]}" for name in wrong)
     return unproven(
-        f"the answers and the gateway's log disagree on who answered: {each}", told=told, logged=logged
+        f"the answers and the gateway's log disagree on who answered: {each}",
+        answered=answered,
+        logged=logged,
     )
 
 

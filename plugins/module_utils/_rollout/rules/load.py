@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
     loss_rate_upper_bound,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clocks import steps
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clock_steps import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
     COMPLETE_STATES,
@@ -19,6 +19,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     percentile,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
+    count,
+    elapsed,
+    in_phases,
+    rate_below,
+    tally,
+    utc,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
     Finding,
     Rule,
@@ -28,14 +36,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     worst,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
-    clock,
-    count,
-    in_phases,
-    rate_below,
-    seconds,
-    tally,
-)
 
 # The class of failures that are the generator's own: they say nothing about the service.
 CLIENT = "client"
@@ -57,36 +57,36 @@ def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     lost = load.failed - load.client_faults
     figures: dict[str, Any] = {"requests": load.requests, "lost": lost, "max_lost": thresholds.max_lost}
     if lost <= 0:
-        words = f"none lost: the loss rate is below {rate_below(bound_of(load))} with 95 % confidence"
-        return passed(f"{count(load.requests, 'request')}, {words}", **figures)
-    words = f"{lost} of {count(load.requests, 'request')} {'was' if lost == 1 else 'were'} lost"
+        message = f"none lost: the loss rate is below {rate_below(bound_of(load))} with 95 % confidence"
+        return passed(f"{count(load.requests, 'request')}, {message}", **figures)
+    message = f"{lost} of {count(load.requests, 'request')} {'was' if lost == 1 else 'were'} lost"
     if lost <= thresholds.max_lost:
-        return passed(f"{words}; {thresholds.max_lost} may be", **figures)
+        return passed(f"{message}; {thresholds.max_lost} may be", **figures)
     rows = [row for row in load.ledger if row.kind != CLIENT]
     by_class = Counter(row.label for row in rows)
     by_revision = Counter(facts.name_of(row.revision) for row in rows)
     by_phase = Counter(facts.phase_of(row.at) for row in sorted(rows, key=lambda row: row.at))
     if rows:
         first, last = min(row.at for row in rows), max(row.at for row in rows)
-        when = f"at {clock(first)}" if len(rows) == 1 else f"from {clock(first)} to {clock(last)}"
+        when = f"at {utc(first)}" if len(rows) == 1 else f"from {utc(first)} to {utc(last)}"
         each = ", ".join(f"{n} by {name}" for name, n in by_revision.items())
-        words += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}{_by_the_log(rows)}"
+        message += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}{_by_the_log(rows)}"
         figures |= {"first": first, "last": last}
     figures |= {
         "classes": dict(by_class),
         "revisions": dict(Counter(row.revision for row in rows)),
         "phases": dict(by_phase),
     }
-    return failed(words, **figures)
+    return failed(message, **figures)
 
 
 def _by_the_log(rows: list[Lost]) -> str:
     """What the gateway says of the failures, where its log was given."""
     flags = Counter(row.flags for row in rows if row.flags)
-    told = [f"{n} × {meaning(name)}" for name, n in flags.most_common(_MOST_FLAGS)]
+    clauses = [f"{n} × {meaning(name)}" for name, n in flags.most_common(_MOST_FLAGS)]
     unknown = sum(row.logged is False for row in rows)
-    told += [f"{unknown} never reached it"] if unknown else []
-    return f"; by the gateway's log: {'; '.join(told)}" if told else ""
+    clauses += [f"{unknown} never reached it"] if unknown else []
+    return f"; by the gateway's log: {'; '.join(clauses)}" if clauses else ""
 
 
 def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -100,9 +100,9 @@ def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     apart: list[Finding] = []
     for mode, gap in load.gaps.items():
         apart += _gap(load, gap, thresholds.mode_gap_limit(load.rate_of(mode)), mode)
-    # A gap of all requests is one of each mode, and need not be told again; but a mode is allowed more.
-    told, all_told = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
-    return apart if told is all_told else apart + overall
+    # A gap of all requests is one of each mode, and need not be reported again; but a mode is allowed more.
+    grade, grade_of_all = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
+    return apart if grade is grade_of_all else apart + overall
 
 
 def _gap(load: Load, gap: Gap, limit: float, mode: str = "") -> list[Finding]:
@@ -111,16 +111,16 @@ def _gap(load: Load, gap: Gap, limit: float, mode: str = "") -> list[Finding]:
     figures: dict[str, Any] = {"seconds": length, "start": start, "end": end, "max_gap": limit}
     figures |= {"connection_mode": mode} if mode else {}
     if length <= limit:
-        return passed(f"the longest gap between successes{on} is {seconds(length)}", **figures)
+        return passed(f"the longest gap between successes{on} is {elapsed(length)}", **figures)
     # While the generator stood still, nothing was asked: that part of a gap is not the service's.
     own = sum(max(0.0, min(end, s.start + s.seconds) - max(start, s.start)) for s in load.stalls)
     figures["generator_stood_still"] = own
-    words = (
-        f"no request{on} succeeded for {seconds(length)} from {clock(start)}, longer than {seconds(limit)}"
+    message = (
+        f"no request{on} succeeded for {elapsed(length)} from {utc(start)}, longer than {elapsed(limit)}"
     )
     if length - own <= limit:
-        return unproven(f"{words}; the generator itself stood still for {seconds(own)} of it", **figures)
-    return failed(words, **figures)
+        return unproven(f"{message}; the generator itself stood still for {elapsed(own)} of it", **figures)
+    return failed(message, **figures)
 
 
 def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -134,10 +134,12 @@ def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         if value is None:
             found += unproven(f"there is no response time at percentile {wanted:g}", **figures)
         elif value <= limit:
-            found += passed(f"{wanted:g} % of the requests took at most {seconds(value)}", **figures)
+            found += passed(f"{wanted:g} % of the requests took at most {elapsed(value)}", **figures)
         else:
-            words = f"{wanted:g} % of the requests took up to {seconds(value)}, longer than {seconds(limit)}"
-            found += failed(words, **figures)
+            message = (
+                f"{wanted:g} % of the requests took up to {elapsed(value)}, longer than {elapsed(limit)}"
+            )
+            found += failed(message, **figures)
     return found
 
 
@@ -172,10 +174,10 @@ def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
     if not wrong:
         return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
     listed = ", ".join(f"{name} {total}" for name, total in wrong.items())
-    words = (
+    message = (
         f"the counts of the load test disagree: {count(load.requests, 'request')}, {load.failed} failed, but"
     )
-    return unproven(f"{words} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
+    return unproven(f"{message} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
 
 
 def rate_kept(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -183,16 +185,16 @@ def rate_kept(facts: Facts, _: Thresholds) -> list[Finding]:
     if load is None or load.asked_rate <= 0:
         return []
     figures = {"asked": load.asked_rate, "actual": load.actual_rate}
-    words = f"{load.actual_rate:.4g} of the {load.asked_rate:g} requests a second asked for were sent"
+    message = f"{load.actual_rate:.4g} of the {load.asked_rate:g} requests a second asked for were sent"
     if load.rate_kept:
-        return passed(words, **figures)
+        return passed(message, **figures)
     if load.actual_rate >= load.asked_rate:
         # As many as asked for, in bursts: the generator was held up and caught up.
         return unproven(
-            f"{words}, but not evenly: 1 % of them were sent {seconds(load.lateness_p99)} late or more",
+            f"{message}, but not evenly: 1 % of them were sent {elapsed(load.lateness_p99)} late or more",
             **figures,
         )
-    return unproven(f"only {words}", **figures)
+    return unproven(f"only {message}", **figures)
 
 
 def generator_ran(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -202,18 +204,18 @@ def generator_ran(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     limit = thresholds.max_stall_seconds
     longest = max(load.stalls, key=lambda stall: stall.seconds, default=None)
     if longest is None or longest.seconds <= limit:
-        still = f"stood still for at most {seconds(longest.seconds)}" if longest else "never stood still"
+        still = f"stood still for at most {elapsed(longest.seconds)}" if longest else "never stood still"
         return passed(f"the load generator {still}", stalls=len(load.stalls), max_stall_seconds=limit)
     long = [stall for stall in load.stalls if stall.seconds > limit]
-    words = f"the load generator stood still for {seconds(longest.seconds)} at {clock(longest.start)}"
-    more = f", and {len(long) - 1} times more for over {seconds(limit)}" if len(long) > 1 else ""
+    message = f"the load generator stood still for {elapsed(longest.seconds)} at {utc(longest.start)}"
+    more = f", and {len(long) - 1} times more for over {elapsed(limit)}" if len(long) > 1 else ""
     figures = {
         "stalls": len(long),
         "longest": longest.seconds,
         "start": longest.start,
         "max_stall_seconds": limit,
     }
-    return unproven(words + more + ": an outage then would not have been seen", **figures)
+    return unproven(message + more + ": an outage then would not have been seen", **figures)
 
 
 def generator_on_time(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -221,10 +223,10 @@ def generator_on_time(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if load is None or load.asked_rate <= 0:
         return []
     figures = {"p99": load.lateness_p99, "max_lateness_p99": thresholds.max_lateness_p99}
-    words = f"99 % of the requests were sent at most {seconds(load.lateness_p99)} late"
+    message = f"99 % of the requests were sent at most {elapsed(load.lateness_p99)} late"
     if load.lateness_p99 <= thresholds.max_lateness_p99:
-        return passed(words, **figures)
-    return unproven(f"{words}, more than the {seconds(thresholds.max_lateness_p99)} allowed", **figures)
+        return passed(message, **figures)
+    return unproven(f"{message}, more than the {elapsed(thresholds.max_lateness_p99)} allowed", **figures)
 
 
 def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -234,8 +236,8 @@ def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
     faults = load.client_faults
     if not faults:
         return passed("the load generator had no fault of its own", client_faults=0)
-    words = f"{count(faults, 'request')} failed by a fault or a limit of the load generator itself"
-    return unproven(words, client_faults=faults)
+    message = f"{count(faults, 'request')} failed by a fault or a limit of the load generator itself"
+    return unproven(message, client_faults=faults)
 
 
 def clock_steady(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -250,10 +252,10 @@ def enough_requests(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if load is None:
         return []
     figures = {"requests": load.requests, "min_requests": thresholds.min_requests}
-    words = f"{count(load.requests, 'request')} were sent"
+    message = f"{count(load.requests, 'request')} were sent"
     if load.requests >= thresholds.min_requests:
-        return passed(words, **figures)
-    return unproven(f"only {words}, fewer than the {thresholds.min_requests} asked for", **figures)
+        return passed(message, **figures)
+    return unproven(f"only {message}, fewer than the {thresholds.min_requests} asked for", **figures)
 
 
 def bound_of(load: Load) -> float:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, utc
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
     Finding,
@@ -13,7 +14,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     unproven,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, count
 
 
 def run_not_stopped(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -46,12 +46,12 @@ def experiment_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
     if outcome is None:
         return []
     figures = {"reason": outcome.reason, "message": outcome.message, "iterations": outcome.iterations}
-    words = ": ".join(filter(None, (outcome.reason, outcome.message)))
+    message = ": ".join(filter(None, (outcome.reason, outcome.message)))
     if outcome.state is State.FAILED:
-        return failed(f"the Experiment did not succeed ({words})", **figures)
+        return failed(f"the Experiment did not succeed ({message})", **figures)
     if outcome.state is State.PENDING:
         done = f"after {count(outcome.iterations, 'iteration')}"
-        return failed(f"the Experiment did not end; {done} it stands at {words}", **figures)
+        return failed(f"the Experiment did not end; {done} it stands at {message}", **figures)
     return passed(f"{outcome.message or outcome.reason}", **figures)
 
 
@@ -70,9 +70,9 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     }
     if outcome.winner == wanted:
         return passed(f"the winner is the {wanted}", **figures)
-    words = f"the winner is the {outcome.winner}" if outcome.winner else "there is no winner"
+    message = f"the winner is the {outcome.winner}" if outcome.winner else "there is no winner"
     why = "".join(f"; {objective.text}" for objective in missed)
-    return failed(f"{words}, where the {wanted} was expected{why}", **figures)
+    return failed(f"{message}, where the {wanted} was expected{why}", **figures)
 
 
 def iterations_done(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -110,9 +110,9 @@ def ready_at_end(facts: Facts, _: Thresholds) -> list[Finding]:
     ready = service.ready_condition
     if service.ready:
         return passed("the InferenceService was ready at the end")
-    words = f"the InferenceService was not ready at the end: Ready is {ready.status}"
+    message = f"the InferenceService was not ready at the end: Ready is {ready.status}"
     why = f" ({ready.message or ready.reason})" if ready.message or ready.reason else ""
-    return failed(words + why, status=ready.status, reason=ready.reason, message=ready.message)
+    return failed(message + why, status=ready.status, reason=ready.reason, message=ready.message)
 
 
 def handlers_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -123,8 +123,8 @@ def handlers_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
         return passed("no handler of the Experiment failed")
     found = []
     for job in jobs:
-        words = f"the Experiment's {job.data.get('name')} handler failed at {clock(job.time)}"
-        found += failed(words, **job.data)
+        message = f"the Experiment's {job.data.get('name')} handler failed at {utc(job.time)}"
+        found += failed(message, **job.data)
     return found
 
 
@@ -138,9 +138,7 @@ def nothing_deleted(facts: Facts, _: Thresholds) -> list[Finding]:
     found = []
     for moment in gone:
         name = names.get(moment.source, moment.source)
-        found += failed(
-            f"the {name} was deleted during the rollout, at {clock(moment.time)}", time=moment.time
-        )
+        found += failed(f"the {name} was deleted during the rollout, at {utc(moment.time)}", time=moment.time)
     return found
 
 

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clocks import steps
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clock_steps import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ACCESS_LOG, Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.shares import (
     Share,
     shares,
     split,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
+    count,
+    elapsed,
+    tally,
+    utc,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
     Finding,
@@ -22,12 +28,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.threshold
     BASELINE,
     CANARY,
     Thresholds,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import (
-    clock,
-    count,
-    seconds,
-    tally,
 )
 
 # The chance of calling a split wrong that is right, over all the splits of one run together.
@@ -49,16 +49,16 @@ def load_spans_rollout(facts: Facts, _: Thresholds) -> list[Finding]:
     beyond = load.ended - end
     figures = {"seconds_before_canary": begun, "seconds_after_rollout": beyond}
     if begun <= 0:
-        words = (
-            f"the load began {seconds(-begun)} after the canary was applied at {clock(marks.canary_applied)}"
+        message = (
+            f"the load began {elapsed(-begun)} after the canary was applied at {utc(marks.canary_applied)}"
         )
-        return unproven(words, **figures)
+        return unproven(message, **figures)
     if beyond <= 0:
-        return unproven(
-            f"the load ended {seconds(-beyond)} before the rollout did at {clock(end)}", **figures
-        )
-    words = f"the load began {seconds(begun)} before the canary was applied and ended {seconds(beyond)} after"
-    return passed(f"{words} the rollout", **figures)
+        return unproven(f"the load ended {elapsed(-beyond)} before the rollout did at {utc(end)}", **figures)
+    message = (
+        f"the load began {elapsed(begun)} before the canary was applied and ended {elapsed(beyond)} after"
+    )
+    return passed(f"{message} the rollout", **figures)
 
 
 def requests_in_every_phase(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -67,10 +67,8 @@ def requests_in_every_phase(facts: Facts, thresholds: Thresholds) -> list[Findin
         return unproven(f"no request ended during: {', '.join(empty)}", phases=empty)
     hole = _hole(facts.load, thresholds) if facts.load else None
     if hole:
-        words = (
-            f"no request ended from {clock(hole[0])} to {clock(hole[1])}, and no gap of the load tells why"
-        )
-        return unproven(f"{words}: are these several loads in a row?", start=hole[0], end=hole[1])
+        message = f"no request ended from {utc(hole[0])} to {utc(hole[1])}, and no gap of the load tells why"
+        return unproven(f"{message}: are these several loads in a row?", start=hole[0], end=hole[1])
     return passed("requests ended in every phase") if facts.phases else []
 
 
@@ -90,18 +88,18 @@ def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
-    if facts.strange_names:
-        names = ", ".join(facts.strange_names)
-        words = f"before the canary, {_namer(facts)} named {names}, never the baseline"
+    if facts.unproven_names:
+        names = ", ".join(facts.unproven_names)
+        message = f"before the canary, {_namer(facts)} named {names}, never the baseline"
         return unproven(
-            f"{words} {facts.baseline}: they do not tell revisions", names=list(facts.strange_names)
+            f"{message} {facts.baseline}: they do not tell revisions", names=list(facts.unproven_names)
         )
     requests, lost = load.revisions.get("", (0, 0))
     by_log = facts.named_by == ACCESS_LOG
     if requests > lost:
         neither = ", nor does the gateway's log" if by_log else ""
-        words = f"{count(requests - lost, 'answer')} did not name the revision that gave them{neither}"
-        return unproven(words, unnamed=requests - lost)
+        message = f"{count(requests - lost, 'answer')} did not name the revision that gave them{neither}"
+        return unproven(message, unnamed=requests - lost)
     if by_log:
         return passed("the gateway's log names the revision of every answer", unnamed=0)
     return passed("every answer named its revision", unnamed=0)
@@ -143,8 +141,8 @@ def enough_per_revision(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         if answered >= least:
             found += passed(f"{facts.name_of(name)} answered {count(answered, 'request')}", **figures)
         elif answered or name == facts.baseline:
-            words = f"{facts.name_of(name)} answered only {count(answered, 'request')}"
-            found += unproven(f"{words}, fewer than the {least} asked for", **figures)
+            message = f"{facts.name_of(name)} answered only {count(answered, 'request')}"
+            found += unproven(f"{message}, fewer than the {least} asked for", **figures)
     return found
 
 
@@ -157,8 +155,8 @@ def none_at_weight_zero(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         figures = {"revision": name, "answered": answered, "seconds": len(rows)}
         if strays:
             first = strays[0].second.start
-            words = f"{facts.name_of(name)} answered {count(answered, 'request')} while its weight was 0"
-            found += failed(f"{words}, first at {clock(first)}", first=first, **figures)
+            message = f"{facts.name_of(name)} answered {count(answered, 'request')} while its weight was 0"
+            found += failed(f"{message}, first at {utc(first)}", first=first, **figures)
         elif rows:
             found += passed(f"{facts.name_of(name)} answered nothing while its weight was 0", **figures)
     return found
@@ -181,19 +179,19 @@ def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         share = seen.answered / seen.requests
         figures = {"phase": phase, "requests": seen.requests, "canary": seen.answered, "share": share}
         figures |= {"low": seen.low, "high": seen.high, "chance": chance}
-        words = f"during {phase} the canary answered {share:.1%} of {count(seen.requests, 'request')}"
-        found += failed(f"{words}, where its weight was {_range(seen.low, seen.high)}", **figures)
+        message = f"during {phase} the canary answered {share:.1%} of {count(seen.requests, 'request')}"
+        found += failed(f"{message}, where its weight was {_range(seen.low, seen.high)}", **figures)
     whole = split(rows, facts.canary, [facts.baseline])
-    words = (
+    message = (
         f"the canary answered {whole.answered} of {count(whole.requests, 'request')}, as its weights have it"
     )
     figures = {"requests": whole.requests, "canary": whole.answered, "low": whole.low, "high": whole.high}
-    return found or passed(words, **figures)
+    return found or passed(message, **figures)
 
 
 def _unknown_split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
-    """A finding where nobody told how the traffic was split. A run that was cut short has its reason already,
-    and so has one whose traffic did not end where it should."""
+    """A finding where nobody reported how the traffic was split. A run that was cut short has its reason
+    already, and so has one whose traffic did not end where it should."""
     load, marks = facts.load, facts.marks
     ready = facts.names_tell and facts.baseline and facts.canary and marks.canary_applied is not None
     if load is None or not ready or marks.stopped is not None:
@@ -204,8 +202,8 @@ def _unknown_split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     ended_well = facts.service is None or facts.service.traffic == {wanted: 100}
     if marks.unwatched_since is None or not ended_well:
         return []
-    words = f"nothing watched the traffic split from {clock(marks.unwatched_since)} on"
-    return unproven(f"{words}, so who should have answered is not known", since=marks.unwatched_since)
+    message = f"nothing watched the traffic split from {utc(marks.unwatched_since)} on"
+    return unproven(f"{message}, so who should have answered is not known", since=marks.unwatched_since)
 
 
 def _range(low: float, high: float) -> str:
@@ -217,8 +215,8 @@ def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
     the time."""
     if steps(facts):
         return []
-    told = facts.marks.traffic and facts.marks.canary_applied is not None
-    if not facts.names_tell or not told or not (facts.baseline and facts.canary) or not facts.phases:
+    known = facts.marks.traffic and facts.marks.canary_applied is not None
+    if not facts.names_tell or not known or not (facts.baseline and facts.canary) or not facts.phases:
         return []
     return list(shares(facts, role, thresholds.propagation_seconds))
 

@@ -378,9 +378,9 @@ def test_openmetrics_families(tmp_path: Path) -> None:
     assert f'rollout_requests_total{{{canary},outcome="failed"}} 13' in lines
     assert 'rollout_failures_total{class="reset"} 14' in lines
     assert 'rollout_phase_failed_total{phase="promotion",index="13"} 18' in lines
-    assert 'rollout_lane_failed_total{connection_mode="keep-alive"} 27' in lines
+    assert 'rollout_connection_mode_failed_total{connection_mode="keep-alive"} 27' in lines
     assert "rollout_longest_success_gap_seconds 0.21" in lines
-    assert 'rollout_lane_longest_success_gap_seconds{connection_mode="new"} 0.23' in lines
+    assert 'rollout_connection_mode_longest_success_gap_seconds{connection_mode="new"} 0.23' in lines
     assert any(line.startswith("rollout_loss_rate_upper_bound 0.0") for line in lines)
     families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(families) == len(set(families)) == 8

@@ -895,7 +895,7 @@ def test_the_gap_limit_follows_the_rate_unless_given(
     assert next(c["verdict"] for c in claims if c["rule"] == "gap_short") == grade
 
 
-def on_lane(mode: str, **changes: Any) -> Bend:
+def on_mode(mode: str, **changes: Any) -> Bend:
     return lambda run: run.own["connection_modes"][mode].update(changes)
 
 
@@ -919,7 +919,7 @@ NO_NEW = "no request on new connections succeeded for 5.00 s from 08:00:29.500 U
         ),
         (
             # All requests at once: the modes tell it.
-            both(own(longest_success_gap=GAP), on_lane("keep-alive", longest_success_gap=GAP)),
+            both(own(longest_success_gap=GAP), on_mode("keep-alive", longest_success_gap=GAP)),
             [("fail", NO_NEW.replace("new", "keep-alive")), ("fail", NO_NEW)],
         ),
     ],
@@ -928,7 +928,7 @@ def test_a_gap_on_one_kind_of_connection_is_not_hidden_by_the_other(
     bend: Bend, found: list[tuple[str, str]]
 ) -> None:
     run = rollouts.good()
-    on_lane("new", longest_success_gap=GAP)(run)
+    on_mode("new", longest_success_gap=GAP)(run)
     bend(run)
     assert [row for row in gap_findings(run) if row[0] != "pass"] == found
     told = verdict(run)
@@ -958,8 +958,8 @@ def test_the_gap_limit_of_a_mode_follows_its_own_rate(
     run = rollouts.good()
     short = rollouts.gap(0.01)
     run.own.update(asked_rate=rate, longest_success_gap=short)
-    on_lane("keep-alive", longest_success_gap=short)(run)
-    on_lane("new", requests=requests, longest_success_gap=rollouts.gap(length))(run)
+    on_mode("keep-alive", longest_success_gap=short)(run)
+    on_mode("new", requests=requests, longest_success_gap=rollouts.gap(length))(run)
     assert {row[0] for row in gap_findings(run, Thresholds(max_gap=limit))} == {"pass", grade}
 
 
@@ -967,7 +967,7 @@ def test_a_gap_of_all_requests_that_each_mode_is_allowed_is_told_all_the_same() 
     run = rollouts.good()
     run.own.update(asked_rate=1, longest_success_gap=rollouts.gap(3.5))
     for mode in ("keep-alive", "new"):
-        on_lane(mode, longest_success_gap=rollouts.gap(4.5))(run)
+        on_mode(mode, longest_success_gap=rollouts.gap(4.5))(run)
     grades = [row[0] for row in gap_findings(run)]
     assert grades == ["pass", "pass", "fail"]
     assert gap_findings(run)[2][1].startswith("no request succeeded for 3.50 s")
@@ -975,7 +975,7 @@ def test_a_gap_of_all_requests_that_each_mode_is_allowed_is_told_all_the_same() 
 
 def test_where_one_kind_of_connection_is_used_there_is_one_gap() -> None:
     run = rollouts.good()
-    on_lane("new", requests=0, longest_success_gap=None)(run)
+    on_mode("new", requests=0, longest_success_gap=None)(run)
     assert gap_findings(run) == [("pass", "the longest gap between successes is 0.21 s")]
     assert "longest gap between successes 0.21 s;" in verdict(run)["summary"]
 

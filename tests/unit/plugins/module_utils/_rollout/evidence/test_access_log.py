@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
     AccessLog,
-    Entry,
     Format,
     Ids,
-    Reader,
+    LogEntry,
+    LogReader,
     read_ids,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import MEANINGS, meaning
@@ -36,7 +36,7 @@ def line(number: int, prefix: str = "ab12-", **changes: Any) -> bytes:
 
 def read(*lines: bytes, wanted: tuple[str, ...] = (), **form: Any) -> AccessLog:
     """What these lines say of a load with the ids from 1 to 100."""
-    reader = Reader(Format(**form), [Ids("ab12-", 1, 100)], wanted)
+    reader = LogReader(Format(**form), [Ids("ab12-", 1, 100)], wanted)
     for one in lines:
         reader.add(one)
     return reader.log()
@@ -110,8 +110,8 @@ def test_the_entries_of_failures_are_kept_whatever_their_ids() -> None:
         wanted=("ab12-0000000001", "made-by-the-gateway"),
     )
     assert log.entries == {
-        "ab12-0000000001": Entry(503, "UF,URX", "my-model-wl2cv"),
-        "made-by-the-gateway": Entry(404, "NR", ""),
+        "ab12-0000000001": LogEntry(503, "UF,URX", "my-model-wl2cv"),
+        "made-by-the-gateway": LogEntry(404, "NR", ""),
     }
     assert log.requests == 2
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import Entry
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import LogEntry
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import MEANINGS
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 from ansible_collections.iter8.kfserving.tests.support import rollouts
@@ -51,7 +51,7 @@ def lossy() -> Run:
     rollouts.lose(run, 26.5, status=503)
     rollouts.lose(run, 27.5, revision="", kind="reset")
     rollouts.lose(run, 28.5, revision="", kind="connect")
-    entries = {"r-0": Entry(503, "UH", CANARY), "r-1": Entry(0, "UC", BASELINE)}
+    entries = {"r-0": LogEntry(503, "UH", CANARY), "r-1": LogEntry(0, "UC", BASELINE)}
     statuses = {"200": 8997, "503": 1, "0": 1}
     run.access_log = rollouts.log_of(
         run, entries=entries, statuses=statuses, revisions={BASELINE: 4526, CANARY: 4473}, requests=8999

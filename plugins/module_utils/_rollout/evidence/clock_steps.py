@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import STOPPED
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.words import clock, seconds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import elapsed, utc
 
 # How far the times of one writer may go back or the clock may move while the load runs, and how late a task
 # may stamp what it did, before it is suspected that the clock was set.
@@ -17,7 +17,7 @@ _STAMP_SECONDS = 10.0
 
 
 def steps(facts: Facts) -> list[str]:
-    """The changes of the clock that the evidence shows, each in words."""
+    """The changes of the clock that the evidence shows, each as a clause."""
     return [*_steps_back(facts), *_apart(facts), *_drift(facts)]
 
 
@@ -26,7 +26,7 @@ def _drift(facts: Facts) -> list[str]:
     drift = facts.load.wall_clock_drift if facts.load else 0.0
     if abs(drift) <= _CLOCK_STEP_SECONDS:
         return []
-    return [f"while the load ran it was set {'forward' if drift > 0 else 'back'} by {seconds(abs(drift))}"]
+    return [f"while the load ran it was set {'forward' if drift > 0 else 'back'} by {elapsed(abs(drift))}"]
 
 
 def _apart(facts: Facts) -> list[str]:
@@ -39,9 +39,9 @@ def _apart(facts: Facts) -> list[str]:
     if load.state == STOPPED:
         pairs.append(("ended", load.ended, marks.load_stopped))
     return [
-        f"the load test {what} at {clock(own)}, and {clock(told)} by the timeline"
-        for what, own, told in pairs
-        if told is not None and abs(own - told) > _STAMP_SECONDS
+        f"the load test {what} at {utc(own)}, and {utc(written)} by the timeline"
+        for what, own, written in pairs
+        if written is not None and abs(own - written) > _STAMP_SECONDS
     ]
 
 
@@ -53,6 +53,6 @@ def _steps_back(facts: Facts) -> list[str]:
     for moment in facts.moments:
         back = latest.get(moment.source, moment.time) - moment.time
         if back > _CLOCK_STEP_SECONDS:
-            steps.append(f"the timeline goes back by {seconds(back)} at {clock(moment.time)}")
+            steps.append(f"the timeline goes back by {elapsed(back)} at {utc(moment.time)}")
         latest[moment.source] = moment.time
     return steps

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import words
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import messages
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import wo
     ],
 )
 def test_a_bound_is_rounded_up(rate: float, expected: str) -> None:
-    assert words.rate_below(rate) == expected
+    assert messages.rate_below(rate) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,19 +45,19 @@ def test_a_bound_is_rounded_up(rate: float, expected: str) -> None:
     ],
 )
 def test_seconds(value: float, expected: str) -> None:
-    assert words.seconds(value) == expected
+    assert messages.elapsed(value) == expected
 
 
 def test_clock_is_in_utc_to_the_millisecond() -> None:
-    assert words.clock(1_800_000_008.2) == "08:00:08.200 UTC"
-    assert words.clock(1_800_000_008.9996) == "08:00:09.000 UTC"
-    assert words.day(1_800_000_008.9996) == "2027-01-15"
+    assert messages.utc(1_800_000_008.2) == "08:00:08.200 UTC"
+    assert messages.utc(1_800_000_008.9996) == "08:00:09.000 UTC"
+    assert messages.utc_date(1_800_000_008.9996) == "2027-01-15"
 
 
 def test_counting_words() -> None:
-    assert words.count(1, "request") == "1 request"
-    assert words.count(0, "request") == "0 requests"
-    assert words.tally({"b": 1, "a": 1, "c": 3}) == "3 × c, 1 × a, 1 × b"
+    assert messages.count(1, "request") == "1 request"
+    assert messages.count(0, "request") == "0 requests"
+    assert messages.tally({"b": 1, "a": 1, "c": 3}) == "3 × c, 1 × a, 1 × b"
 
 
 def test_phases_in_words() -> None:
@@ -69,10 +69,10 @@ def test_phases_in_words() -> None:
         "after": 5,
         "the load": 6,
     }
-    assert words.in_phases(counts, 6) == (
+    assert messages.in_phases(counts, 6) == (
         "1 before the canary, 2 with the canary at 5 %, 3 during promotion, 4 during the rollback, "
         "5 after the rollout, 6 during the load"
     )
-    assert words.in_phases(counts).endswith("4 during the rollback and more in 2 other phases")
-    assert words.in_phases(counts, 5).endswith("5 after the rollout and more in 1 other phase")
-    assert words.in_phases({}) == ""
+    assert messages.in_phases(counts).endswith("4 during the rollback and more in 2 other phases")
+    assert messages.in_phases(counts, 5).endswith("5 after the rollout and more in 1 other phase")
+    assert messages.in_phases({}) == ""

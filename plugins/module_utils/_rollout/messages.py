@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures in words, the same in the verdict and in the report."""
+"""Phrases for people, the same in the verdict and in the report."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 
-def clock(time: float) -> str:
+def utc(time: float) -> str:
     """The time of day in UTC, to the millisecond."""
     whole = round(time * 1000)
     moment = datetime.fromtimestamp(whole // 1000, tz=timezone.utc)
     return f"{moment:%H:%M:%S}.{whole % 1000:03d} UTC"
 
 
-def day(time: float) -> str:
+def utc_date(time: float) -> str:
     """The day in UTC."""
     return f"{datetime.fromtimestamp(time, tz=timezone.utc):%Y-%m-%d}"
 
 
-def seconds(value: float) -> str:
+def elapsed(value: float) -> str:
     """A duration, with as many digits as tell something."""
     if value < 0.001:
         return f"{value * 1e6:.0f} µs"
