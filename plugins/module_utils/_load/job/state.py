@@ -20,17 +20,19 @@ NEEDED_BYTES = 32 * 1024 * 1024
 RESERVED_BYTES = 8 * 1024 * 1024
 
 
-def base_folder(state_dir: Optional[str]) -> Path:
-    """Where the folders of jobs lie: `state_dir`, or the user's state folder. Raises LoadError."""
+def base_folder(state_dir: Optional[str], kind: str = "loads") -> Path:
+    """Where the folders of jobs of a kind lie: `state_dir`, or the user's state folder. Raises LoadError."""
     if state_dir:
         refuse_nul(state_dir, "state folder")
         return Path(state_dir).expanduser()
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(home) / "iter8-kfserving" / "loads"
+    return Path(home) / "iter8-kfserving" / kind
 
 
 class Store:
-    """Paths and files of one job."""
+    """Paths and files of one job. `kind` is the folder of its kind among a user's state."""
+
+    kind = "loads"
 
     def __init__(self, state_dir: Optional[str], name: str) -> None:
         if not _NAME.fullmatch(name):
@@ -38,7 +40,7 @@ class Store:
                 f"The name {name!r} is not valid: use up to 63 letters, digits, dots, dashes, underscores, "
                 "beginning with a letter or digit."
             )
-        self.base = base_folder(state_dir)
+        self.base = base_folder(state_dir, self.kind)
         self.folder = self.base / name
         self.name = name
         self.code = self.folder / "code"
@@ -110,7 +112,7 @@ class Store:
         """Remove the folder, and the folders above it that are empty then and that this collection made."""
         shutil.rmtree(self.folder)
         with contextlib.suppress(OSError):
-            if self.base.name == "loads" and self.base.parent.name == "iter8-kfserving":
+            if self.base.name == self.kind and self.base.parent.name == "iter8-kfserving":
                 self.base.rmdir()
                 self.base.parent.rmdir()
 
