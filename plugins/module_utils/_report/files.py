@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
     ISTIO,
     REVISION,
@@ -134,19 +134,9 @@ def write_whole(path: str, content: str) -> bool:
             return False
     except (OSError, ValueError):
         pass
-    folder = os.path.dirname(path) or "."
-    handle, scratch = None, ""
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
+        write_atomically(Path(path), content, 0o644)
     except OSError as error:
-        if scratch and os.path.exists(scratch):
-            os.unlink(scratch)
         raise ArtefactError(f"{path} cannot be written: {error.strerror or error}.") from None
     return True
 

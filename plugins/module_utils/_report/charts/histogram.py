@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts import svg
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import percentile
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import percentile_of
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def summary(histogram: Histogram) -> str:
     """Count and percentiles, for people."""
     parts = [count(int(histogram["Count"]), "request")]
     for wanted, name in ((50, "median"), (99, "99th percentile"), (99.9, "99.9th")):
-        value = percentile(histogram, wanted)
+        value = percentile_of(histogram, wanted)
         if value is not None:
             parts.append(f"{name} {elapsed(value)}")
     parts.append(f"longest {elapsed(float(histogram['Max']))}")

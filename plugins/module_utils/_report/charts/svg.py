@@ -69,12 +69,6 @@ def _tip(tip: str) -> str:
     return f"<title>{escape(tip)}</title>"
 
 
-def ticks(span: float, most: int) -> float:
-    """A round step, so that at most `most` steps cover the span."""
-    steps = [base * 10**power for power in range(-6, 7) for base in (1, 2, 5)]
-    return next((step for step in steps if span / step <= most), span)
-
-
 def time_step(span: float, most: int) -> int:
     """A round number of seconds, so that at most `most` steps cover the span."""
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)

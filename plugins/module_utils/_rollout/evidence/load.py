@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.percentile import percentile
+
 STOPPED = "stopped"
 COMPLETE_STATES = ("finished", STOPPED)
 
@@ -168,28 +170,13 @@ def read_load(result: Any) -> Load:
     )
 
 
-def percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
-    """The value at a percentile of a histogram of Fortio's shape, interpolated as Fortio does; None if
-    empty."""
+def percentile_of(histogram: Mapping[str, Any], wanted: float) -> float | None:
+    """The value at a percentile of a histogram of Fortio's shape; None where it is empty or of another
+    shape."""
     try:
-        return _percentile(histogram, wanted)
+        return percentile(histogram, wanted)
     except (KeyError, TypeError):
         return None
-
-
-def _percentile(histogram: Mapping[str, Any], wanted: float) -> float | None:
-    count, data = histogram["Count"], histogram["Data"]
-    if not count or not data:
-        return None
-    before = 100 / count
-    if wanted <= before:
-        return float(histogram["Min"])
-    for row in data:
-        if wanted <= row["Percent"]:
-            share = (wanted - before) / (row["Percent"] - before)
-            return float(row["Start"] + share * (row["End"] - row["Start"]))
-        before = row["Percent"]
-    return float(histogram["Max"])
 
 
 def _gap(value: Any) -> Gap:

@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     Gap,
     Load,
     Lost,
-    percentile,
+    percentile_of,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
@@ -129,7 +129,7 @@ def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         return []
     found = []
     for wanted, limit in sorted(thresholds.latency.items()):
-        value = percentile(load.response_time, wanted)
+        value = percentile_of(load.response_time, wanted)
         figures = {"percentile": wanted, "seconds": value, "limit": limit}
         if value is None:
             found += unproven(f"there is no response time at percentile {wanted:g}", **figures)

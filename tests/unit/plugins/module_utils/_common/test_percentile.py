@@ -48,3 +48,27 @@ def test_an_empty_histogram_has_none(empty: dict[str, Any]) -> None:
 def test_another_shape_is_an_error(shape: dict[str, Any], error: Any) -> None:
     with pytest.raises(error):
         percentile({"Min": 0, "Max": 1, **shape}, 99)
+
+
+# The example of Fortio's own documentation of its histogram.
+FORTIO: dict[str, Any] = {
+    "Count": 11, "Min": 0.0005, "Max": 120,
+    "Data": [
+        {"Start": 0.0005, "End": 0.001, "Percent": 18.181818, "Count": 2},
+        {"Start": 0.001, "End": 0.002, "Percent": 36.363636, "Count": 2},
+        {"Start": 0.014, "End": 0.016, "Percent": 54.545454, "Count": 2},
+        {"Start": 0.09, "End": 0.1, "Percent": 63.636363, "Count": 1},
+        {"Start": 0.45, "End": 0.5, "Percent": 72.727272, "Count": 1},
+        {"Start": 2, "End": 2.5, "Percent": 81.818181, "Count": 1},
+        {"Start": 2.5, "End": 3, "Percent": 90.909090, "Count": 1},
+        {"Start": 100, "End": 120, "Percent": 100, "Count": 1},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value"),
+    [(1, 0.0005), (9.0909, 0.0005), (50, 0.0155), (75, 2.125), (90, 2.95), (99, 117.8), (100, 120)],
+)
+def test_percentiles_are_fortios(wanted: float, value: float) -> None:
+    assert percentile(FORTIO, wanted) == pytest.approx(value, rel=1e-6)

@@ -8,36 +8,11 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
     LoadFormatError,
     Stall,
-    percentile,
+    percentile_of,
     read_load,
 )
 from ansible_collections.iter8.kfserving.tests.support import rollouts
 from ansible_collections.iter8.kfserving.tests.support.rollouts import START
-
-# The vector of Fortio's own documentation of its histogram.
-VECTOR = {
-    "Count": 11,
-    "Min": 0.0005,
-    "Max": 120,
-    "Data": [
-        {"Start": 0.0005, "End": 0.001, "Percent": 18.181818, "Count": 2},
-        {"Start": 0.001, "End": 0.002, "Percent": 36.363636, "Count": 2},
-        {"Start": 0.014, "End": 0.016, "Percent": 54.545454, "Count": 2},
-        {"Start": 0.09, "End": 0.1, "Percent": 63.636363, "Count": 1},
-        {"Start": 0.45, "End": 0.5, "Percent": 72.727272, "Count": 1},
-        {"Start": 2, "End": 2.5, "Percent": 81.818181, "Count": 1},
-        {"Start": 2.5, "End": 3, "Percent": 90.909090, "Count": 1},
-        {"Start": 100, "End": 120, "Percent": 100, "Count": 1},
-    ],
-}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [(1, 0.0005), (9.0909, 0.0005), (50, 0.0155), (75, 2.125), (90, 2.95), (99, 117.8), (100, 120)],
-)
-def test_percentiles_are_fortios(wanted: float, expected: float) -> None:
-    assert percentile(VECTOR, wanted) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +26,11 @@ def test_percentiles_are_fortios(wanted: float, expected: float) -> None:
     ],
 )
 def test_no_percentile_of_nothing(histogram: dict[str, Any]) -> None:
-    assert percentile(histogram, 50) is None
+    assert percentile_of(histogram, 50) is None
 
 
-def test_beyond_the_last_row_it_is_the_maximum() -> None:
-    short = {"Count": 4, "Min": 1, "Max": 9, "Data": [{"Start": 1, "End": 2, "Percent": 50, "Count": 2}]}
-    assert percentile(short, 75) == 9
+def test_a_percentile_is_that_of_the_histogram() -> None:
+    assert percentile_of(rollouts.histogram(100, 0.02), 50) == pytest.approx(0.01 + 0.01 * 49 / 99)
 
 
 def test_a_result_is_read_whole() -> None:
