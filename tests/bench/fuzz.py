@@ -19,7 +19,6 @@ import struct
 import sys
 import threading
 import time
-from typing import Dict, List, Optional, Tuple
 
 import h11
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
@@ -50,7 +49,7 @@ TOKENS = [
     b"ffffffffffffffff", b"99999999999999999999", b" folded\r\n", b"HTTP/1.1 101 Switch\r\n\r\n",
 ]  # fmt: skip
 
-Outcome = Tuple[object, ...]
+Outcome = tuple[object, ...]
 
 
 def damaged(chance: random.Random) -> bytes:
@@ -76,7 +75,7 @@ def damaged(chance: random.Random) -> bytes:
     return bytes(data)
 
 
-def oracle(data: bytes) -> Optional[Tuple[int, bytes]]:
+def oracle(data: bytes) -> tuple[int, bytes] | None:
     """What h11 reads from the bytes and the end of the connection; None for what it refuses."""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
@@ -103,7 +102,7 @@ def oracle(data: bytes) -> Optional[Tuple[int, bytes]]:
         return None
 
 
-def parsed(pieces: List[bytes]) -> Outcome:
+def parsed(pieces: list[bytes]) -> Outcome:
     parser = Parser(collect=True)
     try:
         whole = False
@@ -121,7 +120,7 @@ def parsed(pieces: List[bytes]) -> Outcome:
     return parser.head.status, bytes(parser.body)
 
 
-def cut(data: bytes, chance: random.Random) -> List[bytes]:
+def cut(data: bytes, chance: random.Random) -> list[bytes]:
     cuts = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randrange(1, 8)))
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])]
 
@@ -149,13 +148,13 @@ class Server:
     """Answers each request with damaged bytes, cut at random, and remembers which answers h11 would take."""
 
     def __init__(self, seed: int) -> None:
-        self.right: Dict[bytes, bool] = {}
-        self.sent: Dict[bytes, bytes] = {}
+        self.right: dict[bytes, bool] = {}
+        self.sent: dict[bytes, bytes] = {}
         self._seed = seed
         self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = int(self._listener.getsockname()[1])
-        self._threads: List[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept)
         self._accepting.start()
 

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.debian.apt import Apt
 
@@ -21,8 +20,8 @@ _FOLDERS = ("usr/bin", "usr/sbin")
 class Programs:
     """Where the programs are, and the environment that they need. `fortio` is only there if it is on PATH."""
 
-    paths: Dict[str, str] = field(default_factory=dict)
-    environment: Dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def _cache() -> Path:
@@ -30,7 +29,7 @@ def _cache() -> Path:
     return Path(home) / "iter8-kfserving" / "bench"
 
 
-def _find(folder: Path) -> Dict[str, str]:
+def _find(folder: Path) -> dict[str, str]:
     """The needed programs on PATH (with sbin, where users do not look) and in the unpacked packages."""
     path = os.pathsep.join(
         [os.environ.get("PATH", ""), "/usr/sbin", *(str(folder / "debian" / part) for part in _FOLDERS)]

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -31,7 +31,7 @@ MEMORY_LIMIT = 60  # MB
 _SHOWN = ("per_second", "cpu", "p50", "p99")
 
 
-def throughput(programs: Programs, seconds: float, rounds: int) -> List[Dict[str, Any]]:
+def throughput(programs: Programs, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """All tools in turn, in another order each round, so that what else the machine does hits all."""
     tools = available(programs)
     found = []
@@ -39,7 +39,7 @@ def throughput(programs: Programs, seconds: float, rounds: int) -> List[Dict[str
         for connections in (4, 64):
             for name, path, payload in (("GET", "/", None), ("POST 16 kB", "/post", POST)):
                 case = Case(url + path, connections, seconds, payload)
-                runs: Dict[str, List[Figures]] = {tool: [] for tool in tools}
+                runs: dict[str, list[Figures]] = {tool: [] for tool in tools}
                 for turn in range(rounds):
                     order = list(tools)
                     for tool in order[turn % len(order) :] + order[: turn % len(order)]:
@@ -48,9 +48,9 @@ def throughput(programs: Programs, seconds: float, rounds: int) -> List[Dict[str
     return found
 
 
-def _compare(what: str, runs: Dict[str, List[Figures]]) -> Dict[str, Any]:
+def _compare(what: str, runs: dict[str, list[Figures]]) -> dict[str, Any]:
     """The medians of each tool, and the median over the rounds of ours to theirs."""
-    row: Dict[str, Any] = {"what": what, "tools": {}, "ratios": {}}
+    row: dict[str, Any] = {"what": what, "tools": {}, "ratios": {}}
     for tool, figures in runs.items():
         row["tools"][tool] = {
             name: round(statistics.median(getattr(one, name) for one in figures), 1) for name in _SHOWN
@@ -70,7 +70,7 @@ def _compare(what: str, runs: Dict[str, List[Figures]]) -> Dict[str, Any]:
     return row
 
 
-def pacing(programs: Programs, seconds: float) -> List[Dict[str, Any]]:
+def pacing(programs: Programs, seconds: float) -> list[dict[str, Any]]:
     """Gaps between arrivals, as the server sees them, and how far they are off an even schedule."""
     found = []
     tools = {name: tool for name, tool in available(programs).items() if name != "wrk"}
@@ -80,7 +80,7 @@ def pacing(programs: Programs, seconds: float) -> List[Dict[str, Any]]:
     )
     with tempfile.TemporaryDirectory() as name, stamping(Path(name)) as url:
         for rate in RATES:
-            row: Dict[str, Any] = {"rate": rate, "tools": {}}
+            row: dict[str, Any] = {"rate": rate, "tools": {}}
             for tool, run in tools.items():
                 case = Case(url + "/", PACED_CONNECTIONS, seconds, rate=rate)
                 figures = run(case, programs)
@@ -96,13 +96,13 @@ def pacing(programs: Programs, seconds: float) -> List[Dict[str, Any]]:
     return found
 
 
-def _gaps(stamps: List[int], rate: float) -> Dict[str, float]:
+def _gaps(stamps: list[int], rate: float) -> dict[str, float]:
     gaps = sorted((b - a) / 1000 for a, b in zip(stamps, stamps[1:]))
     step = 1e9 / rate
     behind = [at - k * step for k, at in enumerate(stamps)]
     off = sorted((value - min(behind)) / 1000 for value in behind)
 
-    def at(values: List[float], share: float) -> float:
+    def at(values: list[float], share: float) -> float:
         return round(values[min(len(values) - 1, int(share * len(values)))], 1)
 
     return {
@@ -111,7 +111,7 @@ def _gaps(stamps: List[int], rate: float) -> Dict[str, float]:
     }  # fmt: skip
 
 
-def memory(programs: Programs, calls: int) -> Dict[str, Any]:
+def memory(programs: Programs, calls: int) -> dict[str, Any]:
     """The greatest resident size of one process that sends so many requests."""
     with nginx(programs) as url:
         short = ours(Case(url + "/", 64, 0, calls=1000), programs)
@@ -123,7 +123,7 @@ def memory(programs: Programs, calls: int) -> Dict[str, Any]:
     return {"requests": figures.requests, "megabytes": figures.memory, "megabytes_of_1000": short.memory}
 
 
-def machine() -> Dict[str, Any]:
+def machine() -> dict[str, Any]:
     """What the figures depend on."""
     return {
         "python": platform.python_version(), "kernel": platform.release(), "cores": os.cpu_count(),
@@ -140,7 +140,7 @@ def main() -> int:
     parser.add_argument("--out", default="build/bench/bench.json")
     given = parser.parse_args()
     programs = obtain()
-    found: Dict[str, Any] = {"machine": machine(), "tools": sorted(available(programs))}
+    found: dict[str, Any] = {"machine": machine(), "tools": sorted(available(programs))}
     if given.only in (None, "throughput"):
         found["throughput"] = throughput(programs, given.seconds, given.rounds)
     if given.only in (None, "pacing"):

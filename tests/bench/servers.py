@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List
 
 from programs import Programs
 
@@ -88,8 +88,8 @@ def stamp(port: int, stamps: Path) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     poller = select.epoll()
     poller.register(listener, select.EPOLLIN)
-    sockets: Dict[int, socket.socket] = {}
-    arrivals: List[int] = []
+    sockets: dict[int, socket.socket] = {}
+    arrivals: list[int] = []
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     while True:
         for fd, _event in poller.poll():

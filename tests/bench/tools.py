@@ -11,7 +11,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable
 
 from ansible_collections.iter8.kfserving.plugins.module_utils import _load
 from programs import Programs
@@ -26,7 +26,7 @@ class Case:
     url: str
     connections: int
     seconds: float
-    payload: Optional[bytes] = None
+    payload: bytes | None = None
     rate: float = 0
     calls: int = 0
 
@@ -48,7 +48,7 @@ class Figures:
 Tool = Callable[[Case, Programs], Figures]
 
 
-def _run(command: List[str], programs: Programs, text: str = "") -> tuple[str, float, float]:
+def _run(command: list[str], programs: Programs, text: str = "") -> tuple[str, float, float]:
     """Its output, CPU seconds and greatest resident size (MB). Raises RuntimeError if it fails."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as given:
         given.write(text.encode())
@@ -186,9 +186,9 @@ def fortio(case: Case, programs: Programs) -> Figures:
     return Figures(count, result["ActualQPS"], p50, p99, cpu / max(1, count) * 1e6, memory, failed)
 
 
-def available(programs: Programs) -> Dict[str, Tool]:
+def available(programs: Programs) -> dict[str, Tool]:
     """The generators of this machine, ours first."""
-    tools: Dict[str, Tool] = {"ours": ours, "wrk": wrk, "hey": hey}
+    tools: dict[str, Tool] = {"ours": ours, "wrk": wrk, "hey": hey}
     if "fortio" in programs.paths:
         tools["fortio"] = fortio
     return tools

@@ -12,8 +12,8 @@ def _main() -> int:
     folder = os.path.dirname(os.path.abspath(__file__))
     package = __package__
     if not package or "." not in package:
-        # Run by path, Python put the folder itself in front, where its files could hide others' modules. Either
-        # way the package has none above it, and it has to: it takes `_common` from beside itself.
+        # Run by path, Python put the folder itself in front, where its files could hide others' modules.
+        # Either way the package has none above it, and it has to: it takes `_common` from beside itself.
         above = os.path.dirname(folder)
         sys.path[0] = os.path.dirname(above)
         package = f"{os.path.basename(above)}.{os.path.basename(folder)}"

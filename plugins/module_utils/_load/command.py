@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .._common.files import write_atomically
 from .engine.engine import Engine
@@ -24,7 +24,7 @@ from .stats.ledger import Failure
 from .stats.tally import Row, Tally
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Exit status 0 for a run that was made, whatever became of its requests; 2 for bad input."""
     parser = argparse.ArgumentParser(
         prog="_load", description="Send HTTP requests on a schedule, and account for each."
@@ -55,30 +55,30 @@ def _options(file: str) -> Options:
         raise LoadError(f"The options cannot be read: {error}.") from None
 
 
-def _merged(files: List[str]) -> Dict[str, Any]:
+def _merged(files: list[str]) -> dict[str, Any]:
     try:
         return merge([json.loads(Path(file).read_text(encoding="utf-8")) for file in files])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LoadError(f"The results cannot be merged: {error!r}.") from None
 
 
-def run(options: Options, handle_signals: bool = True) -> Dict[str, Any]:
+def run(options: Options, handle_signals: bool = True) -> dict[str, Any]:
     """Run a load in this process and return its result. Raises LoadError for bad input."""
     options.check()
     target = parse_url(options)
     tls_context(options, target)
     probe(target, options.timeout / 1e9)
-    timeline: List[Row] = []
-    ledger: List[Dict[str, Any]] = []
+    timeline: list[Row] = []
+    ledger: list[dict[str, Any]] = []
 
-    def keep(row: Row, failures: List[Failure], tally: Tally) -> None:
+    def keep(row: Row, failures: list[Failure], tally: Tally) -> None:
         timeline.append(row)
         ledger.extend(failure.to_json(tally.epoch) for failure in failures)
 
     engine = Engine(options, target, secrets.token_hex(4), keep)
     stopped = False
 
-    def stop(_number: int, _frame: Optional[FrameType]) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal stopped
         stopped = True
         engine.stop()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from typing import Union
 
 from .errors import LoadError
 
@@ -18,7 +17,7 @@ _WHOLE = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|us|µs|ns|m|s))+")
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
-def parse(text: Union[str, int, float], what: str = "duration") -> int:
+def parse(text: str | int | float, what: str = "duration") -> int:
     """Nanoseconds of `5m`, `1h30m`, `2.5s`, `300ms`, or a plain number of seconds. Raises LoadError."""
     written = str(text).strip()
     if _PLAIN.fullmatch(written):

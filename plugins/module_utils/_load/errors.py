@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from typing import Optional
 
 DNS = "dns"  # the name did not resolve
 CONNECT = "connect"  # refused, unreachable, or not connected within the time-out
@@ -40,12 +39,12 @@ def refuse_nul(path: str, what: str) -> None:
         raise LoadError(f"The {what} {path!r} has a NUL byte, which no path can have.")
 
 
-def is_own_fault(number: Optional[int]) -> bool:
+def is_own_fault(number: int | None) -> bool:
     """Whether an errno tells of a lack on this machine rather than of the server."""
     return number in _OWN_FAULTS
 
 
-def errno_name(error: BaseException) -> Optional[str]:
+def errno_name(error: BaseException) -> str | None:
     """The symbolic name of an OSError's number (`ECONNREFUSED`, `EAI_AGAIN`), None where there is none."""
     number = getattr(error, "errno", None)
     if isinstance(error, ssl.SSLError):

@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from .duration import SECOND
 from .errors import LoadError, refuse_nul
@@ -20,7 +20,7 @@ PACING = ("open", "closed")
 MAX_CONNECTIONS = 10000
 MAX_RATE = 1_000_000  # no process comes near it
 _JSON_TYPES = {
-    "str": ("str",), "bool": ("bool",), "int": ("int",), "float": ("int", "float"), "List": ("list",),
+    "str": ("str",), "bool": ("bool",), "int": ("int",), "float": ("int", "float"), "list": ("list",),
 }  # fmt: skip
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -39,8 +39,8 @@ class Options:
     url: str
     name: str = "load"
     method: str = ""
-    headers: List[Tuple[str, str]] = field(default_factory=list)
-    payloads: List[bytes] = field(default_factory=list)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
     rate: float = 0
     pacing: str = "open"
     catch_up: bool = True
@@ -55,7 +55,7 @@ class Options:
     abort_failures: int = 0
     revision_header: str = ""
     revision_field: str = ""
-    expect_status: List[int] = field(default_factory=list)
+    expect_status: list[int] = field(default_factory=list)
     expect_body: str = ""
     request_ids: bool = True
     address: str = ""
@@ -156,12 +156,12 @@ class Options:
             if names.count(name.lower()) > 1:
                 raise LoadError(f"The header {name!r} is given twice.")
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """All of it, payloads in base64: it may hold credentials, so it is only ever piped, not stored."""
         return {**asdict(self), "payloads": [base64.b64encode(payload).decode() for payload in self.payloads]}
 
     @classmethod
-    def from_json(cls, data: Dict[str, Any]) -> Options:
+    def from_json(cls, data: dict[str, Any]) -> Options:
         """The reverse of `to_json`; unknown names are an error."""
         if not isinstance(data, dict):
             raise LoadError("The options must be an object, with at least a url.")
@@ -173,7 +173,7 @@ class Options:
             raise LoadError("The options name no url.")
         for name, value in data.items():
             if type(value).__name__ not in _JSON_TYPES[known[name]]:
-                raise LoadError(f"The option {name} must be of type {known[name].lower()}.")
+                raise LoadError(f"The option {name} must be of type {known[name]}.")
         if not all(type(status) is int for status in data.get("expect_status", [])):
             raise LoadError("The option expect_status must list whole numbers.")
         given = dict(data)

@@ -9,7 +9,8 @@ import socket
 import ssl
 import struct
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
@@ -62,17 +63,17 @@ class Server:
     def __init__(
         self,
         behaviour: Behaviour,
-        context: Optional[ssl.SSLContext] = None,
-        listener: Optional[socket.socket] = None,
+        context: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.behaviour = behaviour
         self.requests = 0
-        self.heads: List[bytes] = []
-        self.bodies: List[bytes] = []
+        self.heads: list[bytes] = []
+        self.bodies: list[bytes] = []
         self._context = context
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._threads: List[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
         self._listener.settimeout(0.02)
         self._accepting = threading.Thread(target=self._accept)
@@ -156,7 +157,7 @@ class Server:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
     """Start servers; all are ended with the test."""
-    servers: List[Server] = []
+    servers: list[Server] = []
 
     def start(behaviour: Behaviour, **more: Any) -> Server:
         servers.append(Server(behaviour, **more))
@@ -168,10 +169,10 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def load() -> Callable[..., Dict[str, Any]]:
+def load() -> Callable[..., dict[str, Any]]:
     """Run a load in this process and check what must hold of every result."""
 
-    def make(url: str, **options: Any) -> Dict[str, Any]:
+    def make(url: str, **options: Any) -> dict[str, Any]:
         given = {"timeout": 5_000_000_000, "connections": 1, **options}
         result = run(Options(url=url, **given), handle_signals=False)
         own = result["LoadTest"]

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import command
@@ -49,8 +49,8 @@ finally:
 """
 
 
-def told(limit: int, *before: str, **options: Any) -> Dict[str, Any]:
-    command_line: List[str] = [
+def told(limit: int, *before: str, **options: Any) -> dict[str, Any]:
+    command_line: list[str] = [
         *before, sys.executable, "-c", SCRIPT, ROOT, str(limit), json.dumps(options)
     ]  # fmt: skip
     done = subprocess.run(
@@ -60,7 +60,7 @@ def told(limit: int, *before: str, **options: Any) -> Dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def check(said: Dict[str, Any], errno_name: str, calls: int) -> None:
+def check(said: dict[str, Any], errno_name: str, calls: int) -> None:
     own = said["own"]
     assert own["requests"] == calls
     assert own["classes"] == {"client": own["failed"]}
@@ -82,7 +82,7 @@ def test_no_descriptor_left() -> None:
     ],
     ids=["kept", "new"],
 )
-def test_no_port_left(options: Dict[str, Any]) -> None:
+def test_no_port_left(options: dict[str, Any]) -> None:
     """In a network of its own with ten ports."""
     setup = 'ip link set lo up && echo 40000 40009 > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"'
     unshare = ("unshare", "-n", "sh", "-c", setup, "sh")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import engine as engine_module
@@ -21,7 +21,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.target 
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 
 
-def make(url: str, rows: List[Any], **more: Any) -> Engine:
+def make(url: str, rows: list[Any], **more: Any) -> Engine:
     lookup = more.pop("lookup", None)
     options = Options(url=url, **{"timeout": 5_000_000_000, **more})
     return Engine(
@@ -130,7 +130,7 @@ def test_stop_waits_for_what_is_in_flight(serve: Any) -> None:
         time.sleep(0.15)
         visit.ok()
 
-    rows: List[Any] = []
+    rows: list[Any] = []
     running = make(serve(slow).url, rows, rate=20)
     timer = threading.Timer(0.2, running.stop)
     timer.start()
@@ -143,7 +143,7 @@ def test_stop_waits_for_what_is_in_flight(serve: Any) -> None:
 
 
 def test_stop_takes_at_most_the_time_out(serve: Any) -> None:
-    rows: List[Any] = []
+    rows: list[Any] = []
     running = make(serve(lambda visit: visit.hang()).url, rows, connections=2, timeout=300_000_000)
     threading.Timer(0.1, running.stop).start()
     before = time.monotonic()
@@ -166,13 +166,13 @@ def test_a_name_that_stops_resolving(serve: Any) -> None:
     server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     answers = [[Address(socket.AF_INET, ("127.0.0.1", server.port), "there")]]
 
-    def lookup() -> List[Address]:
+    def lookup() -> list[Address]:
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return answers.pop()
 
     options = Options(url=server.url, rate=20, duration=1_400_000_000, timeout=5_000_000_000)
-    failures: List[Any] = []
+    failures: list[Any] = []
     running = Engine(
         options, parse_url(options), "cafe", lambda _row, new, _tally: failures.extend(new), lookup=lookup
     )
@@ -189,7 +189,7 @@ def test_a_name_that_moves(serve: Any) -> None:
     second = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     ports = [first.port]
 
-    def lookup() -> List[Address]:
+    def lookup() -> list[Address]:
         port = ports.pop() if ports else second.port
         return [Address(socket.AF_INET, ("127.0.0.1", port), str(port))]
 
@@ -286,7 +286,7 @@ def test_outage_windows(serve: Any, load: Any) -> None:
             visit.reset()
         visit.ok()
 
-    result: Dict[str, Any] = load(serve(outage).url, rate=100, duration=900_000_000)
+    result: dict[str, Any] = load(serve(outage).url, rate=100, duration=900_000_000)
     own = result["LoadTest"]
     assert own["connection_modes"]["keep-alive"]["longest_success_gap"] == own["longest_success_gap"]
     assert len(own["outages"]) == 1

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import command
@@ -317,7 +317,7 @@ def test_not_connected_within_the_time_out(load: Any) -> None:
                 filler.setblocking(False)
                 filler.connect_ex(address)
                 fillers.append(filler)
-            result: Dict[str, Any] = {}
+            result: dict[str, Any] = {}
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(command, "probe", lambda target, seconds: None)
                 result = load(f"http://127.0.0.1:{address[1]}/", calls=2, rate=50, timeout=300_000_000)
@@ -357,7 +357,7 @@ def alternating(visit: Any) -> None:
     [{"revision_header": "X-Revision"}, {"revision_field": "model.0.revision"}],
     ids=["header", "field"],
 )
-def test_revisions(serve: Any, load: Any, named: Dict[str, str]) -> None:
+def test_revisions(serve: Any, load: Any, named: dict[str, str]) -> None:
     server = serve(alternating)
     own = load(server.url, calls=10, **named)["LoadTest"]
     assert own["revisions"] == {name: {"requests": 5, "failed": 0} for name in ("rev-a", "rev-b")}
@@ -438,7 +438,7 @@ def test_what_follows_a_longer_answer_than_those_known_is_seen(serve: Any, load:
 
 @pytest.mark.parametrize("more", [{"expect_body": "x"}, {"revision_field": "model"}])
 def test_a_body_beyond_what_is_read_is_no_fault_of_the_servers(
-    serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch, more: Dict[str, Any]
+    serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(parser, "MAX_COLLECTED_BODY", 1 << 20)
     server = serve(lambda visit: visit.ok(b"x" * (1 << 20) + (b"x" if visit.number == 1 else b"")))

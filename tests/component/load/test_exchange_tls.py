@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-Pair = Tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
-def certificate(name: str, issuer: Optional[Pair], names: List[x509.GeneralName], days: int = 1) -> Pair:
+def certificate(name: str, issuer: Pair | None, names: list[x509.GeneralName], days: int = 1) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -124,7 +124,7 @@ def test_not_trusted(*, serve: Any, load: Any, pki: Pki, pem: str, options: dict
 
 
 def test_server_name_and_no_verification(serve: Any, load: Any, pki: Pki) -> None:
-    seen: List[Optional[str]] = []
+    seen: list[str | None] = []
     context = pki.context()
     context.sni_callback = lambda _sock, name, _context: seen.append(name)
     server = serve(fine, context=context)

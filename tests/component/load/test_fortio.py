@@ -11,8 +11,9 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import fortio
@@ -34,7 +35,7 @@ def failing_every_fifth(visit: Any) -> None:
 
 
 @pytest.fixture
-def theirs(serve: Any, tmp_path: Path) -> Tuple[str, Dict[str, Any]]:
+def theirs(serve: Any, tmp_path: Path) -> tuple[str, dict[str, Any]]:
     """What Fortio printed and wrote of a run at full speed, in which some requests failed."""
     file = tmp_path / "theirs.json"
     done = subprocess.run(
@@ -129,7 +130,7 @@ def test_the_text_is_fortios_line_by_line(theirs: Any) -> None:
 
 
 @pytest.fixture
-def report_server(tmp_path: Path) -> Iterator[Tuple[Path, str]]:
+def report_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """`fortio report` of a folder, on the loopback."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes
@@ -25,7 +26,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import p
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import state as store
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 
-DEFAULTS: Dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "name": "one", "state": "started", "rate": 50, "pacing": "open", "catch_up": True, "calls": 0,
     "connections": 2, "connection_modes": "keep-alive", "warmup": 0, "abort_failures": 0, "ledger_limit": 100,
     "verify": True, "labels": "",
@@ -34,12 +35,12 @@ DEFAULTS: Dict[str, Any] = {
 
 
 @pytest.fixture
-def ensure(serve: Any, tmp_path: Path) -> Iterator[Callable[..., Dict[str, Any]]]:
+def ensure(serve: Any, tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
     """What the module does, against a server that names a revision; whatever runs is removed at the end."""
     server = serve(lambda visit: visit.ok(headers=b"X-Revision: rev-1\r\n"))
     base = str(tmp_path / "loads")
 
-    def do(check_mode: bool = False, **more: Any) -> Dict[str, Any]:
+    def do(check_mode: bool = False, **more: Any) -> dict[str, Any]:
         arguments = {
             **DEFAULTS,
             "url": server.url,
@@ -63,7 +64,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def record(ensure: Any, name: str = "one") -> Dict[str, Any]:
+def record(ensure: Any, name: str = "one") -> dict[str, Any]:
     return dict(json.loads((Path(ensure.base) / name / "process.json").read_text()))
 
 
@@ -420,7 +421,7 @@ def test_absent_removes_also_what_cannot_be_told(ensure: Any, tmp_path: Path) ->
         ({"state_dir": "/dev/null/x"}, "cannot be written|cannot be used"),
     ],
 )
-def test_bad_input_starts_nothing(ensure: Any, more: Dict[str, Any], why: str) -> None:
+def test_bad_input_starts_nothing(ensure: Any, more: dict[str, Any], why: str) -> None:
     with pytest.raises(LoadError, match=why):
         ensure(**more)
     assert not Path(ensure.base).exists()

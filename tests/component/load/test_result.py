@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
@@ -38,7 +38,7 @@ def failing_every_third(visit: Any) -> None:
 
 
 @pytest.fixture
-def results(serve: Any, load: Any) -> List[Dict[str, Any]]:
+def results(serve: Any, load: Any) -> list[dict[str, Any]]:
     server = serve(failing_every_third)
     more = {
         "revision_header": "X-Revision",
@@ -51,7 +51,7 @@ def results(serve: Any, load: Any) -> List[Dict[str, Any]]:
     ]
 
 
-def test_keys_of_fortio_come_first_and_in_its_order(results: List[Dict[str, Any]]) -> None:
+def test_keys_of_fortio_come_first_and_in_its_order(results: list[dict[str, Any]]) -> None:
     assert list(results[0]) == [*FORTIO_KEYS, "LoadTest"]
     assert results[0]["RequestedQPS"] == "200"
     assert results[0]["RequestedDuration"] == "exactly 9 calls"
@@ -64,13 +64,13 @@ def test_keys_of_fortio_come_first_and_in_its_order(results: List[Dict[str, Any]
     }  # fmt: skip
 
 
-def test_no_credentials_and_no_payload(results: List[Dict[str, Any]]) -> None:
+def test_no_credentials_and_no_payload(results: list[dict[str, Any]]) -> None:
     for text in (json.dumps(results[0]), fortio.text(results[0])):
         assert "s3cret" not in text
         assert "p4yload" not in text
 
 
-def test_merging_is_exact(results: List[Dict[str, Any]]) -> None:
+def test_merging_is_exact(results: list[dict[str, Any]]) -> None:
     before = copy.deepcopy(results)
     merged = merge(results)
     assert results == before
@@ -136,13 +136,13 @@ def test_merging_keeps_the_modes_of_each_load(serve: Any, load: Any) -> None:
         ({"calls": 600, "duration": 300 * 10**9}, 20, "exactly 600 calls, interrupted after 20"),
     ],
 )
-def test_what_was_asked_for_is_told_as_fortio_does(more: Dict[str, Any], ended: int, told: str) -> None:
+def test_what_was_asked_for_is_told_as_fortio_does(more: dict[str, Any], ended: int, told: str) -> None:
     snapshot = {**Tally(0, 10**18, 10, True).snapshot(), "requests": ended}
     made = build(about(Options(url="http://h/", rate=2, **more)), "finished", snapshot, [], [])
     assert made["RequestedDuration"] == told
 
 
-def test_text_has_the_lines_of_fortio_in_its_order(results: List[Dict[str, Any]]) -> None:
+def test_text_has_the_lines_of_fortio_in_its_order(results: list[dict[str, Any]]) -> None:
     lines = fortio.text(results[0]).splitlines()
     beginnings = [
         "Ended after ", "Sleep times : count ", "Aggregated Function Time : count 9 avg ",
@@ -242,14 +242,14 @@ def test_ledger_hands_on_what_is_fresh() -> None:
     assert (ledger.count, ledger.dropped, ledger.classes) == (3, 1, {"reset": 3})
 
 
-def ids_of(heads: List[bytes]) -> List[str]:
+def ids_of(heads: list[bytes]) -> list[str]:
     found = (re.search(rb"X-Request-Id: (\S+)", head) for head in heads)
     return sorted(one.group(1).decode() for one in found if one)
 
 
 @pytest.mark.parametrize(("warmup", "connection_modes"), [(0, "keep-alive"), (3, "both")])
 def test_the_ids_that_the_result_tells_are_those_that_came(
-    serve: Callable[..., Any], load: Callable[..., Dict[str, Any]], warmup: int, connection_modes: str
+    serve: Callable[..., Any], load: Callable[..., dict[str, Any]], warmup: int, connection_modes: str
 ) -> None:
     server = serve(lambda visit: visit.ok())
     own = load(server.url, calls=20, rate=500, warmup=warmup, connection_modes=connection_modes)["LoadTest"]
@@ -260,7 +260,7 @@ def test_the_ids_that_the_result_tells_are_those_that_came(
 
 
 def test_a_load_whose_requests_have_ids_of_the_users_tells_none(
-    serve: Callable[..., Any], load: Callable[..., Dict[str, Any]]
+    serve: Callable[..., Any], load: Callable[..., dict[str, Any]]
 ) -> None:
     server = serve(lambda visit: visit.ok())
     assert load(server.url, calls=2, headers=[("X-Request-Id", "mine")])["LoadTest"]["request_ids"] == []

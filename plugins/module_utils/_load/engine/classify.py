@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ssl
-from typing import Tuple
 
 from ..errors import (
     CLIENT,
@@ -23,7 +22,7 @@ from ..http.connection import CONNECTING, HANDSHAKE, READING, RESOLVING, WAITING
 from .pool import is_cut, tls_reason
 
 # The class of a failure, and in words what happened.
-Finding = Tuple[str, str]
+Finding = tuple[str, str]
 
 WHOLE = (STATUS, VALIDATION)  # failures whose response was whole, so that the connection may be kept
 

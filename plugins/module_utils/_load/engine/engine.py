@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Callable, List, Optional, Tuple
+from typing import Callable
 
 from ..http.target import Target, is_literal, reachable_first, resolve
 from ..options import Options
@@ -25,7 +25,7 @@ LOOKS = 20  # looks for answers at full speed before the loop sleeps: being woke
 SPIN = 50_000  # ns before a request is due from which the loop polls instead of sleeping
 
 # Called once a second with the row of the timeline, the new failures, and the totals.
-Sink = Callable[[Row, List[Failure], Tally], None]
+Sink = Callable[[Row, list[Failure], Tally], None]
 
 
 class Engine:
@@ -42,7 +42,7 @@ class Engine:
         run_id: str,
         sink: Sink,
         *,
-        lookup: Optional[Lookup] = None,
+        lookup: Lookup | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -59,7 +59,7 @@ class Engine:
         self._poller.register(self._wake_out, IN)
         self.tally = self._new_tally()
         pool = Pool(options, target, self._poller, self.tally, clock)
-        self._resolver: Optional[Resolver] = None
+        self._resolver: Resolver | None = None
         if lookup or not is_literal(target):
             self._resolver = Resolver(find, addresses, clock())
             self._poller.register(self._resolver.fd, IN)
@@ -171,7 +171,7 @@ class Engine:
             self._stopping or self.tally.ended != 0 or self._schedule.used_up() or self._too_many_failures()
         )
 
-    def _serve(self, events: List[Tuple[int, int]]) -> None:
+    def _serve(self, events: list[tuple[int, int]]) -> None:
         resolver = self._resolver
         if resolver is not None and any(fd == resolver.fd for fd, _event in events):
             self._exchange.resolved()
@@ -226,7 +226,7 @@ class Engine:
             tally.ended = now
         return not self._exchange.flying
 
-    def _patience(self) -> Tuple[int, float]:
+    def _patience(self) -> tuple[int, float]:
         """When the loop must go on, and how many seconds to wait for sockets until then."""
         now, check = self._clock(), self._next_check
         due = NEVER if self.tally.ended else self._schedule.next_due()

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Tuple, Union
+from collections.abc import Iterator
+from typing import Callable
 
 from ..errors import MALFORMED, errno_name
 from ..http.answer import MAX_NAME, Judge
@@ -51,9 +52,9 @@ class Exchange:
         self._schedule: Schedule
         self._seq = 0
         self._first = 0  # the number before that of the first request that counts
-        self._stalls: List[Tuple[int, int]] = []
+        self._stalls: list[tuple[int, int]] = []
         self.flying = 0
-        self.refill: Optional[Flood] = None
+        self.refill: Flood | None = None
 
     def begin(self, schedule: Schedule, tally: Tally) -> None:
         """From now on requests belong to this schedule and are counted here. None may be in flight."""
@@ -102,7 +103,7 @@ class Exchange:
         conn.first_byte = None
         conn.sent = self._clock()
 
-    def _write(self, conn: Connection, data: Union[bytes, bytearray]) -> None:
+    def _write(self, conn: Connection, data: bytes | bytearray) -> None:
         """Write what can be written now; the rest when the socket takes it."""
         try:
             count = conn.send(data)
@@ -111,7 +112,7 @@ class Exchange:
         else:
             self._taken(conn, data, count)
 
-    def _taken(self, conn: Connection, data: Union[bytes, bytearray], count: int) -> None:
+    def _taken(self, conn: Connection, data: bytes | bytearray, count: int) -> None:
         """The socket took so many bytes."""
         if count == len(data):
             if conn.state == WRITING:
@@ -124,7 +125,7 @@ class Exchange:
             conn.state = WRITING
             self._poller.modify(conn.fd, IN | OUT)
 
-    def _not_taken(self, conn: Connection, data: Union[bytes, bytearray], error: OSError) -> None:
+    def _not_taken(self, conn: Connection, data: bytes | bytearray, error: OSError) -> None:
         """The socket took nothing: it is full, or the peer is gone."""
         if isinstance(error, WANT):
             self._taken(conn, data, 0)
@@ -134,7 +135,7 @@ class Exchange:
 
     # Receiving
 
-    def serve(self, events: List[Tuple[int, int]]) -> None:
+    def serve(self, events: list[tuple[int, int]]) -> None:
         """Act on what the poller reported.
 
         The common case stays in this loop: a plain connection, its request written, receives in one piece a
@@ -143,7 +144,7 @@ class Exchange:
         """
         by_fd, clock, tally, reader = self._pool.by_fd, self._clock, self._tally, self._reader
         service, overall, paced = tally.service, tally.outages, tally.paced
-        answered: List[Connection] = []
+        answered: list[Connection] = []
         for fd, event in events:
             conn = by_fd.get(fd)
             if conn is None:
@@ -182,7 +183,7 @@ class Exchange:
         if answered:
             self._go_on(answered, now)
 
-    def _go_on(self, ended: List[Connection], now: int) -> None:
+    def _go_on(self, ended: list[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""
         refill, in_turn, clock = self.refill, self._in_turn, self._clock
         for conn in ended:
@@ -304,8 +305,8 @@ class Exchange:
         conn: Connection,
         kind: str,
         detail: str,
-        error: Optional[OSError] = None,
-        errno: Optional[str] = None,
+        error: OSError | None = None,
+        errno: str | None = None,
     ) -> None:
         """Record the failure. The connection serves on only if its response was whole and it may be kept."""
         now = self._clock()
@@ -334,7 +335,7 @@ class Exchange:
         else:
             self._finish(conn, now, kind)
 
-    def _request_id(self, conn: Connection, head: Optional[Head]) -> Optional[str]:
+    def _request_id(self, conn: Connection, head: Head | None) -> str | None:
         """The id of the answer, if it names one: what stands before the server may have given its own."""
         answered = head.field(b"x-request-id") if head else None
         return answered[:MAX_NAME] if answered else conn.template.request_id(conn.seq)

@@ -8,7 +8,7 @@ import math
 import os
 import select
 import sys
-from typing import List, Optional, Protocol, Tuple
+from typing import Protocol
 
 # The values are the same for epoll and poll.
 IN = 1
@@ -31,7 +31,7 @@ class Poller(Protocol):
     def unregister(self, fd: int) -> None:
         """Watch it no more."""
 
-    def poll(self, timeout: float) -> List[Tuple[int, int]]:
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
         """Wait at most so many seconds (-1: for ever)."""
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class _Poll:
         self.modify = self._poll.modify
         self.unregister = self._poll.unregister
 
-    def poll(self, timeout: float) -> List[Tuple[int, int]]:
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
         return self._poll.poll(math.floor(timeout * 1000) if timeout > 0 else timeout)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Alarm:
         os.close(self.fd)
 
 
-def make_alarm(poller: Poller) -> Optional[Alarm]:
+def make_alarm(poller: Poller) -> Alarm | None:
     """An alarm that the poller watches, or None on systems without timerfd."""
     if not sys.platform.startswith("linux"):
         return None

@@ -7,7 +7,7 @@ import contextlib
 import resource
 import ssl
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional
+from typing import Callable
 
 from ..errors import CLIENT, CONNECT, DNS, TLS, is_own_fault
 from ..http.connection import CONNECTING, HANDSHAKE, IDLE, RESOLVING, Connection
@@ -24,7 +24,7 @@ WANT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 class Refused(Exception):
     """A connection could not be had; `kind` is the class of the failure."""
 
-    def __init__(self, kind: str, detail: str, error: Optional[OSError] = None) -> None:
+    def __init__(self, kind: str, detail: str, error: OSError | None = None) -> None:
         super().__init__(detail)
         self.kind = kind
         self.error = error
@@ -42,15 +42,15 @@ class Pool:
         self._clock = clock
         self._context = tls_context(options, target)
         _allow_descriptors(options.pool + options.connections + 64)
-        self._addresses: Deque[Address] = deque()
-        self._resolver: Optional[Resolver] = None
-        self._idle: Deque[Connection] = deque()
+        self._addresses: deque[Address] = deque()
+        self._resolver: Resolver | None = None
+        self._idle: deque[Connection] = deque()
         self._kept = 0  # open connections of the mode that keeps them
         self.tally = tally
-        self.by_fd: Dict[int, Connection] = {}
-        self.waiting: List[Connection] = []  # for the resolver
+        self.by_fd: dict[int, Connection] = {}
+        self.waiting: list[Connection] = []  # for the resolver
 
-    def use(self, addresses: List[Address], resolver: Optional[Resolver] = None) -> None:
+    def use(self, addresses: list[Address], resolver: Resolver | None = None) -> None:
         """Where to connect to; with a resolver, it is asked again as time goes by."""
         self._addresses = deque(addresses)
         self._resolver = resolver
@@ -89,7 +89,7 @@ class Pool:
         kind = CLIENT if is_own_fault(error.errno) else CONNECT
         return Refused(kind, error.strerror or str(error), error)
 
-    def resolved(self) -> List[Connection]:
+    def resolved(self) -> list[Connection]:
         """The resolver has answered; returns the connections that waited for that."""
         assert self._resolver is not None
         self._resolver.take(self._clock())
@@ -98,7 +98,7 @@ class Pool:
         waiting, self.waiting = self.waiting, []
         return waiting
 
-    def _adopt(self, found: List[Address]) -> None:
+    def _adopt(self, found: list[Address]) -> None:
         """Go on with the addresses in use that are still there, then new ones, of the same family first."""
         family = self._addresses[0].family
         kept = [address for address in self._addresses if address in found]

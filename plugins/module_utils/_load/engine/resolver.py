@@ -7,21 +7,21 @@ import contextlib
 import os
 import queue
 import threading
-from typing import Callable, List, Optional
+from typing import Callable
 
 from ..http.target import Address
 
 FRESH = 1_000_000_000  # ns for which an answer serves further connections
 
-Lookup = Callable[[], List[Address]]
+Lookup = Callable[[], list[Address]]
 
 
 class Resolver:
     """The addresses of one name. `fd` becomes readable when an answer that was asked for has come."""
 
-    def __init__(self, lookup: Lookup, addresses: List[Address], now: int) -> None:
+    def __init__(self, lookup: Lookup, addresses: list[Address], now: int) -> None:
         self.addresses = addresses
-        self.error: Optional[OSError] = None
+        self.error: OSError | None = None
         self._lookup = lookup
         self._answered_at = now
         self._asked = False

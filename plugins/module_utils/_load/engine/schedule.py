@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import heapq
 from fractions import Fraction
-from typing import List, Optional, Protocol, Tuple
+from typing import Protocol
 
 from ..duration import SECOND
 
@@ -20,7 +20,7 @@ class Schedule(Protocol):
     def next_due(self) -> int:
         """When the next request is due; NEVER if none will be before another is answered."""
 
-    def take(self) -> Tuple[int, int]:
+    def take(self) -> tuple[int, int]:
         """Take the next request: the time it was due, and a token for `answered`."""
 
     def answered(self, token: int, now: int) -> None:
@@ -45,7 +45,7 @@ class Flood:
         """Always due, until the calls are used up; then the run is over."""
         return self._start if self.left else NEVER
 
-    def take(self) -> Tuple[int, int]:
+    def take(self) -> tuple[int, int]:
         """The next request; it has no time of its own, so the engine's present stands for it."""
         self.left -= 1
         return 0, 0
@@ -80,7 +80,7 @@ class Open:
         """When the next one is due."""
         return self._due
 
-    def take(self) -> Tuple[int, int]:
+    def take(self) -> tuple[int, int]:
         """Take it. The last sets the end: one step later, or the rate would be off."""
         due = self._due
         self._next += 1
@@ -125,7 +125,7 @@ class Closed:
         self._sent = [0] * threads
         self._shift = [0] * threads
         self._catch_up = catch_up
-        self._due: List[Tuple[int, int]] = [
+        self._due: list[tuple[int, int]] = [
             (start, i) for i in range(threads) if self._calls[i] or not planned
         ]
         self._flying = 0
@@ -134,7 +134,7 @@ class Closed:
         """When the next loop that is not waiting for an answer is due."""
         return self._due[0][0] if self._due else NEVER
 
-    def take(self) -> Tuple[int, int]:
+    def take(self) -> tuple[int, int]:
         """Take that loop's call."""
         due, thread = heapq.heappop(self._due)
         self._sent[thread] += 1
@@ -171,7 +171,7 @@ def make_schedule(
     closed: bool,
     threads: int,
     planned: int,
-    end: Optional[int],
+    end: int | None,
     catch_up: bool,
 ) -> Schedule:
     """The schedule of a run that begins at `start`; `end` None for one that only a stop or its calls end."""

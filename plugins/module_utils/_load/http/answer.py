@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Optional, Tuple
+from typing import Any
 
 from ..errors import STATUS, VALIDATION
 from ..options import Options
@@ -23,7 +23,7 @@ class Judge:
         self._field = options.revision_field.split(".") if options.revision_field else []
         self.reads_body = bool(self._body or self._field)
 
-    def verdict(self, parser: Parser) -> Optional[Tuple[str, str]]:
+    def verdict(self, parser: Parser) -> tuple[str, str] | None:
         """None if the response is right, else the failure's class and what is wrong."""
         head = parser.head
         assert head is not None
@@ -34,7 +34,7 @@ class Judge:
             return VALIDATION, "the body does not hold the expected text"
         return None
 
-    def revision(self, head: Optional[Head], body: bytearray) -> str:
+    def revision(self, head: Head | None, body: bytearray) -> str:
         """The revision that a header or a field of the JSON body names; empty if neither does."""
         if head is None:
             return ""
@@ -44,7 +44,7 @@ class Judge:
         return (named or "")[:MAX_NAME]
 
 
-def _json_field(body: bytearray, path: List[str]) -> str:
+def _json_field(body: bytearray, path: list[str]) -> str:
     try:
         value: Any = json.loads(body)
     except (ValueError, RecursionError):

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import ssl
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ..stats.tally import ConnectionMode
 from .parser import Parser
@@ -34,8 +34,8 @@ class Connection:
         self.state = IDLE
         self.used = 0
         self.fd = -1
-        self.address: Optional[Address] = None
-        self.sock: Optional[socket.socket] = None
+        self.address: Address | None = None
+        self.sock: socket.socket | None = None
         self.recv: Callable[[int], bytes]
         self.send: Callable[[Any], int]
         self.template: Template
@@ -45,7 +45,7 @@ class Connection:
         self.intended = 0
         self.sent = 0
         self.freed = 0  # when it became idle
-        self.first_byte: Optional[int] = None
+        self.first_byte: int | None = None
 
     @property
     def peer(self) -> str:

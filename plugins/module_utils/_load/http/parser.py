@@ -10,7 +10,6 @@ is a known way to read a wrong length, and no server in use sends them.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Tuple
 
 MAX_HEAD = 65536
 MAX_INTERIM = 16
@@ -54,7 +53,7 @@ class Head:
     def __init__(
         self,
         status: int,
-        fields: Dict[bytes, bytes],
+        fields: dict[bytes, bytes],
         *,
         keep_alive: bool,
         framing: int,
@@ -68,13 +67,13 @@ class Head:
         self.size = size
         self.fields = fields
 
-    def field(self, name: bytes) -> Optional[str]:
+    def field(self, name: bytes) -> str | None:
         """A header by its lower-case name, or None."""
         value = self.fields.get(name)
         return None if value is None else value.decode("latin-1")
 
 
-def _content_length(values: List[bytes]) -> int:
+def _content_length(values: list[bytes]) -> int:
     """The one length; values that repeat it are allowed (RFC 9110, 8.6), others are not."""
     found = {part.strip(b" \t") for value in values for part in value.split(b",")}
     if len(found) != 1:
@@ -86,8 +85,8 @@ def _content_length(values: List[bytes]) -> int:
 
 
 def _framing(
-    status: int, http11: bool, fields: Dict[bytes, bytes], lengths: List[bytes], head_request: bool
-) -> Tuple[int, int]:
+    status: int, http11: bool, fields: dict[bytes, bytes], lengths: list[bytes], head_request: bool
+) -> tuple[int, int]:
     coding = fields.get(b"transfer-encoding")
     length = _content_length(lengths) if lengths else None
     if coding is not None:
@@ -111,8 +110,8 @@ def parse_head(raw: bytes, head_request: bool = False) -> Head:
         raise Malformed("the status line or a header line is not valid")
     http11 = shape.group(1) == b"1"
     status = int(shape.group(2))
-    fields: Dict[bytes, bytes] = {}
-    lengths: List[bytes] = []
+    fields: dict[bytes, bytes] = {}
+    lengths: list[bytes] = []
     for given, padded in _FIELD.findall(shape.group(3)):
         name, value = given.lower(), padded.rstrip(b" \t")
         if name == b"content-length":
@@ -148,7 +147,7 @@ class Parser:
         self._interim = 0
         self._limit = MAX_HEAD
         self._expect = 0  # how much of the buffer was searched for the end of the head
-        self.head: Optional[Head] = None
+        self.head: Head | None = None
         self.raw_head = b""
         self.body = bytearray()
         self.size = 0  # bytes of the response so far, interim responses left out

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Callable, Optional, Protocol
+from typing import Callable, Protocol
 
 from ..engine.classify import closed_before_answer, read_error, write_error
 from ..engine.pool import WANT, is_cut
@@ -17,7 +17,7 @@ from .parser import Malformed, TooLong, Truncated
 class Fail(Protocol):
     """Ends the request on a connection as failed."""
 
-    def __call__(self, conn: Connection, kind: str, detail: str, error: Optional[OSError] = None) -> None: ...
+    def __call__(self, conn: Connection, kind: str, detail: str, error: OSError | None = None) -> None: ...
 
 
 class Reader:

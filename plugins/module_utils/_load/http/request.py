@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import List, Optional, Tuple
 
 from ..options import Options
 from .target import Target
@@ -19,7 +18,7 @@ class Template:
 
     __slots__ = ("_id", "buffer", "id_at", "id_prefix", "size", "uuid_at")
 
-    def __init__(self, buffer: bytearray, id_at: int, id_prefix: str, uuid_at: List[int]) -> None:
+    def __init__(self, buffer: bytearray, id_at: int, id_prefix: str, uuid_at: list[int]) -> None:
         self.buffer = buffer
         self.size = len(buffer)
         self.id_at = id_at
@@ -34,12 +33,12 @@ class Template:
         for at in self.uuid_at:
             self.buffer[at : at + 36] = str(uuid.uuid4()).encode()
 
-    def request_id(self, sequence: int) -> Optional[str]:
+    def request_id(self, sequence: int) -> str | None:
         """The X-Request-Id that was sent with this number, None where the engine sends none."""
         return f"{self.id_prefix}{sequence:010d}" if self.id_at else None
 
 
-def _fill_uuids(payload: bytes, offset: int) -> Tuple[bytes, List[int]]:
+def _fill_uuids(payload: bytes, offset: int) -> tuple[bytes, list[int]]:
     pieces = payload.split(UUID_MARK)
     at, places = offset, []
     for piece in pieces[:-1]:
@@ -49,7 +48,7 @@ def _fill_uuids(payload: bytes, offset: int) -> Tuple[bytes, List[int]]:
     return _BLANK_UUID.join(pieces), places
 
 
-def _head(options: Options, target: Target, length: Optional[int], close: bool) -> bytes:
+def _head(options: Options, target: Target, length: int | None, close: bool) -> bytes:
     named = {name.lower() for name, _value in options.headers}
     lines = [f"{options.verb} {target.path} HTTP/1.1"]
     if "host" not in named:
@@ -66,7 +65,7 @@ def _head(options: Options, target: Target, length: Optional[int], close: bool) 
     return "".join(line + "\r\n" for line in lines).encode("latin-1")
 
 
-def build(options: Options, target: Target, run_id: str, close: bool) -> List[Template]:
+def build(options: Options, target: Target, run_id: str, close: bool) -> list[Template]:
     """One template for each payload, to be sent in turn; `close` asks the server to close after the response.
 
     The request id is the run's id and the sequence number. It is not shaped as a UUID, since Envoy rewrites a
@@ -74,7 +73,7 @@ def build(options: Options, target: Target, run_id: str, close: bool) -> List[Te
     """
     templates = []
     own_id = any(name.lower() == "x-request-id" for name, _value in options.headers)
-    bodies: List[Optional[bytes]] = list(options.payloads)
+    bodies: list[bytes | None] = list(options.payloads)
     for body in bodies or [b"" if options.verb in ("POST", "PUT", "PATCH") else None]:
         filled, places = _fill_uuids(body or b"", 0)
         head = _head(options, target, None if body is None else len(filled), close)
@@ -93,7 +92,7 @@ class Turns:
     """Which mode each request takes, by its number, and what it sends: on each mode every payload in turn."""
 
     def __init__(self, options: Options, target: Target, run_id: str) -> None:
-        self._modes: Tuple[str, ...] = (
+        self._modes: tuple[str, ...] = (
             ("new", "keep-alive") if options.connection_modes == "both" else (options.connection_modes,)
         )
         self.templates = {

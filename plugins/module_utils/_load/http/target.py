@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import ssl
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import LoadError
@@ -38,7 +38,7 @@ class Target(NamedTuple):
     unix_socket: str
 
 
-def _split_address(address: str) -> Tuple[str, int]:
+def _split_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise LoadError(f"The address {address!r} must be written as host:port.")
@@ -101,7 +101,7 @@ def is_literal(target: Target) -> bool:
     return False
 
 
-def resolve(target: Target) -> List[Address]:
+def resolve(target: Target) -> list[Address]:
     """All addresses of the target, in the resolver's order. Raises OSError (socket.gaierror)."""
     if target.unix_socket:
         return [Address(socket.AF_UNIX, target.unix_socket, target.unix_socket)]
@@ -129,7 +129,7 @@ def _check_server_name(options: Options, name: str) -> None:
         raise LoadError(f"The server name {options.server_name or name!r} cannot be a name for TLS.")
 
 
-def tls_context(options: Options, target: Target) -> Optional[ssl.SSLContext]:
+def tls_context(options: Options, target: Target) -> ssl.SSLContext | None:
     """The TLS settings of an https URL, None for http. Raises LoadError for a file that cannot be used."""
     if target.scheme != "https":
         return None
@@ -167,7 +167,7 @@ def probe(target: Target, seconds: float) -> None:
         addresses = resolve(target)
     except OSError as error:
         raise LoadError(f"The host {target.host!r} cannot be resolved: {error.strerror or error}.") from None
-    last: Optional[OSError] = None
+    last: OSError | None = None
     for address in addresses:
         try:
             _connect(address, seconds)
@@ -177,7 +177,7 @@ def probe(target: Target, seconds: float) -> None:
     raise LoadError(f"Cannot connect to {where}: {last}. Is the server up, and the address right?")
 
 
-def reachable_first(addresses: List[Address], seconds: float) -> List[Address]:
+def reachable_first(addresses: list[Address], seconds: float) -> list[Address]:
     """The addresses, beginning with one that takes connections, as any client would end up with.
 
     A name may have addresses on which nobody listens (`localhost` is also ::1), and requests must not be lost

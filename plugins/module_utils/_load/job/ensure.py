@@ -7,8 +7,9 @@ import datetime
 import math
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from .. import duration
 from ..errors import LoadError, refuse_nul
@@ -51,7 +52,7 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
         raise LoadError(
             "There is no load of this name to wait for, and no url to send requests to: give a url."
         )
-    given: Dict[str, Any] = {name: arguments[name] for name in _PLAIN}
+    given: dict[str, Any] = {name: arguments[name] for name in _PLAIN}
     given.update({name: arguments[name] for name in _OPTIONAL if arguments.get(name)})
     headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
     for name, value in headers.items():
@@ -66,7 +67,7 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
     return Options(**given)
 
 
-def _payloads(arguments: Mapping[str, Any]) -> List[bytes]:
+def _payloads(arguments: Mapping[str, Any]) -> list[bytes]:
     if arguments.get("payload") is not None:
         return [str(arguments["payload"]).encode()]
     payloads = []
@@ -82,7 +83,7 @@ def _payloads(arguments: Mapping[str, Any]) -> List[bytes]:
     return payloads
 
 
-def ensure(arguments: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def ensure(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the load into the wanted state, or say in check mode whether that would change anything."""
     wanted, name, state_dir = arguments["state"], arguments["name"], arguments.get("state_dir")
     before = job.state(state_dir, name)
@@ -144,7 +145,7 @@ def _wait(arguments: Mapping[str, Any], check_mode: bool) -> bool:
     return job.deliver(state_dir, name, arguments.get("dest") or "", check_mode)
 
 
-def shown(arguments: Mapping[str, Any]) -> Dict[str, Any]:
+def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments as they may be told: no payload, no credentials in the URL or in headers."""
     told = dict(arguments)
     if told.get("url"):
@@ -160,7 +161,7 @@ def shown(arguments: Mapping[str, Any]) -> Dict[str, Any]:
     return told
 
 
-def look(state_dir: Optional[str], name: str) -> Dict[str, Any]:
+def look(state_dir: str | None, name: str) -> dict[str, Any]:
     """What is to be told of a load: `status`, `progress`, and once it has ended `result` and `report`."""
     progress = job.progress(state_dir, name)
     ended = progress["state"] not in ("running", "absent")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 from ..._common.files import write_atomically
 from ..._common.processes import alive, send
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
         return f"{self.options.fingerprint()}:{self.dest}"
 
 
-def prepare(options: Options, dest: str = "", state_dir: Optional[str] = None, connect: bool = True) -> Plan:
+def prepare(options: Options, dest: str = "", state_dir: str | None = None, connect: bool = True) -> Plan:
     """Check everything that can be wrong, before anything is started or written. Raises LoadError.
 
     `connect` opens one connection to the target and closes it again; no request is sent.
@@ -75,12 +75,12 @@ def destination(dest: str) -> str:
     return dest
 
 
-def exists(state_dir: Optional[str], name: str) -> bool:
+def exists(state_dir: str | None, name: str) -> bool:
     """Whether anything of a load of this name is there."""
     return Store(state_dir, name).exists()
 
 
-def state(state_dir: Optional[str], name: str) -> str:
+def state(state_dir: str | None, name: str) -> str:
     """`absent`, `running`, `finished`, `stopped`, `aborted`, or `interrupted` if its process was killed."""
     store = Store(state_dir, name)
     if not store.exists():
@@ -95,13 +95,13 @@ def state(state_dir: Optional[str], name: str) -> str:
     return "interrupted" if store.record.exists() else "absent"
 
 
-def same_arguments(plan: Plan, state_dir: Optional[str]) -> bool:
+def same_arguments(plan: Plan, state_dir: str | None) -> bool:
     """Whether the job was started with these arguments."""
     job = read_json(Store(state_dir, plan.options.name).about)
     return job is not None and job.get("fingerprint") == plan.fingerprint
 
 
-def start(plan: Plan, state_dir: Optional[str] = None, python: str = sys.executable) -> bool:
+def start(plan: Plan, state_dir: str | None = None, python: str = sys.executable) -> bool:
     """Start the load detached. True if it was started, False if it runs with the same arguments already.
 
     What an earlier run of the name left is removed. Raises LoadError if one is running with other arguments.
@@ -152,7 +152,7 @@ def _tail(path: Path) -> str:
         return ""
 
 
-def progress(state_dir: Optional[str], name: str) -> Dict[str, Any]:
+def progress(state_dir: str | None, name: str) -> dict[str, Any]:
     """How far a load is, at most about a second old. Never raises for a load that is not there.
 
     Returns `state` (as `state` does), `requests` (ended so far), `failed`, `revisions` ({revision:
@@ -175,31 +175,31 @@ def progress(state_dir: Optional[str], name: str) -> Dict[str, Any]:
     }
 
 
-def result(state_dir: Optional[str], name: str) -> Optional[Dict[str, Any]]:
+def result(state_dir: str | None, name: str) -> dict[str, Any] | None:
     """load.json of a load that ended, or as it stands of one that runs or was killed; else None."""
     store = Store(state_dir, name)
     now = state(state_dir, name)
-    finished: Optional[Dict[str, Any]] = read_json(store.result)
+    finished: dict[str, Any] | None = read_json(store.result)
     if finished is not None:
         return finished
     job, checkpoint = read_json(store.about), read_json(store.checkpoint)
     if job is None or checkpoint is None:
         return None
-    timeline: List[Dict[str, Any]] = read_lines(store.timeline, checkpoint["timeline_bytes"])
+    timeline: list[dict[str, Any]] = read_lines(store.timeline, checkpoint["timeline_bytes"])
     ledger = read_lines(store.ledger, checkpoint["ledger_bytes"])
     return build(job["about"], now, checkpoint["snapshot"], timeline, ledger)
 
 
-def report(state_dir: Optional[str], name: str) -> str:
+def report(state_dir: str | None, name: str) -> str:
     """The end-of-run text, empty if there is no result."""
     made = result(state_dir, name)
     return fortio.text(made) if made else ""
 
 
 def wait(
-    state_dir: Optional[str],
+    state_dir: str | None,
     name: str,
-    seconds: Optional[float],
+    seconds: float | None,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -214,7 +214,7 @@ def wait(
     return True
 
 
-def stop(state_dir: Optional[str], name: str) -> bool:
+def stop(state_dir: str | None, name: str) -> bool:
     """End a running load with its full report. True if one was running.
 
     The process is given the time-out of its requests and ten seconds, then it is killed, and the result says
@@ -238,7 +238,7 @@ def stop(state_dir: Optional[str], name: str) -> bool:
     return stopped
 
 
-def _keep_interrupted(store: Store, state_dir: Optional[str], job: Dict[str, Any]) -> None:
+def _keep_interrupted(store: Store, state_dir: str | None, job: dict[str, Any]) -> None:
     """Write the result that a killed process could not."""
     if store.result.exists():
         return
@@ -257,7 +257,7 @@ def _keep_interrupted(store: Store, state_dir: Optional[str], job: Dict[str, Any
         raise LoadError(f"The load is stopped, but its result cannot be written: {error}.") from None
 
 
-def _delivered(dest: str, made: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+def _delivered(dest: str, made: dict[str, Any]) -> dict[str, Any] | None:
     """The result that the process of this very run put at its destination before it failed or was killed."""
     there = read_json(Path(dest)) if dest else None
     own = there.get("LoadTest") if isinstance(there, dict) else None
@@ -266,7 +266,7 @@ def _delivered(dest: str, made: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     return there if same else None
 
 
-def deliver(state_dir: Optional[str], name: str, dest: str, check_mode: bool = False) -> bool:
+def deliver(state_dir: str | None, name: str, dest: str, check_mode: bool = False) -> bool:
     """Write the result of an ended load to a file. True unless it was there with this content already."""
     store = Store(state_dir, name)
     if not dest or not store.result.exists():
@@ -283,7 +283,7 @@ def deliver(state_dir: Optional[str], name: str, dest: str, check_mode: bool = F
     return True
 
 
-def remove(state_dir: Optional[str], name: str) -> bool:
+def remove(state_dir: str | None, name: str) -> bool:
     """Stop the load and remove its state folder. True if there was one."""
     if not exists(state_dir, name):
         return False

@@ -10,8 +10,9 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional
+from typing import Any
 
 from ..errors import LoadError, refuse_nul
 
@@ -20,7 +21,7 @@ NEEDED_BYTES = 32 * 1024 * 1024
 RESERVED_BYTES = 8 * 1024 * 1024
 
 
-def base_folder(state_dir: Optional[str], kind: str = "loads") -> Path:
+def base_folder(state_dir: str | None, kind: str = "loads") -> Path:
     """Where the folders of jobs of a kind lie: `state_dir`, or the user's state folder. Raises LoadError."""
     if state_dir:
         refuse_nul(state_dir, "state folder")
@@ -34,7 +35,7 @@ class Store:
 
     kind = "loads"
 
-    def __init__(self, state_dir: Optional[str], name: str) -> None:
+    def __init__(self, state_dir: str | None, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise LoadError(
                 f"The name {name!r} is not valid: use up to 63 letters, digits, dots, dashes, underscores, "
@@ -68,7 +69,7 @@ class Store:
             if handle is not None:
                 os.close(handle)
 
-    def _lock(self, create: bool) -> Optional[int]:
+    def _lock(self, create: bool) -> int | None:
         while True:
             try:
                 if create:
@@ -134,7 +135,7 @@ class Lines:
             self.size += written
 
 
-def read_json(path: Path) -> Optional[Any]:
+def read_json(path: Path) -> Any | None:
     """A JSON file, or None if it is missing or was never finished."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -142,7 +143,7 @@ def read_json(path: Path) -> Optional[Any]:
         return None
 
 
-def read_lines(path: Path, size: int) -> List[Dict[str, Any]]:
+def read_lines(path: Path, size: int) -> list[dict[str, Any]]:
     """The JSON lines within the first `size` bytes of a file."""
     try:
         with open(path, "rb") as file:

@@ -12,9 +12,10 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any
 
 from ..._common.files import write_atomically
 from ..._common.processes import own_record
@@ -62,7 +63,7 @@ def _let_go() -> None:
 class Job:
     """The run and what it writes."""
 
-    def __init__(self, store: Store, given: Dict[str, Any]) -> None:
+    def __init__(self, store: Store, given: dict[str, Any]) -> None:
         self._store = store
         self._dest: str = given.get("dest") or ""
         self._stopped = False
@@ -78,11 +79,11 @@ class Job:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._checkpoint(self._engine.tally)
 
-    def _stop(self, _number: int, _frame: Optional[FrameType]) -> None:
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopped = True
         self._engine.stop()
 
-    def _report(self, row: Row, failures: List[Failure], tally: Tally) -> None:
+    def _report(self, row: Row, failures: list[Failure], tally: Tally) -> None:
         """Once a second. A full disk must not end the load: the next second tries again."""
         for lines, rows in (
             (self._timeline, [row]),

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import bisect
-from typing import Any, Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..._common.percentile import percentile
 from ..duration import SECOND, go_text
@@ -24,13 +25,13 @@ _BOUNDS = (
 
 def histogram(
     values: Histogram, units: int, resolution: int, percentiles: Sequence[float] = PERCENTILES
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """The shape of Fortio's HistogramData.
 
     So many `units` of the histogram make one of Fortio's; `resolution` is in units of the histogram.
     """
     data = _data(values, units, resolution)
-    made: Dict[str, Any] = {
+    made: dict[str, Any] = {
         "Count": values.count,
         "Min": _plain(values.min / units),
         "Max": _plain(values.max / units),
@@ -51,11 +52,11 @@ def _plain(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
-def _data(values: Histogram, units: int, resolution: int) -> List[Dict[str, Any]]:
+def _data(values: Histogram, units: int, resolution: int) -> list[dict[str, Any]]:
     counts = [0] * (len(_BOUNDS) + 1)
     for upper, times in values.counts.items():
         counts[bisect.bisect_left(_BOUNDS, -(-upper // resolution))] += times
-    data: List[Dict[str, Any]] = []
+    data: list[dict[str, Any]] = []
     total = 0
     for index, times in enumerate(counts):
         if not times:
@@ -72,7 +73,7 @@ def _data(values: Histogram, units: int, resolution: int) -> List[Dict[str, Any]
     return data
 
 
-def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: str) -> Dict[str, Any]:
+def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: str) -> dict[str, Any]:
     """All keys of Fortio's result of an HTTP run, in its order. Credentials and payload stay out."""
     histograms = {name: Histogram.from_json(data) for name, data in snapshot["histograms"].items()}
     elapsed = elapsed_ns(snapshot)
@@ -191,7 +192,7 @@ def _shortest(value: float) -> str:
     return repr(_plain(value))
 
 
-def _whole(name: str, shape: Mapping[str, Any]) -> List[str]:
+def _whole(name: str, shape: Mapping[str, Any]) -> list[str]:
     """A histogram with all its rows and percentiles."""
     if not shape["Count"]:
         return [f"{name} : no data"]
@@ -206,7 +207,7 @@ def _counter(name: str, shape: Mapping[str, Any]) -> str:
     )
 
 
-def _rows(shape: Mapping[str, Any]) -> List[str]:
+def _rows(shape: Mapping[str, Any]) -> list[str]:
     rows = ["# range, mid point, percentile, count"]
     for index, entry in enumerate(shape["Data"]):
         sign = ">" if index else ">="

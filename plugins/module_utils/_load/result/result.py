@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..http.target import shown_url
 from ..options import Options
@@ -26,7 +27,7 @@ _COPIED = (
 )  # fmt: skip
 
 
-def about(options: Options) -> Dict[str, Any]:
+def about(options: Options) -> dict[str, Any]:
     """What may be told of a run's options: neither headers' values nor payloads nor what a query holds."""
     told = {name: getattr(options, name) for name in _ABOUT}
     return {**told, "url": shown_url(options.url), "method": options.verb}
@@ -42,9 +43,9 @@ def build(
     options: Mapping[str, Any],
     state: str,
     snapshot: Mapping[str, Any],
-    timeline: List[Dict[str, Any]],
-    ledger: List[Dict[str, Any]],
-) -> Dict[str, Any]:
+    timeline: list[dict[str, Any]],
+    ledger: list[dict[str, Any]],
+) -> dict[str, Any]:
     """load.json. `options` is what `about` told, `snapshot` what the tally did."""
     snapshot = {**snapshot, "ended": snapshot["ended"] or _last_moment(snapshot, timeline)}
     made = fortio.keys(options, snapshot, utc_text(snapshot["started"]))
@@ -76,7 +77,7 @@ def build(
     return made
 
 
-def _seconds_of(counts: Mapping[str, Any]) -> Dict[str, Any]:
+def _seconds_of(counts: Mapping[str, Any]) -> dict[str, Any]:
     """Microseconds counted, as Fortio's histogram of seconds."""
     return fortio.histogram(Histogram.from_json(counts), fortio.MICROSECONDS, 1000)
 
@@ -89,33 +90,33 @@ def rate_kept(options: Mapping[str, Any], snapshot: Mapping[str, Any], late: His
     return due > 0 and int(snapshot["sent"]) - late.above(LATE) >= KEPT_SHARE * due
 
 
-def _last_moment(snapshot: Mapping[str, Any], timeline: List[Dict[str, Any]]) -> float:
+def _last_moment(snapshot: Mapping[str, Any], timeline: list[dict[str, Any]]) -> float:
     """For a run that was killed: the end of the last second that it reported."""
     last = timeline[-1]["second"] + 1 if timeline else snapshot["started"]
     return max(float(last), float(snapshot["started"]))
 
 
-def _sum_counts(mappings: Iterable[Mapping[str, int]]) -> Dict[str, int]:
-    total: Dict[str, int] = {}
+def _sum_counts(mappings: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
     for mapping in mappings:
         for name, count in mapping.items():
             total[name] = total.get(name, 0) + count
     return total
 
 
-def _sum_rows(mappings: Iterable[Mapping[str, Mapping[str, int]]]) -> Dict[str, Dict[str, int]]:
-    total: Dict[str, Dict[str, int]] = {}
+def _sum_rows(mappings: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, dict[str, int]] = {}
     for mapping in mappings:
         for name, row in mapping.items():
             total[name] = _sum_counts([total.get(name, {}), row])
     return total
 
 
-def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
+def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Several runs as one, exact in every count. Gaps and outages stay those of single runs."""
     own = [result["LoadTest"] for result in results]
     first = results[0]
-    snapshot: Dict[str, Any] = {
+    snapshot: dict[str, Any] = {
         "started": min(part["started"] for part in own),
         "ended": max(part["ended"] for part in own),
         "codes": _sum_counts(result["RetCodes"] for result in results),
@@ -160,7 +161,7 @@ def merge(results: List[Dict[str, Any]]) -> Dict[str, Any]:
     return merged
 
 
-def _merged_mode(rows: List[Mapping[str, Any]]) -> Dict[str, Any]:
+def _merged_mode(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "requests": sum(row["requests"] for row in rows),
         "failed": sum(row["failed"] for row in rows),
@@ -168,7 +169,7 @@ def _merged_mode(rows: List[Mapping[str, Any]]) -> Dict[str, Any]:
     }
 
 
-def _longest(gaps: Iterable[Optional[Mapping[str, Any]]]) -> Optional[Mapping[str, Any]]:
+def _longest(gaps: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
     """The longest of the gaps that there are."""
     return max((gap for gap in gaps if gap is not None), key=_seconds, default=None)
 
@@ -192,15 +193,15 @@ def _merged(parts: Iterable[Mapping[str, Any]]) -> Histogram:
     return total
 
 
-def _merged_by_name(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> Dict[str, Dict[str, Any]]:
-    found: Dict[str, List[Mapping[str, Any]]] = {}
+def _merged_by_name(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for part in parts:
         for name, counts in part.items():
             found.setdefault(name, []).append(counts)
     return {name: _merged(counts).to_json() for name, counts in found.items()}
 
 
-def _merged_state(own: List[Dict[str, Any]]) -> str:
+def _merged_state(own: list[dict[str, Any]]) -> str:
     states = {part["state"] for part in own}
     for state in ("running", "interrupted", "aborted", "stopped"):
         if state in states:
@@ -208,7 +209,7 @@ def _merged_state(own: List[Dict[str, Any]]) -> str:
     return "finished"
 
 
-def _merged_about(results: List[Dict[str, Any]]) -> Dict[str, Any]:
+def _merged_about(results: list[dict[str, Any]]) -> dict[str, Any]:
     first, own = results[0], [result["LoadTest"] for result in results]
     return {
         "name": "+".join(dict.fromkeys(part["name"] for part in own)),
@@ -232,9 +233,9 @@ def _merged_about(results: List[Dict[str, Any]]) -> Dict[str, Any]:
     }
 
 
-def _merged_timeline(own: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def _merged_timeline(own: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Seconds added up; of the percentiles only the maximum can be merged, so the others become None."""
-    seconds: Dict[int, Dict[str, Any]] = {}
+    seconds: dict[int, dict[str, Any]] = {}
     for part in own:
         for row in part["timeline"]:
             have = seconds.get(row["second"])

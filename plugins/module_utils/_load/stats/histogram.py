@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 
 def bucket(value: int) -> int:
@@ -32,7 +33,7 @@ class Histogram:
         self.squares = 0
         self.min = 0
         self.max = 0
-        self.counts: Dict[int, int] = {}
+        self.counts: dict[int, int] = {}
 
     def add(self, value: int, times: int = 1) -> None:
         """Count a value."""
@@ -85,7 +86,7 @@ class Histogram:
         """How many values exceed a bound of at most three significant digits."""
         return sum(times for key, times in self.counts.items() if key > bound)
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """All of it; `counts` is a list of [upper bound, count]."""
         return {
             "count": self.count, "sum": self.sum, "squares": self.squares, "min": self.min, "max": self.max,
@@ -98,7 +99,7 @@ class Histogram:
         made = cls()
         made.count, made.sum, made.squares = int(data["count"]), int(data["sum"]), int(data["squares"])
         made.min, made.max = int(data["min"]), int(data["max"])
-        pairs: List[Tuple[int, int]] = [(int(key), int(times)) for key, times in data["counts"]]
+        pairs: list[tuple[int, int]] = [(int(key), int(times)) for key, times in data["counts"]]
         made.counts = dict(pairs)
         return made
 

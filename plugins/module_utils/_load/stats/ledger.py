@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 
 class Failure(NamedTuple):
@@ -17,19 +17,19 @@ class Failure(NamedTuple):
     kind: str
     detail: str
     intended: int
-    sent: Optional[int]
-    first_byte: Optional[int]
+    sent: int | None
+    first_byte: int | None
     end: int
     connection: int
     reuse: int
     peer: str
-    status: Optional[int]
-    errno: Optional[str]
-    request_id: Optional[str]
+    status: int | None
+    errno: str | None
+    request_id: str | None
     revision: str
     connection_mode: str
 
-    def to_json(self, epoch: Callable[[Optional[int]], Optional[float]]) -> Dict[str, Any]:
+    def to_json(self, epoch: Callable[[int | None], float | None]) -> dict[str, Any]:
         """The record as the result shows it, times in seconds since the epoch."""
         return {
             "seq": self.seq, "class": self.kind, "detail": self.detail, "intended": epoch(self.intended),
@@ -45,9 +45,9 @@ class Ledger:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._fresh: List[Failure] = []
+        self._fresh: list[Failure] = []
         self.count = 0
-        self.classes: Dict[str, int] = {}
+        self.classes: dict[str, int] = {}
 
     def add(self, failure: Failure) -> None:
         """Count a failure and, below the limit, keep its record."""
@@ -61,7 +61,7 @@ class Ledger:
         """How many failures were counted without a record."""
         return max(0, self.count - self._limit)
 
-    def take(self) -> List[Failure]:
+    def take(self) -> list[Failure]:
         """The records that came since the last call."""
         fresh, self._fresh = self._fresh, []
         return fresh

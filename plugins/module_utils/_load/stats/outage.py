@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Optional
 
 MAX_WINDOWS = 1000
 
@@ -15,10 +15,10 @@ class Window:
 
     __slots__ = ("failed", "first_failed_send", "last_success", "recovered")
 
-    def __init__(self, last_success: Optional[int], first_failed_send: int) -> None:
+    def __init__(self, last_success: int | None, first_failed_send: int) -> None:
         self.last_success = last_success
         self.first_failed_send = first_failed_send
-        self.recovered: Optional[int] = None
+        self.recovered: int | None = None
         self.failed = 0
 
 
@@ -36,8 +36,8 @@ class Outages:
         self.last_success = started
         self.gap = 0
         self.gap_end = started
-        self.open: Optional[Window] = None
-        self.windows: List[Window] = []
+        self.open: Window | None = None
+        self.windows: list[Window] = []
         self.dropped = 0
 
     def success(self, sent: int, end: int) -> None:
@@ -67,13 +67,13 @@ class Outages:
             self.gap = end - self.last_success
             self.gap_end = end
 
-    def gap_json(self, epoch: Epoch) -> Dict[str, Any]:
+    def gap_json(self, epoch: Epoch) -> dict[str, Any]:
         """The longest gap between successes."""
         return {
             "seconds": self.gap / 1e9, "start": epoch(self.gap_end - self.gap), "end": epoch(self.gap_end),
         }  # fmt: skip
 
-    def windows_json(self, epoch: Epoch, mode: str) -> List[Dict[str, Any]]:
+    def windows_json(self, epoch: Epoch, mode: str) -> list[dict[str, Any]]:
         """The windows, oldest first; `recovered` is None while open, `last_success` if there was none."""
         return [
             {

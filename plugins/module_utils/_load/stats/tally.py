@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, DefaultDict, Dict, List, Optional, Tuple
+from typing import Any
 
 from ..errors import CLIENT, STATUS
 from ..http.parser import Head
@@ -20,7 +20,7 @@ MAX_REVISIONS = 100
 OTHER_REVISIONS = "(others)"  # all beyond that number, as where the header named differs in each response
 SCHEMA = 1
 
-Row = Dict[str, Any]  # one second of the timeline
+Row = dict[str, Any]  # one second of the timeline
 
 
 class Shape:
@@ -33,7 +33,7 @@ class Shape:
     __slots__ = ("count", "head", "parsed", "revision", "times", "total")
 
     def __init__(
-        self, head: bytes, total: int, parsed: Optional[Head], revision: str, times: DefaultDict[int, int]
+        self, head: bytes, total: int, parsed: Head | None, revision: str, times: defaultdict[int, int]
     ) -> None:
         self.head = head
         self.total = total
@@ -62,11 +62,11 @@ class ConnectionMode:
         self.outages = outages
         self.requests = 0
         self.failed = 0
-        self.shapes: Dict[bytes, Shape] = {}
+        self.shapes: dict[bytes, Shape] = {}
         self.shape = NO_SHAPE
         self.reach = RECEIVE
 
-    def to_json(self, epoch: Epoch) -> Dict[str, Any]:
+    def to_json(self, epoch: Epoch) -> dict[str, Any]:
         """Its counts, and its longest gap between successes: None where no request was sent on it."""
         gap = self.outages.gap_json(epoch) if self.requests else None
         return {"requests": self.requests, "failed": self.failed, "longest_success_gap": gap}
@@ -92,10 +92,10 @@ class Tally:
         self.unsent = 0  # requests that were due and that no connection was free for until the end
         self.aborted = False
         self.warmup_failed = 0
-        self.ids: Optional[Tuple[str, int]] = None  # prefix and first number of its requests' ids, if any
-        self.service: DefaultDict[int, int] = defaultdict(int)
-        self.late: DefaultDict[int, int] = defaultdict(int)
-        self.slept: DefaultDict[int, int] = defaultdict(int)
+        self.ids: tuple[str, int] | None = None  # prefix and first number of its requests' ids, if any
+        self.service: defaultdict[int, int] = defaultdict(int)
+        self.late: defaultdict[int, int] = defaultdict(int)
+        self.slept: defaultdict[int, int] = defaultdict(int)
         self.connects = Histogram()
         self.sent = 0
         self.outages = Outages(started)
@@ -104,34 +104,34 @@ class Tally:
             for name in ("keep-alive", "new")
         }
         self.ledger = Ledger(ledger_limit)
-        self.stalls: List[List[int]] = []
+        self.stalls: list[list[int]] = []
         self.stalled = 0
         self.drift = 0  # ns by which the wall clock was at most off the anchor, either way
         self.sockets = 0
-        self.reconnects: Dict[str, int] = {}
-        self.peers: Dict[str, int] = {}
+        self.reconnects: dict[str, int] = {}
+        self.peers: dict[str, int] = {}
         self.requests = 0
         self.failed = 0
-        self._codes: Dict[str, int] = {}
-        self._revisions: Dict[str, List[int]] = {}
+        self._codes: dict[str, int] = {}
+        self._revisions: dict[str, list[int]] = {}
         self._service = Histogram()
         self._errors = Histogram()
-        self._times: Dict[str, DefaultDict[int, int]] = {}
-        self._response: DefaultDict[str, Histogram] = defaultdict(Histogram)
+        self._times: dict[str, defaultdict[int, int]] = {}
+        self._response: defaultdict[str, Histogram] = defaultdict(Histogram)
         self._late = Histogram()
         self._slept = Histogram()
         self._sizes = Histogram()
         self._head_sizes = Histogram()
-        self._second_revisions: DefaultDict[str, int] = defaultdict(int)
+        self._second_revisions: defaultdict[str, int] = defaultdict(int)
         self._second_requests = 0
         self._second_failed = 0
         self._second_sent = 0
 
-    def epoch(self, at: Optional[int]) -> Optional[float]:
+    def epoch(self, at: int | None) -> float | None:
         """A time of the clock as seconds since the epoch, to the microsecond."""
         return None if at is None else round((at + self.anchor) / 1e9, 6)
 
-    def recall(self, mode: ConnectionMode, data: bytes) -> Optional[Shape]:
+    def recall(self, mode: ConnectionMode, data: bytes) -> Shape | None:
         """The shape of a response that came whole and was seen before, or None."""
         shape = mode.shapes.get(data[: data.find(b"\r\n\r\n") + 4])
         if shape is None or shape.total != len(data):
@@ -150,7 +150,7 @@ class Tally:
         mode.reach = min(RECEIVE, max(reach, total + 1))
         mode.shape = mode.shapes[raw_head] = Shape(raw_head, total, head, revision, self._times_of(revision))
 
-    def _times_of(self, revision: str) -> DefaultDict[int, int]:
+    def _times_of(self, revision: str) -> defaultdict[int, int]:
         if revision not in self._times and len(self._times) >= MAX_REVISIONS:
             revision = OTHER_REVISIONS
         return self._times.setdefault(revision, defaultdict(int))
@@ -272,21 +272,21 @@ class Tally:
         """A connection was given up for this reason."""
         self.reconnects[reason] = self.reconnects.get(reason, 0) + 1
 
-    def _request_ids(self) -> List[Dict[str, Any]]:
+    def _request_ids(self) -> list[dict[str, Any]]:
         """The ids that were sent, so that the requests can be found in the gateway's log."""
         if self.ids is None or not self.sent:
             return []
         prefix, first = self.ids
         return [{"prefix": prefix, "first": first, "last": first + self.sent - 1}]
 
-    def _windows(self) -> Tuple[List[Dict[str, Any]], int]:
+    def _windows(self) -> tuple[list[dict[str, Any]], int]:
         """The modes' outages by when they began, and how many more there were."""
         used = [mode for mode in self.connection_modes.values() if mode.requests]
         windows = [window for mode in used for window in mode.outages.windows_json(self.epoch, mode.name)]
         windows.sort(key=lambda window: float(window["first_failed_send"]))
         return windows, sum(mode.outages.dropped for mode in used)
 
-    def snapshot(self) -> Dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """The totals as of the last tick, as plain JSON: what a checkpoint stores and a result is made of."""
         response = Histogram()
         for histogram in self._response.values():

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, List
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.schedule import (
@@ -46,7 +46,7 @@ def test_open_counts_what_fell_due_and_was_not_taken() -> None:
     assert Open(0, Fraction(10), 0, NEVER).overdue(SECOND) == 11
 
 
-def play(schedule: Closed, service: int, until: int) -> List[int]:
+def play(schedule: Closed, service: int, until: int) -> list[int]:
     """Answer each call after `service`; returns the times at which calls were sent."""
     now, sent, flying = 0, [], []
     while now <= until:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 import h11
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import (
@@ -19,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # status, body, connection may be kept
-Outcome = Tuple[int, bytes, bool]
+Outcome = tuple[int, bytes, bool]
 
 
-def parse(pieces: List[bytes], head: bool = False) -> Outcome:
+def parse(pieces: list[bytes], head: bool = False) -> Outcome:
     """Feed the pieces, then the end of the connection if the response is not whole."""
     parser = Parser(head, collect=True)
     whole = False
@@ -36,7 +34,7 @@ def parse(pieces: List[bytes], head: bool = False) -> Outcome:
     return parser.head.status, bytes(parser.body), parser.head.keep_alive
 
 
-def outcome(pieces: List[bytes], head: bool = False) -> Outcome | str:
+def outcome(pieces: list[bytes], head: bool = False) -> Outcome | str:
     try:
         return parse(pieces, head)
     except Malformed:
@@ -259,12 +257,12 @@ def responses(draw: st.DrawFn) -> bytes:
     return interim + b"HTTP/%s %d%s\r\n" % (version, status, reason) + b"".join(lines) + b"\r\n" + tail
 
 
-def oracle(data: bytes) -> Tuple[int, bytes] | None:
+def oracle(data: bytes) -> tuple[int, bytes] | None:
     """What h11 makes of the bytes and an end of the connection; None if it refuses them."""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
     connection.send(h11.EndOfMessage())
-    status: Optional[int] = None
+    status: int | None = None
     body = b""
     fed_end = False
     try:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import duration
@@ -99,7 +99,7 @@ def test_go_text(nanoseconds: int, text: str) -> None:
         ({"stop_at": float("nan")}, "stop_at must be a finite number"),
     ],
 )
-def test_options_that_make_no_sense(more: Dict[str, Any], why: str) -> None:
+def test_options_that_make_no_sense(more: dict[str, Any], why: str) -> None:
     with pytest.raises(LoadError, match=why):
         Options(url="http://h/", **more).check()
 
@@ -150,7 +150,7 @@ def test_options_of_wrong_types(given: Any, why: str) -> None:
         ({"rate": 10_000, "pacing": "closed"}, 0, 4),
     ],
 )
-def test_planned_requests_and_pool(more: Dict[str, Any], planned: int, pool: int) -> None:
+def test_planned_requests_and_pool(more: dict[str, Any], planned: int, pool: int) -> None:
     options = Options(url="http://h/", **more)
     assert (options.planned, options.pool) == (planned, pool)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from typing import List
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import fortio
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 values = st.lists(st.integers(0, 10**11), min_size=1, max_size=60)
 
 
-def filled(of: List[int]) -> Histogram:
+def filled(of: list[int]) -> Histogram:
     made = Histogram()
     for value in of:
         made.add(value)
@@ -51,14 +50,14 @@ def test_bucket_is_an_upper_bound_within_one_percent_that_no_bound_of_fortio_div
 
 
 @given(values)
-def test_moments_are_exact(of: List[int]) -> None:
+def test_moments_are_exact(of: list[int]) -> None:
     made = filled(of)
     assert (made.count, made.sum, made.min, made.max) == (len(of), sum(of), min(of), max(of))
     assert made.deviation == pytest.approx(statistics.pstdev(of), rel=1e-9, abs=1e-6)
 
 
 @given(values, values)
-def test_merging_is_the_same_as_counting_together(one: List[int], other: List[int]) -> None:
+def test_merging_is_the_same_as_counting_together(one: list[int], other: list[int]) -> None:
     merged = filled(one)
     merged.merge(filled(other))
     assert merged.to_json() == filled(one + other).to_json()
@@ -66,7 +65,7 @@ def test_merging_is_the_same_as_counting_together(one: List[int], other: List[in
 
 
 @given(values, st.floats(0.01, 1))
-def test_quantile(of: List[int], share: float) -> None:
+def test_quantile(of: list[int], share: float) -> None:
     exact = sorted(of)[math.ceil(share * len(of)) - 1]
     assert exact <= filled(of).quantile(share) <= exact * 1.01 + 1
 
