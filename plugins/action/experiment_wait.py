@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the iter8.kfserving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows each transition live while the module of the same name waits."""
+"""Shows what happens, live, while the module of the action's own name works.
+
+One file for all modules that only need this: the others in this folder are links to it.
+"""
 
 from __future__ import annotations
 
@@ -9,4 +12,4 @@ from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveAc
 
 
 class ActionModule(LiveActionModule):
-    """Nothing of its own: see LiveActionModule."""
+    """Ansible looks for a class of this name in this file."""

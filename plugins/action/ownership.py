@@ -1,12 +1,1 @@
-# Copyright: (c) 2026, the iter8.kfserving contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows what goes, and what holds it, live while the module of the same name works."""
-
-from __future__ import annotations
-
-from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
-
-
-class ActionModule(LiveActionModule):
-    """Nothing of its own: see LiveActionModule."""
+experiment_wait.py
