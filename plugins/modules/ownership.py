@@ -70,7 +70,6 @@ options:
         has written.
     type: bool
     default: false
-    aliases: [force_namespaces]
   progress_file:
     description:
       - With O(state=absent), a file to which each deletion is appended as one line of JSON, as it happens.
@@ -180,7 +179,7 @@ ARGUMENTS = {
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "namespace": {"type": "str"},
     "timeout": {"type": "int", "default": 300},
-    "force_contents": {"type": "bool", "default": False, "aliases": ["force_namespaces"]},
+    "force_contents": {"type": "bool", "default": False},
     "progress_file": {"type": "path"},
 }
 
