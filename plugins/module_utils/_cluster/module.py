@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import ProgressFileError
 
 
 class Failed(ClusterError):
@@ -23,7 +24,7 @@ def run(module: Any, execute: Callable[[Any], dict[str, Any]]) -> None:
         result = execute(module)
     except Failed as failure:
         module.fail_json(msg=str(failure), **failure.result)
-    except ClusterError as error:
+    except (ClusterError, ProgressFileError) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)

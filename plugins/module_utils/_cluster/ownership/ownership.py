@@ -32,7 +32,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     plan,
     waves,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
+    Progress,
+    ProgressFileError,
+)
 
 
 def ownership(module: Any) -> dict[str, Any]:
@@ -98,10 +101,10 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
         return {"changed": bool(deleted), "deleted": deleted, "kept": planned.kept, "transitions": []}
     progress = Progress(module.params["progress_file"], time.time)
     removal = Removal(api, record, progress, clock=clock, deadline=deadline)
-    problem: ClusterError | None = None
+    problem: Exception | None = None
     try:
         removal.run(planned.doomed)
-    except ClusterError as error:
+    except (ClusterError, ProgressFileError) as error:
         problem = error
     record.save(_path(module))
     result = {

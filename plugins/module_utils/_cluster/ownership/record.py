@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json
@@ -16,6 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     ClusterError,
     Refused,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 
 LABEL = "iter8.kfserving/run-id"
 SCHEMA = 1
@@ -95,22 +96,11 @@ class Record:
         self._entries.pop(entry.key, None)
 
     def save(self, path: str) -> None:
-        """Writes the record so that a crash leaves the old one or the new one, never half of one."""
+        """Writes the record whole, for this user alone. Raises ClusterError if it cannot be written."""
         content = {"schema": SCHEMA, "run_id": self.run_id, "objects": [asdict(e) for e in self.entries]}
-        folder = os.path.dirname(os.path.abspath(path))
         try:
-            os.makedirs(folder, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".record-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(content, file, indent=1)
-                    file.write("\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            write_atomically(Path(path), json.dumps(content, indent=1) + "\n")
         except OSError as error:
             raise ClusterError(f"The record {path} cannot be written: {error.strerror}.") from error
 

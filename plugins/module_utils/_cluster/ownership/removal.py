@@ -26,7 +26,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     group_of,
     with_uid,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 
 POLL_SECONDS = 0.3
 

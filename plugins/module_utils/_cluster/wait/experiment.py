@@ -11,7 +11,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.wa
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import (
     CONNECTION,
     End,
-    Held,
     connection_event,
     named,
 )
@@ -23,6 +22,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
     inferenceservice as inferenceservices,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.stability import Held
 
 EXPERIMENT = "experiment"
 INFERENCESERVICE = "inferenceservice"

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.wa
     Feeds,
     Notice,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
 
 # Between notices a decision is due now and then: stability is a matter of time passing without news.
@@ -66,25 +66,6 @@ def wait(
             return end
         if left <= 0 or (look_once and feeds.synced):
             return None
-
-
-class Held:
-    """Whether something has held, at every look, for a time."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._since: float | None = None
-        self._looks = 0
-
-    def feed(self, now: float, holds: bool) -> bool:
-        """Adds a look; true once at least two looks over the asked seconds have all held."""
-        if not holds:
-            self._since = None
-            return False
-        if self._since is None:
-            self._since, self._looks = now, 0
-        self._looks += 1
-        return self._looks >= 2 and now - self._since >= self._seconds
 
 
 CONNECTION = ("lost", "back", "expired")

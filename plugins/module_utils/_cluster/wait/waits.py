@@ -13,7 +13,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.au
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Feeds, Watch
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.experiment import (
     EXPERIMENT,
     INFERENCESERVICE,
@@ -27,6 +26,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.infe
     PresentWaiter,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import End, Waiter, wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
+    Progress,
+    ProgressFileError,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     experiment as experiments,
 )
@@ -71,7 +74,7 @@ class _Run:
                 deadline=self._deadline,
                 look_once=self.check_mode,
             )
-        except ClusterError as error:
+        except (ClusterError, ProgressFileError) as error:
             return End("failed", type(error).__name__, str(error))
         if end is not None:
             return end

@@ -5,34 +5,19 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults, paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
 
 # What the sandbox's processes import, and the packages that have it.
 _LIBRARIES = {"kopf": "kopf", "kubernetes": "kubernetes", "yaml": "pyyaml"}
-
-
-class Progress:
-    """Collects the steps, and appends each to the progress file as a line of JSON."""
-
-    def __init__(self, path: Optional[str], clock: Callable[[], float] = time.time) -> None:
-        self.steps: list[dict[str, Any]] = []
-        self._path = Path(path) if path else None
-        self._clock = clock
-
-    def __call__(self, text: str, event: str = "step") -> None:
-        entry = {"time": self._clock(), "source": "sandbox", "event": event, "text": text, "data": {}}
-        self.steps.append(entry)
-        if self._path is not None:
-            with open(self._path, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(entry) + "\n")
 
 
 def explain(error: BaseException) -> str:
@@ -60,6 +45,10 @@ def _results(where: paths.Layout, name: str, found: Optional[paths.Sandbox]) -> 
     return results
 
 
+def _steps(progress: Progress) -> Callable[[str], None]:
+    return lambda text: progress.add("sandbox", "step", text)
+
+
 def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
     options = module.params
     name = options["name"]
@@ -82,9 +71,10 @@ def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
         changed = lifecycle.would_change(name)
         return {"changed": changed, **_results(where, name, paths.read_sandbox(where))}
     began = time.monotonic()
-    outcome = lifecycle.up(name, wishes, progress)
+    outcome = lifecycle.up(name, wishes, _steps(progress))
     if outcome.changed:
-        progress(f"the sandbox {name} is up after {time.monotonic() - began:.1f} s", "completed")
+        text = f"the sandbox {name} is up after {time.monotonic() - began:.1f} s"
+        progress.add("sandbox", "completed", text)
     return {
         "changed": outcome.changed,
         "created": outcome.created,
@@ -104,18 +94,21 @@ def _absent(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
             **_results(where, name, None),
         }
     folder = module.params["cache_dir"]
-    outcome = lifecycle.down(name, progress, cache_dir=Path(folder) if folder else paths.cache_dir())
+    outcome = lifecycle.down(name, _steps(progress), cache_dir=Path(folder) if folder else paths.cache_dir())
     if outcome.changed:
-        progress(f"the sandbox {name} is gone: {len(outcome.ended)} processes ended, no file left", "deleted")
+        text = f"the sandbox {name} is gone: {len(outcome.ended)} processes ended, no file left"
+        progress.add("sandbox", "deleted", text)
     return {"changed": outcome.changed, "ended": outcome.ended, **_results(where, name, None)}
 
 
 def run(module: AnsibleModule) -> None:
     """Do what the module's options ask and exit."""
-    progress = Progress(module.params["progress_file"])
+    transitions: list[dict[str, Any]] = []
     act = _present if module.params["state"] == "present" else _absent
     try:
+        progress = Progress(module.params["progress_file"])
+        transitions = progress.entries
         results = act(module, progress)
     except lifecycle.ERRORS as error:
-        module.fail_json(msg=explain(error), transitions=progress.steps)
-    module.exit_json(transitions=progress.steps, **results)
+        module.fail_json(msg=explain(error), transitions=transitions)
+    module.exit_json(transitions=transitions, **results)

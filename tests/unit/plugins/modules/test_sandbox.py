@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import time
 import types
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -101,16 +102,24 @@ def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (seen[1][1].source / "_sandbox").is_dir()
 
 
-def test_each_step_is_appended_to_the_progress_file(tmp_path: Path) -> None:
+def test_each_step_is_appended_to_the_progress_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def up(_name: str, _wishes: lifecycle.Wishes, step: Callable[[str], None]) -> lifecycle.Outcome:
+        step("one")
+        raise OSError(28, "No space left on device", "/s")
+
     path = tmp_path / "progress"
     path.write_text('{"text": "earlier"}\n')
-    progress = module.Progress(str(path), clock=lambda: 12.5)
-    progress("one")
-    progress("two", "completed")
+    monkeypatch.setattr(lifecycle, "up", up)
+    result = run(name="one", progress_file=str(path))
+    assert result["failed"] is True
     entries = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [entry["text"] for entry in entries] == ["earlier", "one", "two"]
-    assert entries[1] == {"time": 12.5, "source": "sandbox", "event": "step", "text": "one", "data": {}}
-    assert entries[1:] == progress.steps
+    assert [entry["text"] for entry in entries] == ["earlier", "one"]
+    stamp = entries[1].pop("time")
+    assert abs(stamp - time.time()) < 60
+    assert entries[1] == {"source": "sandbox", "event": "step", "text": "one", "data": {}}
+    assert result["transitions"] == [{"time": stamp, **entries[1]}]
 
 
 def test_absent_where_there_is_nothing_changes_nothing(folder: Path) -> None:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop of the waits, its progress file, and what the modules make of its end."""
+"""The loop of the waits, and what the modules make of its end."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,12 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Notice
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed, run
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait import waits
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import End, Held, wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import End, wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
+    Progress,
+    ProgressFileError,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
 
 
@@ -76,43 +78,10 @@ def test_check_mode_looks_once_everything_is_listed() -> None:
     assert waiter.looks[-1] == 0.2
 
 
-def test_transitions_are_stamped_kept_and_appended(tmp_path: Path) -> None:
-    path = tmp_path / "timeline.jsonl"
-    path.write_text('{"earlier": true}\n')
-    progress = Progress(str(path), lambda: 1606082025.12345)
+def test_transitions_are_added_to_the_progress(tmp_path: Path) -> None:
+    progress = Progress(None, lambda: 0.0)
     loop(Waiter(1.0), [(0.3, "present")], progress)
-    lines = [json.loads(text) for text in path.read_text().splitlines()]
-    expected = {
-        "time": 1606082025.123, "source": "experiment", "event": "present", "text": "saw present", "data": {}
-    }  # fmt: skip
-    assert lines == [{"earlier": True}, expected]
-    assert progress.entries == [expected]
-
-
-def test_a_progress_file_that_cannot_be_written_is_told_before_the_wait(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="cannot be written"):
-        Progress(str(tmp_path / "no" / "such" / "folder"), lambda: 0.0)
-
-
-@pytest.mark.parametrize(
-    ("looks", "held"),
-    [
-        ([(0.0, True)], False),
-        ([(0.0, True), (2.0, True)], True),
-        ([(0.0, True), (1.9, True)], False),
-        ([(0.0, True), (1.0, False), (2.0, True)], False),
-        ([(0.0, True), (1.0, False), (2.0, True), (4.0, True)], True),
-    ],
-)
-def test_held(looks: list[tuple[float, bool]], held: bool) -> None:
-    holding = Held(2.0)
-    assert [holding.feed(*look) for look in looks][-1] is held
-
-
-def test_held_for_no_time_still_wants_two_looks() -> None:
-    holding = Held(0.0)
-    assert holding.feed(0.0, True) is False
-    assert holding.feed(0.0, True) is True
+    assert [(entry["source"], entry["text"]) for entry in progress.entries] == [("experiment", "saw present")]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +117,7 @@ class Module:
 
 
 def test_a_module_ends_with_its_result_or_one_message() -> None:
-    def failing(error: ClusterError) -> Any:
+    def failing(error: Exception) -> Any:
         def execute(_module: Any) -> dict[str, Any]:
             raise error
 
@@ -159,6 +128,8 @@ def test_a_module_ends_with_its_result_or_one_message() -> None:
     assert module.ended == ("ok", {"changed": False})
     run(module, failing(ClusterError("one line")))
     assert module.ended == ("failed", {"msg": "one line"})
+    run(module, failing(ProgressFileError(28, "No space left", "/p")))
+    assert module.ended == ("failed", {"msg": "The progress file /p cannot be written: No space left."})
     run(module, failing(Failed("one line", {"outcome": "timeout"})))
     assert module.ended == ("failed", {"msg": "one line", "outcome": "timeout"})
 

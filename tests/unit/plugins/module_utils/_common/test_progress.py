@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The progress file: whole lines, after what stands there already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
+    Progress,
+    ProgressFileError,
+)
+
+
+def test_entries_are_stamped_kept_and_appended(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    path.write_text('{"earlier": true}\n')
+    progress = Progress(str(path), lambda: 1606082025.12345)
+    progress.add("experiment", "present", "a\nb", {"n": 1})
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    expected = {
+        "time": 1606082025.123, "source": "experiment", "event": "present", "text": "a\nb", "data": {"n": 1}
+    }  # fmt: skip
+    assert lines == [{"earlier": True}, expected]
+    assert progress.entries == [expected]
+
+
+def test_without_a_file_entries_are_only_kept() -> None:
+    progress = Progress(None, lambda: 1.0)
+    progress.add("experiment", "present", "text")
+    assert [entry["data"] for entry in progress.entries] == [{}]
+
+
+def test_a_file_that_cannot_be_written_is_reported_before_anything_happens(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such" / "folder"
+    with pytest.raises(ProgressFileError) as caught:
+        Progress(str(path))
+    assert str(caught.value) == f"The progress file {path} cannot be written: No such file or directory."
+    assert caught.value.filename == str(path)
