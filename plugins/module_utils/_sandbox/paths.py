@@ -11,10 +11,11 @@ import dataclasses
 import json
 import os
 import re
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Optional
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -160,24 +161,9 @@ class Sandbox:
         return f"sandbox-{self.name}"
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write `text` so that a reader sees the old content or the whole of the new one, also after a crash."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_sandbox(where: Layout, sandbox: Sandbox) -> None:
     """Write `sandbox.json`."""
-    write_atomically(where.record, json.dumps(dataclasses.asdict(sandbox), indent=2) + "\n")
+    write_atomically(where.record, json.dumps(dataclasses.asdict(sandbox), indent=2) + "\n", mode=0o644)
 
 
 def read_sandbox(where: Layout) -> Optional[Sandbox]:

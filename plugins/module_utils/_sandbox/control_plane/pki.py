@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout, write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import Api, read_kubeconfig
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import write_atomically
 
 Json = dict[str, Any]
 
@@ -84,7 +84,7 @@ def main() -> None:
     path = Path(os.environ["VOLUME_TARGETS"]) / FILE_NAME
 
     def write(text: str) -> None:
-        write_atomically(path, text)
+        write_atomically(path, text, mode=0o644)
         _say(f"targets: {' '.join(entry['targets'][0] for entry in json.loads(text)) or 'none'}")
 
     targets = Targets(write)

@@ -8,9 +8,9 @@ import json
 import time
 from typing import Any, Mapping
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import write_atomically
 
 # Not every client reads its token again while it runs, so it lasts a day; it ends with the pod in any case.
 TOKEN_SECONDS = 24 * 3600

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import launch, records
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 # The role, and the id, of the process that is bringing a sandbox up.
 PRESENT = "present"
@@ -59,23 +58,11 @@ def locked(where: paths.Layout, busy: Callable[[], None], sleep: Callable[[float
                 return
 
 
-def _record(path: Path, role: str, pid: int, argv0: str) -> None:
-    record = {
-        "id": role,
-        "pid": pid,
-        "start_time": launch.start_time(pid),
-        "boot_id": launch.boot_id(),
-        "role": role,
-        "argv0": argv0,
-    }
-    paths.write_atomically(path, json.dumps(record))
-
-
 @contextlib.contextmanager
 def recorded(where: paths.Layout) -> Iterator[None]:
     """Record this very process while it brings the sandbox up, so that a removal can end it first."""
     path = where.processes / f"{PRESENT}.json"
-    _record(path, PRESENT, os.getpid(), sys.executable)
+    records.write(path, PRESENT, PRESENT, os.getpid(), sys.executable)
     try:
         yield
     finally:
@@ -91,7 +78,7 @@ def _owner_path(where: paths.Layout) -> Path:
 
 def own(where: paths.Layout, pid: int) -> None:
     """Note that the sandbox belongs to the playbook that runs as `pid`."""
-    _record(_owner_path(where), OWNER, pid, "ansible-playbook")
+    records.write(_owner_path(where), OWNER, OWNER, pid, "ansible-playbook")
 
 
 def owned_by_another(where: paths.Layout, pid: Optional[int]) -> Optional[int]:

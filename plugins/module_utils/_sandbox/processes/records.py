@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start, find again and end the processes of a sandbox.
 
-A process is known by its id and its start time, both from /proc, as its record (see `launch`) says. A process
-number alone is never trusted: the kernel gives it to somebody else one day.
+A process is known by its number and its start time, as its record says. A number alone is never trusted: the
+kernel gives it to somebody else one day.
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import inspect
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import launch
 
 Clock = Callable[[], float]
@@ -28,6 +31,8 @@ Sleep = Callable[[float], None]
 POLL_SECONDS = 0.02
 # How long the kernel may need to remove a process that was sent SIGKILL (it may be writing to a slow disk).
 KILL_SECONDS = 10.0
+# More than any reason why a program cannot be executed takes.
+_REASON_BYTES = 10_000
 
 
 class ProcessError(Exception):
@@ -38,57 +43,50 @@ class ProcessError(Exception):
 class Process:
     """One process, running or not.
 
-    start_time: clock ticks since boot. boot_id: the boot it was started in.
+    start_time, boot_id: when it was started, as `_common.processes` tells it.
     child: only where this very program started it; its `poll()` and `wait()` give the exit status.
     """
 
     id: str
     pid: int
-    start_time: int
+    start_time: str
+    boot_id: str
     role: str
     argv0: str
     record: Path
-    boot_id: str = ""
     child: Optional[subprocess.Popen[bytes]] = field(default=None, compare=False, repr=False)
 
-
-@dataclass(frozen=True)
-class _Stat:
-    state: str
-    session: int
-    threads: int
-    start_time: int
+    def exit_status(self) -> Optional[int]:
+        """As `Popen.poll` gives it; None while it runs, and where another program started it."""
+        return self.child.poll() if self.child is not None else None
 
     @property
-    def ended(self) -> bool:
-        """Whether it is a zombie: all that is missing is that its parent asks.
-
-        While other threads of it are still ending it holds its files and ports, zombie or not.
-        """
-        return self.state in "ZX" and self.threads <= 1
-
-
-def _stat(pid: int) -> Optional[_Stat]:
-    """What /proc/<pid>/stat says; None if there is no such process."""
-    try:
-        content = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = content.rpartition(")")[2].split()
-    return _Stat(state=fields[0], session=int(fields[3]), threads=int(fields[17]), start_time=int(fields[19]))
+    def identity(self) -> dict[str, Any]:
+        """What tells it from a later process with the same number."""
+        return {"pid": self.pid, "start_time": self.start_time, "boot_id": self.boot_id}
 
 
 def alive(process: Process) -> bool:
     """Whether this very process still runs. A zombie has ended."""
     if process.child is not None and process.child.poll() is not None:
         return False
-    found = _stat(process.pid)
-    return (
-        found is not None
-        and found.start_time == process.start_time
-        and not found.ended
-        and (not process.boot_id or process.boot_id == launch.boot_id())
-    )
+    return processes.alive(process.identity)
+
+
+def send(process: Process, number: int) -> bool:
+    """Send a signal to this very process, and to no other that got its number; False if it has ended."""
+    return processes.send(process.identity, number)
+
+
+def write(record: Path, identity: str, role: str, pid: int, argv0: str) -> Process:
+    """Record a running process. Raises OSError, ProcessError if it has ended."""
+    known = processes.record_of(pid)
+    if known["start_time"] is None:
+        raise ProcessError(f"{identity} has ended at once.")
+    content = {"id": identity, **known, "role": role, "argv0": argv0}
+    # Nothing of it holds after a crash of the machine, so no disk is waited for.
+    write_atomically(record, json.dumps(content), durable=False)
+    return Process(identity, **known, role=role, argv0=argv0, record=record)
 
 
 def read(record: Path) -> Optional[Process]:
@@ -98,10 +96,10 @@ def read(record: Path) -> Optional[Process]:
         return Process(
             id=str(content["id"]),
             pid=int(content["pid"]),
-            start_time=int(content["start_time"]),
+            start_time=str(content["start_time"]),
+            boot_id=str(content["boot_id"]),
             role=str(content["role"]),
             argv0=str(content["argv0"]),
-            boot_id=str(content.get("boot_id", "")),
             record=record,
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -114,10 +112,9 @@ def read_all(records_dir: Path) -> list[Process]:
     return [process for process in found if process is not None]
 
 
-@functools.cache
-def _launcher() -> str:
-    """The launcher's source. It is no file where Ansible runs a module: it lies in an archive then."""
-    return inspect.getsource(launch)
+def _launcher(pipe: socket.socket, state: Path) -> list[str]:
+    """The command that becomes what follows it. `launch` is no file where Ansible runs it from an archive."""
+    return [sys.executable, "-I", "-S", "-c", inspect.getsource(launch), str(pipe.fileno()), str(state), "--"]
 
 
 def start(
@@ -139,60 +136,33 @@ def start(
     earlier = read(record)
     if earlier is not None and alive(earlier):
         raise ProcessError(f"{identity} runs already, as process {earlier.pid}.")
-    reading, writing = os.pipe()
-    with open(reading, "rb") as pipe:
+    ours, theirs = socket.socketpair()
+    with ours:
         try:
-            with open(log, "ab") as output:
+            with theirs, open(log, "ab") as output:
                 child = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", _launcher(), str(record), identity, role, str(writing)]
-                    + ["--", *argv],
+                    [*_launcher(theirs, records_dir.parent), *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=dict(env),
                     cwd=cwd,
-                    pass_fds=(writing,),
+                    pass_fds=(theirs.fileno(),),
                 )
         except OSError as error:
-            raise ProcessError(
-                f"{identity} cannot be started: {error.strerror}: {error.filename}."
-            ) from error
-        finally:
-            os.close(writing)
-        failure = pipe.read().decode(errors="replace")
-    started = read(record)
-    if failure or started is None or started.pid != child.pid:
-        status = child.wait()
+            why = f"{error.strerror}: {error.filename}"
+            raise ProcessError(f"{identity} cannot be started: {why}.") from error
+        try:
+            process = write(record, identity, role, child.pid, argv[0])
+            ours.sendall(launch.RECORDED)
+            failure = ours.recv(_REASON_BYTES).decode(errors="replace")
+        except (OSError, ProcessError) as error:
+            failure = f"it cannot be recorded: {error}"
+    if failure:
+        child.wait()
         record.unlink(missing_ok=True)
-        raise ProcessError(f"{identity} cannot be started: {failure or f'its launcher ended with {status}'}.")
-    return Process(**{**started.__dict__, "child": child})
-
-
-def send(process: Process, number: int) -> bool:
-    """Send a signal to this very process; False if it has ended.
-
-    The process is held by a descriptor while its start time is compared, where the kernel has those
-    (Linux 5.3), so that the signal cannot reach another one that got its number in between.
-    """
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return False
-    except (OSError, AttributeError):  # an older kernel, or a Python built for one
-        descriptor = -1
-    try:
-        if not alive(process):
-            return False
-        if descriptor >= 0:
-            signal.pidfd_send_signal(descriptor, number)
-        else:
-            os.kill(process.pid, number)
-    except ProcessLookupError:
-        return False
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-    return True
+        raise ProcessError(f"{identity} cannot be started: {failure}.")
+    return dataclasses.replace(process, child=child)
 
 
 def _carries(pid: int, state: str) -> bool:
@@ -204,47 +174,42 @@ def _carries(pid: int, state: str) -> bool:
     return f"{launch.MARKER}={state}".encode() in environment.split(b"\0")
 
 
-def _sessions(processes: Iterable[Process]) -> dict[int, str]:
-    """The sessions these processes lead, each with its sandbox's state folder (the record's grandparent)."""
-    return {process.pid: str(process.record.parent.parent) for process in processes}
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _stray(pid: int, kind: str, state: Path) -> Optional[Process]:
+    """A process of the sandbox whose state folder is `state` that nobody recorded; None once it has ended."""
+    known = processes.record_of(pid)
+    if known["start_time"] is None:
+        return None
+    identity = f"{kind}-{pid}"
+    nowhere = state / "processes" / f"{identity}.json"
+    return Process(identity, **known, role="orphan", argv0="", record=nowhere)
 
 
 def marked(state: Path) -> list[Process]:
     """Every process that carries the mark of the sandbox whose state folder this is, recorded or not."""
-    boot = launch.boot_id()
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or not _carries(int(entry), str(state)):
-            continue
-        stat = _stat(int(entry))
-        if stat is not None and not stat.ended:
-            record = state / "processes" / f"marked-{entry}.json"
-            found.append(Process(f"marked-{entry}", int(entry), stat.start_time, "orphan", "", record, boot))
-    return found
+    found = (_stray(pid, "marked", state) for pid in _pids() if _carries(pid, str(state)))
+    return [process for process in found if process is not None]
 
 
-def orphans(processes: Iterable[Process]) -> list[Process]:
+def orphans(recorded: Iterable[Process]) -> list[Process]:
     """What these processes started in their sessions and still runs, even if they have ended themselves."""
-    sessions = _sessions(processes)
-    boot = launch.boot_id()
+    sessions = {process.pid: process.record.parent.parent for process in recorded}
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) in sessions:
-            continue
-        stat = _stat(int(entry))
-        if stat is None or stat.session not in sessions or stat.ended:
-            continue
-        state = sessions[stat.session]
-        if _carries(int(entry), state):
-            nowhere = Path(state) / "processes" / f"orphan-{entry}.json"
-            found.append(Process(f"orphan-{entry}", int(entry), stat.start_time, "orphan", "", nowhere, boot))
-    return found
+    for pid in set(_pids()) - sessions.keys():
+        stat = processes.stat(pid)
+        state = sessions.get(stat.session) if stat is not None else None
+        if state is not None and _carries(pid, str(state)):
+            found.append(_stray(pid, "orphan", state))
+    return [process for process in found if process is not None]
 
 
-def _wait(processes: Sequence[Process], seconds: float, clock: Clock, sleep: Sleep) -> list[Process]:
+def _wait(several: Sequence[Process], seconds: float, clock: Clock, sleep: Sleep) -> list[Process]:
     """Wait until all have ended or the time is over; return those that still run."""
     deadline = clock() + seconds
-    running = [process for process in processes if alive(process)]
+    running = [process for process in several if alive(process)]
     while running and clock() < deadline:
         sleep(POLL_SECONDS)
         running = [process for process in running if alive(process)]
@@ -252,7 +217,7 @@ def _wait(processes: Sequence[Process], seconds: float, clock: Clock, sleep: Sle
 
 
 def end_all(
-    processes: Sequence[Process],
+    several: Sequence[Process],
     grace_seconds: float,
     *,
     clock: Clock = time.monotonic,
@@ -263,21 +228,21 @@ def end_all(
     Removes their records once they are gone. Returns those that were still running when it began.
     Raises ProcessError if one survives even SIGKILL.
     """
-    were_running = [process for process in processes if send(process, signal.SIGTERM)]
+    were_running = [process for process in several if send(process, signal.SIGTERM)]
     for process in _wait(were_running, grace_seconds, clock, sleep):
         send(process, signal.SIGKILL)
     left = _wait(were_running, KILL_SECONDS, clock, sleep)
-    children = orphans(processes)
+    children = orphans(several)
     while children and not left:
         for child in children:
             send(child, signal.SIGKILL)
         left = _wait(children, KILL_SECONDS, clock, sleep)
         were_running += children
-        children = orphans(processes)
+        children = orphans(several)
     if left:
         named = ", ".join(f"{process.id} ({process.pid})" for process in left)
         raise ProcessError(f"These processes did not end even when killed: {named}.")
-    for process in processes:
+    for process in several:
         process.record.unlink(missing_ok=True)
     return were_running
 

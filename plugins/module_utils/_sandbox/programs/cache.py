@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 Report = Callable[[str], None]
@@ -127,7 +127,7 @@ def store(entry: Path, programs: Iterable[Path], facts: Mapping[str, str]) -> di
             os.fsync(stream.fileno())
         files[program.name] = {"size": target.stat().st_size, "sha256": sha256(target)}
     content = json.dumps({**facts, "files": files}, indent=2) + "\n"
-    paths.write_atomically(folder / _MANIFEST, content)
+    write_atomically(folder / _MANIFEST, content, mode=0o644)
     # Whatever is there is not a whole entry, else it would have been used.
     shutil.rmtree(entry, ignore_errors=True)
     os.rename(folder, entry)
