@@ -8,18 +8,20 @@ from typing import Callable
 
 from ..errors import MALFORMED, errno_name
 from ..http.answer import MAX_NAME, Judge
-from ..http.connection import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, Connection
+from ..http.classify import TIMED_OUT, WHOLE
+from ..http.connection import Connection
 from ..http.parser import LENGTH, NO_BODY, Head
-from ..http.reader import Reader
+from ..http.reader import ResponseReader
 from ..http.request import Turns
+from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, Event
 from ..http.target import Target
 from ..options import Options
 from ..stats.ledger import Failure
 from ..stats.tally import Tally
-from .classify import TIMED_OUT, WHOLE
 from .poller import IN, OUT, Poller
-from .pool import WANT, Pool, Refused
+from .pool import Pool, Refused
 from .schedule import Flood, Schedule
+from .writer import RequestWriter
 
 
 class Exchange:
@@ -39,7 +41,6 @@ class Exchange:
         clock: Callable[[], int],
     ) -> None:
         self._options = options
-        self._poller = poller
         self._pool = pool
         self._clock = clock
         self._judge = Judge(options)
@@ -47,7 +48,8 @@ class Exchange:
         # What a kept connection at full speed sends in turn; empty where that is always the same.
         kept = self._turns.templates["keep-alive"]
         self._in_turn = kept if len(kept) > 1 else []
-        self._reader = Reader(clock, self._answered, self._fail)
+        self._reader = ResponseReader(clock, self._answered, self._fail)
+        self._writer = RequestWriter(poller, self._reader)
         self._tally = pool.tally
         self._schedule: Schedule
         self._seq = 0
@@ -86,7 +88,7 @@ class Exchange:
         conn.intended, conn.token = intended, token
         self._load(conn)
         if conn.sock is not None:
-            self._write(conn, conn.template.buffer)
+            self._writer.write(conn, conn.template.buffer)
             return
         # The template serves other requests until this one can be written.
         conn.out = bytes(conn.template.buffer)
@@ -102,36 +104,6 @@ class Exchange:
         template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()
-
-    def _write(self, conn: Connection, data: bytes | bytearray) -> None:
-        """Write what can be written now; the rest when the socket takes it."""
-        try:
-            count = conn.send(data)
-        except OSError as error:
-            self._not_taken(conn, data, error)
-        else:
-            self._taken(conn, data, count)
-
-    def _taken(self, conn: Connection, data: bytes | bytearray, count: int) -> None:
-        """The socket took so many bytes."""
-        if count == len(data):
-            if conn.state == WRITING:
-                self._poller.modify(conn.fd, IN)
-                conn.out = b""
-            conn.state = READING if conn.tls or conn.first_byte else WAITING
-            return
-        conn.out = bytes(data[count:])
-        if conn.state != WRITING:
-            conn.state = WRITING
-            self._poller.modify(conn.fd, IN | OUT)
-
-    def _not_taken(self, conn: Connection, data: bytes | bytearray, error: OSError) -> None:
-        """The socket took nothing: it is full, or the peer is gone."""
-        if isinstance(error, WANT):
-            self._taken(conn, data, 0)
-            return
-        conn.out = bytes(data)  # so that this connection is not used again
-        self._reader.not_written(conn, error)
 
     # Receiving
 
@@ -149,7 +121,7 @@ class Exchange:
             conn = by_fd.get(fd)
             if conn is None:
                 continue
-            if conn.state != WAITING or event != IN:
+            if conn.state is not WAITING or event != IN:
                 self._event(conn, event)
                 continue
             mode = conn.mode
@@ -185,7 +157,7 @@ class Exchange:
 
     def _go_on(self, ended: list[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""
-        refill, in_turn, clock = self.refill, self._in_turn, self._clock
+        refill, in_turn, clock, writer = self.refill, self._in_turn, self._clock, self._writer
         for conn in ended:
             conn.used += 1
             if refill is None or not refill.left or now >= refill.end:
@@ -204,23 +176,25 @@ class Exchange:
             try:
                 count = conn.send(template.buffer)
             except OSError as error:
-                self._not_taken(conn, template.buffer, error)
+                conn.step(Event.ANSWERED)
+                writer.not_taken(conn, template.buffer, error)
                 continue
-            if count == template.size and conn.state == WAITING:
-                continue  # the common case: nothing changes
-            self._taken(conn, template.buffer, count)
+            if count == template.size and conn.state is WAITING:
+                continue  # the common case: from WAITING through IDLE to WAITING, and so no step
+            conn.step(Event.ANSWERED)
+            writer.taken(conn, template.buffer, count)
 
     def _event(self, conn: Connection, event: int) -> None:
         """What is not the common case."""
         if conn.state in (CONNECTING, HANDSHAKE):
             self._advance(conn)
-        elif conn.state == IDLE:
+        elif conn.state is IDLE:
             self._pool.idle_event(conn)
         else:
             if event & ~OUT:
                 self._reader.readable(conn)
-            if conn.state == WRITING and event & OUT:
-                self._write(conn, conn.out)
+            if conn.state is WRITING and event & OUT:
+                self._writer.write(conn, conn.out)
 
     def _advance(self, conn: Connection) -> None:
         try:
@@ -229,9 +203,7 @@ class Exchange:
         except Refused as refused:
             self._fail(conn, refused.kind, str(refused), refused.error)
             return
-        data, conn.out = conn.out, b""
-        conn.state = READING  # that is, neither in the making nor with a part still to be written
-        self._write(conn, data)
+        self._writer.write(conn, conn.out)
 
     def resolved(self) -> None:
         """The resolver has answered."""
@@ -297,7 +269,7 @@ class Exchange:
 
     def _in_flight(self) -> Iterator[Connection]:
         for conn in [*self._pool.by_fd.values(), *self._pool.waiting]:
-            if conn.state != IDLE:
+            if conn.state is not IDLE:
                 yield conn
 
     def _fail(

@@ -10,15 +10,15 @@ from collections import deque
 from typing import Callable
 
 from ..errors import CLIENT, CONNECT, DNS, TLS, is_own_fault
-from ..http.connection import CONNECTING, HANDSHAKE, IDLE, RESOLVING, Connection
+from ..http.classify import WANT, tls_reason
+from ..http.connection import Connection
 from ..http.parser import Parser
+from ..http.states import CONNECTING, HANDSHAKE, Event
 from ..http.target import Address, Target, tls_context
 from ..options import Options
 from ..stats.tally import RECEIVE, ConnectionMode, Tally
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
-
-WANT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
 class Refused(Exception):
@@ -74,7 +74,7 @@ class Pool:
     def connect(self, conn: Connection) -> None:
         """Begin to connect, or wait for the resolver. Raises Refused."""
         if self._resolver is not None and not self._resolver.fresh(self._clock()):
-            conn.state = RESOLVING
+            conn.step(Event.LOOK_UP)
             self.waiting.append(conn)
             return
         try:
@@ -115,7 +115,7 @@ class Pool:
 
     def advance(self, conn: Connection) -> bool:
         """A connection in the making has an event: True once it can be written to. Raises Refused."""
-        if conn.state == CONNECTING:
+        if conn.state is CONNECTING:
             try:
                 conn.connected()
             except OSError as error:
@@ -127,7 +127,7 @@ class Pool:
                     conn.wrap(self._context, self._target.server_name)
                 except (OSError, ValueError) as error:
                     raise Refused(TLS, f"the TLS handshake failed: {error}") from None
-        if conn.state == HANDSHAKE and not self._agreed(conn):
+        if conn.state is HANDSHAKE and not self._agreed(conn):
             return False
         self._poller.modify(conn.fd, IN)
         return True
@@ -158,7 +158,7 @@ class Pool:
 
     def keep(self, conn: Connection, now: int) -> None:
         """Put a connection that can serve again aside."""
-        conn.state = IDLE
+        conn.step(Event.ANSWERED)
         conn.freed = now
         self._idle.append(conn)
 
@@ -199,15 +199,3 @@ def _allow_descriptors(count: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def is_cut(error: OSError) -> bool:
-    """Whether a TLS connection ended without its own notice of the end."""
-    # Python 3.9 has no class of its own for that where OpenSSL 3 tells of it.
-    reason = getattr(error, "reason", "")
-    return isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING"
-
-
-def tls_reason(error: OSError) -> str:
-    """What OpenSSL says in words, as far as it does."""
-    return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)

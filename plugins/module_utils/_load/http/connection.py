@@ -12,14 +12,16 @@ from typing import Any, Callable
 from ..stats.tally import ConnectionMode
 from .parser import Parser
 from .request import Template
+from .states import NEW, Event, after
 from .target import Address
-
-# What a connection is doing. WAITING is plain HTTP with the request written and no byte of the response yet.
-IDLE, RESOLVING, CONNECTING, HANDSHAKE, WRITING, WAITING, READING, CLOSED = range(8)
 
 
 class Connection:
-    """The socket, where it stands, and the request in flight. Times are the clock's nanoseconds."""
+    """The socket, its state (see `states`), and the request in flight. Times are the clock's nanoseconds.
+
+    `ident` numbers the sockets of a run from 1, `used` the requests that this one has served, `seq` the
+    request in flight (its `token` is the schedule's). `freed` is when the connection became idle.
+    """
 
     __slots__ = (
         "address", "fd", "first_byte", "freed", "ident", "intended", "mode", "out", "parser", "recv", "send",
@@ -31,7 +33,7 @@ class Connection:
         self.mode = mode
         self.parser = parser
         self.tls = tls
-        self.state = IDLE
+        self.state = NEW
         self.used = 0
         self.fd = -1
         self.address: Address | None = None
@@ -44,8 +46,12 @@ class Connection:
         self.token = 0
         self.intended = 0
         self.sent = 0
-        self.freed = 0  # when it became idle
+        self.freed = 0
         self.first_byte: int | None = None
+
+    def step(self, event: Event) -> None:
+        """Go on to the state that follows this event. Raises IllegalStep where none does."""
+        self.state = after(self.state, event)
 
     @property
     def peer(self) -> str:
@@ -69,7 +75,7 @@ class Connection:
         code = sock.connect_ex(address.sockaddr)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
-        self.state = CONNECTING
+        self.step(Event.CONNECT)
 
     def connected(self) -> None:
         """Raise the OSError that connecting ended with, if any."""
@@ -85,7 +91,7 @@ class Connection:
             self.sock, server_hostname=server_name, do_handshake_on_connect=False, suppress_ragged_eofs=False
         )
         self.sock, self.recv, self.send = tls, tls.recv, tls.send
-        self.state = HANDSHAKE
+        self.step(Event.SECURE)
 
     def handshake(self) -> None:
         """Go on with the handshake; raises SSLWantReadError or SSLWantWriteError until it is done."""
@@ -98,7 +104,7 @@ class Connection:
 
     def close(self) -> None:
         """Hang up. A socket that is closed leaves the epoll set by itself."""
-        self.state = CLOSED
+        self.step(Event.CLOSE)
         if self.sock is not None:
             self.sock.close()
             self.sock = None

@@ -6,12 +6,12 @@ from __future__ import annotations
 import ssl
 from typing import Callable, Protocol
 
-from ..engine.classify import closed_before_answer, read_error, write_error
-from ..engine.pool import WANT, is_cut
 from ..errors import CLIENT, MALFORMED, TRUNCATED, WRITE
 from ..stats.tally import RECEIVE
-from .connection import READING, WAITING, WRITING, Connection
+from .classify import WANT, closed_before_answer, is_cut, read_error, write_error
+from .connection import Connection
 from .parser import Malformed, TooLong, Truncated
+from .states import READING, WRITING, Event
 
 
 class Fail(Protocol):
@@ -20,7 +20,7 @@ class Fail(Protocol):
     def __call__(self, conn: Connection, kind: str, detail: str, error: OSError | None = None) -> None: ...
 
 
-class Reader:
+class ResponseReader:
     """Ends each request, through `answered` where its response is whole, else through `fail`."""
 
     def __init__(
@@ -58,8 +58,7 @@ class Reader:
             return
         if conn.first_byte is None:
             conn.first_byte = now
-            if conn.state == WAITING:
-                conn.state = READING
+            conn.step(Event.HEARD)
         try:
             whole = conn.parser.feed(data)
         except Malformed as error:
@@ -78,14 +77,14 @@ class Reader:
         if is_cut(error) or isinstance(error, ssl.SSLZeroReturnError):
             # Without TLS's own notice of the end a body that ends with the connection may have been cut.
             self._closed(conn, self._clock(), cut=is_cut(error))
-        elif conn.state == WRITING and conn.first_byte is None:
+        elif conn.state is WRITING and conn.first_byte is None:
             self._fail(conn, *write_error(error, conn.stale), error)
         else:
             self._fail(conn, *read_error(error, conn.stale), error)
 
     def not_written(self, conn: Connection, error: OSError) -> None:
         """The peer takes no more. It may have answered before that, and then its answer is what counts."""
-        conn.state = READING
+        conn.step(Event.WRITE_REFUSED)
         data = b""
         try:
             data = conn.recv(RECEIVE)
@@ -94,14 +93,14 @@ class Reader:
                 error = heard  # the reason of the peer, which hung up after it
         if data:
             self.received(conn, data, self._clock())
-            if conn.state == READING:
+            if conn.state is READING:
                 self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
         else:
             self._fail(conn, *write_error(error, conn.stale), error)
 
     def _closed(self, conn: Connection, now: int, cut: bool) -> None:
         if conn.first_byte is None:
-            self._fail(conn, *closed_before_answer(conn.stale, conn.state == WRITING))
+            self._fail(conn, *closed_before_answer(conn.stale, conn.state is WRITING))
             return
         try:
             if cut:

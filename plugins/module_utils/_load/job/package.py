@@ -14,10 +14,10 @@ from pathlib import Path
 from ... import _common
 from ..._common import files, percentile, processes
 from .. import __main__, command, duration, engine, errors, http, job, options, result, stats
-from ..engine import classify, exchange, poller, pool, resolver, schedule
 from ..engine import engine as loop
+from ..engine import exchange, poller, pool, resolver, schedule, writer
 from ..errors import LoadError
-from ..http import answer, connection, parser, reader, request, target
+from ..http import answer, classify, connection, parser, reader, request, states, target
 from ..result import fortio
 from ..result import result as outcome
 from ..stats import histogram, ledger, outage, tally
@@ -26,8 +26,8 @@ from . import state, worker
 PARTS = (
     _common, files, percentile, processes,
     __main__, command, duration, errors, options,
-    engine, classify, exchange, loop, poller, pool, resolver, schedule,
-    http, answer, connection, parser, reader, request, target,
+    engine, exchange, loop, poller, pool, resolver, schedule, writer,
+    http, answer, classify, connection, parser, reader, request, states, target,
     job, state, worker,
     result, fortio, outcome,
     stats, histogram, ledger, outage, tally,

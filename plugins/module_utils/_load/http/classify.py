@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which class a failure is of, from what the socket said and how far the request was."""
+"""What an error of a socket means: try again later, or a failure, of which class and in which words."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from ..errors import (
     WRITE,
     is_own_fault,
 )
-from ..http.connection import CONNECTING, HANDSHAKE, READING, RESOLVING, WAITING, WRITING
-from .pool import is_cut, tls_reason
+from .states import CONNECTING, HANDSHAKE, READING, RESOLVING, WAITING, WRITING
 
 # The class of a failure, and in words what happened.
 Finding = tuple[str, str]
+
+# No error: there is nothing to read now, or no room to write.
+WANT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 WHOLE = (STATUS, VALIDATION)  # failures whose response was whole, so that the connection may be kept
 
@@ -62,3 +64,15 @@ def closed_before_answer(stale: bool, writing: bool) -> Finding:
     if writing:
         return WRITE, "the connection was closed before the request was written"
     return RESET, "the connection was closed without a response"
+
+
+def is_cut(error: OSError) -> bool:
+    """Whether a TLS connection ended without its own notice of the end."""
+    # Python 3.9 has no class of its own for that where OpenSSL 3 tells of it.
+    reason = getattr(error, "reason", "")
+    return isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
+def tls_reason(error: OSError) -> str:
+    """What OpenSSL says in words, as far as it does."""
+    return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)

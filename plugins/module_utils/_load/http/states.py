@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The states of a connection, and every step from one to the next: all there is of this state machine.
+
+    NEW ── LOOK_UP ──▸ RESOLVING ── CONNECT ──▸ CONNECTING ── SECURE ──▸ HANDSHAKE
+     └────────────── CONNECT ──────────────────────▴ │                       │
+                                        WROTE_ALL,   ▾                       ▾
+    IDLE ───────────────────────────▸   WROTE_PART:  WRITING ──▸ WAITING ── HEARD ──▸ READING
+     ▴                                                              │                    │
+     └─────────────────────────────── ANSWERED ─────────────────────┴────────────────────┘
+
+and CLOSE from each of them to CLOSED. Whoever has done one of these things says so by `Connection.step`, and
+nobody else sets a state. A step that the table does not have is a fault of the engine's own and raises.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class State(IntEnum):
+    """What a connection is doing. Compared by identity, which in the inner loop is the quickest."""
+
+    NEW = 0  # made, and connected to nobody yet
+    RESOLVING = 1  # waits for the addresses of its name
+    CONNECTING = 2  # TCP's handshake is under way
+    HANDSHAKE = 3  # TLS's handshake is under way
+    IDLE = 4  # connected and without a request
+    WRITING = 5  # its request is written in part; an answer may have begun all the same
+    WAITING = 6  # plain, its request written, no byte of the answer here: the inner loop reads it itself
+    READING = 7  # a part of the answer is here, or may be: whether TLS holds some only TLS knows
+    CLOSED = 8  # given up; it never comes back
+
+
+NEW, RESOLVING, CONNECTING, HANDSHAKE, IDLE, WRITING, WAITING, READING, CLOSED = State
+
+
+class Event(IntEnum):
+    """What was done with a connection, or what it did."""
+
+    LOOK_UP = 0  # its name has to be resolved first
+    CONNECT = 1  # the socket began to connect
+    SECURE = 2  # TLS's handshake began
+    WROTE_PART = 3  # the socket took a part of the request, or nothing yet
+    WROTE_ALL = 4  # the socket took the last of the request
+    WRITE_REFUSED = 5  # the peer takes no more of it; what it said before that still counts
+    HEARD = 6  # bytes of the answer came, or may have
+    ANSWERED = 7  # the answer was whole, and the connection can serve again
+    CLOSE = 8  # the engine gives it up
+
+
+_WRITES = {
+    Event.WROTE_PART: State.WRITING,
+    Event.WROTE_ALL: State.WAITING,
+    Event.WRITE_REFUSED: State.READING,
+    Event.CLOSE: State.CLOSED,
+}
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.NEW: {
+        Event.LOOK_UP: State.RESOLVING,
+        Event.CONNECT: State.CONNECTING,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.RESOLVING: {
+        Event.LOOK_UP: State.RESOLVING,  # the addresses that came are too old by now
+        Event.CONNECT: State.CONNECTING,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.CONNECTING: {Event.SECURE: State.HANDSHAKE, **_WRITES},
+    State.HANDSHAKE: _WRITES,
+    State.IDLE: _WRITES,
+    State.WRITING: {Event.HEARD: State.WRITING, **_WRITES},
+    State.WAITING: {Event.HEARD: State.READING, Event.ANSWERED: State.IDLE, Event.CLOSE: State.CLOSED},
+    State.READING: {Event.HEARD: State.READING, Event.ANSWERED: State.IDLE, Event.CLOSE: State.CLOSED},
+    State.CLOSED: {},
+}
+
+
+class IllegalStep(RuntimeError):
+    """The engine did with a connection what cannot be done in its state."""
+
+
+def after(state: State, event: Event) -> State:
+    """The state that follows. Raises IllegalStep where there is none."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalStep(f"{event.name} on a connection that is {state.name}") from None
