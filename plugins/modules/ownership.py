@@ -29,9 +29,8 @@ options:
         these.
       - V(recorded), after applying, adds the UIDs of what was created to O(record).
       - V(absent) deletes what the run created, in an order that leaves controllers alive while their
-        objects go (custom objects, the last claimed first; workloads; webhooks; the rest;
-        CustomResourceDefinitions; namespaces), and waits until all of it is gone. Without a record there
-        is nothing to do.
+        objects go (custom objects, the last claimed first; when these are gone all others at once), and
+        waits until all of it is gone. Without a record there is nothing to do.
     type: str
     choices: [claimed, recorded, absent]
     required: true

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Resource
@@ -52,7 +53,9 @@ def crd(resource: Resource) -> dict[str, Any]:
 
 
 class Cluster:
-    """Objects by path. ``held`` are paths that stay after their deletion, with a finalizer."""
+    """Objects by path. ``held`` are paths that stay after their deletion, with a finalizer; ``lingers`` are
+    those that take that many seconds of ``now`` to go.
+    """
 
     host = "https://cluster"
 
@@ -61,6 +64,9 @@ class Cluster:
         self.objects: dict[str, dict[str, Any]] = {}
         self.deletions: list[str] = []
         self.held: set[str] = set()
+        self.lingers: dict[str, float] = {}
+        self.now: Callable[[], float] = float
+        self._going: dict[str, float] = {}
         self.faults: dict[str, list[Exception]] = {}
         self.asked = 0
         self._uids = itertools.count(1)
@@ -110,6 +116,9 @@ class Cluster:
                 if where.startswith(prefix) and where.split("/")[-2] == plural
             ]
             return {"items": found}
+        if self._going.get(path, inf) <= self.now():
+            del self._going[path]
+            self._drop(path)
         if path not in self.objects:
             raise NotFound(path)
         return self.objects[path]
@@ -124,20 +133,23 @@ class Cluster:
             if options["preconditions"]["uid"] != target["metadata"]["uid"]:
                 raise Conflict("the UID in the precondition does not match")
             self.deletions.append(f"{target['kind']} {target['metadata']['name']}")
-            if path in self.held:
+            if path in self.lingers:
+                self._going[path] = self.now() + self.lingers[path]
+            elif path in self.held:
                 target["metadata"] = {
                     **target["metadata"],
                     "deletionTimestamp": "now",
                     "finalizers": ["a.b/c"],
                 }
             else:
-                del self.objects[path]
-                if target["kind"] == "Namespace":
-                    inside = f"/namespaces/{target['metadata']['name']}/"
-                    self.objects = {
-                        where: each for where, each in self.objects.items() if inside not in where
-                    }
+                self._drop(path)
         return {}
+
+    def _drop(self, path: str) -> None:
+        target = self.objects.pop(path)
+        if target["kind"] == "Namespace":
+            inside = f"/namespaces/{target['metadata']['name']}/"
+            self.objects = {where: each for where, each in self.objects.items() if inside not in where}
 
 
 AWAY = Unreachable("the server is away")

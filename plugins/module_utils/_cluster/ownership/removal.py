@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
@@ -35,6 +36,7 @@ _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfigu
 # Groups without a dot, or with this ending, are Kubernetes' own; objects of any other have a controller
 # to mind.
 _OWN_GROUPS = ".k8s.io"
+_CUSTOM = 0
 _NAMESPACE_TELLS = (
     "NamespaceContentRemaining",
     "NamespaceFinalizersRemaining",
@@ -88,29 +90,30 @@ def plan(api: Api, record: Record) -> Plan:
 
 
 def waves(doomed: Sequence[Entry]) -> list[list[Entry]]:
-    """The order of deletion; each wave is gone before the next begins.
+    """The order of deletion: each wave is gone before the next begins.
 
     Custom objects go first, kind by kind and the last claimed first, since their finalizers need their
-    controllers alive. Then workloads, webhooks, everything else, CustomResourceDefinitions, and
-    namespaces.
+    controllers alive. All others need nobody and go at once, in one wave: workloads are asked first, then
+    webhooks, everything else, CustomResourceDefinitions, and namespaces (which their controller leaves alone
+    for five seconds, so that what is in them is usually gone when it looks).
     """
-    ordered: list[list[Entry]] = []
-    custom = [entry for entry in reversed(doomed) if _stage(entry) == 0]
-    for kind in dict.fromkeys(entry.kind for entry in custom):
-        ordered.append([entry for entry in custom if entry.kind == kind])
-    for stage in range(1, 6):
-        ordered.append([entry for entry in reversed(doomed) if _stage(entry) == stage])
+    newest_first = sorted(reversed(doomed), key=_stage)
+    custom = [entry for entry in newest_first if _stage(entry) == _CUSTOM]
+    kinds = dict.fromkeys(entry.kind for entry in custom)
+    ordered = [[entry for entry in custom if entry.kind == kind] for kind in kinds]
+    ordered.append(newest_first[len(custom) :])
     return [wave for wave in ordered if wave]
 
 
 def _stage(entry: Entry) -> int:
+    """When it is asked to go: smaller numbers first."""
     if entry.kind == "Namespace":
         return 5
     if entry.kind == "CustomResourceDefinition":
         return 4
     group = group_of(entry.api_version)
     if "." in group and not group.endswith(_OWN_GROUPS):
-        return 0
+        return _CUSTOM
     return 1 if entry.kind in _WORKLOADS else 2 if entry.kind in _WEBHOOKS else 3
 
 
@@ -132,7 +135,10 @@ class Removal:
     def run(self, doomed: Sequence[Entry]) -> None:
         """Deletes all of ``doomed``; StillThere, with the reasons, when some are left at the deadline."""
         for wave in waves(doomed):
-            asked = [entry for entry, ours in zip(wave, at_once(self._ask, wave)) if ours]
+            asked: list[Entry] = []
+            for _number, stage in groupby(wave, _stage):
+                entries = list(stage)
+                asked += [entry for entry, ours in zip(entries, at_once(self._ask, entries)) if ours]
             self._wait(asked)
 
     def _ask(self, entry: Entry) -> bool:

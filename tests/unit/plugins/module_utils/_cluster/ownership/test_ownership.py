@@ -32,6 +32,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     require_run_id,
 )
 from ansible_collections.iter8.kfserving.tests.support import cluster as memory
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
 from ansible_collections.iter8.kfserving.tests.support.cluster import BUILT_IN, CUSTOM, crd, obj
 
 RUN = "r1"
@@ -43,12 +44,10 @@ class Run:
     def __init__(self, cluster: Any, record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cluster = cluster
         self.record = record
-        self.now = 0.0
+        self.clock = FakeClock()
+        cluster.now = self.clock
         monkeypatch.setattr(module_side, "connect", lambda _module: cluster)
-        monkeypatch.setattr(module_side, "Clock", lambda: Clock(now=lambda: self.now, sleep=self.sleep))
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        monkeypatch.setattr(module_side, "Clock", lambda: Clock(now=self.clock, sleep=self.clock.sleep))
 
     def __call__(self, state: str, check_mode: bool = False, **params: Any) -> dict[str, Any]:
         class Module:
@@ -326,6 +325,32 @@ def test_the_order_of_the_waves(run: Run) -> None:
     assert run.cluster.deletions[8] == "Namespace mine"
 
 
+def test_what_needs_no_controller_goes_at_once_after_what_does(run: Run) -> None:
+    experiment = obj("Experiment", "e", "mine")
+    rest = [
+        obj("Namespace", "mine"), obj("Namespace", "other"), crd(CUSTOM[0]), obj("ClusterRole", "role"),
+        obj("ValidatingWebhookConfiguration", "hook"), obj("Deployment", "controller", "mine"),
+        *(obj("Deployment", f"d{number}", "other") for number in range(30)),
+    ]  # fmt: skip
+    run.apply(*rest, experiment)
+    run("recorded")
+    run.cluster.lingers = {run.cluster.path(definition): 5.0 for definition in [experiment, *rest]}
+    asked: list[tuple[float, str]] = []
+    delete = run.cluster.delete
+
+    def noted(path: str, options: dict[str, Any]) -> Any:
+        asked.append((run.clock.now, path))
+        return delete(path, options)
+
+    run.cluster.delete = noted
+    gone = run("absent")
+    assert len(gone["deleted"]) == 1 + len(rest)
+    assert asked[0] == (0.0, run.cluster.path(experiment))
+    assert len({when for when, _path in asked[1:]}) == 1, "one after another"
+    assert asked[1][0] >= 5.0, "the controller was asked to go while its Experiment was there"
+    assert run.clock.now == pytest.approx(10.0, abs=2 * removal.POLL_SECONDS)
+
+
 def test_a_stuck_object_stops_the_removal_before_its_controller_goes(run: Run) -> None:
     run.apply(
         obj("Namespace", "mine"), obj("Deployment", "controller", "mine"), obj("Experiment", "e", "mine")
@@ -334,7 +359,7 @@ def test_a_stuck_object_stops_the_removal_before_its_controller_goes(run: Run) -
     run.cluster.held.add(run.cluster.path(obj("Experiment", "e", "mine")))
     with pytest.raises(Failed, match=r"Experiment mine/e: held by finalizers a\.b/c") as caught:
         run("absent", timeout=5)
-    assert 5 <= run.now < 7
+    assert 5 <= run.clock.now < 7
     assert caught.value.result["deleted"] == []
     assert "Deployment controller" in run.cluster.names()
     # Nothing is forgotten: the next try goes on from here.
@@ -365,7 +390,7 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(run: Run) -> None:
     run("recorded")
     run.cluster.faults[run.cluster.path(obj("ClusterRole", "role"))] = [memory.AWAY, memory.AWAY]
     assert refs(run("absent")["deleted"]) == ["ClusterRole role"]
-    assert run.now == pytest.approx(2.0)
+    assert run.clock.now == pytest.approx(2.0)
 
 
 # Other people's objects
