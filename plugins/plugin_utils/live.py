@@ -53,7 +53,7 @@ def _data(entry: Entry) -> dict[str, Any]:
 def colour_of(entry: Entry) -> str | None:
     """Display's colour for an entry: endings and losses stand out, everything else stays plain."""
     event, data = entry.get("event"), _data(entry)
-    # An iteration tells how many requests have failed, the others whether they have.
+    # In an iteration this is how many requests have failed, elsewhere whether it has.
     if data.get("failed"):
         return str(C.COLOR_ERROR)
     if event == "completed":
@@ -77,8 +77,8 @@ def is_news(entry: Entry) -> bool:
     return True
 
 
-class Told:
-    """What earlier waits of the same timeline told last of each thing: a watch begins by telling it again."""
+class Repeats:
+    """Knows what earlier waits of the same timeline showed last of each kind: a watch begins with it again."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._texts = {self._key(entry): entry["text"] for entry in entries}
@@ -87,8 +87,8 @@ class Told:
     def _key(entry: Entry) -> tuple[str, str]:
         return str(entry.get("source")), str(entry.get("event"))
 
-    def already(self, entry: Entry) -> bool:
-        """Whether the first entry of its kind only repeats the last that was told before."""
+    def is_repeat(self, entry: Entry) -> bool:
+        """Whether this first entry of its kind only repeats the last one of the earlier waits."""
         return self._texts.pop(self._key(entry), None) == entry["text"]
 
 
@@ -131,22 +131,22 @@ class LiveShow:
         clock: Callable[[], float] = time.monotonic,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         *,
-        told: Told | None = None,
-        everything: bool = False,
+        repeats: Repeats | None = None,
+        verbose: bool = False,
     ) -> None:
-        """``everything`` prints what is no news, too."""
+        """``verbose`` prints also what is no news, and repeats."""
         self._read = read
         self._show = show
         self._clock = clock
         self._heartbeat = heartbeat_seconds
-        self._told = told or Told()
-        self._everything = everything
+        self._repeats = repeats or Repeats()
+        self._verbose = verbose
         self._last_text = ""
         self._last_entry = self._last_shown = clock()
 
     def poll(self) -> None:
         """One look: print what is new, or the heartbeat if it is due."""
-        entries = [entry for entry in self._read() if self._everything or self._is_shown(entry)]
+        entries = [entry for entry in self._read() if self._verbose or self._is_shown(entry)]
         now = self._clock()
         for entry in entries:
             self._show(entry["text"], colour_of(entry))
@@ -158,7 +158,7 @@ class LiveShow:
             self._show(f"{since}; last: {self._last_text}" if self._last_text else since, None)
 
     def _is_shown(self, entry: Entry) -> bool:
-        return not self._told.already(entry) and is_news(entry)
+        return not self._repeats.is_repeat(entry) and is_news(entry)
 
 
 @contextlib.contextmanager
@@ -199,9 +199,9 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
         result = super().run(tmp, task_vars)
         wrap_async = bool(self._task.async_val and not self._connection.has_native_async)
         try:
-            if wrap_async or not self._shown():
+            if wrap_async or not self._may_print():
                 output = self._execute_module(task_vars=task_vars, wrap_async=wrap_async)
-            elif self._reads_the_modules_files():
+            elif self._can_read_progress():
                 output = self._run_live(task_vars)
             else:
                 output = self._execute_module(task_vars=task_vars)
@@ -211,12 +211,13 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
                 self._remove_tmp_path(self._connection._shell.tmpdir)
         return dict(merge_hash(result, output))
 
-    def _shown(self) -> bool:
+    def _may_print(self) -> bool:
         """Whether progress may be printed at all."""
         callback = str(C.config.get_config_value("DEFAULT_STDOUT_CALLBACK")).rpartition(".")[2]
         return not self._task.no_log and callback not in MACHINE_CALLBACKS and Display().verbosity >= 0
 
-    def _reads_the_modules_files(self) -> bool:
+    def _can_read_progress(self) -> bool:
+        """Whether a file that the module writes can be followed from here."""
         if self._connection.transport != "local":
             return False
         become = self._connection.become
@@ -241,9 +242,9 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
             arguments["progress_file"] = path
         live = LiveShow(
             ProgressReader(path, offset).read,
-            self._shower(task_vars),
-            told=Told(parse_entries(earlier)),
-            everything=Display().verbosity > 0,
+            self._printer(task_vars),
+            repeats=Repeats(parse_entries(earlier)),
+            verbose=Display().verbosity > 0,
         )
         try:
             with following(live):
@@ -259,10 +260,10 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
             for entry in output.get("transitions") or []
             if isinstance(entry, dict) and isinstance(entry.get("text"), str)
         ]
-        everything = Display().verbosity > 0
-        LiveShow(lambda: entries, self._shower(task_vars), everything=everything).poll()
+        verbose = Display().verbosity > 0
+        LiveShow(lambda: entries, self._printer(task_vars), verbose=verbose).poll()
 
-    def _shower(self, task_vars: dict[str, Any] | None) -> Show:
+    def _printer(self, task_vars: dict[str, Any] | None) -> Show:
         variables = task_vars or {}
         several = len(variables.get("ansible_play_hosts_all") or []) > 1
         prefix = f"    [{variables.get('inventory_hostname')}] " if several else "    "

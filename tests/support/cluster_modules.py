@@ -31,11 +31,11 @@ def check_documentation(module: ModuleType) -> None:
     options = documented(module)
     assert set(options) == set(module.ARGUMENTS)
     for name, declared in module.ARGUMENTS.items():
-        told = options[name]
+        shown = options[name]
         for key in ("type", "default", "choices", "elements", "aliases"):
-            assert told.get(key) == declared.get(key), (name, key)
-        assert told.get("required", False) == declared.get("required", False), name
-        assert told["description"], name
+            assert shown.get(key) == declared.get(key), (name, key)
+        assert shown.get("required", False) == declared.get("required", False), name
+        assert shown["description"], name
     assert not set(module.ARGUMENTS) & set(AUTH_ARGUMENTS)
 
 

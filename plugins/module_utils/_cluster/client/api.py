@@ -39,7 +39,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 
 
-class Client(Protocol):
+class Transport(Protocol):
     """What is used of ``kubernetes.dynamic.DynamicClient``."""
 
     configuration: Any
@@ -76,7 +76,7 @@ class Api:
     """Requests to one API server."""
 
     def __init__(
-        self, client: Client, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
+        self, client: Transport, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
     ) -> None:
         """``read_seconds`` is the longest silence within an answer."""
         self.host = str(client.configuration.host).rstrip("/")
@@ -219,7 +219,7 @@ def _status_of(body: bytes | str | None) -> Json | str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The cause in plain words; urllib3 wraps the one that explains it, and names its own objects before."""
+    """The cause, for people; urllib3 wraps the one that explains it, and names its own objects before."""
     cause: Any = getattr(error, "reason", None) or error
     text = str(cause.args[-1]) if isinstance(cause, HTTPError) and cause.args else str(cause)
     return (re.sub(r"^\w+\(.*?\): ", "", text) or type(error).__name__).rstrip(".")

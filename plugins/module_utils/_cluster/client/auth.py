@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, reason_of
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
-    Refused,
+    Refusal,
     Unreachable,
     from_status,
     untrusted,
@@ -57,7 +57,7 @@ def setting(option: str, params: Mapping[str, Any], environ: Mapping[str, str]) 
 
 
 def require_named_cluster(params: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:
-    """Raises Refused unless the cluster is named: kubeconfig and context, or host and credentials."""
+    """Raises Refusal unless the cluster is named: kubeconfig and context, or host and credentials."""
 
     def given(*options: str) -> bool:
         return all(setting(option, params, environ) for option in options)
@@ -68,7 +68,7 @@ def require_named_cluster(params: Mapping[str, Any], environ: Mapping[str, str] 
         _require_file(setting("kubeconfig", params, environ))
         return
     missing = "context" if given("kubeconfig") else "kubeconfig" if given("context") else None
-    raise Refused(
+    raise Refusal(
         (f"{missing} is not named: " if missing else "No cluster is named: ")
         + "the current kube context is never used. Name both kubeconfig and context "
         "(or K8S_AUTH_KUBECONFIG and K8S_AUTH_CONTEXT), or host with credentials (api_key, username and "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong between us and an API server, told apart by what the user can do about it."""
+"""What can go wrong between us and an API server, by what the user can do about it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class ClusterError(Exception):
     """A fault with a message fit for a user: what happened, where, and what to do next."""
 
 
-class Refused(ClusterError):
-    """The cluster is not named well enough to be touched."""
+class Refusal(ClusterError):
+    """What is asked is not safe: the cluster is not named, or more would be touched than what is the run's."""
 
 
 class Unreachable(ClusterError):
@@ -56,7 +56,7 @@ _ADVICE = {
 
 
 def from_status(status: int, body: Mapping[str, Any] | str, where: str) -> ClusterError:
-    """The error for an answer ``status`` to ``where`` (as in ``GET https://…``), in the server's words."""
+    """The error for an answer ``status`` to ``where`` (``GET https://…``), with the server's message."""
     message = body.get("message") if isinstance(body, Mapping) else body
     reported = f": {message}" if message else ""
     kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)

@@ -197,8 +197,8 @@ class Watch:
         if self._lost_since is not None:
             seconds = self._clock.now() - self._lost_since
             self._lost_since = None
-            words = f"the API server answers again after {seconds:.1f} s"
-            yield Notice(self._feed, "back", self._clock.now(), message=words)
+            message = f"the API server answers again after {seconds:.1f} s"
+            yield Notice(self._feed, "back", self._clock.now(), message=message)
 
     def _failed(self, error: ClusterError) -> Iterator[Notice]:
         now = self._clock.now()

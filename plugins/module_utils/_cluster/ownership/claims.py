@@ -17,7 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     LABEL,
-    Entry,
+    ClaimedObject,
     Record,
     belongs,
     group_of,
@@ -86,7 +86,7 @@ class Scopes:
         return resource, resource.namespaced
 
 
-def lookup(api: Api, resource: Resource | None, entry: Entry) -> Json | None:
+def lookup(api: Api, resource: Resource | None, entry: ClaimedObject) -> Json | None:
     """The object as it is now, or None."""
     if resource is None:
         return None
@@ -98,7 +98,7 @@ def lookup(api: Api, resource: Resource | None, entry: Entry) -> Json | None:
 
 def claim(
     api: Api, record: Record, definitions: Iterable[Any], namespace: str | None, check_mode: bool
-) -> tuple[list[Json], list[Entry]]:
+) -> tuple[list[Json], list[ClaimedObject]]:
     """Notes in ``record`` which objects are there already.
 
     Returns the definitions, labelled where the run creates the object, and their entries. Objects that
@@ -107,7 +107,7 @@ def claim(
     """
     found = list(flatten(definitions))
     scopes = Scopes(api, found, check_mode)
-    claimed: list[tuple[Json, Entry, Resource | None]] = []
+    claimed: list[tuple[Json, ClaimedObject, Resource | None]] = []
     for definition in found:
         resource, namespaced = scopes.find(definition)
         entry = _entry(definition, namespaced, namespace)
@@ -123,23 +123,23 @@ def claim(
     return labelled, entries
 
 
-def _entry(definition: Json, namespaced: bool, namespace: str | None) -> Entry:
+def _entry(definition: Json, namespaced: bool, namespace: str | None) -> ClaimedObject:
     metadata = definition["metadata"]
     api_version, kind, name = str(definition["apiVersion"]), str(definition["kind"]), str(metadata["name"])
     where = str(metadata.get("namespace") or namespace or "") if namespaced else ""
     if namespaced and not where:
         raise ClusterError(f"{kind} {name} names no namespace. Name one in it, or as the option namespace.")
-    return Entry(api_version, kind, where, name, existed=False)
+    return ClaimedObject(api_version, kind, where, name, existed=False)
 
 
-def _placed(definition: Json, entry: Entry) -> Json:
+def _placed(definition: Json, entry: ClaimedObject) -> Json:
     """The definition with its namespace written out, where it has one."""
     if not entry.namespace:
         return definition
     return {**definition, "metadata": {**definition["metadata"], "namespace": entry.namespace}}
 
 
-def _settle(record: Record, entry: Entry, obj: Json | None) -> Entry:
+def _settle(record: Record, entry: ClaimedObject, obj: Json | None) -> ClaimedObject:
     """The entry with what is known: ours if it is absent, or if it carries our label and no other UID
     is recorded.
     """
@@ -162,7 +162,7 @@ def _labelled(definition: Json, run_id: str) -> Json:
     return labelled
 
 
-def record_uids(api: Api, record: Record) -> list[Entry]:
+def record_uids(api: Api, record: Record) -> list[ClaimedObject]:
     """Takes the UIDs of what the run has created into ``record``; returns the entries that are there now.
 
     An object without the run's label is not taken in: it is not what the run applied.
@@ -177,7 +177,7 @@ def record_uids(api: Api, record: Record) -> list[Entry]:
     return created
 
 
-def served(api: Api, entry: Entry) -> Resource | None:
+def served(api: Api, entry: ClaimedObject) -> Resource | None:
     """The entry's kind as it is served; None when it is not, and so no object of it can be there."""
     try:
         return api.resource(entry.api_version, entry.kind)

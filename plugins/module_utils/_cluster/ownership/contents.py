@@ -15,7 +15,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import at_once
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import Entry, belongs
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    ClaimedObject,
+    belongs,
+)
 
 # Kept by Kubernetes itself, in every namespace.
 _AUTOMATIC_KINDS = frozenset(
@@ -48,7 +51,7 @@ def foreign(obj: Mapping[str, Any], kind: str, run_id: str) -> bool:
     return not managers or any(manager.startswith(_PEOPLES_TOOLS) for manager in managers)
 
 
-def foreign_contents(api: Api, doomed: Iterable[Entry], run_id: str) -> list[str]:
+def foreign_contents(api: Api, doomed: Iterable[ClaimedObject], run_id: str) -> list[str]:
     """Other people's objects in the namespaces and of the kinds among ``doomed``, named for people."""
     doomed = list(doomed)
     ours = {entry.key[1:] for entry in doomed}
@@ -79,7 +82,7 @@ def _served_kinds(api: Api) -> list[Resource]:
     return [resource for found in at_once(kinds, api.group_versions()) for resource in found]
 
 
-def _custom_kinds(api: Api, doomed: Iterable[Entry]) -> list[Resource]:
+def _custom_kinds(api: Api, doomed: Iterable[ClaimedObject]) -> list[Resource]:
     """The kinds that go with the CustomResourceDefinitions among ``doomed``; a CRD is named
     <plural>.<group>.
     """

@@ -11,7 +11,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.ap
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
-    Refused,
+    Refusal,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
@@ -124,7 +124,7 @@ def _refuse_foreign(module: Any, api: Api, doomed: Any) -> None:
     found = foreign_contents(api, doomed, module.params["run_id"])
     if found:
         shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
-        raise Refused(
+        raise Refusal(
             "Nothing was deleted: namespaces or kinds that this run created hold objects that it did not: "
             f"{shown}. Move or delete these, or set force_contents to delete them too."
         )

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
-    Refused,
+    Refusal,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 
@@ -26,7 +26,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ClaimedObject:
     """One claimed object. ``uid`` is empty until it was recorded after the run had created it."""
 
     api_version: str
@@ -57,9 +57,9 @@ def group_of(api_version: str) -> str:
 
 
 def require_run_id(run_id: str) -> None:
-    """Raises Refused unless it can be a label's value, and is not empty."""
+    """Raises Refusal unless it can be a label's value, and is not empty."""
     if not _RUN_ID.fullmatch(run_id):
-        raise Refused(
+        raise Refusal(
             f"run_id {run_id!r} cannot own objects: it must be 1 to 63 letters, digits, '-', '_' or '.', "
             "and begin and end with a letter or digit."
         )
@@ -74,24 +74,24 @@ def belongs(obj: Mapping[str, Any], run_id: str) -> bool:
 class Record:
     """The entries of a run, in the order in which they were claimed."""
 
-    def __init__(self, run_id: str, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, run_id: str, entries: Iterable[ClaimedObject] = ()) -> None:
         self.run_id = run_id
         self._entries = {entry.key: entry for entry in entries}
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ClaimedObject]:
         """All entries, the first claimed first."""
         return list(self._entries.values())
 
-    def get(self, entry: Entry) -> Entry | None:
+    def get(self, entry: ClaimedObject) -> ClaimedObject | None:
         """What is recorded of the same object."""
         return self._entries.get(entry.key)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: ClaimedObject) -> None:
         """Adds or replaces an entry; a replaced one keeps its place."""
         self._entries[entry.key] = entry
 
-    def drop(self, entry: Entry) -> None:
+    def drop(self, entry: ClaimedObject) -> None:
         """Forgets an object."""
         self._entries.pop(entry.key, None)
 
@@ -106,14 +106,14 @@ class Record:
 
 
 def load(path: str, run_id: str) -> Record | None:
-    """The run's record; None where there is no file. Refused if it is another run's."""
+    """The run's record; None where there is no file. Refusal if it is another run's."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
         if content["schema"] != SCHEMA:
             raise ClusterError(f"The record {path} is of schema {content['schema']}; this is {SCHEMA}.")
         found = content["run_id"]
-        entries = [Entry(**each) for each in content["objects"]]
+        entries = [ClaimedObject(**each) for each in content["objects"]]
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -123,12 +123,12 @@ def load(path: str, run_id: str) -> Record | None:
             f"The record {path} is not a record of a run: {error!r}. Name another one."
         ) from error
     if found != run_id:
-        raise Refused(
+        raise Refusal(
             f"The record {path} is of run {found}, not of {run_id}. Name that run or another record."
         )
     return Record(run_id, entries)
 
 
-def with_uid(entry: Entry, uid: str) -> Entry:
+def with_uid(entry: ClaimedObject, uid: str) -> ClaimedObject:
     """The entry of an object that the run has created."""
     return replace(entry, existed=False, uid=uid)

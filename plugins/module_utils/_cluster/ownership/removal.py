@@ -21,7 +21,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     served,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    Entry,
+    ClaimedObject,
     Record,
     belongs,
     group_of,
@@ -37,7 +37,7 @@ _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfigu
 # to mind.
 _OWN_GROUPS = ".k8s.io"
 _CUSTOM = 0
-_NAMESPACE_TELLS = (
+_NAMESPACE_CONDITIONS = (
     "NamespaceContentRemaining",
     "NamespaceFinalizersRemaining",
     "NamespaceDeletionContentFailure",
@@ -46,28 +46,28 @@ _NAMESPACE_TELLS = (
 
 
 @dataclass
-class Plan:
+class RemovalPlan:
     """What to delete (each with the UID it must have), and what to leave, with the reason."""
 
-    doomed: list[Entry] = field(default_factory=list)
+    doomed: list[ClaimedObject] = field(default_factory=list)
     kept: list[Json] = field(default_factory=list)
 
 
 class StillThere(ClusterError):
     """Objects that did not go in time."""
 
-    def __init__(self, message: str, entries: Sequence[Entry]) -> None:
+    def __init__(self, message: str, entries: Sequence[ClaimedObject]) -> None:
         super().__init__(message)
         self.entries = list(entries)
 
 
-def plan(api: Api, record: Record) -> Plan:
+def plan(api: Api, record: Record) -> RemovalPlan:
     """Looks up every entry. To be deleted, an object must carry the run's label and have the UID on record.
 
     No UID on record means that the process died between applying and recording: then the label decides,
     since the record says that no such object existed before.
     """
-    made = Plan()
+    made = RemovalPlan()
     mine = []
     for entry in record.entries:
         if entry.existed:
@@ -89,7 +89,7 @@ def plan(api: Api, record: Record) -> Plan:
     return made
 
 
-def waves(doomed: Sequence[Entry]) -> list[list[Entry]]:
+def waves(doomed: Sequence[ClaimedObject]) -> list[list[ClaimedObject]]:
     """The order of deletion: each wave is gone before the next begins.
 
     Custom objects go first, kind by kind and the last claimed first, since their finalizers need their
@@ -105,7 +105,7 @@ def waves(doomed: Sequence[Entry]) -> list[list[Entry]]:
     return [wave for wave in ordered if wave]
 
 
-def _stage(entry: Entry) -> int:
+def _stage(entry: ClaimedObject) -> int:
     """When it is asked to go: smaller numbers first."""
     if entry.kind == "Namespace":
         return 5
@@ -128,20 +128,20 @@ class Removal:
         self._progress = progress
         self._clock = clock
         self._deadline = deadline
-        self._told: dict[Entry, str] = {}
-        self.deleted: list[Entry] = []
+        self._reported: dict[ClaimedObject, str] = {}
+        self.deleted: list[ClaimedObject] = []
         self.kept: list[Json] = []
 
-    def run(self, doomed: Sequence[Entry]) -> None:
+    def run(self, doomed: Sequence[ClaimedObject]) -> None:
         """Deletes all of ``doomed``; StillThere, with the reasons, when some are left at the deadline."""
         for wave in waves(doomed):
-            asked: list[Entry] = []
+            asked: list[ClaimedObject] = []
             for _number, stage in groupby(wave, _stage):
                 entries = list(stage)
                 asked += [entry for entry, ours in zip(entries, at_once(self._ask, entries)) if ours]
             self._wait(asked)
 
-    def _ask(self, entry: Entry) -> bool:
+    def _ask(self, entry: ClaimedObject) -> bool:
         """Asks the API server to delete exactly this object; False if it turned out to be another one."""
         resource = served(self._api, entry)
         if resource is None:
@@ -181,19 +181,19 @@ class Removal:
                     raise
                 self._clock.sleep(1.0)
 
-    def _wait(self, asked: list[Entry]) -> None:
+    def _wait(self, asked: list[ClaimedObject]) -> None:
         left = asked
         while True:
-            left = self._look(left)
+            left = self._still_there(left)
             if not left:
                 return
             if self._clock.now() >= self._deadline:
-                told = "; ".join(f"{entry}: {self._told[entry]}" for entry in left)
-                raise StillThere(f"Not all objects are gone in time. {told}.", left)
+                left_over = "; ".join(f"{entry}: {self._reported[entry]}" for entry in left)
+                raise StillThere(f"Not all objects are gone in time. {left_over}.", left)
             self._clock.sleep(POLL_SECONDS)
 
-    def _look(self, entries: list[Entry]) -> list[Entry]:
-        """Those of ``entries`` that are still there; tells which have gone, and what holds the others."""
+    def _still_there(self, entries: list[ClaimedObject]) -> list[ClaimedObject]:
+        """Those of ``entries`` that are still there; reports which have gone, and what holds the others."""
         left = []
         for entry, obj in zip(entries, at_once(self._current, entries)):
             if obj is None:
@@ -203,13 +203,13 @@ class Removal:
                 continue
             left.append(entry)
             held = held_by(obj)
-            if self._told.get(entry) != held:
-                if entry in self._told:
+            if self._reported.get(entry) != held:
+                if entry in self._reported:
                     self._progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
-                self._told[entry] = held
+                self._reported[entry] = held
         return left
 
-    def _current(self, entry: Entry) -> Json | None:
+    def _current(self, entry: ClaimedObject) -> Json | None:
         try:
             obj = lookup(self._api, served(self._api, entry), entry)
         except Unreachable as error:
@@ -218,17 +218,17 @@ class Removal:
 
 
 def held_by(obj: Json) -> str:
-    """Why an object that was asked to go is still there, in words."""
+    """Why an object that was asked to go is still there, as a clause."""
     if "unknown" in obj:
         return str(obj["unknown"])
     if obj.get("kind") == "Namespace":
         conditions = (obj.get("status") or {}).get("conditions") or []
-        told = [
+        reasons = [
             f"{condition['type']}: {condition.get('message') or condition.get('reason')}"
             for condition in conditions
-            if condition.get("type") in _NAMESPACE_TELLS and condition.get("status") == "True"
+            if condition.get("type") in _NAMESPACE_CONDITIONS and condition.get("status") == "True"
         ]
-        if told:
-            return " ".join(told).rstrip(".")
+        if reasons:
+            return " ".join(reasons).rstrip(".")
     finalizers = obj["metadata"].get("finalizers") or []
     return f"held by finalizers {', '.join(finalizers)}" if finalizers else "being deleted"

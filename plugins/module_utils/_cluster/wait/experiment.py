@@ -68,7 +68,7 @@ class ExperimentWaiter:
             self._synced.add(notice.feed)
             return []
         if notice.kind in CONNECTION:
-            # Each watch loses the same server: one of them tells.
+            # Each watch loses the same server: one of them is enough.
             return connection_event(notice, EXPERIMENT, self.name) if notice.feed == EXPERIMENT else []
         if notice.feed == EXPERIMENT:
             return self._feed_experiment(notice)
@@ -83,10 +83,10 @@ class ExperimentWaiter:
             self._gone.add(EXPERIMENT)
         else:
             self.experiment = current
-        told = [self._with_counts(event) if event.event == "iteration" else event for event in events]
+        counted = [self._with_counts(event) if event.event == "iteration" else event for event in events]
         early, self._early_jobs = self._early_jobs, {}
         jobs = [event for job in early.values() for event in self._feed_job(job)]
-        return named(self.name, told) + jobs
+        return named(self.name, counted) + jobs
 
     def _feed_inferenceservice(self, notice: Notice) -> list[Event]:
         current = None if notice.kind == "deleted" else notice.object
@@ -100,7 +100,7 @@ class ExperimentWaiter:
     def _feed_job(self, job: Json) -> list[Event]:
         name = str((job.get("metadata") or {}).get("name") or "")
         if self.experiment is None:
-            # Whose it is can be told only by the Experiment's UID.
+            # Whose it is shows only in the Experiment's UID.
             self._early_jobs[name] = job
             return []
         handler = handlers.handler_of(name, self.experiment)
@@ -146,13 +146,13 @@ class ExperimentWaiter:
         rolled_back = "rolled back" in outcome.message.lower()
         if outcome.state is State.FAILED and not rolled_back:
             reason = outcome.reason or "Failed"
-            told = f": {outcome.message}" if outcome.message else ", and does not say why"
-            return End("failed", reason, f"Experiment {self.name} failed ({reason}){told}.")
+            explained = f": {outcome.message}" if outcome.message else ", and does not say why"
+            return End("failed", reason, f"Experiment {self.name} failed ({reason}){explained}.")
         same = self._same_revision()
         if same:
             return same
         if outcome.state is State.PENDING:
-            self._missing = _progress_words(outcome)
+            self._missing = _progress_clause(outcome)
             return None
         promoted = not rolled_back and outcome.recommended_baseline not in (None, experiments.BASELINE)
         return self._handler_failed(rolled_back) or self._settled(now, promoted, outcome)
@@ -201,11 +201,11 @@ class ExperimentWaiter:
                     f"it is completed, but {problem or 'the traffic has not been stable for long'}"
                 )
                 return None
-        words = "promoted" if promoted else "rolled back"
+        ending = "promoted" if promoted else "rolled back"
         return End(
             "succeeded" if promoted else "rolled_back",
             outcome.reason,
-            f"Experiment {self.name}: {words} after {outcome.iterations} iterations ({outcome.message}).",
+            f"Experiment {self.name}: {ending} after {outcome.iterations} iterations ({outcome.message}).",
         )
 
     def pending(self) -> str:
@@ -213,7 +213,7 @@ class ExperimentWaiter:
         return self._missing
 
 
-def _progress_words(outcome: experiments.ExperimentOutcome) -> str:
+def _progress_clause(outcome: experiments.ExperimentOutcome) -> str:
     planned = f" of {outcome.iterations_planned}" if outcome.iterations_planned else ""
     last = f"{outcome.reason}: {outcome.message}" if outcome.message else outcome.reason
     return f"it has completed {outcome.iterations}{planned} iterations ({last})"

@@ -61,15 +61,15 @@ class PresentWaiter:
         if self.inferenceservice is None:
             if not self._synced:
                 return None
-            words = f"InferenceService {self.name} does not exist in this namespace."
-            return End("failed", "NotFound", words)
+            message = f"InferenceService {self.name} does not exist in this namespace."
+            return End("failed", "NotFound", message)
         outcome = self._stability.feed(now, self.inferenceservice)
         self._missing = outcome.message
         if outcome.state is State.PENDING:
             return None
         if outcome.state is State.FAILED:
-            words = f"InferenceService {self.name} failed ({outcome.reason}): {outcome.message}."
-            return End("failed", outcome.reason, words)
+            message = f"InferenceService {self.name} failed ({outcome.reason}): {outcome.message}."
+            return End("failed", outcome.reason, message)
         return End("succeeded", outcome.reason, f"InferenceService {self.name}: {outcome.message}.")
 
     def pending(self) -> str:
@@ -78,13 +78,13 @@ class PresentWaiter:
 
 
 class AbsentWaiter:
-    """Decides when an InferenceService is gone, and tells what holds it."""
+    """Decides when an InferenceService is gone, and reports what holds it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.inferenceservice: Json | None = None
         self._synced = False
-        self._told = ""
+        self._reported = ""
 
     def feed(self, notice: Notice) -> list[Event]:
         """Takes in a notice."""
@@ -96,12 +96,12 @@ class AbsentWaiter:
             self.inferenceservice = None
             return named(self.name, [Event(FEED, "deleted", "InferenceService deleted", {})])
         self.inferenceservice = notice.object
-        words = holders(notice.object or {})
-        if words == self._told:
+        text = holders(notice.object or {})
+        if text == self._reported:
             return []
-        self._told = words
+        self._reported = text
         finalizers = ((notice.object or {}).get("metadata") or {}).get("finalizers") or []
-        return named(self.name, [Event(FEED, "deleting", words, {"finalizers": list(finalizers)})])
+        return named(self.name, [Event(FEED, "deleting", text, {"finalizers": list(finalizers)})])
 
     def decide(self, now: float) -> End | None:
         """The end of the wait, if this is it."""
@@ -115,7 +115,7 @@ class AbsentWaiter:
 
 
 def holders(obj: Json) -> str:
-    """Why an object is still there, in words."""
+    """Why an object is still there, as a clause."""
     metadata = obj.get("metadata") or {}
     if not metadata.get("deletionTimestamp"):
         return "it has not been asked to go"

@@ -19,7 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 
 
 @dataclass(frozen=True)
-class Address:
+class GatewayAddress:
     """Where the gateway answers, and how that was found."""
 
     host: str
@@ -29,7 +29,7 @@ class Address:
 
 def gateway_address(
     service: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], port_name: str
-) -> Address:
+) -> GatewayAddress:
     """The gateway's address from its Service (and the nodes, for a node port).
 
     A load balancer that has no address yet is not waited for where the Service has a node port: on
@@ -43,9 +43,9 @@ def gateway_address(
     for point in points:
         host = point.get("ip") or point.get("hostname")
         if host:
-            return Address(str(host), int(port["port"]), "load_balancer")
+            return GatewayAddress(str(host), int(port["port"]), "load_balancer")
     if port.get("nodePort"):
-        return Address(_node_address(nodes, about), int(port["nodePort"]), "node_port")
+        return GatewayAddress(_node_address(nodes, about), int(port["nodePort"]), "node_port")
     if spec.get("type") == "LoadBalancer":
         raise ClusterError(
             f"{about} has no load balancer address yet, and no node port. Try again when it has one."
@@ -106,7 +106,7 @@ def ingress_info(module: Any) -> dict[str, Any]:
     kind = api.resource(params["api_version"], "InferenceService")
     header = host_header(_get(api, kind.path(namespace, name), f"InferenceService {namespace}/{name}"))
     if params["gateway_host"]:
-        address = Address(params["gateway_host"], params["gateway_port"], "given")
+        address = GatewayAddress(params["gateway_host"], params["gateway_port"], "given")
     else:
         address = _look_up(api, params)
     host = f"[{address.host}]" if ":" in address.host else address.host
@@ -122,7 +122,7 @@ def ingress_info(module: Any) -> dict[str, Any]:
     }
 
 
-def _look_up(api: Api, params: Mapping[str, Any]) -> Address:
+def _look_up(api: Api, params: Mapping[str, Any]) -> GatewayAddress:
     namespace, name = params["gateway_namespace"], params["gateway_service"]
     service = _get(
         api, f"/api/v1/namespaces/{quote(namespace)}/services/{quote(name)}", f"Service {namespace}/{name}"

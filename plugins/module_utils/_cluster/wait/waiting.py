@@ -22,7 +22,7 @@ TICK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class End:
-    """How a wait ended: ``outcome`` and ``reason`` are words for programs, ``message`` is a sentence."""
+    """How a wait ended: ``outcome`` and ``reason`` are for programs, ``message`` is a sentence."""
 
     outcome: str
     reason: str
@@ -69,7 +69,7 @@ def wait(
 
 
 CONNECTION = ("lost", "back", "expired")
-"""The kinds of notices that tell of the API server itself."""
+"""The kinds of notices that are about the API server itself."""
 
 
 def connection_event(notice: Notice, source: str, name: str) -> list[Event]:
@@ -79,8 +79,8 @@ def connection_event(notice: Notice, source: str, name: str) -> list[Event]:
     if notice.kind == "back":
         return [Event(source, "connection", f"{name}  {notice.message}", {"lost": False})]
     if notice.kind == "expired":
-        words = f"{name}  {notice.message}; everything is listed anew"
-        return [Event(source, "connection", words, {"expired": True})]
+        text = f"{name}  {notice.message}; everything is listed anew"
+        return [Event(source, "connection", text, {"expired": True})]
     return []
 
 

@@ -192,10 +192,10 @@ def _percents(traffic: Mapping[str, Any] | None) -> dict[str, int] | None:
         return None
     percents = {}
     for revision, value in traffic.items():
-        words = str(value).removesuffix("%").strip()
-        if not words.isdigit() or int(words) > 100:
+        percent = str(value).removesuffix("%").strip()
+        if not percent.isdigit() or int(percent) > 100:
             raise ClusterError(f"traffic: {value!r} for {revision} is not a percentage from 0 to 100.")
-        percents[str(revision)] = int(words)
+        percents[str(revision)] = int(percent)
     if sum(percents.values()) > 100:
         raise ClusterError(f"traffic: the percentages sum to {sum(percents.values())}, more than 100.")
     return percents

@@ -19,7 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import (
     LiveActionModule,
     LiveShow,
     ProgressReader,
-    Told,
+    Repeats,
     following,
 )
 from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
@@ -64,7 +64,7 @@ def replay(earlier: list[dict[str, Any]], own: list[dict[str, Any]], **options: 
     def print_line(text: str, colour: str | None) -> None:
         shown.append((clock.now - 1000, text, colour))
 
-    show = LiveShow(read, print_line, clock, told=Told(earlier), **options)
+    show = LiveShow(read, print_line, clock, repeats=Repeats(earlier), **options)
     while left:
         clock.sleep(0.2)
         show.poll()
@@ -90,7 +90,7 @@ def test_a_recorded_rollout_is_shown_as_it_was_judged_good(name: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_what_is_left_out_is_shown_at_v(name: str) -> None:
     for earlier, own in waits(recorded(name)):
-        shown = replay(earlier, own, everything=True)
+        shown = replay(earlier, own, verbose=True)
         assert [text for _when, text, _colour in shown] == [entry["text"] for entry in own]
         for (when, _text, _colour), entry in zip(shown, own, strict=True):
             assert -0.01 <= when - (entry["time"] - earlier[-1]["time"]) <= 0.21
@@ -112,8 +112,8 @@ def test_a_silence_gets_heartbeats_with_the_last_line() -> None:
     assert beats, "the iterations are 2 s apart"
     for n in beats:
         last = [text for _when, text, _colour in shown[:n] if not text.startswith("still waiting")]
-        words = f"; last: {last[-1]}" if last else ""
-        assert re.fullmatch(rf"still waiting, nothing new for [0-9]+ s{re.escape(words)}", shown[n][1])
+        last_text = f"; last: {last[-1]}" if last else ""
+        assert re.fullmatch(rf"still waiting, nothing new for [0-9]+ s{re.escape(last_text)}", shown[n][1])
 
 
 def test_heartbeats_are_rare() -> None:
@@ -126,12 +126,12 @@ def test_heartbeats_are_rare() -> None:
     assert shown == pytest.approx([30, 60, 90, 120], abs=0.3)
 
 
-def test_what_an_earlier_wait_told_last_is_not_told_again() -> None:
-    told = Told([line("a ready", "ready"), line("b ready", "ready"), line("a 100 %", "traffic")])
-    assert told.already(line("b ready", "ready"))
-    assert not told.already(line("b ready", "ready")), "told anew, it is news"
-    assert not told.already(line("a 50 %", "traffic"))
-    assert not told.already(line("a 100 %", "traffic")), "it went there and back"
+def test_what_an_earlier_wait_showed_last_is_not_shown_again() -> None:
+    repeats = Repeats([line("a ready", "ready"), line("b ready", "ready"), line("a 100 %", "traffic")])
+    assert repeats.is_repeat(line("b ready", "ready"))
+    assert not repeats.is_repeat(line("b ready", "ready")), "shown anew, it is news"
+    assert not repeats.is_repeat(line("a 50 %", "traffic"))
+    assert not repeats.is_repeat(line("a 100 %", "traffic")), "it went there and back"
 
 
 @pytest.mark.parametrize(

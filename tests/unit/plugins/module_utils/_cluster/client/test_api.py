@@ -146,7 +146,7 @@ def test_a_list_of_metadata_is_asked_for_by_its_type(api: Api) -> None:
         (409, Conflict), (410, Gone), (429, Unreachable), (500, Unreachable), (503, Unreachable),
     ],
 )  # fmt: skip
-def test_answers_are_classified_and_keep_the_servers_words(
+def test_answers_are_classified_and_keep_the_servers_message(
     api: Api, status: int, raised: type[ClusterError]
 ) -> None:
     with pytest.raises(raised, match=f"/status/{status} was answered {status}: because I say so") as caught:
@@ -161,7 +161,7 @@ def test_what_is_no_json_is_no_api_server(api: Api, path: str) -> None:
         api.get(path)
 
 
-def test_a_dropped_connection_is_told_and_not_tried_again_unseen(api: Api) -> None:
+def test_a_dropped_connection_is_reported_and_not_tried_again_unseen(api: Api) -> None:
     with pytest.raises(Unreachable):
         api.get("/drop")
     assert len(Handler.seen) == 1

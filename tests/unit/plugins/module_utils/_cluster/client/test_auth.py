@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client im
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
     Forbidden,
-    Refused,
+    Refusal,
     Unauthorized,
     Unreachable,
 )
@@ -68,7 +68,7 @@ def named(values: dict[str, Any], kubeconfig: str) -> dict[str, Any]:
 def test_a_cluster_that_is_not_named_is_refused(
     params: dict[str, Any], environ: dict[str, str], kubeconfig: str
 ) -> None:
-    with pytest.raises(Refused, match="the current kube context is never used"):
+    with pytest.raises(Refusal, match="the current kube context is never used"):
         auth.require_named_cluster(named(params, kubeconfig), named(environ, kubeconfig))
 
 
@@ -79,11 +79,11 @@ def test_a_named_cluster_is_allowed(params: dict[str, Any], environ: dict[str, s
 
 @pytest.mark.parametrize(("given", "missing"), [("kubeconfig", "context"), ("context", "kubeconfig")])
 def test_the_refusal_names_what_is_missing(given: str, missing: str, kubeconfig: str) -> None:
-    with pytest.raises(Refused, match=f"^{missing} is not named"):
+    with pytest.raises(Refusal, match=f"^{missing} is not named"):
         auth.require_named_cluster({given: kubeconfig}, {})
 
 
-def test_a_kubeconfig_that_is_not_there_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_kubeconfig_that_is_not_there_is_reported_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="not a file"):
         auth.require_named_cluster({"kubeconfig": str(tmp_path / "none"), "context": "c"}, {})
 
@@ -113,7 +113,7 @@ POOL = HTTPSConnectionPool("api.example.com", 6443)
 
 
 @pytest.mark.parametrize(
-    ("error", "raised", "words"),
+    ("error", "raised", "message"),
     [
         (UnauthorizedError(http_error(401, "Unauthorized")), Unauthorized, "answered 401"),
         (ForbiddenError(http_error(403, "Forbidden")), Forbidden, "answered 403"),
@@ -132,13 +132,13 @@ POOL = HTTPSConnectionPool("api.example.com", 6443)
     ],
 )
 def test_what_the_client_raises_becomes_one_clear_error(
-    error: Exception, raised: type[ClusterError], words: str, monkeypatch: pytest.MonkeyPatch
+    error: Exception, raised: type[ClusterError], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_module: Any) -> None:
         raise error
 
     monkeypatch.setattr(auth, "get_api_client", fail)
-    with pytest.raises(raised, match=words):
+    with pytest.raises(raised, match=message):
         auth.connect(Module())
 
 

@@ -123,7 +123,7 @@ def test_the_list_comes_first_and_the_watch_goes_on_from_its_version() -> None:
     assert server.asked[1][1]["allowWatchBookmarks"] == "true"
 
 
-def test_nothing_there_is_told_by_synced_alone() -> None:
+def test_nothing_there_shows_in_synced_alone() -> None:
     notices, _server, _time = follow([listing(7)], [QUIET])
     assert kinds(notices) == ["synced"]
 
@@ -177,7 +177,7 @@ def test_a_cut_watch_is_opened_again_from_the_last_version_without_a_word() -> N
     assert [kind for kind, _query in server.asked].count("list") == 1
 
 
-def test_a_restart_of_the_api_server_is_told_once_and_survived() -> None:
+def test_a_restart_of_the_api_server_is_reported_once_and_survived() -> None:
     down = Unreachable("connection refused")
     watches = [[5.0, Unreachable("cut")], down, down, [event("MODIFIED", obj(9)), 30.0], QUIET]
     lists = [listing(7, obj(5)), down, listing(9, obj(8))]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
-    Refused,
+    Refusal,
     UnknownKind,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
@@ -26,7 +26,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.contents import foreign
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     LABEL,
-    Entry,
+    ClaimedObject,
     Record,
     load,
     require_run_id,
@@ -160,7 +160,7 @@ def test_lists_are_opened_and_empty_documents_passed_over(cluster: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("definition", "words"),
+    ("definition", "message"),
     [
         ("text", "is no Kubernetes object"),
         ({"kind": "Namespace", "metadata": {"name": "a"}}, "lacks apiVersion or kind"),
@@ -168,8 +168,8 @@ def test_lists_are_opened_and_empty_documents_passed_over(cluster: Any) -> None:
         ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}, "names no namespace"),
     ],
 )
-def test_definitions_that_cannot_be_owned(cluster: Any, definition: Any, words: str) -> None:
-    with pytest.raises(ClusterError, match=words):
+def test_definitions_that_cannot_be_owned(cluster: Any, definition: Any, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
         claim(cluster, Record(RUN), [definition], None, check_mode=False)
 
 
@@ -426,7 +426,7 @@ def test_a_namespace_with_other_peoples_objects_is_refused_before_anything_goes(
     run("recorded")
     run.cluster.apply(obj("Deployment", "theirs", "mine"))
     for check_mode in (True, False):
-        with pytest.raises(Refused, match="Deployment mine/theirs"):
+        with pytest.raises(Refusal, match="Deployment mine/theirs"):
             run("absent", check_mode=check_mode)
     assert run.cluster.deletions == []
     assert refs(run("absent", force_contents=True)["deleted"]) == ["ConfigMap ours", "Namespace mine"]
@@ -436,7 +436,7 @@ def test_a_crd_with_other_peoples_objects_is_refused(run: Run) -> None:
     run.apply(crd(CUSTOM[0]))
     run("recorded")
     run.cluster.apply(obj("Experiment", "theirs", "default"))
-    with pytest.raises(Refused, match="Experiment default/theirs"):
+    with pytest.raises(Refusal, match="Experiment default/theirs"):
         run("absent")
     assert run.cluster.deletions == []
 
@@ -446,7 +446,7 @@ def test_a_crd_with_other_peoples_objects_is_refused(run: Run) -> None:
 
 @pytest.mark.parametrize("run_id", ["", " ", "-a", "a-", "a b", "a/b", "a" * 64, "é"])
 def test_run_ids_that_own_nothing_or_everything_are_refused(run_id: str) -> None:
-    with pytest.raises(Refused, match="run_id"):
+    with pytest.raises(Refusal, match="run_id"):
         require_run_id(run_id)
 
 
@@ -457,14 +457,14 @@ def test_run_ids_that_are_labels(run_id: str) -> None:
 
 @pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
 def test_every_state_refuses_an_empty_run_id(run: Run, state: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Refusal):
         run(state, run_id="")
 
 
 @pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
 def test_the_record_of_another_run_is_refused(run: Run, state: str) -> None:
     run("claimed", definitions=[obj("Namespace", "mine")])
-    with pytest.raises(Refused, match="is of run r1, not of r2"):
+    with pytest.raises(Refusal, match="is of run r1, not of r2"):
         run(state, run_id="r2")
 
 
@@ -497,8 +497,8 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(
 
 def test_one_object_has_one_entry_whatever_its_version() -> None:
     record = Record(RUN)
-    record.put(Entry("apps/v1beta1", "Deployment", "ns", "d", existed=False, uid="u"))
-    record.put(Entry("apps/v1", "Deployment", "ns", "d", existed=False, uid="u"))
+    record.put(ClaimedObject("apps/v1beta1", "Deployment", "ns", "d", existed=False, uid="u"))
+    record.put(ClaimedObject("apps/v1", "Deployment", "ns", "d", existed=False, uid="u"))
     assert len(record.entries) == 1
 
 

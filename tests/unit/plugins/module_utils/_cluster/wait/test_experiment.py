@@ -186,7 +186,7 @@ def test_a_rollback_does_not_ask_for_a_healthy_canary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait", "outcome", "reason", "words"),
+    ("wait", "outcome", "reason", "message"),
     [
         (
             over(experiment("IterationUpdate", "no metric", failed="MetricUnavailable"), SHIFTING),
@@ -229,11 +229,11 @@ def test_a_rollback_does_not_ask_for_a_healthy_canary() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_terminal_failure_ends_it_at_once(wait: Wait, outcome: str, reason: str, words: str) -> None:
+def test_a_terminal_failure_ends_it_at_once(wait: Wait, outcome: str, reason: str, message: str) -> None:
     end = wait.end()
     assert end is not None
     assert (end.outcome, end.reason) == (outcome, reason)
-    assert words in end.message
+    assert message in end.message
 
 
 def test_without_an_inferenceservice_the_job_is_the_last_thing() -> None:
@@ -265,14 +265,14 @@ def test_the_line_of_an_iteration_without_a_load() -> None:
     assert wait.texts[-1] == "experiment-1  iteration 4/12  canary 35 %"
 
 
-def test_an_outage_is_told_once_though_three_watches_see_it() -> None:
+def test_an_outage_is_reported_once_though_three_watches_see_it() -> None:
     wait = Wait()
     for feed in ("experiment", "inferenceservice", "jobs"):
         wait.see(feed, kind="lost")
     assert wait.texts == ["experiment-1  the server is away. Trying again."]
 
 
-def test_an_expired_watch_is_told() -> None:
+def test_an_expired_watch_is_reported() -> None:
     wait = Wait().see("experiment", kind="expired")
     assert wait.texts == ["experiment-1  the server is away.; everything is listed anew"]
 

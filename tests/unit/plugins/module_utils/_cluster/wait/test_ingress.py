@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait import ingress
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.ingress import (
-    Address,
+    GatewayAddress,
     gateway_address,
 )
 
@@ -49,23 +49,31 @@ BARE = [{"name": "http2", "port": 80}]
 @pytest.mark.parametrize(
     ("service", "nodes", "expected"),
     [
-        (service("LoadBalancer", {"ip": "192.0.2.10"}), [], Address("192.0.2.10", 80, "load_balancer")),
+        (
+            service("LoadBalancer", {"ip": "192.0.2.10"}),
+            [],
+            GatewayAddress("192.0.2.10", 80, "load_balancer"),
+        ),
         (
             service("LoadBalancer", {"hostname": "lb.example.com"}),
             [],
-            Address("lb.example.com", 80, "load_balancer"),
+            GatewayAddress("lb.example.com", 80, "load_balancer"),
         ),
-        (service("LoadBalancer", {}, {"ip": "192.0.2.11"}), [], Address("192.0.2.11", 80, "load_balancer")),
-        (service("LoadBalancer"), [INTERNAL], Address("10.0.0.1", 30080, "node_port")),
-        (service("NodePort"), [INTERNAL, EXTERNAL], Address("203.0.113.2", 30080, "node_port")),
+        (
+            service("LoadBalancer", {}, {"ip": "192.0.2.11"}),
+            [],
+            GatewayAddress("192.0.2.11", 80, "load_balancer"),
+        ),
+        (service("LoadBalancer"), [INTERNAL], GatewayAddress("10.0.0.1", 30080, "node_port")),
+        (service("NodePort"), [INTERNAL, EXTERNAL], GatewayAddress("203.0.113.2", 30080, "node_port")),
         (
             service("NodePort"),
             [node("False", ExternalIP="203.0.113.9"), INTERNAL],
-            Address("10.0.0.1", 30080, "node_port"),
+            GatewayAddress("10.0.0.1", 30080, "node_port"),
         ),
     ],
 )
-def test_the_address(service: dict[str, Any], nodes: list[dict[str, Any]], expected: Address) -> None:
+def test_the_address(service: dict[str, Any], nodes: list[dict[str, Any]], expected: GatewayAddress) -> None:
     assert gateway_address(service, nodes, "http2") == expected
 
 
@@ -75,7 +83,7 @@ def test_the_port_by_name_or_number(name: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "nodes", "port", "words"),
+    ("service", "nodes", "port", "message"),
     [
         (service("LoadBalancer", {"ip": "x"}), [], "http", "no port http; it has status-port, http2, https"),
         (service("LoadBalancer", {"ip": "x"}, ports=[]), [], "http2", "it has none"),
@@ -85,8 +93,8 @@ def test_the_port_by_name_or_number(name: str, port: int) -> None:
         (service("ClusterIP", ports=BARE), [], "http2", "type ClusterIP.*gateway_host and gateway_port"),
     ],
 )
-def test_no_address(service: dict[str, Any], nodes: list[dict[str, Any]], port: str, words: str) -> None:
-    with pytest.raises(ClusterError, match=words):
+def test_no_address(service: dict[str, Any], nodes: list[dict[str, Any]], port: str, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
         gateway_address(service, nodes, port)
 
 
@@ -153,7 +161,7 @@ def test_a_given_address_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("cluster", "params", "words"),
+    ("cluster", "params", "message"),
     [
         (Cluster(), {}, "Service istio-system/istio-ingressgateway does not exist on https://cluster"),
         (Cluster(), {"name": "other"}, "InferenceService default/other does not exist"),
@@ -161,7 +169,7 @@ def test_a_given_address_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_what_is_missing_is_named(
-    cluster: Cluster, params: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, params: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ClusterError, match=words):
+    with pytest.raises(ClusterError, match=message):
         info(cluster, monkeypatch, **params)
