@@ -125,7 +125,7 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
         replaced(".gap_short", ".nothing_lost"),
         "two cases are iter8.kfserving.rollout.nothing_lost",
     ),
-    ("report.html", replaced("</main>", ""), "Unclosed element “main”"),
+    ("report.html", replaced("</main>", ""), "Unclosed element \u201cmain\u201d"),
     ("report.html", replaced("<h1>", "<h1 role=nothing>"), "role"),
     (
         "report.html",
