@@ -44,8 +44,8 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-# A time without a watch that is worth telling.
-_BLIND_SECONDS = 2.0
+# An unobserved interval that is worth a line.
+_UNOBSERVED_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -232,9 +232,9 @@ def not_covered(facts: Facts) -> list[str]:
             found.append(f"No request was sent on a {mode} connection.")
     if load.ledger_dropped:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
-    for begin, end in facts.marks.unseen(load.ended):
-        if end - begin >= _BLIND_SECONDS:
-            times = f"from {utc(begin)} to {utc(end)}"
+    for part in facts.marks.unobserved_until(load.ended):
+        if part.seconds >= _UNOBSERVED_SECONDS:
+            times = f"from {utc(part.begin)} to {utc(part.end)}"
             found.append(f"Nothing watched the traffic {times}, so weights and phases are not exact there.")
     if not facts.marks.traffic:
         found.append("The timeline tells no traffic split, so who should have answered is not known.")

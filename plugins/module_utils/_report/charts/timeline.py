@@ -150,10 +150,10 @@ def _split(material: Material, frame: Frame, bins: list[Bin], y: float, parts: l
         height = _BAND * phase.weights.get(CANARY, 0) / 100
         parts.append(svg.rect(x1, box, (x2 - x1, _BAND - height), "baseline"))
         parts.append(svg.rect(x1, box + _BAND - height, (x2 - x1, height), "canary"))
-    for begin, end in material.facts.marks.unseen(frame.end):
+    for begin, end in material.facts.marks.unobserved_until(frame.end):
         x1, x2 = frame.x(begin), frame.x(end)
         tip = f"not watched from {utc(begin)} to {utc(end)}: the weights are not exact"
-        parts.append(svg.rect(x1, box, (x2 - x1, _BAND), "blind", tip))
+        parts.append(svg.rect(x1, box, (x2 - x1, _BAND), "unobserved", tip))
     for one in bins:
         if one.share is not None:
             x = frame.x(one.start + one.length / 2)

@@ -186,8 +186,8 @@ def _charts(material: Material) -> str:
     if not wide:
         return "<p>There is no load test to show.</p>"
     load = material.load
-    unseen = material.facts.marks.unseen(load.ended) if load else []
-    pale = " Pale: nothing watched the traffic then." if unseen else ""
+    unobserved = material.facts.marks.unobserved_until(load.ended) if load else ()
+    pale = " Pale: nothing watched the traffic then." if unobserved else ""
     more = ' <span class="chip outage"></span>outage' if load and load.outages else ""
     more += ' <span class="chip stall"></span>load generator stood still' if load and load.stalls else ""
     keys = (

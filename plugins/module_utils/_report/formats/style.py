@@ -91,7 +91,7 @@ svg .phase0 { fill: var(--strip0); } svg .phase1 { fill: var(--strip1); }
 svg .baseline { fill: var(--baseline); } svg .canary { fill: var(--canary); }
 svg .answers { fill: var(--answers); } svg .failed { fill: var(--fail); }
 svg .share { fill: var(--share); stroke: var(--card); stroke-width: .6; }
-svg .blind { fill: var(--card); opacity: .45; }
+svg .unobserved { fill: var(--card); opacity: .45; }
 svg .outage { fill: var(--band); } svg .stall { fill: var(--ink); opacity: .3; }
 .narrow { display: none; }
 @media (max-width: 640px) {

@@ -17,13 +17,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     LoadFormatError,
     read_load,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.marks import Marks, marks
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.phases import Phase, phases
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.timeline import (
-    Marks,
     Moment,
-    Phase,
     TimelineFormatError,
-    marks,
-    phases,
     read_timeline,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
@@ -140,7 +138,7 @@ def study(evidence: Evidence) -> Facts:
     # An object that was gone when it was to be kept is an empty one.
     experiment = evidence.experiment or None
     service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None
-    found = _as_seen_last(marks(moments), service)
+    found = _borne_out(marks(moments), service)
     compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
@@ -165,13 +163,13 @@ def study(evidence: Evidence) -> Facts:
     )
 
 
-def _as_seen_last(found: Marks, service: services.Snapshot | None) -> Marks:
-    """The marks, where the InferenceService ended with another split than the one told last: it changed after
-    the last watch, at a time that is not known."""
+def _borne_out(found: Marks, service: services.Snapshot | None) -> Marks:
+    """The marks, where the InferenceService ended with another split than the one observed last: it changed
+    after the last watch, at a time that is not known."""
     if service is None or not found.traffic or service.traffic == found.traffic[-1][1]:
         return found
-    since = found.last_seen if found.unwatched_since is None else found.unwatched_since
-    return replace(found, unwatched_since=since)
+    since = found.last_observed if found.unobserved_since is None else found.unobserved_since
+    return replace(found, unobserved_since=since)
 
 
 def _roles(baseline: str, canary: str) -> dict[str, str]:

@@ -29,12 +29,12 @@ def shares(facts: Facts, role: str, margin: float) -> Iterator[Share]:
 
     A request counts in the second in which it ended, so it was routed up to `slowest` earlier. A change of
     weight may really have happened up to `margin` seconds before or after the moment that the timeline
-    gives it, or at any time since the watch before, where it was seen first by a new one.
+    gives it, or at any time of the unobserved interval in which it lies.
     """
     phases = [count.phase for count in facts.phases]
     for second in facts.load.seconds if facts.load else ():
         earliest, latest = second.start - second.slowest - margin, second.start + 1 + margin
-        for begin, end in facts.marks.blind:
+        for begin, end in facts.marks.unobserved:
             if begin <= latest and end >= earliest:
                 earliest, latest = min(earliest, begin), max(latest, end)
         touched = [phase for phase in phases if phase.start <= latest and phase.end > earliest]

@@ -11,6 +11,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clock_steps import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.intervals import Intervals
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
     COMPLETE_STATES,
     Gap,
@@ -113,7 +114,7 @@ def _gap(load: Load, gap: Gap, limit: float, mode: str = "") -> list[Finding]:
     if length <= limit:
         return passed(f"the longest gap between successes{on} is {elapsed(length)}", **figures)
     # While the generator stood still, nothing was asked: that part of a gap is not the service's.
-    own = sum(max(0.0, min(end, s.start + s.seconds) - max(start, s.start)) for s in load.stalls)
+    own = Intervals((s.start, s.start + s.seconds) for s in load.stalls).clip(start, end).total()
     figures["generator_stood_still"] = own
     message = (
         f"no request{on} succeeded for {elapsed(length)} from {utc(start)}, longer than {elapsed(limit)}"

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clock_steps import steps
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ACCESS_LOG, Facts
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.intervals import (
+    Interval,
+    Intervals,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.shares import (
     Share,
@@ -45,7 +49,7 @@ def load_spans_rollout(facts: Facts, _: Thresholds) -> list[Finding]:
     if marks.completion is None:
         return unproven("the timeline does not tell when the Experiment ended, so the load may not cover it")
     begun = marks.canary_applied - load.started
-    end = marks.completion.time if marks.settled is None else marks.settled
+    end = marks.completion.time if marks.shift_ended is None else marks.shift_ended
     beyond = load.ended - end
     figures = {"seconds_before_canary": begun, "seconds_after_rollout": beyond}
     if begun <= 0:
@@ -66,22 +70,22 @@ def requests_in_every_phase(facts: Facts, thresholds: Thresholds) -> list[Findin
     if empty:
         return unproven(f"no request ended during: {', '.join(empty)}", phases=empty)
     hole = _hole(facts.load, thresholds) if facts.load else None
-    if hole:
-        message = f"no request ended from {utc(hole[0])} to {utc(hole[1])}, and no gap of the load tells why"
-        return unproven(f"{message}: are these several loads in a row?", start=hole[0], end=hole[1])
+    if hole is not None:
+        message = f"no request ended from {utc(hole.begin)} to {utc(hole.end)}"
+        why = "and no gap of the load tells why: are these several loads in a row?"
+        return unproven(f"{message}, {why}", start=hole.begin, end=hole.end)
     return passed("requests ended in every phase") if facts.phases else []
 
 
-def _hole(load: Load, thresholds: Thresholds) -> tuple[int, int] | None:
+def _hole(load: Load, thresholds: Thresholds) -> Interval | None:
     """The longest time between two seconds with requests, if it is too long and not a gap of the load itself.
 
     The gap of a merged load is that of one of its parts, and does not know the time between them.
     """
-    busy = sorted(second.start for second in load.seconds if second.requests)
-    holes = [(before + 1, after) for before, after in zip(busy, busy[1:])]
-    begin, end = max(holes, key=lambda hole: hole[1] - hole[0], default=(0, 0))
+    busy = Intervals((second.start, second.start + 1) for second in load.seconds if second.requests)
+    longest = max(busy.gaps(), key=lambda gap: gap.seconds, default=None)
     known = max(thresholds.gap_limit(load.asked_rate), load.gap.seconds)
-    return (begin, end) if end - begin > known else None
+    return longest if longest is not None and longest.seconds > known else None
 
 
 def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
@@ -200,10 +204,10 @@ def _unknown_split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         return unproven("the timeline tells no traffic split, so who should have answered is not known")
     wanted = facts.canary if thresholds.expect_winner == CANARY else facts.baseline
     ended_well = facts.service is None or facts.service.traffic == {wanted: 100}
-    if marks.unwatched_since is None or not ended_well:
+    if marks.unobserved_since is None or not ended_well:
         return []
-    message = f"nothing watched the traffic split from {utc(marks.unwatched_since)} on"
-    return unproven(f"{message}, so who should have answered is not known", since=marks.unwatched_since)
+    message = f"nothing watched the traffic split from {utc(marks.unobserved_since)} on"
+    return unproven(f"{message}, so who should have answered is not known", since=marks.unobserved_since)
 
 
 def _range(low: float, high: float) -> str:

@@ -252,10 +252,10 @@ def test_each_kind_of_connection_shows_its_gap(tmp_path: Path) -> None:
 def test_a_time_without_a_watch_is_shown_pale(tmp_path: Path) -> None:
     run = rollouts.good()
     assert run.timeline is not None
-    assert 'class="blind"' not in read(runs.judged(run, tmp_path))[1]
+    assert 'class="unobserved"' not in read(runs.judged(run, tmp_path))[1]
     next(e for e in run.timeline if e["time"] == rollouts.START + 45)["data"]["first"] = True
     _, html = read(runs.judged(run, tmp_path))
-    assert html.count('class="blind"') == 2
+    assert html.count('class="unobserved"') == 2
     assert "not watched from 08:00:40.000 UTC to 08:00:45.000 UTC" in html
     assert "Pale: nothing watched the traffic then." in html
 

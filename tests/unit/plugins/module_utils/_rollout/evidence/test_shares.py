@@ -142,6 +142,18 @@ def test_a_time_without_a_watch_may_have_had_any_weight_before_and_after(
     assert ranges(run, 0.0)[second] == expected
 
 
+def test_what_was_observed_between_two_unobserved_intervals_is_known() -> None:
+    """From 35 s to 40 s and from 40 s to 45 s nothing was observed; at 40 s, between them, 45 % was."""
+    run = rollouts.good()
+    assert run.timeline is not None
+    for line in run.timeline:
+        if line["event"] == "traffic" and line["time"] in (START + 40, START + 45):
+            line["data"]["first"] = True
+    exact = ranges(run, 0.0)
+    assert exact[37] == (0.35, 0.45)
+    assert exact[42] == (0.45, 0.55)
+
+
 def test_a_revision_that_a_second_does_not_name_answered_nothing_in_it() -> None:
     found = rows((10, 10, 0.5, 0.5))
     for name in (BASELINE, CANARY):
