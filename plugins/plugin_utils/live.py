@@ -78,7 +78,7 @@ def is_news(entry: Entry) -> bool:
 
 
 class Repeats:
-    """Knows what earlier waits of the same timeline showed last of each kind: a watch begins with it again."""
+    """What earlier waits of the same timeline showed last of each kind: a watch begins with it again."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._texts = {self._key(entry): entry["text"] for entry in entries}

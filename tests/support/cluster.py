@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An API server in memory: as much of one as ownership needs."""
+"""An API server in memory: as much of one as the modules that do not watch need."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ BUILT_IN = [
     Resource("v1", "Secret", "secrets", True, VERBS),
     Resource("v1", "ServiceAccount", "serviceaccounts", True, VERBS),
     Resource("v1", "Pod", "pods", True, VERBS),
+    Resource("v1", "Node", "nodes", False, VERBS),
+    Resource("v1", "Service", "services", True, VERBS),
     Resource("v1", "Event", "events", True, VERBS),
     Resource("v1", "Binding", "bindings", True, ("create",)),
     Resource("apps/v1", "Deployment", "deployments", True, VERBS),
@@ -68,7 +70,7 @@ class Cluster:
         self.now: Callable[[], float] = float
         self._going: dict[str, float] = {}
         self.faults: dict[str, list[Exception]] = {}
-        self.asked = 0
+        self.asked: list[str] = []
         self._uids = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -106,12 +108,12 @@ class Cluster:
         return sorted({resource.api_version for resource in self.kinds})
 
     def get(self, path: str, query: Any = None, *, metadata_only: bool = False) -> dict[str, Any]:
-        self.asked += 1
-        if metadata_only:
-            plural = path.rpartition("/")[2]
+        self.asked.append(path)
+        plural = path.rpartition("/")[2]
+        if plural in {resource.plural for resource in self.kinds}:
             prefix = path.rpartition("/")[0] + "/"
             found = [
-                {"metadata": each["metadata"]}
+                {"metadata": each["metadata"]} if metadata_only else each
                 for where, each in self.objects.items()
                 if where.startswith(prefix) and where.split("/")[-2] == plural
             ]

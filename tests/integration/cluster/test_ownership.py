@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,17 +141,13 @@ def test_eighty_objects_come_and_go_and_what_was_there_stays(run: Run) -> None:
     assert recorded["failed"] is False, recorded
     assert (len(recorded["created"]), recorded["missing"]) == (len(objects) - 1, [])
     planned = run.down(check=True)
-    began = time.monotonic()
     gone = run.down()
-    seconds = time.monotonic() - began
     assert gone["failed"] is False, gone
     assert run.left() == BEFORE
     assert [(each["kind"], each["name"]) for each in gone["kept"]] == [("Namespace", THERE)]
     assert sorted(map(str, planned["deleted"])) == sorted(map(str, gone["deleted"]))
     assert gone["deleted"][0]["kind"] == "Widget"
     assert gone["deleted"][-1] == {"api_version": "v1", "kind": "Namespace", "name": MINE}
-    # The namespace controller alone takes about five; the machine may be busy.
-    assert seconds < 40
     assert run.down()["changed"] is False
 
 

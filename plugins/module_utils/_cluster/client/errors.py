@@ -12,7 +12,7 @@ class ClusterError(Exception):
 
 
 class Refusal(ClusterError):
-    """What is asked is not safe: the cluster is not named, or more would be touched than what is the run's."""
+    """What is asked is not safe: the cluster is not named, or more than the run's own would be touched."""
 
 
 class Unreachable(ClusterError):

@@ -24,6 +24,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.wa
     Notice,
     Watch,
 )
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
 
 KIND = Resource("iter8.tools/v2alpha1", "Experiment", "experiments", True)
 
@@ -44,24 +45,14 @@ def error_event(code: int) -> dict[str, Any]:
     return {"type": "ERROR", "object": {"kind": "Status", "code": code, "message": "said so"}}
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def clock(self) -> Clock:
-        return Clock(now=lambda: self.now, sleep=self.sleep, dice=lambda: 1.0)
+def clock_of(time: FakeClock) -> Clock:
+    return Clock(now=time, sleep=time.sleep, dice=lambda: 1.0)
 
 
 class Server:
     """Answers each list and each watch with the next step of its script; the last step is repeated."""
 
-    def __init__(self, time: Time, lists: list[Any], watches: list[Any]) -> None:
+    def __init__(self, time: FakeClock, lists: list[Any], watches: list[Any]) -> None:
         self.time = time
         self.lists = lists
         self.watches = watches
@@ -104,10 +95,12 @@ class Server:
 QUIET: list[Any] = [30.0]
 
 
-def follow(lists: list[Any], watches: list[Any], seconds: float = 100.0) -> tuple[list[Notice], Server, Time]:
-    time = Time()
+def follow(
+    lists: list[Any], watches: list[Any], seconds: float = 100.0
+) -> tuple[list[Notice], Server, FakeClock]:
+    time = FakeClock()
     server = Server(time, lists, watches)
-    watch = Watch(server, "experiment", KIND, namespace="ns", name="x", clock=time.clock())
+    watch = Watch(server, "experiment", KIND, namespace="ns", name="x", clock=clock_of(time))
     return list(watch.notices(seconds)), server, time
 
 
@@ -218,9 +211,9 @@ def test_the_servers_time_limit_fits_into_what_is_left() -> None:
     ],
 )
 def test_a_fault_at_the_start_is_raised_at_once(error: ClusterError, raised: type[ClusterError]) -> None:
-    time = Time()
+    time = FakeClock()
     watch = Watch(
-        Server(time, [error], [QUIET]), "experiment", KIND, namespace="ns", name="x", clock=time.clock()
+        Server(time, [error], [QUIET]), "experiment", KIND, namespace="ns", name="x", clock=clock_of(time)
     )
     with pytest.raises(raised):
         list(watch.notices(1000.0))
@@ -237,9 +230,9 @@ def test_doubtful_answers_of_a_starting_server_are_waited_out(doubt: ClusterErro
 
 @pytest.mark.parametrize(("doubt", "raised"), [(Forbidden("403"), Forbidden), (NotFound("404"), UnknownKind)])
 def test_doubtful_answers_that_last_are_believed(doubt: ClusterError, raised: type[ClusterError]) -> None:
-    time = Time()
+    time = FakeClock()
     server = Server(time, [listing(7, obj(5)), doubt], [doubt])
-    watch = Watch(server, "experiment", KIND, namespace="ns", name="x", clock=time.clock())
+    watch = Watch(server, "experiment", KIND, namespace="ns", name="x", clock=clock_of(time))
     with pytest.raises(raised):
         list(watch.notices(1000.0))
     assert watching.DOUBT_SECONDS <= time.now < watching.DOUBT_SECONDS + 10
@@ -268,27 +261,27 @@ def drain(feeds: Feeds, until: Callable[[], bool]) -> list[Notice]:
 def test_feeds_bring_several_watches_into_one_queue() -> None:
     feeds = Feeds(10.0)
     for feed in ("experiment", "jobs"):
-        time = Time()
+        time = FakeClock()
         server = Server(time, [listing(7, obj(5))], [[30.0]])
-        feeds.follow(Watch(server, feed, KIND, namespace="ns", name=None, clock=time.clock()))
+        feeds.follow(Watch(server, feed, KIND, namespace="ns", name=None, clock=clock_of(time)))
     assert not feeds.synced
     found = drain(feeds, lambda: feeds.synced)
     assert {notice.feed for notice in found} == {"experiment", "jobs"}
 
 
 def test_feeds_raise_what_ended_a_watch() -> None:
-    time = Time()
+    time = FakeClock()
     feeds = Feeds(10.0)
     server = Server(time, [Forbidden("may not list")], [QUIET])
-    feeds.follow(Watch(server, "jobs", KIND, namespace="ns", name=None, clock=time.clock()))
+    feeds.follow(Watch(server, "jobs", KIND, namespace="ns", name=None, clock=clock_of(time)))
     with pytest.raises(Forbidden, match="may not list"):
         feeds.next(5.0)
 
 
 def test_feeds_turn_a_broken_watch_into_an_error_not_into_silence() -> None:
-    time = Time()
+    time = FakeClock()
     feeds = Feeds(10.0)
     server = Server(time, [{"items": [5]}], [QUIET])
-    feeds.follow(Watch(server, "jobs", KIND, namespace="ns", name=None, clock=time.clock()))
+    feeds.follow(Watch(server, "jobs", KIND, namespace="ns", name=None, clock=clock_of(time)))
     with pytest.raises(ClusterError, match="The watch broke"):
         feeds.next(5.0)

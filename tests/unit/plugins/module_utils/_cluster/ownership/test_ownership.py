@@ -233,7 +233,7 @@ def test_deleting_again_changes_nothing(run: Run) -> None:
 
 def test_without_a_record_no_cluster_is_asked(run: Run) -> None:
     assert run("absent")["changed"] is False
-    assert run.cluster.asked == 0
+    assert run.cluster.asked == []
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    NotFound,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait import ingress
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.ingress import (
     GatewayAddress,
     gateway_address,
 )
+from ansible_collections.iter8.kfserving.tests.support.cluster import Cluster, obj
 
 PORTS = [
     {"name": "status-port", "port": 15020, "nodePort": 30001},
@@ -98,27 +95,16 @@ def test_no_address(service: dict[str, Any], nodes: list[dict[str, Any]], port: 
         gateway_address(service, nodes, port)
 
 
-class Cluster:
-    host = "https://cluster"
-
-    def __init__(self, url: str = "http://my-model.default.example.com", gateway: Any = None) -> None:
-        self.asked: list[str] = []
-        self.objects = {
-            "/apis/serving.kubeflow.org/v1beta1/namespaces/default/inferenceservices/my-model": {
-                "metadata": {"name": "my-model"}, "status": {"url": url}
-            },
-            "/api/v1/namespaces/istio-system/services/istio-ingressgateway": gateway,
-            "/api/v1/nodes": {"items": [INTERNAL]},
-        }  # fmt: skip
-
-    def resource(self, api_version: str, kind: str) -> Resource:
-        return Resource(api_version, kind, "inferenceservices", True)
-
-    def get(self, path: str) -> Any:
-        self.asked.append(path)
-        if self.objects.get(path) is None:
-            raise NotFound(path)
-        return self.objects[path]
+def cluster_with(
+    url: str = "http://my-model.default.example.com", gateway: dict[str, Any] | None = None
+) -> Cluster:
+    cluster = Cluster()
+    cluster.apply({**obj("InferenceService", "my-model", "default"), "status": {"url": url}})
+    cluster.apply({**obj("Node", "n1"), **INTERNAL})
+    if gateway:
+        made = obj("Service", "istio-ingressgateway", "istio-system")
+        cluster.apply({**made, **gateway, "metadata": made["metadata"]})
+    return cluster
 
 
 def info(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, **params: Any) -> dict[str, Any]:
@@ -136,7 +122,7 @@ def info(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, **params: Any) -> di
 
 
 def test_all_that_a_client_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Cluster(gateway=service("LoadBalancer", {"ip": "192.0.2.10"}))
+    cluster = cluster_with(gateway=service("LoadBalancer", {"ip": "192.0.2.10"}))
     assert info(cluster, monkeypatch) == {
         "changed": False,
         "host": "192.0.2.10",
@@ -150,12 +136,12 @@ def test_all_that_a_client_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nodes_are_asked_for_only_where_they_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Cluster(gateway=service("NodePort"))
+    cluster = cluster_with(gateway=service("NodePort"))
     assert info(cluster, monkeypatch)["url"] == "http://10.0.0.1:30080/v1/models/my-model:predict"
 
 
 def test_a_given_address_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = info(Cluster(), monkeypatch, gateway_host="::1", gateway_port=8080)
+    found = info(cluster_with(), monkeypatch, gateway_host="::1", gateway_port=8080)
     assert (found["host"], found["via"]) == ("::1", "given")
     assert found["url"] == "http://[::1]:8080/v1/models/my-model:predict"
 
@@ -163,9 +149,9 @@ def test_a_given_address_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("cluster", "params", "message"),
     [
-        (Cluster(), {}, "Service istio-system/istio-ingressgateway does not exist on https://cluster"),
-        (Cluster(), {"name": "other"}, "InferenceService default/other does not exist"),
-        (Cluster(url=""), {}, "my-model has no URL yet. Wait for it"),
+        (cluster_with(), {}, "Service istio-system/istio-ingressgateway does not exist on https://cluster"),
+        (cluster_with(), {"name": "other"}, "InferenceService default/other does not exist"),
+        (cluster_with(url=""), {}, "my-model has no URL yet. Wait for it"),
     ],
 )
 def test_what_is_missing_is_named(
