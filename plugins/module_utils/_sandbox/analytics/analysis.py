@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from string import Template
 from typing import Any, Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common import quantity
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import progressive
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import spec as specs
-from kubernetes.utils.quantity import parse_quantity
 
 Json = dict[str, Any]
-_parse_quantity: Any = parse_quantity
 # (metric name, version name) -> the value, or None where there is no data
 Values = Mapping[tuple[str, str], Optional[float]]
 
@@ -117,11 +116,11 @@ def _limit(objective: Mapping[str, Any], key: str) -> Optional[float]:
     """A limit as a number; it is written as an integer or as a quantity such as "0.01" or "10m"."""
     if objective.get(key) is None:
         return None
-    try:
-        return float(_parse_quantity(objective[key]))
-    except ValueError:
+    limit = quantity.parse(objective[key])
+    if limit is None:
         metric = objective["metric"]
         raise InvalidRequest(f"{key} of objective {metric} is not a quantity: {objective[key]!r}.")
+    return limit
 
 
 def _no_data(spec: Mapping[str, Any], names: list[str], values: Values) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from decimal import ROUND_UP, Decimal
 from typing import Any, Optional
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.quantity import canonical
 
 Json = dict[str, Any]
 
@@ -18,8 +19,6 @@ COMPLETED = "ExperimentCompleted"
 FAILED = "ExperimentFailed"
 
 _SECTIONS = ("aggregatedMetrics", "versionAssessments", "winnerAssessment", "weights")
-# Kubernetes' decimal suffixes, largest first, in units of 10^-9 (no quantity is finer than that).
-_SUFFIXES = tuple(zip(("E", "P", "T", "G", "M", "k", "", "m", "u", "n"), range(27, -1, -3)))
 
 
 def timestamp(now: float) -> str:
@@ -119,15 +118,5 @@ def accepted_analysis(answer: Mapping[str, Any], endpoint: str, now: float) -> J
     for metric in analysis["aggregatedMetrics"]["data"].values():
         for measured in metric["data"].values():
             if measured.get("value") is not None:
-                measured["value"] = quantity(str(measured["value"]))
+                measured["value"] = canonical(str(measured["value"]))
     return analysis
-
-
-def quantity(number: str) -> str:
-    """A decimal number in Kubernetes' canonical form: whole, with the largest suffix; finer than 10^-9 is
-    rounded away from zero."""
-    nano = int((Decimal(number) * 10**9).to_integral_value(rounding=ROUND_UP))
-    if nano == 0:
-        return "0"
-    suffix, power = next((s, p) for s, p in _SUFFIXES if nano % 10**p == 0)
-    return f"{nano // 10**power}{suffix}"

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics import analysis as analytics
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics import analysis
 
 MEAN = {
     "name": "mean",
@@ -22,12 +22,12 @@ def spec_of(objectives, kind="Canary", weights=None, metrics=(MEAN,)):
     }
 
 
-def analysis(objectives, values, old=None, **more):
+def analyse(objectives, values, old=None, **more):
     distribution = (
         [{"name": "default", "value": 100 - old}, {"name": "canary", "value": old}] if old else None
     )
     status = {"currentWeightDistribution": distribution} if distribution else {}
-    return analytics.analysis(spec_of(objectives, **more), status, values)
+    return analysis.analysis(spec_of(objectives, **more), status, values)
 
 
 def weights(result):
@@ -36,7 +36,7 @@ def weights(result):
 
 @pytest.mark.parametrize(("start", "now", "expected"), [(100, 100.9, 0), (100, 115.2, 15), (100, 99, 0)])
 def test_the_interval_runs_from_the_start(start, now, expected):
-    assert analytics.interval_seconds(start, now) == expected
+    assert analysis.interval_seconds(start, now) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_the_interval_runs_from_the_start(start, now, expected):
     ],
 )
 def test_a_query_is_filled_in(template, expected):
-    assert analytics.query(template, {"name": "default", "tags": {"revision": "r1"}}, 30) == expected
+    assert analysis.query(template, {"name": "default", "tags": {"revision": "r1"}}, 30) == expected
 
 
 @pytest.mark.parametrize(("template", "problem"), [("$unknown", "no tag 'unknown'"), ("a $ b", "filled in")])
 def test_a_query_that_cannot_be_filled_in(template, problem):
-    with pytest.raises(analytics.InvalidRequest, match=problem):
-        analytics.query(template, {"name": "default"}, 30)
+    with pytest.raises(analysis.InvalidRequest, match=problem):
+        analysis.query(template, {"name": "default"}, 30)
 
 
 def vector(*values):
@@ -82,12 +82,12 @@ def vector(*values):
     ],
 )
 def test_the_one_number_of_an_answer(answer, expected):
-    assert analytics.single_value(answer) == expected
+    assert analysis.single_value(answer) == expected
 
 
 def test_every_metric_of_every_version_is_asked_for():
     asked = {"m{r='r1'}[9s]": 1.5, "m{r='r2'}[9s]": None}
-    assert analytics.measure(spec_of([]), 9, asked.__getitem__) == {
+    assert analysis.measure(spec_of([]), 9, asked.__getitem__) == {
         ("mean", "default"): 1.5,
         ("mean", "canary"): None,
     }
@@ -102,8 +102,8 @@ def test_every_metric_of_every_version_is_asked_for():
 )
 def test_metrics_that_cannot_be_asked_for(metric, problem):
     spec = spec_of([], metrics=[{"name": "m", "metricObj": {"spec": metric}}])
-    with pytest.raises(analytics.InvalidRequest, match=problem):
-        analytics.measure(spec, 9, lambda query: 0.0)
+    with pytest.raises(analysis.InvalidRequest, match=problem):
+        analysis.measure(spec, 9, lambda query: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_metrics_that_cannot_be_asked_for(metric, problem):
 )
 def test_limits_may_be_quantities(limits, value, met):
     values = {("mean", "default"): value, ("mean", "canary"): value}
-    result = analysis([{"metric": "mean", **limits}], values)
+    result = analyse([{"metric": "mean", **limits}], values)
     assert result["versionAssessments"]["data"] == {"default": [met], "canary": [met]}
 
 
 def test_a_limit_that_is_no_quantity():
-    with pytest.raises(analytics.InvalidRequest, match="upperLimit of objective mean"):
-        analysis([{"metric": "mean", "upperLimit": "fast"}], {})
+    with pytest.raises(analysis.InvalidRequest, match="upperLimit of objective mean"):
+        analyse([{"metric": "mean", "upperLimit": "fast"}], {})
 
 
 OBJECTIVES = [{"metric": "mean", "upperLimit": 1000}, {"metric": "errors", "upperLimit": "0.01"}]
@@ -155,7 +155,7 @@ def values(default_mean, canary_mean, default_errors=0.0, canary_errors=0.0):
     ],
 )
 def test_the_winner(measured, winner):
-    data = analysis(OBJECTIVES, measured)["winnerAssessment"]["data"]
+    data = analyse(OBJECTIVES, measured)["winnerAssessment"]["data"]
     assert data == ({"winnerFound": True, "winner": winner} if winner else {"winnerFound": False})
 
 
@@ -164,7 +164,7 @@ def test_the_weights_of_the_quickstart():
     seen, old = [], None
     for iteration in range(12):
         measured = values(None, None, None, None) if iteration == 0 else values(9.0, 9.0)
-        result = analysis(OBJECTIVES, measured, old)
+        result = analyse(OBJECTIVES, measured, old)
         assert sum(weights(result)) == 100
         old = weights(result)[1]
         seen.append(old)
@@ -172,24 +172,24 @@ def test_the_weights_of_the_quickstart():
 
 
 def test_a_canary_that_turns_bad_falls_back_at_once():
-    assert weights(analysis(OBJECTIVES, values(9.0, 1200.0), old=75)) == [95, 5]
+    assert weights(analyse(OBJECTIVES, values(9.0, 1200.0), old=75)) == [95, 5]
 
 
 def test_the_limits_of_the_strategy_are_kept():
     limits = {"maxCandidateWeight": 30, "maxCandidateWeightIncrement": 25}
-    assert weights(analysis(OBJECTIVES, values(9.0, 9.0), old=2, weights=limits)) == [73, 27]
-    assert weights(analysis(OBJECTIVES, values(9.0, 9.0), old=27, weights=limits)) == [70, 30]
+    assert weights(analyse(OBJECTIVES, values(9.0, 9.0), old=2, weights=limits)) == [73, 27]
+    assert weights(analyse(OBJECTIVES, values(9.0, 9.0), old=27, weights=limits)) == [70, 30]
 
 
 def test_what_has_no_value_is_left_out_and_named():
-    result = analysis(OBJECTIVES, values(9.0, None))
+    result = analyse(OBJECTIVES, values(9.0, None))
     assert result["aggregatedMetrics"]["data"]["mean"]["data"] == {"default": {"value": "9.0"}, "canary": {}}
     assert "mean of canary" in result["aggregatedMetrics"]["message"]
     assert "mean of canary" in result["versionAssessments"]["message"]
 
 
 def test_a_performance_experiment_has_neither_winner_nor_weights():
-    result = analysis([{"metric": "mean"}], {("mean", "default"): 3.0}, kind="Performance")
+    result = analyse([{"metric": "mean"}], {("mean", "default"): 3.0}, kind="Performance")
     assert result["versionAssessments"]["data"] == {"default": [True]}
     assert result["winnerAssessment"]["data"] == {"winnerFound": False}
     assert result["weights"]["data"] == []
@@ -198,5 +198,5 @@ def test_a_performance_experiment_has_neither_winner_nor_weights():
 def test_a_canary_experiment_needs_two_versions():
     spec = spec_of([])
     spec["versionInfo"]["candidates"] = []
-    with pytest.raises(analytics.InvalidRequest, match="not 1 versions"):
-        analytics.analysis(spec, {}, {})
+    with pytest.raises(analysis.InvalidRequest, match="not 1 versions"):
+        analysis.analysis(spec, {}, {})

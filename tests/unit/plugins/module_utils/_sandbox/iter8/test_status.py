@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import status as statuses
-from hypothesis import given
-from hypothesis import strategies as st
-from kubernetes.utils.quantity import parse_quantity
 
 NOW = 1_800_000_000.75
 PARTS = ("aggregatedMetrics", "versionAssessments", "winnerAssessment", "weights")
@@ -111,29 +106,3 @@ def test_an_analysis_with_a_part_missing_is_refused(missing):
     answer = {name: {"data": {}} for name in PARTS if name != missing}
     with pytest.raises(ValueError, match=missing):
         statuses.accepted_analysis(answer, "e", NOW)
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [
-        ("0", "0"),
-        ("0.0", "0"),
-        ("1", "1"),
-        ("1000.0", "1k"),
-        ("1500", "1500"),
-        ("0.01", "10m"),
-        ("0.0125", "12500u"),
-        ("-2.5", "-2500m"),
-        ("1e-05", "10u"),
-        ("1.0000000001", "1000000001n"),
-        ("3e21", "3000E"),
-    ],
-)
-def test_quantities_are_canonical(number, expected):
-    assert statuses.quantity(number) == expected
-
-
-@given(st.integers(-(10**15), 10**15), st.integers(-9, 3))
-def test_a_quantity_keeps_its_value(digits, exponent):
-    number = Decimal(digits).scaleb(exponent)
-    assert parse_quantity(statuses.quantity(str(number))) == number
