@@ -17,7 +17,7 @@ CONFIG_MAP = "sandbox-faults"
 """Name of the ConfigMap, in the namespace of the serving controller."""
 
 ENVIRONMENT = "SANDBOX_FAULTS"
-"""The variable that tells a model server its faults, as one JSON object ``{name: {parameter: value}}``."""
+"""The variable with a model server's faults, as one JSON object ``{name: {parameter: value}}``."""
 
 CANARY = "canary"
 """Where a fault acts: in the model server of a canary, a revision made while another one was rolled out."""

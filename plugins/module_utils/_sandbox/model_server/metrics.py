@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Knative's revision metrics in Prometheus' text format: what its queue proxy counts around a container.
 
-Names, labels, unit (milliseconds) and bucket bounds are Knative 0.18's, so that its queries work.
+Names, labels, unit (milliseconds) and bucket bounds are Knative 0.18's, so that its queries work. They are
+written by hand since prometheus_client would not have them: it ends a counter's name in `_total`.
 """
 
 from __future__ import annotations

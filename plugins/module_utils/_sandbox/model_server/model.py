@@ -22,7 +22,7 @@ _BINS = 16
 _HIGH_NIBBLE = bytes(value >> 4 for value in range(256))
 
 
-class BadRequest(ValueError):
+class BadPredictionRequest(ValueError):
     """The request's body is not a prediction request; the message tells the client why (HTTP 400)."""
 
 
@@ -48,7 +48,7 @@ def predict(classifier: Classifier, body: bytes) -> dict[str, Any]:
     """Answer the body of a ``:predict`` request.
 
     :returns: ``{"predictions": [{"scores", "prediction", "key"}, …]}``, one for each instance, in order.
-    :raises BadRequest: the body is not what the V1 protocol and this model take.
+    :raises BadPredictionRequest: the body is not what the V1 protocol and this model take.
     """
     predictions = []
     for number, instance in enumerate(_instances(body)):
@@ -62,10 +62,10 @@ def _instances(body: bytes) -> Sequence[Any]:
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise BadRequest(f"The body is not JSON: {error}") from None
+        raise BadPredictionRequest(f"The body is not JSON: {error}") from None
     instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list) or not instances:
-        raise BadRequest('The body must be an object with "instances": a list that is not empty')
+        raise BadPredictionRequest('The body must be an object with "instances": a list that is not empty')
     return instances
 
 
@@ -74,9 +74,9 @@ def _image(instance: Any, number: int) -> bytes:
         text = instance["image_bytes"]["b64"]
         image = base64.b64decode(text, validate=True)
     except (TypeError, KeyError):
-        raise BadRequest(f'Instance {number} has no "image_bytes": {{"b64": …}}') from None
+        raise BadPredictionRequest(f'Instance {number} has no "image_bytes": {{"b64": …}}') from None
     except (binascii.Error, ValueError):
-        raise BadRequest(f"Instance {number}: image_bytes is not base64") from None
+        raise BadPredictionRequest(f"Instance {number}: image_bytes is not base64") from None
     if not image:
-        raise BadRequest(f"Instance {number}: image_bytes is empty")
+        raise BadPredictionRequest(f"Instance {number}: image_bytes is empty")
     return image

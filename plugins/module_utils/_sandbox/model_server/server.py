@@ -39,7 +39,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_ser
     RevisionMetrics,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.model import (
-    BadRequest,
+    BadPredictionRequest,
     Classifier,
     predict,
 )
@@ -190,7 +190,7 @@ class ModelServer:
             return _error(500, "Fault canary-5xx")
         try:
             answer = json.dumps(predict(self._classifier, body))
-        except BadRequest as error:
+        except BadPredictionRequest as error:
             return _error(400, str(error))
         truncating = self._settings.faults.get("canary-truncated")
         if truncating and due(self._predictions, truncating["share"]):

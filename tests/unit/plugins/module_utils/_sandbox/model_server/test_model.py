@@ -65,11 +65,11 @@ def test_each_instance_is_answered_in_order_with_its_key() -> None:
     ],
 )
 def test_bad_bodies_are_named(request_body: bytes, message: str) -> None:
-    with pytest.raises(model.BadRequest, match=message):
+    with pytest.raises(model.BadPredictionRequest, match=message):
         model.predict(ONE, request_body)
 
 
 @given(st.binary(max_size=64) | st.text().map(str.encode))
 def test_no_body_breaks_it(request_body: bytes) -> None:
-    with pytest.raises(model.BadRequest):
+    with pytest.raises(model.BadPredictionRequest):
         model.predict(ONE, request_body)
