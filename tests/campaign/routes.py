@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import admin as gateway_admin
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import Admin
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from arena import NAMESPACE, until
 from course import Course, NoEffect
@@ -45,7 +45,7 @@ def _controller_stopped(course: Course) -> Iterator[GatewayFiles]:
 def _write(course: Course, files: GatewayFiles, name: str, document: dict[str, Any]) -> None:
     """Write a file and wait until Envoy has taken it."""
     pods = course.arena.pods("istio-system", "app=istio-ingressgateway")
-    admin = gateway_admin.Admin(pods[0].status.pod_ip)
+    admin = Admin(pods[0].status.pod_ip)
     files.write(name, document)
 
     def taken() -> bool:

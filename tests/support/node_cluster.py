@@ -8,9 +8,9 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    Api,
     ApiError,
     Json,
+    KubeClient,
     read_kubeconfig,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
@@ -41,7 +41,7 @@ class Cluster:
         """Bring up what does not run."""
         wishes = lifecycle.Wishes(source=lifecycle.default_source(), cache=paths.cache_dir())
         lifecycle.up(NAME, wishes, print, env=self.env)
-        self.api = Api(read_kubeconfig(self.where.kubeconfig))
+        self.api = KubeClient(read_kubeconfig(self.where.kubeconfig))
 
     def down(self) -> None:
         """Remove all of it."""

@@ -68,7 +68,7 @@ TABLE = {
     "module_utils._sandbox": Room(
         rooms=_util("_rollout", "_common"),
         packages=(
-            "kopf", "cryptography", "kubernetes", "aiohttp", "requests", "urllib3", "yaml",
+            "kopf", "cryptography", "aiohttp", "urllib3", "yaml",
             "ansible.module_utils.basic",
         ),
     ),

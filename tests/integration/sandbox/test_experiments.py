@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 import pytest
 import yaml
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records as processes
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from kubernetes import client, dynamic
 from kubernetes.client.exceptions import ApiException
 
@@ -96,8 +96,8 @@ class Iter8:
     def kill_controller(self) -> None:
         """As `kill -9` does."""
         mark = f"pod-{self.pod('iter8-controller-manager').metadata.uid}-controller-manager-"
-        records = processes.read_all(self._processes_dir)
-        (record,) = [r for r in records if r.id.startswith(mark) and processes.alive(r)]
+        found = records.read_all(self._processes_dir)
+        (record,) = [r for r in found if r.id.startswith(mark) and records.alive(r)]
         os.kill(record.pid, signal.SIGKILL)
 
     def follow(self, name: str) -> Follower:

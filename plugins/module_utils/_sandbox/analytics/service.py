@@ -15,16 +15,17 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
-import requests
+import urllib3
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics import analysis
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.client import connect
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.status import seconds
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.analytics_address import (
-    ServiceUnavailable,
-    resolve,
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    ApiError,
+    from_environment,
 )
-from kubernetes.client import ApiException, CoreV1Api
-from urllib3.exceptions import HTTPError
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.discovery import (
+    ServiceNotUsable,
+    pod_url,
+)
 
 Json = dict[str, Any]
 
@@ -43,20 +44,19 @@ class Prometheus:
         """The number that a query yields, or None: no data, a refused query, no server."""
         try:
             url = self._url or self._locate()
-            response = requests.get(
-                f"{url}/api/v1/query", params={"query": query}, timeout=_QUERY_TIMEOUT_SECONDS
-            )
+            http = urllib3.PoolManager(retries=False, timeout=_QUERY_TIMEOUT_SECONDS)
+            response = http.request("GET", f"{url}/api/v1/query", fields={"query": query})
             self._url = url
-            value: Optional[float] = analysis.single_value(response.json())
+            value: Optional[float] = analysis.single_value(json.loads(response.data))
             return value
-        except (ServiceUnavailable, requests.RequestException, ValueError) as error:
+        except (ApiError, ServiceNotUsable, urllib3.exceptions.HTTPError, ValueError) as error:
             self._url = None
             print(f"metrics backend: {type(error).__name__}: {error}", flush=True)
             return None
 
 
 def assess(experiment: Any, ask: Callable[[str], Optional[float]], now: float) -> Json:
-    """The analysis of an Experiment. Raises analytics.InvalidRequest if it cannot be worked out."""
+    """The analysis of an Experiment. Raises analysis.InvalidRequest if it cannot be worked out."""
     try:
         spec, status = experiment["spec"], experiment["status"]
         interval = analysis.interval_seconds(seconds(status["startTime"]), now)
@@ -113,17 +113,9 @@ def make_server(
 
 def main() -> None:
     """Serve until a signal ends the process."""
-    core = CoreV1Api(connect())
+    client = from_environment()
     backend = os.environ["METRICS_BACKEND_URL"]
-
-    def locate() -> str:
-        try:
-            url: str = resolve(core, backend)
-            return url
-        except (ApiException, HTTPError) as error:
-            raise ServiceUnavailable(f"{backend} cannot be looked up: {type(error).__name__}") from error
-
     address = os.environ["POD_IP"], int(os.environ["PORT"])
-    server = make_server(address, Prometheus(locate).value, time.time)
+    server = make_server(address, Prometheus(lambda: pod_url(client, backend)).value, time.time)
     print(f"iter8-analytics: listening on {address[0]}:{address[1]}", flush=True)
     server.serve_forever()

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import admin as gateway_admin
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config as envoy
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import Admin
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import (
+    GatewayFiles,
+    bootstrap,
+)
 
 DRAIN_SECONDS = 8
-"""How long clients are still served, each told ``Connection: close``. On a busy machine the next gateway
+"""How long clients are still served, each with ``Connection: close``. On a busy machine the next gateway
 is ready, and its address on the Service, only after some seconds."""
 QUIET_SECONDS = 1.0
 """No connection and no request for so long: nobody is left to wait for."""
@@ -52,13 +54,13 @@ def prepare(env: Mapping[str, str]) -> Path:
     files = GatewayFiles(shared)
     files.create_if_missing()
     config = Path(env["HOME"]) / "envoy.json"
-    document = envoy.bootstrap(env["POD_IP"], str(files.folder), str(shared / "access.log"))
+    document = bootstrap(env["POD_IP"], str(files.folder), str(shared / "access.log"))
     config.write_text(json.dumps(document))
     return config
 
 
 def drain(
-    admin: gateway_admin.Admin,
+    admin: Admin,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -80,6 +82,6 @@ def main(arguments: list[str]) -> None:
         command = argv(prepare(os.environ))
         os.execvp(command[0], command)
     elif arguments == ["drain"]:
-        drain(gateway_admin.Admin(os.environ["POD_IP"]))
+        drain(Admin(os.environ["POD_IP"]))
     else:
         sys.exit("usage: gateway run|drain")

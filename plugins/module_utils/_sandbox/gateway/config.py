@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a routing table to Envoy's configuration, and back: pure functions.
+"""From a routing table to Envoy's configuration, and back; and the files in which Envoy reads it.
 
 Envoy reads two files that are replaced as a whole: clusters (CDS) and routes (RDS). Endpoints stand inside
 their cluster, so one version covers both. A route may only name clusters that exist: ``validate_clusters``
-makes Envoy refuse a file that breaks this instead of answering 503 NC.
+makes Envoy refuse a file that breaks this instead of answering 503 NC. All but ``GatewayFiles`` is pure.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 
 Endpoints = Mapping[str, Sequence[tuple[str, int]]]
 """Cluster name → addresses that may get requests now; empty is allowed (503 UH)."""
@@ -189,3 +194,29 @@ def _access_log(path: str) -> dict[str, Any]:
             "log_format": {"json_format": fields},
         },
     }
+
+
+class GatewayFiles:
+    """Clusters and routes as they lie in the shared folder; one writer, the serving controller."""
+
+    def __init__(self, shared: Path) -> None:
+        self.folder = shared / "xds"
+
+    def create_if_missing(self) -> None:
+        """Lay down empty clusters and routes where there are none: Envoy does not start without its files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, document in ((CDS_FILE, cds_document({})), (RDS_FILE, rds_document({}))):
+            draft = self.folder / f".{name}.{os.getpid()}"
+            write_atomically(draft, json.dumps(document), 0o644, durable=False)
+            # A link, unlike a rename, never replaces what the controller may have written meanwhile.
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, self.folder / name)
+            draft.unlink()
+
+    def read(self, name: str) -> Any:
+        """Return a file's document."""
+        return json.loads((self.folder / name).read_text())
+
+    def write(self, name: str, document: Mapping[str, Any]) -> None:
+        """Replace a file by a rename, which is what Envoy watches for."""
+        write_atomically(self.folder / name, json.dumps(document), 0o644, durable=False)

@@ -13,21 +13,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.client import connect
-from kubernetes.client import ApiException, CustomObjectsApi
-
-Json = dict[str, Any]
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    JSON_PATCH,
+    ApiError,
+    Json,
+    KubeClient,
+    from_environment,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
+    EXPERIMENTS,
+    INFERENCE_SERVICES,
+)
 
 BASELINE = "default"
 CANARY = "canary"
 WEIGHT_PATH = "/spec/predictor/canaryTrafficPercent"
-_ISVC = {"group": "serving.kubeflow.org", "version": "v1beta1", "plural": "inferenceservices"}
-_EXPERIMENTS = {"group": "iter8.tools", "version": "v2alpha1", "plural": "experiments"}
 
 _FETCH_SECONDS = 180.0
 _READY_SECONDS = 180.0
 _POLL_SECONDS = 0.5
-_API_TIMEOUT = (5, 20)
 
 
 class HandlerError(Exception):
@@ -35,7 +39,7 @@ class HandlerError(Exception):
 
 
 def is_ready(inference_service: Mapping[str, Any]) -> bool:
-    """Whether the condition Ready is True. Right after a change this may still tell of the state before."""
+    """Whether the condition Ready is True. Right after a change this may still be the state before it."""
     conditions = (inference_service.get("status") or {}).get("conditions") or []
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
@@ -89,48 +93,40 @@ def target_of(experiment: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class Handlers:
-    """The two handlers. `api` is a CustomObjectsApi; clock and sleep are passed in."""
+    """The two handlers. Clock and sleep are passed in."""
 
     def __init__(
-        self, api: Any, clock: Callable[[], float], sleep: Callable[[float], None], log: Callable[[str], None]
+        self,
+        client: KubeClient,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        log: Callable[[str], None],
     ) -> None:
-        self._api = api
+        self._client = client
         self._clock = clock
         self._sleep = sleep
         self._log = log
 
     def start(self, namespace: str, name: str) -> None:
-        """Let the canary have 1 % and tell the Experiment its versions. Raises HandlerError, ApiException."""
-        target = target_of(self._experiment(namespace, name))
+        """Give the canary 1 % and the Experiment its versions. Raises HandlerError, ApiError."""
+        target = target_of(self._client.get(EXPERIMENTS.path(namespace, name)))
         self._wait(target, lambda isvc: True, _FETCH_SECONDS, "be there")
         self._set_percent(target, 1)
         inference_service = self._wait(target, is_ready, _READY_SECONDS, "be Ready")
         info = version_info(inference_service)
-        self._api.patch_namespaced_custom_object(
-            **_EXPERIMENTS,
-            namespace=namespace,
-            name=name,
-            body=[{"op": "add", "path": "/spec/versionInfo", "value": info}],
-            _content_type="application/json-patch+json",
-            _request_timeout=_API_TIMEOUT,
-        )
+        patch = [{"op": "add", "path": "/spec/versionInfo", "value": info}]
+        self._client.patch(EXPERIMENTS.path(namespace, name), patch, JSON_PATCH)
         tags = (info["baseline"]["tags"]["revision"], info["candidates"][0]["tags"]["revision"])
         self._log(f"start: baseline {tags[0]}, canary {tags[1]}")
 
     def finish(self, namespace: str, name: str) -> None:
-        """Promote what the Experiment recommends. Raises HandlerError, ApiException."""
-        experiment = self._experiment(namespace, name)
+        """Promote what the Experiment recommends. Raises HandlerError, ApiError."""
+        experiment = self._client.get(EXPERIMENTS.path(namespace, name))
         percent = promoted_percent(experiment)
         target = target_of(experiment)
         self._set_percent(target, percent)
         self._wait(target, is_ready, _READY_SECONDS, "be Ready")
         self._log(f"finish: canaryTrafficPercent {percent}, Ready")
-
-    def _experiment(self, namespace: str, name: str) -> Json:
-        found: Json = self._api.get_namespaced_custom_object(
-            **_EXPERIMENTS, namespace=namespace, name=name, _request_timeout=_API_TIMEOUT
-        )
-        return found
 
     def _wait(self, target: tuple[str, str], done: Callable[[Json], bool], seconds: float, what: str) -> Json:
         """Poll the InferenceService until `done`."""
@@ -148,36 +144,25 @@ class Handlers:
 
     def _inference_service(self, target: tuple[str, str]) -> Optional[Json]:
         try:
-            found: Json = self._api.get_namespaced_custom_object(
-                **_ISVC, namespace=target[0], name=target[1], _request_timeout=_API_TIMEOUT
-            )
-        except ApiException as error:
+            return self._client.get(INFERENCE_SERVICES.path(*target))
+        except ApiError as error:
             if error.status == 404:
                 return None
             raise
-        return found
 
     def _set_percent(self, target: tuple[str, str], percent: int) -> None:
-        self._api.patch_namespaced_custom_object(
-            **_ISVC,
-            namespace=target[0],
-            name=target[1],
-            body=[{"op": "add", "path": WEIGHT_PATH, "value": percent}],
-            _content_type="application/json-patch+json",
-            _request_timeout=_API_TIMEOUT,
-        )
+        patch = [{"op": "add", "path": WEIGHT_PATH, "value": percent}]
+        self._client.patch(INFERENCE_SERVICES.path(*target), patch, JSON_PATCH)
         self._log(f"canaryTrafficPercent of {target[0]}/{target[1]} set to {percent}")
 
 
 def main(handler: str) -> None:
     """Run the handler `start` or `finish`, and exit."""
-    handlers = Handlers(
-        CustomObjectsApi(connect()), time.monotonic, time.sleep, lambda line: print(line, flush=True)
-    )
+    handlers = Handlers(from_environment(), time.monotonic, time.sleep, lambda line: print(line, flush=True))
     work = handlers.start if handler == "start" else handlers.finish
     try:
         work(os.environ["EXPERIMENT_NAMESPACE"], os.environ["EXPERIMENT_NAME"])
     except HandlerError as error:
         sys.exit(str(error))
-    except ApiException as error:
-        sys.exit(f"The API server answered with HTTP status {error.status} ({error.reason}).")
+    except ApiError as error:
+        sys.exit(f"The API server: {error}")

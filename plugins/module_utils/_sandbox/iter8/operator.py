@@ -20,10 +20,9 @@ from typing import Any, Optional
 
 import kopf
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.api import KubernetesCluster
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.client import connect
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.spec import GROUP, VERSION
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.steps import Reconciler
-from kubernetes.client.exceptions import ApiException
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import from_environment
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import EXPERIMENTS
 
 Key = tuple[str, str]
 
@@ -81,8 +80,6 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _brief(error: Exception) -> str:
-    if isinstance(error, ApiException):
-        return f"the API server answered with HTTP status {error.status} ({error.reason})"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
@@ -105,7 +102,7 @@ def main() -> None:
     for name in ("kopf", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     cluster = KubernetesCluster(
-        connect(),
+        from_environment(),
         Path(os.environ["HANDLERS_DIR"]),
         os.environ["ITER8_ANALYTICS_ENDPOINT"],
     )
@@ -113,7 +110,7 @@ def main() -> None:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
 
-    @kopf.on.event(GROUP, VERSION, "experiments", registry=registry)
+    @kopf.on.event(EXPERIMENTS.group, EXPERIMENTS.version, EXPERIMENTS.plural, registry=registry)
     async def _changed(namespace: Optional[str], name: Optional[str], **_: Any) -> None:
         queue.poke((namespace or "", name or ""))
 

@@ -12,8 +12,6 @@ from typing import Any, Optional
 
 Json = dict[str, Any]
 
-GROUP = "iter8.tools"
-VERSION = "v2alpha1"
 ITER8_NAMESPACE = "iter8-system"
 REQUEST_COUNT_METRIC = "request-count"
 NO_HANDLER = "none"

@@ -28,11 +28,11 @@ _END_MESSAGES = {
 }
 
 
-class Refused(Exception):
+class FinalRefusal(Exception):
     """The API server's answer was final: not found, forbidden, invalid."""
 
 
-class NotFound(Refused):
+class ObjectNotFound(FinalRefusal):
     """The object does not exist."""
 
 
@@ -60,19 +60,19 @@ class Cluster(Protocol):
         """Replace the status of this Experiment (by UID)."""
 
     def metric(self, namespace: str, name: str) -> Json:
-        """A Metric object. Raises NotFound or Refused."""
+        """A Metric object. Raises ObjectNotFound or FinalRefusal."""
 
     def job(self, name: str) -> Optional[Json]:
         """A handler's Job in iter8's namespace, or None."""
 
     def handler_template(self, handler: str) -> Json:
-        """The Job that a handler is made from. Raises NotFound."""
+        """The Job that a handler is made from. Raises ObjectNotFound."""
 
     def create_job(self, job: Json) -> None:
-        """Create a Job; one that exists already is left alone. Raises Refused."""
+        """Create a Job; one that exists already is left alone. Raises FinalRefusal."""
 
     def set_weight(self, reference: Mapping[str, Any], weight: int) -> None:
-        """Write a weight (percent) to the field that a weightObjRef names. Raises Refused."""
+        """Write a weight (percent) to the field that a weightObjRef names. Raises FinalRefusal."""
 
     def analyse(self, experiment: Json) -> Json:
         """The analytics service's answer for this Experiment. Raises AnalyticsError."""
@@ -151,9 +151,9 @@ class Reconciler:
         for namespace, bare in specs.metric_places(name, experiment_namespace):
             try:
                 return self._cluster.metric(namespace, bare)
-            except NotFound:
+            except ObjectNotFound:
                 continue
-            except Refused as error:
+            except FinalRefusal as error:
                 raise _MetricProblem("MetricsUnreadable", f"Unable to load metric {bare}") from error
         raise _MetricProblem("MetricUnavailable", f"Unable to find metric {name.rpartition('/')[2]}")
 
@@ -163,7 +163,7 @@ class Reconciler:
         if job is None or statuses.progress_reason(status) != "StartHandlerLaunched":
             try:
                 self._launch(experiment, handler)
-            except Refused as error:
+            except FinalRefusal as error:
                 message = f"failure launching Start handler '{handler}': {error}"
                 return self._fail(experiment, status, "LaunchHandlerFailed", message)
             return self._progress(
@@ -185,7 +185,7 @@ class Reconciler:
             answer = self._cluster.analyse(experiment)
             analysis = statuses.accepted_analysis(answer, endpoint, self._clock())
         except (AnalyticsError, ValueError) as error:
-            self._say(experiment, f"analytics service {endpoint}: {error}")
+            self._report(experiment, f"analytics service {endpoint}: {error}")
             message = f"Unable to contact analytics engine {endpoint}"
             return self._fail(experiment, status, "AnalyticsServiceError", message)
         status = statuses.analysed(status, analysis, spec["versionInfo"]["baseline"]["name"])
@@ -195,7 +195,7 @@ class Reconciler:
         weights = {entry["name"]: entry["value"] for entry in analysis["weights"]["data"]}
         try:
             self._distribute(spec, weights)
-        except Refused as error:
+        except FinalRefusal as error:
             message = f"Failure redistributing weights: {error}"
             return self._fail(experiment, status, "WeightRedistributionFailed", message)
         status = statuses.iterated(status, self._clock())
@@ -203,7 +203,7 @@ class Reconciler:
         shown = ", ".join(f"{name} {weight}" for name, weight in weights.items()) or "none"
         if done >= spec["duration"]["maxIterations"]:
             # As with etc3, the last iteration is not announced: ExperimentCompleted turns True instead.
-            self._say(experiment, f"iteration {done} completed; weights: {shown}")
+            self._report(experiment, f"iteration {done} completed; weights: {shown}")
             return self._write(experiment, status)
         return self._progress(
             experiment, status, "IterationUpdate", f"Completed Iteration {done}", f"; weights: {shown}"
@@ -215,7 +215,7 @@ class Reconciler:
             if not reference.get("fieldPath"):
                 continue
             if version["name"] not in weights:
-                raise Refused("Unable to find weight recommendation")
+                raise FinalRefusal("Unable to find weight recommendation")
             self._cluster.set_weight(reference, weights[version["name"]])
 
     def _end(self, experiment: Json, status: Json, moment: str) -> None:
@@ -230,15 +230,17 @@ class Reconciler:
                 break
             try:
                 self._launch(experiment, handler)
-            except Refused as error:
+            except FinalRefusal as error:
                 message = f"failure launching {attempt.title()} handler '{handler}': {error}"
-                self._say(experiment, f"LaunchHandlerFailed: {message}")
+                self._report(experiment, f"LaunchHandlerFailed: {message}")
                 status = self._failed(status, "LaunchHandlerFailed", message)
                 continue
-            self._say(experiment, f"TerminalHandlerLaunched: {attempt.title()} handler '{handler}' launched")
+            self._report(
+                experiment, f"TerminalHandlerLaunched: {attempt.title()} handler '{handler}' launched"
+            )
             break
         message = _END_MESSAGES[moment]
-        self._say(experiment, f"ExperimentCompleted: {message}")
+        self._report(experiment, f"ExperimentCompleted: {message}")
         self._cluster.write_status(
             experiment, self._marked(status, statuses.COMPLETED, "True", "ExperimentCompleted", message)
         )
@@ -250,12 +252,12 @@ class Reconciler:
     def _progress(
         self, experiment: Json, status: Json, reason: str, message: str, log_only: str = ""
     ) -> float:
-        self._say(experiment, f"{reason}: {message}{log_only}")
+        self._report(experiment, f"{reason}: {message}{log_only}")
         return self._write(experiment, self._marked(status, statuses.COMPLETED, "False", reason, message))
 
     def _fail(self, experiment: Json, status: Json, reason: str, message: str) -> float:
         """Record the failure. The next step launches the failure handler and completes the Experiment."""
-        self._say(experiment, f"{reason}: {message}")
+        self._report(experiment, f"{reason}: {message}")
         return self._write(experiment, self._failed(status, reason, message))
 
     def _failed(self, status: Json, reason: str, message: str) -> Json:
@@ -270,7 +272,7 @@ class Reconciler:
         self._cluster.write_status(experiment, status)
         return 0.0
 
-    def _say(self, experiment: Json, text: str) -> None:
+    def _report(self, experiment: Json, text: str) -> None:
         metadata = experiment["metadata"]
         self._log(f"{metadata['namespace']}/{metadata['name']}: {text}")
 

@@ -7,34 +7,54 @@ So a client asks the API server for what kube-proxy would know: the Service's se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Optional, Union
+from urllib.parse import urlsplit
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import KubeClient
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import PODS, SERVICES
 
 
 class ServiceNotUsable(LookupError):
-    """The Service is missing, selects nothing by design, or has no such port."""
+    """The Service is missing, selects nothing by design, has no such port, or no pod that is ready."""
+
+
+def pod_url(client: KubeClient, url: str) -> str:
+    """The URL with the address of the first ready pod in place of ``<service>.<namespace>:<port>``.
+
+    :raises ServiceNotUsable: as ``service_addresses``, and where no pod is ready.
+    :raises ApiError: the API server refused, or did not answer.
+    """
+    parts = urlsplit(url)
+    service, _, rest = (parts.hostname or "").partition(".")
+    namespace = rest.partition(".")[0]
+    addresses = service_addresses(client, namespace, service, parts.port)
+    if not addresses:
+        raise ServiceNotUsable(f"No pod behind Service {namespace}/{service} is ready.")
+    host, port = addresses[0]
+    return parts._replace(netloc=f"{host}:{port}").geturl()
 
 
 def service_addresses(
-    core_api: Any, namespace: str, name: str, port: Union[str, int, None] = None
+    client: KubeClient, namespace: str, name: str, port: Union[str, int, None] = None
 ) -> list[tuple[str, int]]:
     """Return ``(ip, port)`` of every ready pod behind a Service, sorted.
 
-    :param core_api: a ``kubernetes.client.CoreV1Api``.
     :param port: the Service port's name or number; ``None`` takes the only (else the first) port.
     :returns: an empty list while no pod is ready; the caller decides whether to wait.
     :raises ServiceNotUsable: the Service does not exist, has no selector, or has no such port.
+    :raises ApiError: the API server refused, or did not answer.
     """
-    service = _read_service(core_api, namespace, name)
+    service = client.find(SERVICES.path(namespace, name))
+    if service is None:
+        raise ServiceNotUsable(f"Service {namespace}/{name} does not exist.")
     selector = service["spec"].get("selector") or {}
     if not selector:
         raise ServiceNotUsable(f"Service {namespace}/{name} has no selector; nothing can stand behind it.")
     service_port = _service_port(service, port)
     labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    pods = _as_dict(core_api.list_namespaced_pod(namespace, label_selector=labels, _preload_content=False))
     found = []
-    for pod in pods.get("items", []):
+    for pod in client.items(PODS.path(namespace), labels):
         number = _target_port(service_port, pod)
         if pod_is_ready(pod) and number is not None:
             found.append((pod["status"]["podIP"], number))
@@ -49,22 +69,6 @@ def pod_is_ready(pod: Mapping[str, Any]) -> bool:
     if not status.get("podIP"):
         return False
     return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
-
-
-def _read_service(core_api: Any, namespace: str, name: str) -> Any:
-    from kubernetes.client.exceptions import ApiException
-
-    try:
-        return _as_dict(core_api.read_namespaced_service(name, namespace, _preload_content=False))
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        raise ServiceNotUsable(f"Service {namespace}/{name} does not exist.") from None
-
-
-def _as_dict(response: Any) -> Any:
-    """Plain JSON: the client's model classes cost more time than the request itself."""
-    return json.loads(response.data)
 
 
 def _service_port(service: Mapping[str, Any], wanted: Union[str, int, None]) -> Mapping[str, Any]:

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""List, then watch: keeps its owner informed of every object of a kind, whatever happens in between."""
+"""List, then watch: keeps its owner informed of every object of a kind, whatever happens in between.
+
+For programs that must know how things are, not how they became so: one thread for each kind, and callbacks
+for the whole state and for a change. What happened while there was no connection is not reported.
+The evidence of a rollout needs more (each object's history, how long nothing was seen, when to give up) and
+comes over kubernetes.core's connection: see `_cluster/client/watch.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +13,9 @@ import threading
 from typing import Callable
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    Api,
     ApiError,
-    ApiUnreachable,
     Json,
+    KubeClient,
 )
 
 # How long the server keeps one watch open; a quiet one is given a little longer before it counts as dead.
@@ -28,14 +33,14 @@ class Reflector(threading.Thread):
 
     def __init__(
         self,
-        api: Api,
+        client: KubeClient,
         path: str,
         listed: Callable[[list[Json]], None],
         changed: Callable[[str, Json], None],
         log: Callable[[str], None],
     ) -> None:
         super().__init__(name=f"watch {path}", daemon=True)
-        self._api = api
+        self._client = client
         self._path = path
         self._listed = listed
         self._changed = changed
@@ -55,14 +60,14 @@ class Reflector(threading.Thread):
                 pause = _FIRST_PAUSE
                 while not self._stopped.is_set():
                     version = self._watch(version)
-            except (ApiError, ApiUnreachable) as error:
-                expired = isinstance(error, ApiError) and error.status == 410
+            except ApiError as error:
+                expired = error.status == 410
                 self._log(f"watch of {self._path} ended, listing anew: {error}")
                 self._stopped.wait(0 if expired and pause == _FIRST_PAUSE else pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _list(self) -> str:
-        answer = self._api.call("GET", self._path)
+        answer = self._client.get(self._path)
         items = answer.get("items") or []
         if not self._stopped.is_set():
             self._listed(items)
@@ -75,7 +80,7 @@ class Reflector(threading.Thread):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        for event in self._api.watch(self._path, query, quiet_seconds=_WATCH_SECONDS + 30):
+        for event in self._client.watch(self._path, query, quiet_seconds=_WATCH_SECONDS + 30):
             if self._stopped.is_set():
                 break
             kind, item = event["type"], event["object"]

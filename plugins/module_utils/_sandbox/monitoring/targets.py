@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import Api, read_kubeconfig
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import from_environment
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import PODS
 
 Json = dict[str, Any]
 
 FILE_NAME = "targets.json"
-# The pod's token is read anew so often; it lasts a day and is renewed in time.
-_LOGIN_SECONDS = 6 * 3600.0
 
 
 def target(pod: Mapping[str, Any]) -> Optional[Json]:
@@ -75,7 +74,7 @@ class Targets:
             self._written = text
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, flush=True)
 
 
@@ -84,13 +83,8 @@ def main() -> None:
     path = Path(os.environ["VOLUME_TARGETS"]) / FILE_NAME
 
     def write(text: str) -> None:
-        write_atomically(path, text, mode=0o644)
-        _say(f"targets: {' '.join(entry['targets'][0] for entry in json.loads(text)) or 'none'}")
+        write_atomically(path, text, mode=0o644, durable=False)
+        _log(f"targets: {' '.join(entry['targets'][0] for entry in json.loads(text)) or 'none'}")
 
     targets = Targets(write)
-    while True:
-        api = Api(read_kubeconfig(Path(os.environ["KUBECONFIG"])))
-        pods = Reflector(api, "/api/v1/pods", targets.listed, targets.changed, _say)
-        pods.start()
-        pods.join(_LOGIN_SECONDS)
-        pods.stop()
+    Reflector(from_environment(), PODS.path(), targets.listed, targets.changed, _log).run()

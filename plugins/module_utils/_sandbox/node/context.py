@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Coroutine, Mapping, Optional, TypeVar
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    Api,
     ApiError,
     ApiUnreachable,
     Json,
+    KubeClient,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import timestamp
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses
@@ -101,7 +101,7 @@ class Context:
     clock: seconds since the epoch. monotonic: seconds that never jump. sleep: waits for so many seconds.
     """
 
-    api: Api
+    api: KubeClient
     layout: Layout
     network: int
     programs: Mapping[str, str]

@@ -15,9 +15,9 @@ from typing import IO, Callable, Optional, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    Api,
     ApiError,
     Json,
+    KubeClient,
     read_kubeconfig,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
@@ -266,7 +266,7 @@ def _context(layout: paths.Layout) -> Context:
     for folder in (layout.pods, layout.processes, layout.shared):
         folder.mkdir(exist_ok=True, mode=0o700)
     return Context(
-        api=Api(read_kubeconfig(layout.node_kubeconfig)),
+        api=KubeClient(read_kubeconfig(layout.node_kubeconfig)),
         layout=layout,
         network=sandbox.network,
         programs=_programs(sandbox),

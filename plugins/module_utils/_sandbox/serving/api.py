@@ -1,111 +1,87 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The serving controller's side of the Kubernetes API: plain dictionaries in and out.
+"""What the serving controller reads and writes at the API server: plain dictionaries in and out.
 
 Every list is a consistent read. The controller's events only say *when* to look, so no cache can be stale.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube import discovery
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    ApiError,
+    Json,
+    KubeClient,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    PODS,
+    SERVICES,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 GATEWAY_NAMESPACE = "istio-system"
 GATEWAY_SERVICE = "istio-ingressgateway"
 GATEWAY_PORT = "http2"
 
-_MERGE = "application/merge-patch+json"
-
 Object = Mapping[str, Any]
 
 
-class Api:
-    """Reads and writes of one controller. ``namespace`` is its own, where the faults' ConfigMap lies."""
+class ServingApi:
+    """Reads and writes of one controller. ``namespace`` is its own, where the faults' ConfigMap lies.
 
-    def __init__(self, api_client: Any, namespace: str) -> None:
+    Each may raise ApiError.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
         self._namespace = namespace
-        # Typed as Any: the generated types are for model classes, which are left aside here.
-        self._core: Any = client.CoreV1Api(api_client)
-        self._apps: Any = client.AppsV1Api(api_client)
-        self._custom: Any = client.CustomObjectsApi(api_client)
 
-    def services(self) -> list[dict[str, Any]]:
+    def services(self) -> list[Json]:
         """Return all InferenceServices."""
-        found = self._custom.list_cluster_custom_object(resources.GROUP, resources.VERSION, resources.PLURAL)
-        return list(found["items"])
+        return self._client.items(INFERENCE_SERVICES.path())
 
-    def deployments(self) -> list[dict[str, Any]]:
+    def deployments(self) -> list[Json]:
         """Return the Deployments of all revisions."""
-        return _items(
-            self._apps.list_deployment_for_all_namespaces(
-                label_selector=resources.REVISION_LABEL, _preload_content=False
-            )
-        )
+        return self._client.items(DEPLOYMENTS.path(), resources.REVISION_LABEL)
 
-    def pods(self) -> list[dict[str, Any]]:
+    def pods(self) -> list[Json]:
         """Return the pods of all revisions."""
-        return _items(
-            self._core.list_pod_for_all_namespaces(
-                label_selector=resources.REVISION_LABEL, _preload_content=False
-            )
-        )
+        return self._client.items(PODS.path(), resources.REVISION_LABEL)
 
     def active_faults(self) -> faults.Active:
         """Return the faults that are switched on.
 
         :raises faults.FaultError: the ConfigMap names something unknown.
         """
-        try:
-            found = self._core.read_namespaced_config_map(
-                faults.CONFIG_MAP, self._namespace, _preload_content=False
-            )
-        except ApiException as error:
-            if error.status != 404:
-                raise
-            return {}
-        return faults.parse(json.loads(found.data).get("data") or {})
+        found = self._client.find(CONFIG_MAPS.path(self._namespace, faults.CONFIG_MAP))
+        return faults.parse((found or {}).get("data") or {})
 
-    def create_deployment(self, deployment: Object) -> dict[str, Any]:
+    def create_deployment(self, deployment: Json) -> Json:
         """Create a revision's Deployment, or return the one that an earlier try left."""
         meta = deployment["metadata"]
         try:
-            created = self._apps.create_namespaced_deployment(
-                meta["namespace"], deployment, _preload_content=False
-            )
-        except ApiException as error:
+            return self._client.create(DEPLOYMENTS.path(meta["namespace"]), deployment)
+        except ApiError as error:
             if error.status != 409:
                 raise
-            created = self._apps.read_namespaced_deployment(
-                meta["name"], meta["namespace"], _preload_content=False
-            )
-        return _dict(created)
+            return self._client.get(DEPLOYMENTS.path(meta["namespace"], meta["name"]))
 
     def scale(self, revision: resources.Revision, replicas: int) -> None:
         """Set how many pods a revision has."""
-        self._apps.patch_namespaced_deployment(
-            revision.deployment,
-            revision.namespace,
-            {"spec": {"replicas": replicas}},
-            _content_type=_MERGE,
-            _preload_content=False,
-        )
+        path = DEPLOYMENTS.path(revision.namespace, revision.deployment)
+        self._client.patch(path, {"spec": {"replicas": replicas}})
 
     def delete_deployment(self, revision: resources.Revision) -> None:
         """Delete a revision and, in the background, its pods. No error if it is gone."""
         try:
-            self._apps.delete_namespaced_deployment(
-                revision.deployment,
-                revision.namespace,
-                propagation_policy="Background",
-                _preload_content=False,
-            )
-        except ApiException as error:
+            self._client.delete(DEPLOYMENTS.path(revision.namespace, revision.deployment))
+        except ApiError as error:
             if error.status != 404:
                 raise
 
@@ -114,47 +90,29 @@ class Api:
 
         A lost race needs no action: the change that won it starts another pass.
         """
-        meta = service["metadata"]
-        body = {**service, "status": status}
         try:
-            self._custom.replace_namespaced_custom_object_status(
-                resources.GROUP,
-                resources.VERSION,
-                meta["namespace"],
-                resources.PLURAL,
-                meta["name"],
-                body,
-                _preload_content=False,
-            )
-        except ApiException as error:
+            self._client.replace(_path(service, "status"), {**service, "status": status})
+        except ApiError as error:
             if error.status not in (404, 409):
                 raise
 
     def set_finalizers(self, service: Object, finalizers: list[str]) -> Object:
         """Replace the finalizers, if the object is still the one that was read; return it as it is then."""
-        meta = service["metadata"]
-        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": meta["resourceVersion"]}}
+        version = service["metadata"]["resourceVersion"]
+        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": version}}
         try:
-            updated = self._custom.patch_namespaced_custom_object(
-                resources.GROUP,
-                resources.VERSION,
-                meta["namespace"],
-                resources.PLURAL,
-                meta["name"],
-                patch,
-                _content_type=_MERGE,
-                _preload_content=False,
-            )
-        except ApiException as error:
+            return self._client.patch(_path(service), patch)
+        except ApiError as error:
             if error.status not in (404, 409):
                 raise
             return service
-        return _dict(updated)
 
     def gateway_ips(self) -> list[str]:
         """Return the addresses of the gateway's ready pods."""
         try:
-            found = discovery.service_addresses(self._core, GATEWAY_NAMESPACE, GATEWAY_SERVICE, GATEWAY_PORT)
+            found = discovery.service_addresses(
+                self._client, GATEWAY_NAMESPACE, GATEWAY_SERVICE, GATEWAY_PORT
+            )
         except discovery.ServiceNotUsable:
             return []
         return [ip for ip, _ in found]
@@ -164,25 +122,14 @@ class Api:
 
         :param ips: the gateway's ready pods. The address shown stays while it is one of them.
         """
-        service = _dict(
-            self._core.read_namespaced_service(GATEWAY_SERVICE, GATEWAY_NAMESPACE, _preload_content=False)
-        )
+        service = self._client.get(SERVICES.path(GATEWAY_NAMESPACE, GATEWAY_SERVICE))
         shown = service["status"].get("loadBalancer", {}).get("ingress") or []
         if not any(entry.get("ip") in ips for entry in shown):
             wanted = {"loadBalancer": {"ingress": [{"ip": ips[0]}]}}
-            self._core.patch_namespaced_service_status(
-                GATEWAY_SERVICE,
-                GATEWAY_NAMESPACE,
-                {"status": wanted},
-                _content_type=_MERGE,
-                _preload_content=False,
-            )
+            path = SERVICES.path(GATEWAY_NAMESPACE, GATEWAY_SERVICE, "status")
+            self._client.patch(path, {"status": wanted})
 
 
-def _dict(response: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(response.data)
-    return found
-
-
-def _items(response: Any) -> list[dict[str, Any]]:
-    return list(_dict(response)["items"])
+def _path(service: Object, part: str = "") -> str:
+    meta = service["metadata"]
+    return INFERENCE_SERVICES.path(meta["namespace"], meta["name"], part)

@@ -13,21 +13,21 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import status as serving_status
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import Api
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import ServingApi
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.plan import (
-    Plan,
+    ServicePlan,
     endpoints,
     make_plan,
     wanted_hosts,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import (
-    Admin,
+    GatewayAdmin,
     GatewayWriter,
-    Outcome,
+    RouteState,
 )
-from kubernetes.client.exceptions import ApiException
 
 RESYNC_SECONDS = 30.0
 SOON_SECONDS = 0.25
@@ -42,7 +42,11 @@ class Controller:
     """Reconciles all InferenceServices. ``now`` gives the time for the status, as RFC 3339."""
 
     def __init__(
-        self, api: Api, gateway: GatewayWriter, admin: Callable[[str], Admin], now: Callable[[], str]
+        self,
+        api: ServingApi,
+        gateway: GatewayWriter,
+        admin: Callable[[str], GatewayAdmin],
+        now: Callable[[], str],
     ) -> None:
         self._api = api
         self._gateway = gateway
@@ -52,7 +56,7 @@ class Controller:
     def run_once(self) -> float:
         """Do one pass; return the seconds until the next one is due without any event.
 
-        :raises ApiException: the API server refused something; the caller tries again later.
+        :raises ApiError: the API server refused something; the caller tries again later.
         """
         services = self._api.services()
         deployments = self._api.deployments()
@@ -61,20 +65,20 @@ class Controller:
         plans = [self._plan(service, deployments, pods) for service in living]
         ips = self._api.gateway_ips()
         hosts = wanted_hosts(plans, self._gateway.applied())
-        outcome = self._gateway.apply(hosts, endpoints(pods), [self._admin(ip) for ip in ips])
-        if outcome.problem:
-            _LOG.warning("gateway: %s", outcome.problem)
+        routes = self._gateway.apply(hosts, endpoints(pods), [self._admin(ip) for ip in ips])
+        if routes.problem:
+            _LOG.warning("gateway: %s", routes.problem)
         if ips:
             self._api.set_load_balancer(ips)
         for plan in plans:
-            self._scale(plan, outcome)
-            self._write_status(plan, outcome)
+            self._scale(plan, routes)
+            self._write_status(plan, routes)
         for service in services:
             if service["metadata"].get("deletionTimestamp"):
-                self._delete(service, resources.revisions_of(service, deployments), outcome)
-        return SOON_SECONDS if outcome.draining or outcome.problem else RESYNC_SECONDS
+                self._delete(service, resources.revisions_of(service, deployments), routes)
+        return SOON_SECONDS if routes.draining or routes.problem else RESYNC_SECONDS
 
-    def _plan(self, service: Object, deployments: Sequence[Object], pods: Sequence[Object]) -> Plan:
+    def _plan(self, service: Object, deployments: Sequence[Object], pods: Sequence[Object]) -> ServicePlan:
         meta = service["metadata"]
         if resources.FINALIZER not in meta.get("finalizers", []):
             service = self._api.set_finalizers(service, [*meta.get("finalizers", []), resources.FINALIZER])
@@ -82,7 +86,7 @@ class Controller:
         refused = ""
         try:
             revisions = self._with_newest(service, revisions)
-        except ApiException as error:
+        except ApiError as error:
             if error.status not in (400, 403, 422):
                 raise
             refused = f"its Deployment was refused ({error.status} {error.reason})"
@@ -103,37 +107,37 @@ class Controller:
         _LOG.info("%s: created %s", _name(service), created["metadata"]["name"])
         return [*revisions, *resources.revisions_of(service, [created])]
 
-    def _scale(self, plan: Plan, outcome: Outcome) -> None:
+    def _scale(self, plan: ServicePlan, routes: RouteState) -> None:
         """Start what is needed; stop what is not, but only when the gateway has let go of it."""
         for revision in plan.revisions:
             cluster = config.cluster_name(revision.namespace, revision.name)
-            keep = revision.name in plan.needed or cluster in outcome.clusters
+            keep = revision.name in plan.needed or cluster in routes.clusters
             replicas = revision.wanted if keep else 0
             if replicas != revision.replicas:
                 _LOG.info("%s: scale %s to %d", _name(plan.service), revision.name, replicas)
                 self._api.scale(revision, replicas)
 
-    def _write_status(self, plan: Plan, outcome: Outcome) -> None:
+    def _write_status(self, plan: ServicePlan, routes: RouteState) -> None:
         seen = serving_status.Observation(
             latest_created=plan.latest_created,
             latest_ready=plan.latest_ready,
             traffic=plan.traffic,
             routed=plan.may_route
-            and (outcome.confirmed or serving_status.was_routed(plan.service, plan.traffic)),
-            gateway_problem=outcome.problem,
+            and (routes.confirmed or serving_status.was_routed(plan.service, plan.traffic)),
+            gateway_problem=routes.problem,
         )
         status = serving_status.status(plan.service, seen, self._now())
         if status != plan.service.get("status"):
             _LOG.info("%s: %s", _name(plan.service), _summary(status))
             self._api.put_status(plan.service, status)
 
-    def _delete(self, service: Object, revisions: Sequence[resources.Revision], outcome: Outcome) -> None:
+    def _delete(self, service: Object, revisions: Sequence[resources.Revision], routes: RouteState) -> None:
         """Once the routes are gone (they are not among the wanted ones): the pods, then the object."""
         meta = service["metadata"]
         if resources.FINALIZER not in meta.get("finalizers", []):
             return
         for revision in revisions:
-            if config.cluster_name(revision.namespace, revision.name) not in outcome.clusters:
+            if config.cluster_name(revision.namespace, revision.name) not in routes.clusters:
                 self._api.delete_deployment(revision)
         if not revisions:
             _LOG.info("%s: deleted", _name(service))

@@ -20,16 +20,22 @@ from typing import Any
 
 import kopf
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import Admin
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import from_environment
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    PODS,
+    Kind,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import (
     GATEWAY_NAMESPACE,
     GATEWAY_SERVICE,
-    Api,
+    ServingApi,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.controller import Controller
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import GatewayWriter
-from kubernetes import config
 
 LIVENESS_PORT = 8080
 COALESCE_SECONDS = 0.02
@@ -39,7 +45,7 @@ RETRY_SECONDS = 1.0
 _LOG = logging.getLogger("serving")
 
 
-class Loop:
+class PassLoop:
     """Runs passes in a thread of its own: at each wake-up, and when the last pass said it is time."""
 
     def __init__(self, run_once: Callable[[], float]) -> None:
@@ -74,31 +80,15 @@ class Loop:
                 delay = self._run_once()
             # Whatever a pass met, such as an API server that restarts, the next one starts afresh.
             except Exception as error:
-                _LOG.error("a pass failed, next in %g s: %s", RETRY_SECONDS, _one_line(error))
+                text = f"{type(error).__name__}: {error}".splitlines()[0]
+                _LOG.error("a pass failed, next in %g s: %s", RETRY_SECONDS, text)
                 delay = RETRY_SECONDS
                 self._wake.clear()
             self._wake.wait(delay)
             time.sleep(COALESCE_SECONDS)
 
 
-def reconnecting(connect: Callable[[], Controller]) -> Callable[[], float]:
-    """Return a pass that connects anew after one that failed: the pod's token may have been renewed since."""
-    connected: list[Controller] = []
-
-    def run_once() -> float:
-        if not connected:
-            connected.append(connect())
-        try:
-            delay: float = connected[0].run_once()
-        except Exception:
-            connected.clear()
-            raise
-        return delay
-
-    return run_once
-
-
-def make_registry(loop: Loop) -> kopf.OperatorRegistry:
+def make_registry(loop: PassLoop) -> kopf.OperatorRegistry:
     """Return kopf's handlers: settings, the loop's life, and the events that wake it."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
@@ -126,10 +116,14 @@ def make_registry(loop: Loop) -> kopf.OperatorRegistry:
 
     gateway = {"app": GATEWAY_SERVICE}
     revision = {resources.REVISION_LABEL: kopf.PRESENT}
-    kopf.on.event(resources.GROUP, resources.VERSION, resources.PLURAL, registry=registry)(wake)
-    kopf.on.event("apps", "v1", "deployments", labels=revision, registry=registry)(wake)
-    kopf.on.event("v1", "pods", labels=revision, registry=registry)(wake)
-    kopf.on.event("v1", "pods", labels=gateway, registry=registry, id=f"{GATEWAY_NAMESPACE}-pods")(wake)
+
+    def wake_on(kind: Kind, **options: Any) -> None:
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, **options)(wake)
+
+    wake_on(INFERENCE_SERVICES)
+    wake_on(DEPLOYMENTS, labels=revision)
+    wake_on(PODS, labels=revision)
+    wake_on(PODS, labels=gateway, id=f"{GATEWAY_NAMESPACE}-pods")
     return registry
 
 
@@ -145,12 +139,10 @@ def main() -> None:
     files.create_if_missing()
     gateway = GatewayWriter(files, time.monotonic, time.sleep)
 
-    def connect() -> Controller:
-        api_client = config.new_client_from_config(os.environ["KUBECONFIG"])  # type: ignore[no-untyped-call]
-        return Controller(Api(api_client, os.environ["POD_NAMESPACE"]), gateway, Admin, _now)
-
+    api = ServingApi(from_environment(), os.environ["POD_NAMESPACE"])
+    controller = Controller(api, gateway, Admin, _now)
     kopf.run(
-        registry=make_registry(Loop(reconnecting(connect))),
+        registry=make_registry(PassLoop(controller.run_once)),
         clusterwide=True,
         standalone=True,
         liveness_endpoint=f"http://{os.environ['POD_IP']}:{LIVENESS_PORT}/healthz",
@@ -159,8 +151,3 @@ def main() -> None:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _one_line(error: Exception) -> str:
-    """An API error's text has its body and headers over many lines; the first says what happened."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]

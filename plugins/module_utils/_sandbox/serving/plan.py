@@ -21,7 +21,7 @@ Hosts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ServicePlan:
     """What is wanted for one InferenceService."""
 
     service: Object
@@ -41,7 +41,7 @@ class Plan:
 
 def make_plan(
     service: Object, revisions: Sequence[resources.Revision], pods: Sequence[Object], refused: str = ""
-) -> Plan:
+) -> ServicePlan:
     """Decide the traffic of one InferenceService.
 
     :param revisions: oldest first.
@@ -58,7 +58,7 @@ def make_plan(
     traffic = status.wanted_traffic(service, created.name, ready)
     weights = status.weights(traffic)
     is_ready = {state.name for state in states if state.ready}
-    return Plan(
+    return ServicePlan(
         service=service,
         revisions=revisions,
         latest_created=created,
@@ -69,7 +69,7 @@ def make_plan(
     )
 
 
-def wanted_hosts(plans: Iterable[Plan], applied: Mapping[str, Mapping[str, int]]) -> Hosts:
+def wanted_hosts(plans: Iterable[ServicePlan], applied: Mapping[str, Mapping[str, int]]) -> Hosts:
     """Join the routes of all plans.
 
     An InferenceService whose new routes would meet a revision without a ready pod keeps those in force.

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-GROUP = "serving.kubeflow.org"
-VERSION = "v1beta1"
-PLURAL = "inferenceservices"
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
+    INFERENCE_SERVICES,
+)
+
 KIND = "InferenceService"
 FINALIZER = "inferenceservice.finalizers"
 
@@ -40,7 +41,7 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision as its Deployment tells."""
+    """A revision as its Deployment describes it."""
 
     namespace: str
     name: str
@@ -139,7 +140,7 @@ def _deployment(
     }
     replicas = max(1, int(service["spec"]["predictor"].get("minReplicas") or 1))
     owner = {
-        "apiVersion": f"{GROUP}/{VERSION}",
+        "apiVersion": INFERENCE_SERVICES.api_version,
         "kind": KIND,
         "name": meta["name"],
         "uid": meta["uid"],

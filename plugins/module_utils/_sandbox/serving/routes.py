@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import GatewayState
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
 
 DRAIN_SECONDS = 2.0
 """How long a cluster outlives its last route: Envoy's workers take new routes over within milliseconds, and a
@@ -30,7 +29,7 @@ POLL_SECONDS = 0.01
 _LOG = logging.getLogger("serving.gateway")
 
 
-class Admin(Protocol):
+class GatewayAdmin(Protocol):
     """One running Envoy."""
 
     def state(self) -> GatewayState:
@@ -38,7 +37,7 @@ class Admin(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RouteState:
     """What one pass reached."""
 
     confirmed: bool
@@ -55,7 +54,7 @@ class GatewayWriter:
     """The only writer of the gateway's files. Its memory is the time when a cluster lost its last route."""
 
     def __init__(
-        self, files: GatewayFiles, clock: Callable[[], float], sleep: Callable[[float], None]
+        self, files: config.GatewayFiles, clock: Callable[[], float], sleep: Callable[[float], None]
     ) -> None:
         self._files = files
         self._clock = clock
@@ -67,7 +66,9 @@ class GatewayWriter:
         hosts: dict[str, dict[str, int]] = config.hosts_of(self._files.read(config.RDS_FILE))
         return hosts
 
-    def apply(self, hosts: config.Hosts, endpoints: config.Endpoints, admins: Sequence[Admin]) -> Outcome:
+    def apply(
+        self, hosts: config.Hosts, endpoints: config.Endpoints, admins: Sequence[GatewayAdmin]
+    ) -> RouteState:
         """Move the gateways to ``hosts``, as far as that is safe now.
 
         :param endpoints: addresses of every cluster's ready pods; a cluster that is not named has none.
@@ -88,13 +89,13 @@ class GatewayWriter:
             self._note_unrouted(names - routed)
         if not admins:
             problem = "No gateway is ready."
-        return Outcome(not problem, problem, frozenset(names), bool(names - routed))
+        return RouteState(not problem, problem, frozenset(names), bool(names - routed))
 
     def _note_unrouted(self, names: set[str]) -> None:
         now = self._clock()
         self._unrouted_since = {name: self._unrouted_since.get(name, now) for name in names}
 
-    def _drained(self, cluster: str, admins: Iterable[Admin]) -> bool:
+    def _drained(self, cluster: str, admins: Iterable[GatewayAdmin]) -> bool:
         if cluster not in self._unrouted_since:
             return False
         waited = self._clock() - self._unrouted_since[cluster]
@@ -107,7 +108,7 @@ class GatewayWriter:
         except OSError:
             return False
 
-    def _put(self, name: str, document: Mapping[str, Any], admins: Sequence[Admin]) -> str:
+    def _put(self, name: str, document: Mapping[str, Any], admins: Sequence[GatewayAdmin]) -> str:
         """Write a file if a gateway, or the disk, has another version; return a problem or nothing."""
         version = document["version_info"]
         try:
@@ -120,7 +121,7 @@ class GatewayWriter:
         except OSError as error:
             return f"The gateway's admin interface does not answer: {error}"
 
-    def _confirm(self, name: str, version: str, admins: Sequence[Admin], rejected: int) -> str:
+    def _confirm(self, name: str, version: str, admins: Sequence[GatewayAdmin], rejected: int) -> str:
         end = self._clock() + CONFIRM_SECONDS
         while True:
             states = [admin.state() for admin in admins]

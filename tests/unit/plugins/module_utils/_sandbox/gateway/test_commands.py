@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import admin as gateway_admin
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import commands
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config as envoy
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import commands, config
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import (
+    Admin,
+    GatewayState,
+    parse_stats,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
 
 STATS = """cluster.default/r1.upstream_rq_active: 3
 cluster.default/r2.upstream_rq_active: 0
@@ -25,43 +28,43 @@ http.gateway.downstream_rq_total: 9
 http.gateway.rds.gateway.update_rejected: 2
 http.gateway.rds.gateway.version_text: "r1"
 """
-STATE = gateway_admin.GatewayState("c1", "r1", 2, {"default/r1": 3, "default/r2": 0}, 4, 9, 3)
+STATE = GatewayState("c1", "r1", 2, {"default/r1": 3, "default/r2": 0}, 4, 9, 3)
 
 
 def test_prepare_writes_a_bootstrap_and_empty_routes(tmp_path: Path) -> None:
     env = {"POD_IP": "127.9.0.3", "HOME": str(tmp_path / "pod"), "VOLUME_GATEWAY": str(tmp_path / "shared")}
     (tmp_path / "pod").mkdir()
-    config = commands.prepare(env)
-    document = json.loads(config.read_text())
+    start = commands.prepare(env)
+    document = json.loads(start.read_text())
     assert document["admin"]["address"]["socket_address"]["address"] == "127.9.0.3"
     files = GatewayFiles(tmp_path / "shared")
-    assert envoy.hosts_of(files.read(envoy.RDS_FILE)) == {}
-    command = commands.argv(config)
+    assert config.hosts_of(files.read(config.RDS_FILE)) == {}
+    command = commands.argv(start)
     assert command[0] == "envoy"
-    assert str(config) in command
+    assert str(start) in command
 
 
 def test_routes_that_are_there_are_kept_and_no_draft_is_left(tmp_path: Path) -> None:
     files = GatewayFiles(tmp_path)
     files.create_if_missing()
-    routes = envoy.rds_document({"h": {"ns/r": 100}})
-    files.write(envoy.RDS_FILE, routes)
+    routes = config.rds_document({"h": {"ns/r": 100}})
+    files.write(config.RDS_FILE, routes)
     files.create_if_missing()
-    assert files.read(envoy.RDS_FILE) == routes
+    assert files.read(config.RDS_FILE) == routes
     assert sorted(path.name for path in files.folder.iterdir()) == ["cds.json", "rds.json"]
 
 
 def test_write_is_a_rename_so_that_no_half_file_is_seen(tmp_path: Path) -> None:
     files = GatewayFiles(tmp_path)
     files.create_if_missing()
-    before = (files.folder / envoy.CDS_FILE).stat().st_ino
-    files.write(envoy.CDS_FILE, envoy.cds_document({"ns/r": []}))
-    assert (files.folder / envoy.CDS_FILE).stat().st_ino != before
+    before = (files.folder / config.CDS_FILE).stat().st_ino
+    files.write(config.CDS_FILE, config.cds_document({"ns/r": []}))
+    assert (files.folder / config.CDS_FILE).stat().st_ino != before
 
 
 def test_stats_are_read() -> None:
-    assert gateway_admin.parse_stats(STATS) == STATE
-    assert gateway_admin.parse_stats("") == gateway_admin.GatewayState("", "", 0, {}, 0, 0, 0)
+    assert parse_stats(STATS) == STATE
+    assert parse_stats("") == GatewayState("", "", 0, {}, 0, 0, 0)
 
 
 class FakeAdmin(http.server.BaseHTTPRequestHandler):
@@ -82,20 +85,20 @@ class FakeAdmin(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def admin(monkeypatch: pytest.MonkeyPatch) -> Iterator[gateway_admin.Admin]:
+def admin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
     # A proxy of the environment must not be asked for a loopback address.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     FakeAdmin.seen = []
     server = http.server.HTTPServer(("127.0.0.1", 0), FakeAdmin)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield gateway_admin.Admin("127.0.0.1", server.server_port)
+    yield Admin("127.0.0.1", server.server_port)
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_admin_asks_envoy(admin: gateway_admin.Admin) -> None:
+def test_admin_asks_envoy(admin: Admin) -> None:
     assert admin.state() == STATE
     admin.start_drain()
     assert FakeAdmin.seen == ["GET /stats", "POST /healthcheck/fail", "POST /drain_listeners"]
@@ -103,7 +106,7 @@ def test_admin_asks_envoy(admin: gateway_admin.Admin) -> None:
 
 def test_admin_that_is_not_there_is_an_os_error() -> None:
     with pytest.raises(OSError, match="refused"):
-        gateway_admin.Admin("127.0.0.1", 1).state()
+        Admin("127.0.0.1", 1).state()
 
 
 class Draining:
@@ -122,7 +125,7 @@ class Draining:
     def start_drain(self) -> None:
         self.started = True
 
-    def state(self) -> gateway_admin.GatewayState:
+    def state(self) -> GatewayState:
         assert self.started
         requests = int(min(self.now, self.busy_until) * 20)
         return dataclasses.replace(

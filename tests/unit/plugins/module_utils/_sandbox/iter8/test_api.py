@@ -7,15 +7,20 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import kubernetes.client
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import api as experiments_api
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import pki
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import api
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.steps import (
     AnalyticsError,
-    NotFound,
-    Refused,
+    FinalRefusal,
+    ObjectNotFound,
 )
-from kubernetes.client.exceptions import ApiException
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    Access,
+    ApiError,
+    KubeClient,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 
 EXPERIMENTS = "/apis/iter8.tools/v2alpha1/namespaces/default/experiments/e"
 METRIC = "/apis/iter8.tools/v2alpha1/namespaces/default/metrics/m"
@@ -72,13 +77,17 @@ def server():
     made.http.server_close()
 
 
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    where = Layout(tmp_path_factory.mktemp("state"))
+    pki.create(where, "test", "127.1.0.2")
+    return where.ca_certificate.read_text()
+
+
 @pytest.fixture
-def cluster(server, tmp_path):
-    configuration = kubernetes.client.Configuration()
-    configuration.host = server.url
-    configuration.no_proxy = "*"
-    api = kubernetes.client.ApiClient(configuration)
-    return experiments_api.KubernetesCluster(api, tmp_path, "http://iter8-analytics.iter8-system:8080/x")
+def cluster(server, ca, tmp_path):
+    client = KubeClient(Access(server.url, ca))
+    return api.KubernetesCluster(client, tmp_path, "http://iter8-analytics.iter8-system:8080/x")
 
 
 def test_an_experiment_that_is_there_or_not(server, cluster):
@@ -93,7 +102,7 @@ def test_an_experiment_that_is_there_or_not(server, cluster):
 )
 def test_a_server_that_is_only_starting_does_not_make_an_experiment_vanish(server, cluster, answer):
     server.answers["GET", EXPERIMENTS] = answer
-    with pytest.raises(ApiException):
+    with pytest.raises(ApiError):
         cluster.experiment("default", "e")
 
 
@@ -120,21 +129,21 @@ def test_the_spec_is_replaced_only_if_nobody_else_wrote(server, cluster):
 @pytest.mark.parametrize(
     ("answer", "raised"),
     [
-        ((404, status(404, "m")), NotFound),
-        ((403, status(403)), Refused),
-        ((404, "404 page not found"), ApiException),
-        ((409, status(409)), ApiException),
-        ((429, status(429)), ApiException),
-        ((500, status(500)), ApiException),
-        ((401, status(401)), ApiException),
+        ((404, status(404, "m")), ObjectNotFound),
+        ((403, status(403)), FinalRefusal),
+        ((404, "404 page not found"), ApiError),
+        ((409, status(409)), ApiError),
+        ((429, status(429)), ApiError),
+        ((500, status(500)), ApiError),
+        ((401, status(401)), ApiError),
     ],
 )
 def test_final_refusals_and_those_that_may_pass(server, cluster, answer, raised):
     server.answers["GET", METRIC] = answer
     with pytest.raises(raised) as error:
         cluster.metric("default", "m")
-    assert type(error.value) is raised or raised is ApiException
-    if raised is not ApiException:
+    assert type(error.value) is raised or raised is ApiError
+    if raised is not ApiError:
         assert str(error.value) == "said no"
 
 
@@ -147,7 +156,7 @@ def test_jobs(server, cluster):
         server.answers["POST", JOBS] = answer
         cluster.create_job({"metadata": {"name": "j"}})
     server.answers["POST", JOBS] = (422, status(422, "j", "name too long"))
-    with pytest.raises(Refused, match="name too long"):
+    with pytest.raises(FinalRefusal, match="name too long"):
         cluster.create_job({"metadata": {"name": "j"}})
 
 
@@ -165,7 +174,7 @@ def test_a_weight_goes_to_the_field_of_the_object(server, cluster):
 
 def test_a_weight_that_cannot_be_set(server, cluster):
     server.answers["GET", "/apis/g/v1"] = (200, KINDS)
-    with pytest.raises(Refused, match="g/v1 has no kind K"):
+    with pytest.raises(FinalRefusal, match="g/v1 has no kind K"):
         cluster.set_weight(REFERENCE, 15)
 
 
@@ -175,7 +184,7 @@ def test_handler_templates(cluster, tmp_path):
     (tmp_path / "broken.yaml").write_text("a: [")
     assert cluster.handler_template("start") == {"kind": "Job"}
     for name in ("other", "../start", "list", "broken"):
-        with pytest.raises(Refused):
+        with pytest.raises(FinalRefusal):
             cluster.handler_template(name)
 
 
@@ -188,17 +197,17 @@ def test_handler_templates(cluster, tmp_path):
     ],
 )
 def test_an_analytics_service_that_errs(server, cluster, monkeypatch, answer, problem):
-    monkeypatch.setattr(experiments_api, "resolve", lambda core, url: f"{server.url}/x")
+    monkeypatch.setattr(api, "pod_url", lambda core, url: f"{server.url}/x")
     server.answers["POST", "/x"] = answer
     with pytest.raises(AnalyticsError, match=problem):
         cluster.analyse(EXPERIMENT)
 
 
 def test_an_analytics_service_that_answers_or_is_gone(server, cluster, monkeypatch):
-    monkeypatch.setattr(experiments_api, "resolve", lambda core, url: f"{server.url}/x")
+    monkeypatch.setattr(api, "pod_url", lambda core, url: f"{server.url}/x")
     server.answers["POST", "/x"] = (200, {"weights": {}})
     assert cluster.analyse(EXPERIMENT) == {"weights": {}}
     assert server.calls[-1][3] == EXPERIMENT
-    monkeypatch.setattr(experiments_api, "resolve", lambda core, url: "http://127.0.0.1:9/x")
+    monkeypatch.setattr(api, "pod_url", lambda core, url: "http://127.0.0.1:9/x")
     with pytest.raises(AnalyticsError):
         cluster.analyse(EXPERIMENT)

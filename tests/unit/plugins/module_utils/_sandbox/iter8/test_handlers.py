@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import __main__, handlers
-from kubernetes.client import ApiException
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    JSON_PATCH,
+    ApiError,
+)
 
 
 def inference_service(ready=True, **predictor):
@@ -38,18 +41,18 @@ class FakeApi:
     def sleep(self, seconds):
         self.now += seconds
 
-    def get_namespaced_custom_object(self, *, plural, namespace, name, **_):
-        if plural == "experiments":
+    def get(self, path):
+        if path == "/apis/iter8.tools/v2alpha1/namespaces/default/experiments/experiment-1":
             return self.experiment
-        assert (namespace, name) == ("default", "my-model")
+        assert path == "/apis/serving.kubeflow.org/v1beta1/namespaces/default/inferenceservices/my-model"
         found = self.at(self.now)
         if found is None:
-            raise ApiException(status=404)
+            raise ApiError(404, "NotFound", "")
         return found
 
-    def patch_namespaced_custom_object(self, *, plural, namespace, name, body, _content_type, **_):
-        assert _content_type == "application/json-patch+json"
-        self.patches += [(plural, p["op"], p["path"], p["value"]) for p in body]
+    def patch(self, path, body, content_type):
+        assert content_type == JSON_PATCH
+        self.patches += [(path.split("/")[-2], p["op"], p["path"], p["value"]) for p in body]
 
 
 def run(api, what):
@@ -128,8 +131,8 @@ def test_finish_without_a_recommendation_changes_nothing():
 
 def test_other_answers_of_the_api_server_are_passed_on():
     api = FakeApi()
-    api.get_namespaced_custom_object = lambda **_: (_ for _ in ()).throw(ApiException(status=403))
-    with pytest.raises(ApiException):
+    api.get = lambda _path: (_ for _ in ()).throw(ApiError(403, "Forbidden", ""))
+    with pytest.raises(ApiError):
         run(api, "finish")
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics import analysis
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import spec as experiments_spec
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.spec import (
+    unresolved_metrics,
+    with_defaults,
+)
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT, UPSTREAM
 
 FILES = [ROOT / f"roles/sandbox/files/{name}.yaml" for name in ("iter8", "monitoring")]
@@ -119,7 +122,7 @@ def test_the_handlers_are_the_ones_that_experiments_get():
         spec = yaml.safe_load(text)["spec"]
         assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (4, 300)
         assert spec["template"]["spec"]["restartPolicy"] == "Never"
-    defaults = experiments_spec.with_defaults({"strategy": {"type": "Canary"}})["strategy"]["handlers"]
+    defaults = with_defaults({"strategy": {"type": "Canary"}})["strategy"]["handlers"]
     assert {f"{name}.yaml" for name in defaults.values()} == set(handlers)
 
 
@@ -138,7 +141,7 @@ def test_the_quickstarts_experiment():
     assert spec["target"] == "default/my-model"
     assert spec["strategy"]["type"] == "Canary"
     assert spec["duration"] == {"intervalSeconds": 15, "maxIterations": 12}
-    assert set(experiments_spec.unresolved_metrics(spec)) <= set(of_kind("Metric"))
+    assert set(unresolved_metrics(spec)) <= set(of_kind("Metric"))
     path = UPSTREAM / "iter8-kfserving/samples/quickstart/experiment.yaml"
     if path.is_file():
         assert spec == yaml.safe_load(path.read_text())["spec"]

@@ -82,7 +82,7 @@ class FakeCluster:
         if (namespace, name) in self.refuse:
             raise self.refuse[namespace, name]
         if (namespace, name) not in self.metrics:
-            raise steps.NotFound("no such metric")
+            raise steps.ObjectNotFound("no such metric")
         return {"kind": "Metric", "metadata": {"name": name, "namespace": namespace}, "spec": {}}
 
     def job(self, name):
@@ -90,7 +90,7 @@ class FakeCluster:
 
     def handler_template(self, handler):
         if handler not in ("start", "finish"):
-            raise steps.NotFound("there is no handler of that name")
+            raise steps.ObjectNotFound("there is no handler of that name")
         return TEMPLATE
 
     def create_job(self, job):
@@ -253,7 +253,7 @@ def test_a_metric_that_does_not_exist(world):
 
 
 def test_a_metric_that_may_not_be_read(world):
-    world.cluster.refuse["default", "mean"] = steps.Refused("forbidden")
+    world.cluster.refuse["default", "mean"] = steps.FinalRefusal("forbidden")
     assert failure_of(world) == ("MetricsUnreadable", "Unable to load metric mean")
 
 
@@ -315,7 +315,7 @@ def test_the_analytics_service_fails_or_answers_nonsense(world, broken):
 
 
 def test_weights_that_cannot_be_set(world):
-    world.cluster.refuse["weight"] = steps.Refused("my-model not found")
+    world.cluster.refuse["weight"] = steps.FinalRefusal("my-model not found")
     assert failure_of(world) == (
         "WeightRedistributionFailed",
         "Failure redistributing weights: my-model not found",
@@ -341,7 +341,7 @@ def test_a_failure_handler_that_cannot_be_launched(world):
     world.cluster.refuse.update(analyse=steps.AnalyticsError("down"))
     world.run()
     world.complete_start()
-    world.cluster.refuse[FINISH_JOB] = steps.Refused("forbidden")
+    world.cluster.refuse[FINISH_JOB] = steps.FinalRefusal("forbidden")
     assert world.run() == "over"
     assert world.condition("ExperimentFailed")[1] == "LaunchHandlerFailed"
     assert FINISH_JOB not in world.cluster.jobs

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube import discovery
-from kubernetes.client.exceptions import ApiException
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    ApiError,
+    Json,
+    KubeClient,
+)
 
 
 def pod(ip: str, ready: str = "True", deleting: bool = False, ports: Any = None) -> dict[str, Any]:
@@ -19,24 +21,27 @@ def pod(ip: str, ready: str = "True", deleting: bool = False, ports: Any = None)
     }
 
 
-class Api:
+class Api(KubeClient):
+    """Answers for the Service `svc` and its pods; `asked` is the last label selector."""
+
     def __init__(self, ports: Any, pods: list[Any], selector: Any = None, status: int = 200) -> None:
         self.ports, self.pods, self.status = ports, pods, status
         self.selector = {"b": "2", "a": "1"} if selector is None else selector
         self.asked = ""
 
-    def read_namespaced_service(self, name: str, namespace: str, **_: Any) -> Any:
+    def get(self, path: str) -> Json:
+        assert path == "/api/v1/namespaces/ns/services/svc"
         if self.status != 200:
-            raise ApiException(status=self.status)
-        body = {
-            "metadata": {"name": name, "namespace": namespace},
+            raise ApiError(self.status, "", "refused", "svc")
+        return {
+            "metadata": {"name": "svc", "namespace": "ns"},
             "spec": {"ports": self.ports, "selector": self.selector},
         }
-        return SimpleNamespace(data=json.dumps(body))
 
-    def list_namespaced_pod(self, namespace: str, label_selector: str, **_: Any) -> Any:
-        self.asked = label_selector
-        return SimpleNamespace(data=json.dumps({"items": self.pods}))
+    def items(self, path: str, labels: str = "") -> list[Json]:
+        assert path == "/api/v1/namespaces/ns/pods"
+        self.asked = labels
+        return self.pods
 
 
 HTTP2 = {"name": "http2", "port": 80, "targetPort": 8080}
@@ -93,5 +98,18 @@ def test_unusable_service_says_why(api: Api, message: str) -> None:
 
 
 def test_other_api_errors_pass_through() -> None:
-    with pytest.raises(ApiException):
+    with pytest.raises(ApiError):
         discovery.service_addresses(Api([HTTP2], [], status=500), "ns", "svc")
+
+
+@pytest.mark.parametrize("host", ["svc.ns", "svc.ns.svc.cluster.local"])
+def test_the_service_in_a_url_is_replaced_by_a_pods_address(host: str) -> None:
+    api = Api([HTTP2], [pod("127.9.0.8"), pod("127.9.0.7")])
+    assert discovery.pod_url(api, f"http://{host}:80/v2/x") == "http://127.9.0.7:8080/v2/x"
+
+
+def test_a_url_without_a_ready_pod_cannot_be_used() -> None:
+    with pytest.raises(discovery.ServiceNotUsable, match="No pod behind Service ns/svc is ready"):
+        discovery.pod_url(Api([HTTP2], []), "http://svc.ns:80/")
+    with pytest.raises(discovery.ServiceNotUsable, match="ns/svc does not exist"):
+        discovery.pod_url(Api([HTTP2], [], status=404), "http://svc.ns:80/")

@@ -5,10 +5,10 @@ from typing import Any, Iterator, Mapping, Union
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    Api,
     ApiError,
     ApiUnreachable,
     Json,
+    KubeClient,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
 
@@ -26,7 +26,7 @@ def event(kind: str, name: str, version: int) -> Json:
 EXPIRED = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
 
 
-class Scripted(Api):
+class Scripted(KubeClient):
     """An API server that follows a script: what each list and each watch gives."""
 
     def __init__(self, lists: list[Step], watches: list[Step]) -> None:
@@ -35,7 +35,7 @@ class Scripted(Api):
         self.asked: list[str] = []
         self.reflector: Any = None
 
-    def call(self, method: str, path: str, *_more: Any, **_options: Any) -> Json:
+    def get(self, path: str) -> Json:
         self.asked.append("list")
         step = self.lists.pop(0)
         if isinstance(step, Exception):
@@ -57,19 +57,19 @@ class Scripted(Api):
 
 def run(api: Scripted, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[float]]:
     """Run a reflector in this thread until the script is over; what it reported, and its pauses."""
-    told: list[Any] = []
+    reported: list[Any] = []
     pauses: list[float] = []
     reflector = Reflector(
         api,
         "/things",
-        lambda items: told.append(sorted(one["metadata"]["name"] for one in items)),
-        lambda kind, one: told.append((kind, one["metadata"]["name"])),
+        lambda items: reported.append(sorted(one["metadata"]["name"] for one in items)),
+        lambda kind, one: reported.append((kind, one["metadata"]["name"])),
         lambda text: None,
     )
     api.reflector = reflector
     monkeypatch.setattr(reflector._stopped, "wait", pauses.append)
     reflector.run()
-    return told, pauses
+    return reported, pauses
 
 
 def test_lists_then_watches_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +80,8 @@ def test_lists_then_watches_on(monkeypatch: pytest.MonkeyPatch) -> None:
         [],
     ]
     api = Scripted([[item("a", 1)]], watches)
-    told, pauses = run(api, monkeypatch)
-    assert told == [["a"], ("ADDED", "b"), ("DELETED", "a")]
+    reported, pauses = run(api, monkeypatch)
+    assert reported == [["a"], ("ADDED", "b"), ("DELETED", "a")]
     assert api.asked == ["list", "watch 10", "watch 11", "watch 15", "watch 16"]
     assert pauses == []
 
@@ -97,17 +97,17 @@ def test_lists_then_watches_on(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_lists_anew_when_the_watch_breaks(broken: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     api = Scripted([[item("a", 1)], [item("a", 1), item("c", 9)]], [broken, []])
-    told, pauses = run(api, monkeypatch)
-    assert told[0] == ["a"]
-    assert told[-1] == ["a", "c"]
+    reported, pauses = run(api, monkeypatch)
+    assert reported[0] == ["a"]
+    assert reported[-1] == ["a", "c"]
     assert api.asked.count("list") == 2
     assert len(pauses) == 1
 
 
 def test_pauses_grow_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     away: list[Step] = [ApiUnreachable("refused")] * 7
-    told, pauses = run(Scripted([*away, [item("a", 1)]], [[]]), monkeypatch)
-    assert told == [["a"]]
+    reported, pauses = run(Scripted([*away, [item("a", 1)]], [[]]), monkeypatch)
+    assert reported == [["a"]]
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 

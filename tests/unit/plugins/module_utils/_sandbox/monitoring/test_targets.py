@@ -5,8 +5,9 @@ import copy
 import json
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.monitoring import (
-    targets as prometheus_targets,
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.monitoring.targets import (
+    Targets,
+    target,
 )
 
 
@@ -25,11 +26,11 @@ def pod(uid="u1", ip="127.1.0.5", phase="Running", revision="r1", **annotations)
 
 
 def test_an_annotated_pod_is_scraped_at_its_port():
-    assert prometheus_targets.target(pod()) == {
+    assert target(pod()) == {
         "targets": ["127.1.0.5:9090"],
         "labels": {"namespace": "default", "pod": "pod-u1", "revision": "r1"},
     }
-    assert "revision" not in prometheus_targets.target(pod(revision=None))["labels"]
+    assert "revision" not in target(pod(revision=None))["labels"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_an_annotated_pod_is_scraped_at_its_port():
     ],
 )
 def test_other_pods_are_not_scraped(other):
-    assert prometheus_targets.target(other) is None
+    assert target(other) is None
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def written():
 
 @pytest.fixture
 def targets(written):
-    return prometheus_targets.Targets(written.append)
+    return Targets(written.append)
 
 
 def addresses(text):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import Api
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import KubeClient
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import checks
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses
@@ -20,7 +20,9 @@ def place(tmp_path: Path, **spec: Any) -> checks.Place:
     where = Layout(tmp_path)
     for folder in (where.pods, where.processes):
         folder.mkdir(exist_ok=True)
-    context = Context(Api.__new__(Api), where, 9, {"python3": sys.executable}, Addresses(where, 9))
+    context = Context(
+        KubeClient.__new__(KubeClient), where, 9, {"python3": sys.executable}, Addresses(where, 9)
+    )
     return checks.Place(
         context, {"name": "c", **spec}, "127.0.0.1", {**os.environ, "X": "1"}, tmp_path, "pod-u-c-0"
     )

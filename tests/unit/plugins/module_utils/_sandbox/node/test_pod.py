@@ -13,10 +13,10 @@ from typing import Any, Awaitable, Callable, Iterator, Mapping, Optional
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
     Access,
-    Api,
     ApiError,
     ApiUnreachable,
     Json,
+    KubeClient,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import context as context_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
@@ -33,7 +33,7 @@ POD = "/api/v1/namespaces/n/pods/p"
 SLEEPER = ["python3", "-c", "import time; time.sleep(600)"]
 
 
-class Server(Api):
+class Server(KubeClient):
     """Keeps the status and what it was asked. `troubles` are raised first, by the start of the call."""
 
     def __init__(self) -> None:

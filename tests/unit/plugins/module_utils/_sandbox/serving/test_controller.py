@@ -11,7 +11,8 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import GatewayState
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import plan, resources
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.controller import (
     RESYNC_SECONDS,
@@ -22,7 +23,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.r
     DRAIN_SECONDS,
     GatewayWriter,
 )
-from kubernetes.client.exceptions import ApiException
 
 HOST = "m.ns.example.com"
 
@@ -91,7 +91,7 @@ class World:
 
     def create_deployment(self, deployment: Any) -> Any:
         if self.refuse:
-            raise ApiException(status=self.refuse, reason="Refused")
+            raise ApiError(self.refuse, "Refused", "")
         return self.made.setdefault(deployment["metadata"]["name"], deployment)
 
     def scale(self, revision: resources.Revision, replicas: int) -> None:
@@ -379,7 +379,7 @@ def test_refused_deployment_is_reported(world: World) -> None:
 
 def test_error_of_the_server_ends_the_pass(world: World) -> None:
     world.refuse = 500
-    with pytest.raises(ApiException):
+    with pytest.raises(ApiError):
         world.model("gs://one")
 
 

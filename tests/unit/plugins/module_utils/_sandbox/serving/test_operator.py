@@ -35,7 +35,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wakes_and_stops() -> None:
     passes = Passes(lambda _: 3600.0)
-    loop = operator.Loop(passes)
+    loop = operator.PassLoop(passes)
     loop.start()
     passes.reach(1)
     loop.wake()
@@ -48,7 +48,7 @@ def test_wakes_and_stops() -> None:
 
 def test_next_pass_comes_when_the_last_one_said_so() -> None:
     passes = Passes(lambda count: 0.001 if count < 5 else 3600.0)
-    loop = operator.Loop(passes)
+    loop = operator.PassLoop(passes)
     loop.start()
     passes.reach(5)
     loop.stop()
@@ -61,7 +61,7 @@ def test_failed_pass_is_logged_in_one_line_and_tried_again(caplog: pytest.LogCap
         return 3600.0
 
     passes = Passes(run)
-    loop = operator.Loop(passes)
+    loop = operator.PassLoop(passes)
     loop.start()
     passes.reach(3)
     loop.stop()
@@ -71,7 +71,7 @@ def test_failed_pass_is_logged_in_one_line_and_tried_again(caplog: pytest.LogCap
 
 
 def test_event_during_a_pass_is_not_lost() -> None:
-    loop: operator.Loop
+    loop: operator.PassLoop
 
     def run(count: int) -> float:
         if count == 1:
@@ -79,28 +79,7 @@ def test_event_during_a_pass_is_not_lost() -> None:
         return 3600.0
 
     passes = Passes(run)
-    loop = operator.Loop(passes)
+    loop = operator.PassLoop(passes)
     loop.start()
     passes.reach(2)
     loop.stop()
-
-
-def test_failed_pass_connects_anew() -> None:
-    class Fake:
-        def __init__(self, outcomes: list[bool]) -> None:
-            self.outcomes = outcomes
-
-        def run_once(self) -> float:
-            if not self.outcomes.pop(0):
-                raise RuntimeError("401")
-            return 1.0
-
-    connections = [Fake([True, True, False]), Fake([True])]
-    left = list(connections)
-    run_once = operator.reconnecting(lambda: left.pop(0))  # type: ignore[arg-type,return-value]
-    assert [run_once(), run_once()] == [1.0, 1.0]
-    assert len(left) == 1
-    with pytest.raises(RuntimeError, match="401"):
-        run_once()
-    assert run_once() == 1.0
-    assert left == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import GatewayState
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.files import GatewayFiles
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import (
     CONFIRM_SECONDS,
     DRAIN_LIMIT_SECONDS,
