@@ -9,6 +9,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 ANSIBLE_ARGS ?=
 CAMPAIGN_ARGS ?=
 MUTATION_ARGS ?=
+SANITY_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev e2e sandbox sandbox-down test lint sanity bench campaign mutation molecule docs build clean
+.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign mutation molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,19 +61,23 @@ sandbox-down: $(VENV)/.ready ## Remove that sandbox
 	@$(BIN)/ansible-playbook playbooks/teardown.yml -e sandbox_name=$(SANDBOX) $(ANSIBLE_ARGS)
 	@echo "sandbox-down: '$(SANDBOX)' is gone"
 
-test: $(VENV)/.ready-dev ## Unit tests, then integration tests on a sandbox of their own
+# For the tests and the bench, which do without where Go is missing.
+fortio: $(VENV)/.ready-dev
+	@bash tests/fortio.sh "$(BIN)"
+
+test: fortio ## Unit tests, then integration tests on a sandbox of their own
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, documentation
 	@bash tests/lint.sh "$(BIN)"
 	@echo "lint: clean"
 
-sanity: $(VENV)/.ready-dev ## ansible-test sanity, in environments of its own (some minutes)
-	@bash tests/sanity.sh "$(BIN)"
+sanity: $(VENV)/.ready-dev ## ansible-test sanity, in environments of its own (some minutes; SANITY_ARGS="--test NAME")
+	@bash tests/sanity.sh "$(BIN)" $(SANITY_ARGS)
 	@echo "sanity: clean"
 
-bench: $(VENV)/.ready-dev ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
-	@$(BIN)/python tests/bench/run.py
+bench: fortio ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tests/bench/run.py
 	@echo "bench: the figures are in build/bench/bench.json"
 
 campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")

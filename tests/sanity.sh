@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# usage: sanity.sh BIN   (the bin folder of the virtual environment)
+# usage: sanity.sh BIN [ARGUMENT…]   (the bin folder of the virtual environment; arguments of ansible-test sanity)
 # `ansible-test sanity` on a copy of what git knows, since it wants to find collections under ansible_collections/.
 set -euo pipefail
 bin=$(cd "$1" && pwd)
+shift
 site=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 version=$("$bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 tree=$PWD/build/sanity/ansible_collections
@@ -23,6 +24,10 @@ done
 cd "$tree/iter8/kfserving"
 # Without a repository of its own it would find itself in the ignored folder of this one.
 git init --quiet . && git add --all
+if [ $# != 0 ]; then
+    ansible-test sanity --venv --python "$version" "$@"
+    exit
+fi
 # pylint: ruff does its work here, by other conventions. import: the sandbox's programs are no modules, and need packages.
 ansible-test sanity --venv --python "$version" --skip-test pylint --skip-test import
 ansible-test sanity --venv --python "$version" --test import plugins/modules/ plugins/module_utils/_{load,rollout,cluster,report}/
