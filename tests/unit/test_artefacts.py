@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.result import about, build
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.result import build, public_options
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.tally import Tally
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 from ansible_collections.iter8.kfserving.tests.support import artefacts, rollouts, runs
@@ -22,8 +23,8 @@ Json = dict[str, Any]
 
 def complete(run: Run) -> Run:
     """The run with every key that a real load's result has, where verdicts do not need them."""
-    options = about(Options("http://127.7.0.9:8080/v1/models/my-model:predict", name="rollout"))
-    bare = build(options, "stopped", Tally(0, START * 10**9, 100, True).snapshot(), [], [])
+    options = public_options(Options("http://127.7.0.9:8080/v1/models/my-model:predict", name="rollout"))
+    bare = build(options, "stopped", snapshot(Tally(0, START * 10**9, 100, True)), [], [])
     assert run.load is not None
     own = {**bare["LoadTest"], **run.own}
     run.load = {**bare, **run.load, "LoadTest": own}

@@ -19,9 +19,12 @@ from .http.target import parse_url, probe, tls_context
 from .job import worker
 from .options import Options
 from .result import fortio
-from .result.result import about, build, merge
-from .stats.ledger import Failure
-from .stats.tally import Row, Tally
+from .result.merge import merge
+from .result.result import build, public_options
+from .stats.ledger import FailedRequest
+from .stats.snapshot import snapshot
+from .stats.tally import Tally
+from .stats.timeline import Row
 
 
 def main(arguments: list[str]) -> int:
@@ -71,7 +74,7 @@ def run(options: Options, handle_signals: bool = True) -> dict[str, Any]:
     timeline: list[Row] = []
     ledger: list[dict[str, Any]] = []
 
-    def keep(row: Row, failures: list[Failure], tally: Tally) -> None:
+    def keep(row: Row, failures: list[FailedRequest], tally: Tally) -> None:
         timeline.append(row)
         ledger.extend(failure.to_json(tally.epoch) for failure in failures)
 
@@ -88,4 +91,4 @@ def run(options: Options, handle_signals: bool = True) -> dict[str, Any]:
             signal.signal(number, stop)
     tally = engine.run()
     state = "aborted" if tally.aborted else "stopped" if stopped else "finished"
-    return build(about(options), state, tally.snapshot(), timeline, ledger)
+    return build(public_options(options), state, snapshot(tally), timeline, ledger)

@@ -17,8 +17,12 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import engine as engine_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import poller
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.engine import Engine
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.target import Address, parse_url
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.target import (
+    SocketAddress,
+    parse_url,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
 
 
 def make(url: str, rows: list[Any], **more: Any) -> Engine:
@@ -137,9 +141,9 @@ def test_stop_waits_for_what_is_in_flight(serve: Any) -> None:
     before = time.monotonic()
     tally = running.run()
     assert time.monotonic() - before < 1.5
-    assert tally.failed == 0
-    assert tally.requests == tally.sent >= 4
-    assert sum(row["ok"] for row in rows) == tally.requests
+    assert tally.counts.failed == 0
+    assert tally.counts.requests == tally.sent >= 4
+    assert sum(row["ok"] for row in rows) == tally.counts.requests
 
 
 def test_stop_takes_at_most_the_time_out(serve: Any) -> None:
@@ -149,7 +153,7 @@ def test_stop_takes_at_most_the_time_out(serve: Any) -> None:
     before = time.monotonic()
     tally = running.run()
     assert time.monotonic() - before < 1.0
-    assert dict(tally.ledger.classes) == {"timeout": 2}
+    assert dict(tally.counts.classes) == {"timeout": 2}
 
 
 def test_stop_at_a_time(serve: Any, load: Any) -> None:
@@ -164,9 +168,9 @@ def test_calls_end_a_run_at_full_speed(serve: Any, load: Any) -> None:
 
 def test_a_name_that_stops_resolving(serve: Any) -> None:
     server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
-    answers = [[Address(socket.AF_INET, ("127.0.0.1", server.port), "there")]]
+    answers = [[SocketAddress(socket.AF_INET, ("127.0.0.1", server.port), "there")]]
 
-    def lookup() -> list[Address]:
+    def lookup() -> list[SocketAddress]:
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return answers.pop()
@@ -177,11 +181,11 @@ def test_a_name_that_stops_resolving(serve: Any) -> None:
         options, parse_url(options), "cafe", lambda _row, new, _tally: failures.extend(new), lookup=lookup
     )
     tally = running.run()
-    assert set(tally.ledger.classes) == {"dns"}
+    assert set(tally.counts.classes) == {"dns"}
     assert {failure.errno for failure in failures} == {"EAI_NONAME"}
-    assert tally.requests == tally.sent == 28
-    assert server.requests == tally.requests - tally.failed
-    assert 5 <= tally.failed <= 10
+    assert tally.counts.requests == tally.sent == 28
+    assert server.requests == tally.counts.requests - tally.counts.failed
+    assert 5 <= tally.counts.failed <= 10
 
 
 def test_a_name_that_moves(serve: Any) -> None:
@@ -189,23 +193,23 @@ def test_a_name_that_moves(serve: Any) -> None:
     second = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     ports = [first.port]
 
-    def lookup() -> list[Address]:
+    def lookup() -> list[SocketAddress]:
         port = ports.pop() if ports else second.port
-        return [Address(socket.AF_INET, ("127.0.0.1", port), str(port))]
+        return [SocketAddress(socket.AF_INET, ("127.0.0.1", port), str(port))]
 
     tally = make(first.url, [], rate=20, duration=1_400_000_000, lookup=lookup).run()
-    assert tally.failed == 0
-    assert first.requests + second.requests == tally.requests == 28
+    assert tally.counts.failed == 0
+    assert first.requests + second.requests == tally.counts.requests == 28
     assert second.requests >= 5
 
 
 def test_an_address_on_which_nobody_listens_costs_no_request(serve: Any) -> None:
     """As `localhost`, which is ::1 too; and a new look at the name does not bring it to the front."""
     server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
-    dead = Address(socket.AF_INET, ("127.0.0.1", 1), "dead")
-    live = Address(socket.AF_INET, ("127.0.0.1", server.port), "live")
+    dead = SocketAddress(socket.AF_INET, ("127.0.0.1", 1), "dead")
+    live = SocketAddress(socket.AF_INET, ("127.0.0.1", server.port), "live")
     tally = make(server.url, [], rate=20, duration=1_400_000_000, lookup=lambda: [dead, live]).run()
-    assert (tally.requests, tally.failed) == (28, 0)
+    assert (tally.counts.requests, tally.counts.failed) == (28, 0)
     assert server.requests == 28
 
 
@@ -238,7 +242,8 @@ options = Options(url=sys.argv[2], rate=20, duration=1_200_000_000, timeout=400_
 engine = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None)
 print("go", flush=True)
 tally = engine.run()
-print(tally.requests, tally.failed, tally.stalled, max([0] + [end - start for start, end in tally.stalls]))
+longest = max([0] + [end - start for start, end in tally.health.stalls])
+print(tally.counts.requests, tally.counts.failed, tally.health.stalled, longest)
 """
 
 
@@ -252,9 +257,9 @@ def test_a_wall_clock_that_is_set_is_told_and_dates_nothing(serve: Any) -> None:
         return time.monotonic_ns() + anchor + next(steps, -5_000_000_000)
 
     engine = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None, wall=wall)
-    snapshot = engine.run().snapshot()
-    assert snapshot["wall_clock_drift"] == pytest.approx(-5, abs=0.1)
-    assert snapshot["ended"] - snapshot["started"] == pytest.approx(1.2, abs=0.5)
+    told = snapshot(engine.run())
+    assert told["wall_clock_drift"] == pytest.approx(-5, abs=0.1)
+    assert told["ended"] - told["started"] == pytest.approx(1.2, abs=0.5)
 
 
 def test_its_own_stall_is_not_the_servers_fault(serve: Any) -> None:

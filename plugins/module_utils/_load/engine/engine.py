@@ -10,11 +10,12 @@ from typing import Callable
 
 from ..http.target import Target, is_literal, reachable_first, resolve
 from ..options import Options
-from ..stats.ledger import Failure
-from ..stats.tally import Row, Tally
+from ..stats.ledger import FailedRequest
+from ..stats.tally import Tally
+from ..stats.timeline import Row
 from .exchange import Exchange
 from .poller import IN, make_alarm, make_poller, processors
-from .pool import Pool
+from .pool import ConnectionPool
 from .resolver import Lookup, Resolver
 from .schedule import NEVER, Flood, Schedule, make_schedule
 
@@ -25,7 +26,7 @@ LOOKS = 20  # looks for answers at full speed before the loop sleeps: being woke
 SPIN = 50_000  # ns before a request is due from which the loop polls instead of sleeping
 
 # Called once a second with the row of the timeline, the new failures, and the totals.
-Sink = Callable[[Row, list[Failure], Tally], None]
+Sink = Callable[[Row, list[FailedRequest], Tally], None]
 
 
 class Engine:
@@ -58,7 +59,7 @@ class Engine:
         os.set_blocking(self._wake_out, False)
         self._poller.register(self._wake_out, IN)
         self.tally = self._new_tally()
-        pool = Pool(options, target, self._poller, self.tally, clock)
+        pool = ConnectionPool(options, target, self._poller, self.tally, clock)
         self._resolver: Resolver | None = None
         if lookup or not is_literal(target):
             self._resolver = Resolver(find, addresses, clock())
@@ -133,7 +134,7 @@ class Engine:
             while self._exchange.flying:
                 self._serve(self._poller.poll(LOOK / SECOND))
                 self._exchange.expire(self._clock())
-        return self.tally.failed
+        return self.tally.counts.failed
 
     def _loop(self) -> None:
         """The turns of the loop, until the run is over."""
@@ -205,11 +206,11 @@ class Engine:
 
     def _too_many_failures(self) -> bool:
         limit = self._options.abort_failures
-        return bool(limit) and self.tally.failed >= limit
+        return bool(limit) and self.tally.counts.failed >= limit
 
     def _tick(self, now: int) -> None:
         self.tally.sent = self._exchange.sent
-        self.tally.note_wall(self._wall() - self._clock())
+        self.tally.health.note_wall(self._wall() - self._clock())
         self._pool.trim()
         row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
         self._next_tick = self._second_after(now)
@@ -241,14 +242,14 @@ class Engine:
 
     def _note_stall(self, wake: int, now: int) -> None:
         """`wake` is when the loop had to go on; what lies between that and now it did not run."""
-        self.tally.stall(wake, now)
+        self.tally.health.stall(wake, now)
         self._exchange.stalled(now, now - wake)
 
     # Sending
 
     def _dispatch(self, now: int) -> None:
         """Send what is due, as far as the connections reach; what is left waits for the next turn."""
-        schedule, exchange, late = self._schedule, self._exchange, self.tally.late
+        schedule, exchange, late = self._schedule, self._exchange, self.tally.late.fresh
         for _turn in range(self._limit):
             if exchange.flying >= self._limit or not schedule.next_due() <= now < schedule.end:
                 break

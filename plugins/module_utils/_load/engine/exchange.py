@@ -16,10 +16,10 @@ from ..http.request import Turns
 from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, Event
 from ..http.target import Target
 from ..options import Options
-from ..stats.ledger import Failure
+from ..stats.ledger import FailedRequest
 from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
-from .pool import Pool, Refused
+from .pool import ConnectFailed, ConnectionPool
 from .schedule import Flood, Schedule
 from .writer import RequestWriter
 
@@ -37,7 +37,7 @@ class Exchange:
         run_id: str,
         *,
         poller: Poller,
-        pool: Pool,
+        pool: ConnectionPool,
         clock: Callable[[], int],
     ) -> None:
         self._options = options
@@ -94,7 +94,7 @@ class Exchange:
         conn.out = bytes(conn.template.buffer)
         try:
             self._pool.connect(conn)
-        except Refused as refused:
+        except ConnectFailed as refused:
             self._fail(conn, refused.kind, str(refused), refused.error)
 
     def _load(self, conn: Connection) -> None:
@@ -115,7 +115,7 @@ class Exchange:
         the next requests are sent: a server that finds several at once need not be woken for each.
         """
         by_fd, clock, tally, reader = self._pool.by_fd, self._clock, self._tally, self._reader
-        service, overall, paced = tally.service, tally.outages, tally.paced
+        service, overall, paced = tally.service.fresh, tally.outages, tally.paced
         answered: list[Connection] = []
         for fd, event in events:
             conn = by_fd.get(fd)
@@ -131,19 +131,19 @@ class Exchange:
                 reader.failed(conn, error)
                 continue
             now = clock()
-            shape = mode.shape
-            if len(data) != shape.total or not data.startswith(shape.head):
-                known = tally.recall(mode, data)
+            answer = mode.latest
+            if len(data) != answer.total or not data.startswith(answer.head):
+                known = mode.recall(data)
                 if known is None:
                     reader.received(conn, data + reader.rest(conn, len(data)), now)
                     continue
-                shape = known
-            shape.count += 1
+                answer = known
+            answer.count += 1
             if paced:
                 service[(now - conn.sent + 999) // 1000] += 1
-                shape.times[(now - conn.intended + 999) // 1000] += 1
+                answer.times[(now - conn.intended + 999) // 1000] += 1
             else:
-                shape.times[(now - conn.sent + 999) // 1000] += 1
+                answer.times[(now - conn.sent + 999) // 1000] += 1
             own = mode.outages
             if own.open is not None or now - own.last_success > own.gap:
                 own.success(conn.sent, now)
@@ -200,7 +200,7 @@ class Exchange:
         try:
             if not self._pool.advance(conn):
                 return
-        except Refused as refused:
+        except ConnectFailed as refused:
             self._fail(conn, refused.kind, str(refused), refused.error)
             return
         self._writer.write(conn, conn.out)
@@ -210,7 +210,7 @@ class Exchange:
         for conn in self._pool.resolved():
             try:
                 self._pool.go_on(conn)
-            except Refused as refused:
+            except ConnectFailed as refused:
                 self._fail(conn, refused.kind, str(refused), refused.error)
 
     # Ending
@@ -239,7 +239,7 @@ class Exchange:
         )
         if self._may_serve_again(conn):
             if head.framing in (LENGTH, NO_BODY) and not self._judge.reads_body:
-                self._tally.remember(conn.mode, parser.raw_head, parser.size, head, revision)
+                self._tally.learn(conn.mode, parser.raw_head, parser.size, head, revision)
             parser.reset()
             self._go_on([conn], now)
         else:
@@ -283,7 +283,7 @@ class Exchange:
         """Record the failure. The connection serves on only if its response was whole and it may be kept."""
         now = self._clock()
         head = conn.parser.head
-        failure = Failure(
+        failure = FailedRequest(
             seq=conn.seq,
             kind=kind,
             detail=detail,

@@ -14,14 +14,15 @@ from ..http.classify import WANT, tls_reason
 from ..http.connection import Connection
 from ..http.parser import Parser
 from ..http.states import CONNECTING, HANDSHAKE, Event
-from ..http.target import Address, Target, tls_context
+from ..http.target import SocketAddress, Target, tls_context
 from ..options import Options
-from ..stats.tally import RECEIVE, ConnectionMode, Tally
+from ..stats.modes import RECEIVE, ModeCounts
+from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
 
 
-class Refused(Exception):
+class ConnectFailed(Exception):
     """A connection could not be had; `kind` is the class of the failure."""
 
     def __init__(self, kind: str, detail: str, error: OSError | None = None) -> None:
@@ -30,7 +31,7 @@ class Refused(Exception):
         self.error = error
 
 
-class Pool:
+class ConnectionPool:
     """Opens connections without waiting: `connect`, then `advance` at each event until it returns True."""
 
     def __init__(
@@ -42,7 +43,7 @@ class Pool:
         self._clock = clock
         self._context = tls_context(options, target)
         _allow_descriptors(options.pool + options.connections + 64)
-        self._addresses: deque[Address] = deque()
+        self._addresses: deque[SocketAddress] = deque()
         self._resolver: Resolver | None = None
         self._idle: deque[Connection] = deque()
         self._kept = 0  # open connections of the mode that keeps them
@@ -50,12 +51,12 @@ class Pool:
         self.by_fd: dict[int, Connection] = {}
         self.waiting: list[Connection] = []  # for the resolver
 
-    def use(self, addresses: list[Address], resolver: Resolver | None = None) -> None:
+    def use(self, addresses: list[SocketAddress], resolver: Resolver | None = None) -> None:
         """Where to connect to; with a resolver, it is asked again as time goes by."""
         self._addresses = deque(addresses)
         self._resolver = resolver
 
-    def acquire(self, mode: ConnectionMode, collect: bool) -> Connection:
+    def acquire(self, mode: ModeCounts, collect: bool) -> Connection:
         """An idle connection of the mode, least recently used first, once as many are open as were asked for.
 
         Otherwise a new one, still to be connected.
@@ -64,7 +65,7 @@ class Pool:
             if self._idle and self._kept >= self._options.connections:
                 conn = self._idle.popleft()
                 if self.tally.paced:
-                    self.tally.slept[(self._clock() - conn.freed) // 1000] += 1
+                    self.tally.slept.fresh[(self._clock() - conn.freed) // 1000] += 1
                 return conn
             self._kept += 1
         self.tally.sockets += 1
@@ -72,7 +73,7 @@ class Pool:
         return Connection(self.tally.sockets, mode, parser, self._context is not None)
 
     def connect(self, conn: Connection) -> None:
-        """Begin to connect, or wait for the resolver. Raises Refused."""
+        """Begin to connect, or wait for the resolver. Raises ConnectFailed."""
         if self._resolver is not None and not self._resolver.fresh(self._clock()):
             conn.step(Event.LOOK_UP)
             self.waiting.append(conn)
@@ -84,10 +85,10 @@ class Pool:
         self.by_fd[conn.fd] = conn
         self._poller.register(conn.fd, OUT)
 
-    def _refused(self, error: OSError) -> Refused:
+    def _refused(self, error: OSError) -> ConnectFailed:
         self._addresses.rotate(-1)  # the next connection tries the next address of the name
         kind = CLIENT if is_own_fault(error.errno) else CONNECT
-        return Refused(kind, error.strerror or str(error), error)
+        return ConnectFailed(kind, error.strerror or str(error), error)
 
     def resolved(self) -> list[Connection]:
         """The resolver has answered; returns the connections that waited for that."""
@@ -98,7 +99,7 @@ class Pool:
         waiting, self.waiting = self.waiting, []
         return waiting
 
-    def _adopt(self, found: list[Address]) -> None:
+    def _adopt(self, found: list[SocketAddress]) -> None:
         """Go on with the addresses in use that are still there, then new ones, of the same family first."""
         family = self._addresses[0].family
         kept = [address for address in self._addresses if address in found]
@@ -106,15 +107,15 @@ class Pool:
         self._addresses = deque(kept + sorted(new, key=lambda address: address.family != family))
 
     def go_on(self, conn: Connection) -> None:
-        """Connect one that waited for the resolver. Raises Refused."""
+        """Connect one that waited for the resolver. Raises ConnectFailed."""
         assert self._resolver is not None
         error = self._resolver.error
         if error is not None:
-            raise Refused(DNS, f"the name {self._target.host} did not resolve: {error.strerror}", error)
+            raise ConnectFailed(DNS, f"the name {self._target.host} did not resolve: {error.strerror}", error)
         self.connect(conn)
 
     def advance(self, conn: Connection) -> bool:
-        """A connection in the making has an event: True once it can be written to. Raises Refused."""
+        """A connection in the making has an event: True once it can be written to. Raises ConnectFailed."""
         if conn.state is CONNECTING:
             try:
                 conn.connected()
@@ -126,7 +127,7 @@ class Pool:
                 try:
                     conn.wrap(self._context, self._target.server_name)
                 except (OSError, ValueError) as error:
-                    raise Refused(TLS, f"the TLS handshake failed: {error}") from None
+                    raise ConnectFailed(TLS, f"the TLS handshake failed: {error}") from None
         if conn.state is HANDSHAKE and not self._agreed(conn):
             return False
         self._poller.modify(conn.fd, IN)
@@ -140,7 +141,7 @@ class Pool:
         except ssl.SSLWantWriteError:
             self._poller.modify(conn.fd, OUT)
         except OSError as error:
-            raise Refused(TLS, f"the TLS handshake failed: {tls_reason(error)}", error) from None
+            raise ConnectFailed(TLS, f"the TLS handshake failed: {tls_reason(error)}", error) from None
         else:
             return True
         return False

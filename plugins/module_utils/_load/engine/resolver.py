@@ -9,17 +9,17 @@ import queue
 import threading
 from typing import Callable
 
-from ..http.target import Address
+from ..http.target import SocketAddress
 
 FRESH = 1_000_000_000  # ns for which an answer serves further connections
 
-Lookup = Callable[[], list[Address]]
+Lookup = Callable[[], list[SocketAddress]]
 
 
 class Resolver:
     """The addresses of one name. `fd` becomes readable when an answer that was asked for has come."""
 
-    def __init__(self, lookup: Lookup, addresses: list[Address], now: int) -> None:
+    def __init__(self, lookup: Lookup, addresses: list[SocketAddress], now: int) -> None:
         self.addresses = addresses
         self.error: OSError | None = None
         self._lookup = lookup

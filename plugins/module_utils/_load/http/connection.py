@@ -9,11 +9,11 @@ import socket
 import ssl
 from typing import Any, Callable
 
-from ..stats.tally import ConnectionMode
+from ..stats.modes import ModeCounts
 from .parser import Parser
 from .request import Template
 from .states import NEW, Event, after
-from .target import Address
+from .target import SocketAddress
 
 
 class Connection:
@@ -28,7 +28,7 @@ class Connection:
         "sent", "seq", "sock", "state", "template", "tls", "token", "used",
     )  # fmt: skip
 
-    def __init__(self, ident: int, mode: ConnectionMode, parser: Parser, tls: bool) -> None:
+    def __init__(self, ident: int, mode: ModeCounts, parser: Parser, tls: bool) -> None:
         self.ident = ident
         self.mode = mode
         self.parser = parser
@@ -36,7 +36,7 @@ class Connection:
         self.state = NEW
         self.used = 0
         self.fd = -1
-        self.address: Address | None = None
+        self.address: SocketAddress | None = None
         self.sock: socket.socket | None = None
         self.recv: Callable[[int], bytes]
         self.send: Callable[[Any], int]
@@ -63,7 +63,7 @@ class Connection:
         """Whether it has served before, and has not begun to answer now."""
         return self.used > 0 and self.first_byte is None
 
-    def open(self, address: Address) -> None:
+    def open(self, address: SocketAddress) -> None:
         """Begin to connect. Raises OSError if that fails at once."""
         self.address = address
         self.sock = sock = socket.socket(address.family, socket.SOCK_STREAM)

@@ -7,7 +7,7 @@ import ssl
 from typing import Callable, Protocol
 
 from ..errors import CLIENT, MALFORMED, TRUNCATED, WRITE
-from ..stats.tally import RECEIVE
+from ..stats.modes import RECEIVE
 from .classify import WANT, closed_before_answer, is_cut, read_error, write_error
 from .connection import Connection
 from .parser import Malformed, TooLong, Truncated

@@ -18,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 _USER = re.compile(r"^([^/?#]*//)?[^/?#]*@")
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """What socket.socket and connect need, and how people write it."""
 
     family: int
@@ -101,10 +101,10 @@ def is_literal(target: Target) -> bool:
     return False
 
 
-def resolve(target: Target) -> list[Address]:
+def resolve(target: Target) -> list[SocketAddress]:
     """All addresses of the target, in the resolver's order. Raises OSError (socket.gaierror)."""
     if target.unix_socket:
-        return [Address(socket.AF_UNIX, target.unix_socket, target.unix_socket)]
+        return [SocketAddress(socket.AF_UNIX, target.unix_socket, target.unix_socket)]
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except UnicodeError:
@@ -112,7 +112,9 @@ def resolve(target: Target) -> list[Address]:
     addresses = []
     for family, _type, _proto, _name, sockaddr in found:
         host, port = str(sockaddr[0]), int(sockaddr[1])
-        addresses.append(Address(family, sockaddr, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+        addresses.append(
+            SocketAddress(family, sockaddr, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        )
     return addresses
 
 
@@ -153,7 +155,7 @@ def tls_context(options: Options, target: Target) -> ssl.SSLContext | None:
     return context
 
 
-def _connect(address: Address, seconds: float) -> None:
+def _connect(address: SocketAddress, seconds: float) -> None:
     """Connect and hang up. Raises OSError."""
     with socket.socket(address.family, socket.SOCK_STREAM) as sock:
         sock.settimeout(seconds)
@@ -177,7 +179,7 @@ def probe(target: Target, seconds: float) -> None:
     raise LoadError(f"Cannot connect to {where}: {last}. Is the server up, and the address right?")
 
 
-def reachable_first(addresses: list[Address], seconds: float) -> list[Address]:
+def reachable_first(addresses: list[SocketAddress], seconds: float) -> list[SocketAddress]:
     """The addresses, beginning with one that takes connections, as any client would end up with.
 
     A name may have addresses on which nobody listens (`localhost` is also ::1), and requests must not be lost

@@ -120,8 +120,8 @@ def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> 
             "A load with no duration, calls or stop_at never finishes: set one, or use state=started."
         )
     # What is running already need not be reachable for it to be left as it is.
-    plan = job.prepare(options, arguments.get("dest") or "", state_dir, connect=False)
-    same = job.same_arguments(plan, state_dir)
+    prepared = job.prepare(options, arguments.get("dest") or "", state_dir, connect=False)
+    same = job.same_arguments(prepared, state_dir)
     if before == "running" and not same:
         raise LoadError(f"A load named {options.name!r} is running with {job.OTHER_ARGUMENTS}")
     changed = not (same and before in (("running", "finished") if finish else ("running",)))
@@ -131,7 +131,7 @@ def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> 
         if arguments["connect_check"]:
             job.prepare(options, arguments.get("dest") or "", state_dir)
         if not check_mode:
-            changed = job.start(plan, state_dir)
+            changed = job.start(prepared, state_dir)
     if finish:
         changed = _wait(arguments, check_mode) or changed
     return changed

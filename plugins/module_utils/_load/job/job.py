@@ -20,7 +20,7 @@ from ..errors import LoadError, refuse_nul
 from ..http.target import parse_url, probe, tls_context
 from ..options import Options
 from ..result import fortio
-from ..result.result import about, build
+from ..result.result import build, public_options
 from .package import copy_to
 from .state import Store, check_room, read_json, read_lines
 
@@ -30,7 +30,7 @@ STOP_GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 
 
-class Plan(NamedTuple):
+class PreparedLoad(NamedTuple):
     """A load that may be started: its options were checked."""
 
     options: Options
@@ -42,7 +42,9 @@ class Plan(NamedTuple):
         return f"{self.options.fingerprint()}:{self.dest}"
 
 
-def prepare(options: Options, dest: str = "", state_dir: str | None = None, connect: bool = True) -> Plan:
+def prepare(
+    options: Options, dest: str = "", state_dir: str | None = None, connect: bool = True
+) -> PreparedLoad:
     """Check everything that can be wrong, before anything is started or written. Raises LoadError.
 
     `connect` opens one connection to the target and closes it again; no request is sent.
@@ -57,7 +59,7 @@ def prepare(options: Options, dest: str = "", state_dir: str | None = None, conn
         check_room(Path(dest).parent, "folder of the destination")
     if connect:
         probe(target, options.timeout / 1e9)
-    return Plan(options, dest)
+    return PreparedLoad(options, dest)
 
 
 def destination(dest: str) -> str:
@@ -95,38 +97,42 @@ def state(state_dir: str | None, name: str) -> str:
     return "interrupted" if store.record.exists() else "absent"
 
 
-def same_arguments(plan: Plan, state_dir: str | None) -> bool:
+def same_arguments(prepared: PreparedLoad, state_dir: str | None) -> bool:
     """Whether the job was started with these arguments."""
-    job = read_json(Store(state_dir, plan.options.name).about)
-    return job is not None and job.get("fingerprint") == plan.fingerprint
+    job = read_json(Store(state_dir, prepared.options.name).description)
+    return job is not None and job.get("fingerprint") == prepared.fingerprint
 
 
-def start(plan: Plan, state_dir: str | None = None, python: str = sys.executable) -> bool:
+def start(prepared: PreparedLoad, state_dir: str | None = None, python: str = sys.executable) -> bool:
     """Start the load detached. True if it was started, False if it runs with the same arguments already.
 
     What an earlier run of the name left is removed. Raises LoadError if one is running with other arguments.
     """
-    store = Store(state_dir, plan.options.name)
+    store = Store(state_dir, prepared.options.name)
     with store.locked(create=True):
         if alive(read_json(store.record)) and read_json(store.result) is None:
-            if same_arguments(plan, state_dir):
+            if same_arguments(prepared, state_dir):
                 return False
             raise LoadError(f"A load named {store.name!r} is running with {OTHER_ARGUMENTS}")
         try:
             store.clear()
             package = copy_to(store.code)
-            job = {"about": about(plan.options), "fingerprint": plan.fingerprint, "dest": plan.dest}
-            write_atomically(store.about, json.dumps(job))
-            _launch(plan, store, package, python)
+            job = {
+                "options": public_options(prepared.options),
+                "fingerprint": prepared.fingerprint,
+                "dest": prepared.dest,
+            }
+            write_atomically(store.description, json.dumps(job))
+            _launch(prepared, store, package, python)
         except (OSError, LoadError) as error:
             store.remove()
             raise LoadError(f"The load could not be started: {error}") from None
     return True
 
 
-def _launch(plan: Plan, store: Store, package: Path, python: str) -> None:
+def _launch(prepared: PreparedLoad, store: Store, package: Path, python: str) -> None:
     """Run the copied package in a session of its own and wait for its first word."""
-    given = json.dumps({"options": plan.options.to_json(), "dest": plan.dest})
+    given = json.dumps({"options": prepared.options.to_json(), "dest": prepared.dest})
     with open(store.log, "ab") as log, subprocess.Popen(
         [python, "-I", "-S", str(package), "--job", str(store.folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd="/", start_new_session=True,
@@ -182,12 +188,12 @@ def result(state_dir: str | None, name: str) -> dict[str, Any] | None:
     finished: dict[str, Any] | None = read_json(store.result)
     if finished is not None:
         return finished
-    job, checkpoint = read_json(store.about), read_json(store.checkpoint)
+    job, checkpoint = read_json(store.description), read_json(store.checkpoint)
     if job is None or checkpoint is None:
         return None
     timeline: list[dict[str, Any]] = read_lines(store.timeline, checkpoint["timeline_bytes"])
     ledger = read_lines(store.ledger, checkpoint["ledger_bytes"])
-    return build(job["about"], now, checkpoint["snapshot"], timeline, ledger)
+    return build(job["options"], now, checkpoint["snapshot"], timeline, ledger)
 
 
 def report(state_dir: str | None, name: str) -> str:
@@ -225,12 +231,12 @@ def stop(state_dir: str | None, name: str) -> bool:
         if not there:
             return False
         record = read_json(store.record)
-        job = read_json(store.about) or {}
+        job = read_json(store.description) or {}
         stopped = record is not None and send(record, signal.SIGTERM)
         if (
             record is not None
             and stopped
-            and not wait(state_dir, name, job["about"]["timeout"] / 1e9 + STOP_GRACE_SECONDS)
+            and not wait(state_dir, name, job["options"]["timeout"] / 1e9 + STOP_GRACE_SECONDS)
         ):
             send(record, signal.SIGKILL)
             wait(state_dir, name, STOP_GRACE_SECONDS)

@@ -18,9 +18,9 @@ from ..engine import engine as loop
 from ..engine import exchange, poller, pool, resolver, schedule, writer
 from ..errors import LoadError
 from ..http import answer, classify, connection, parser, reader, request, states, target
-from ..result import fortio
+from ..result import fortio, merge
 from ..result import result as outcome
-from ..stats import histogram, ledger, outage, tally
+from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
 from . import state, worker
 
 PARTS = (
@@ -29,8 +29,8 @@ PARTS = (
     engine, exchange, loop, poller, pool, resolver, schedule, writer,
     http, answer, classify, connection, parser, reader, request, states, target,
     job, state, worker,
-    result, fortio, outcome,
-    stats, histogram, ledger, outage, tally,
+    result, fortio, merge, outcome,
+    stats, counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline,
 )  # fmt: skip
 _ROOM = __name__.rpartition(".job.")[0]
 _ABOVE = _ROOM.rpartition(".")[0]

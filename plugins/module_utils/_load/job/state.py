@@ -45,7 +45,7 @@ class Store:
         self.folder = self.base / name
         self.name = name
         self.code = self.folder / "code"
-        self.about = self.folder / "job.json"
+        self.description = self.folder / "job.json"
         self.record = self.folder / "process.json"
         self.checkpoint = self.folder / "checkpoint.json"
         self.timeline = self.folder / "timeline.jsonl"

@@ -25,8 +25,10 @@ from ..http.target import parse_url
 from ..options import Options
 from ..result import fortio
 from ..result.result import build
-from ..stats.ledger import Failure
-from ..stats.tally import Row, Tally
+from ..stats.ledger import FailedRequest
+from ..stats.snapshot import snapshot
+from ..stats.tally import Tally
+from ..stats.timeline import Row
 from .state import Lines, Store, read_json, read_lines
 
 
@@ -83,7 +85,7 @@ class Job:
         self._stopped = True
         self._engine.stop()
 
-    def _report(self, row: Row, failures: list[Failure], tally: Tally) -> None:
+    def _report(self, row: Row, failures: list[FailedRequest], tally: Tally) -> None:
         """Once a second. A full disk must not end the load: the next second tries again."""
         for lines, rows in (
             (self._timeline, [row]),
@@ -111,7 +113,7 @@ class Job:
                     "heartbeat": time.time(),
                     "timeline_bytes": self._timeline.size,
                     "ledger_bytes": self._ledger.size,
-                    "snapshot": tally.snapshot(),
+                    "snapshot": snapshot(tally),
                 }
             ),
             durable=False,  # between two sends nobody waits for a disk
@@ -129,10 +131,10 @@ class Job:
         if self._failed_writes:
             _log(f"{self._failed_writes} times the state could not be written")
         state = "aborted" if tally.aborted else "stopped" if self._stopped else "finished"
-        job = read_json(self._store.about) or {}
+        job = read_json(self._store.description) or {}
         timeline = read_lines(self._store.timeline, self._timeline.size)
         ledger = read_lines(self._store.ledger, self._ledger.size)
-        result = build(job["about"], state, tally.snapshot(), timeline, ledger)
+        result = build(job["options"], state, snapshot(tally), timeline, ledger)
         text = json.dumps(result) + "\n"
         if self._dest:
             try:

@@ -73,52 +73,53 @@ def _data(values: Histogram, units: int, resolution: int) -> list[dict[str, Any]
     return data
 
 
-def keys(about: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: str) -> dict[str, Any]:
+def keys(options: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: str) -> dict[str, Any]:
     """All keys of Fortio's result of an HTTP run, in its order. Credentials and payload stay out."""
     histograms = {name: Histogram.from_json(data) for name, data in snapshot["histograms"].items()}
     elapsed = elapsed_ns(snapshot)
     return {
         "RunType": "HTTP",
-        "Labels": about["labels"] or about["name"],  # without one, Fortio's page shows neither URL nor date
+        "Labels": options["labels"]
+        or options["name"],  # without one, Fortio's page shows neither URL nor date
         "StartTime": started_text,
-        "RequestedQPS": f"{about['rate']:g}" if about["rate"] else "max",
-        "RequestedDuration": _requested(about, snapshot["requests"]),
+        "RequestedQPS": f"{options['rate']:g}" if options["rate"] else "max",
+        "RequestedDuration": _requested(options, snapshot["requests"]),
         "ActualQPS": snapshot["requests"] * SECOND / elapsed if elapsed else 0.0,
         "ActualDuration": elapsed,
-        "NumThreads": about["connections"],
+        "NumThreads": options["connections"],
         "Version": VERSION,
         "DurationHistogram": histogram(histograms["service"], MICROSECONDS, 1000),
         "ErrorsDurationHistogram": histogram(histograms["errors"], MICROSECONDS, 1000),
-        "Exactly": about["calls"],
+        "Exactly": options["calls"],
         "Jitter": False,
-        "Uniform": about["pacing"] == "open",
-        "NoCatchUp": not about["catch_up"],
+        "Uniform": options["pacing"] == "open",
+        "NoCatchUp": not options["catch_up"],
         "RunID": 0,
         "AccessLoggerInfo": "",
-        "ID": f"{started_text[:19].replace('T', '-').replace(':', '')}_{about['name']}",
+        "ID": f"{started_text[:19].replace('T', '-').replace(':', '')}_{options['name']}",
         "RetCodes": dict(sorted(snapshot["codes"].items())),
         "IPCountMap": snapshot["peers"],
-        "Insecure": not about["verify"],
-        "MTLS": bool(about["client_cert"]),
-        "CACert": about["ca_file"],
-        "Cert": about["client_cert"],
+        "Insecure": not options["verify"],
+        "MTLS": bool(options["client_cert"]),
+        "CACert": options["ca_file"],
+        "Cert": options["client_cert"],
         "Key": "",
-        "UnixDomainSocket": about["unix_socket"],
-        "URL": about["url"],
-        "NumConnections": about["connections"],
+        "UnixDomainSocket": options["unix_socket"],
+        "URL": options["url"],
+        "NumConnections": options["connections"],
         "Compression": False,
         "DisableFastClient": False,
         "HTTP10": False,
         "H2": False,
-        "DisableKeepAlive": about["connection_modes"] == "new",
+        "DisableKeepAlive": options["connection_modes"] == "new",
         "AllowHalfClose": False,
         "FollowRedirects": False,
-        "Resolve": about["address"],
-        "HTTPReqTimeOut": about["timeout"],
+        "Resolve": options["address"],
+        "HTTPReqTimeOut": options["timeout"],
         "UserCredentials": "",
         "ContentType": "",
         "Payload": "",
-        "MethodOverride": about["method"],
+        "MethodOverride": options["method"],
         "LogErrors": False,
         "SequentialWarmup": False,
         "ConnReuseRange": [0, 0],
@@ -139,12 +140,12 @@ def elapsed_ns(snapshot: Mapping[str, Any]) -> int:
     return max(0, round(float(snapshot["ended"] - snapshot["started"]) * SECOND))
 
 
-def _requested(about: Mapping[str, Any], ended: int) -> str:
+def _requested(options: Mapping[str, Any], ended: int) -> str:
     """A number of calls goes before a duration, and where fewer came to an end Fortio says how many."""
-    if about["calls"]:
-        asked = f"exactly {about['calls']} calls"
-        return asked if ended >= about["calls"] else f"{asked}, interrupted after {ended}"
-    return go_text(about["duration"]) if about["duration"] else "until stop"
+    if options["calls"]:
+        asked = f"exactly {options['calls']} calls"
+        return asked if ended >= options["calls"] else f"{asked}, interrupted after {ended}"
+    return go_text(options["duration"]) if options["duration"] else "until stop"
 
 
 def text(result: Mapping[str, Any]) -> str:

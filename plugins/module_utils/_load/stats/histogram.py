@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,21 @@ class Histogram:
         pairs: list[tuple[int, int]] = [(int(key), int(times)) for key, times in data["counts"]]
         made.counts = dict(pairs)
         return made
+
+
+class Accumulator:
+    """Values counted one by one into `fresh` (value → how often), which is quick, and now and then folded."""
+
+    __slots__ = ("fresh", "total")
+
+    def __init__(self) -> None:
+        self.fresh: defaultdict[int, int] = defaultdict(int)
+        self.total = Histogram()
+
+    def fold(self) -> None:
+        """Add what is fresh to the total."""
+        self.total.add_all(self.fresh)
+        self.fresh.clear()
 
 
 def quantile(counts: Mapping[int, int], total: int, share: float, highest: int) -> int:

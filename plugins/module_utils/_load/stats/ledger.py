@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple
 
 
-class Failure(NamedTuple):
+class FailedRequest(NamedTuple):
     """What became of one failed request. Times are the clock's nanoseconds; None where it never came to that.
 
     `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had
@@ -45,15 +45,13 @@ class Ledger:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._fresh: list[Failure] = []
+        self._fresh: list[FailedRequest] = []
         self.count = 0
-        self.classes: dict[str, int] = {}
 
-    def add(self, failure: Failure) -> None:
+    def add(self, failed: FailedRequest) -> None:
         """Count a failure and, below the limit, keep its record."""
-        self.classes[failure.kind] = self.classes.get(failure.kind, 0) + 1
         if self.count < self._limit:
-            self._fresh.append(failure)
+            self._fresh.append(failed)
         self.count += 1
 
     @property
@@ -61,7 +59,7 @@ class Ledger:
         """How many failures were counted without a record."""
         return max(0, self.count - self._limit)
 
-    def take(self) -> list[Failure]:
+    def take(self) -> list[FailedRequest]:
         """The records that came since the last call."""
         fresh, self._fresh = self._fresh, []
         return fresh
