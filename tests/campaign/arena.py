@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, present
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 from ansible_collections.iter8.kfserving.tests.support import waiting
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
@@ -52,7 +52,7 @@ class Arena:
         self.name = "campaign"
         self._say = say
         self.where = paths.layout(self.name, self.env)
-        self._wishes = lifecycle.Wishes(lifecycle.default_source(), paths.cache_dir())
+        self._options = present.Options(present.default_source(), paths.cache_dir())
 
     def up(self) -> None:
         """Remove what a killed campaign left, bring the sandbox up, apply the controllers, wait for them."""
@@ -66,11 +66,11 @@ class Arena:
     def down(self) -> None:
         """End all processes of the sandbox and remove its files."""
         # Another cache folder, so that a build that is under way on this machine is not looked at.
-        lifecycle.down(self.name, self._say, cache_dir=self.where.root.parent.parent / "cache", env=self.env)
+        absent.down(self.name, self._say, cache_dir=self.where.root.parent.parent / "cache", env=self.env)
 
     def mend_control_plane(self) -> None:
         """Start whatever part of the control plane does not run."""
-        lifecycle.up(self.name, self._wishes, self._say, env=self.env)
+        present.up(self.name, self._options, self._say, env=self.env)
 
     def _connect(self) -> None:
         api = config.new_client_from_config(str(self.where.kubeconfig))

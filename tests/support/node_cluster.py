@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.clie
     KubeClient,
     read_kubeconfig,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, present
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 from . import waiting
@@ -39,13 +39,13 @@ class Cluster:
 
     def up(self) -> None:
         """Bring up what does not run."""
-        wishes = lifecycle.Wishes(source=lifecycle.default_source(), cache=paths.cache_dir())
-        lifecycle.up(NAME, wishes, print, env=self.env)
+        options = present.Options(source=present.default_source(), cache=paths.cache_dir())
+        present.up(NAME, options, print, env=self.env)
         self.api = KubeClient(read_kubeconfig(self.where.kubeconfig))
 
     def down(self) -> None:
         """Remove all of it."""
-        lifecycle.down(NAME, print, cache_dir=paths.cache_dir(), env=self.env)
+        absent.down(NAME, print, cache_dir=paths.cache_dir(), env=self.env)
 
     def end(self, part: str, number: int) -> None:
         """Send a part a signal and wait for its end."""

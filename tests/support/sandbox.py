@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, present
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 
@@ -68,20 +68,20 @@ class Home:
     def where(self, name: str) -> paths.Layout:
         return paths.layout(name, self.env)
 
-    def wishes(self, api_port: Optional[int] = None, owner: Optional[int] = None) -> lifecycle.Wishes:
-        return lifecycle.Wishes(lifecycle.default_source(), paths.cache_dir(), api_port=api_port, owner=owner)
+    def options(self, api_port: Optional[int] = None, owner: Optional[int] = None) -> present.Options:
+        return present.Options(present.default_source(), paths.cache_dir(), api_port=api_port, owner=owner)
 
     def up(self, name: str, api_port: Optional[int] = None, owner: Optional[int] = None) -> Running:
-        wishes = self.wishes(api_port, owner)
+        options = self.options(api_port, owner)
         began = time.monotonic()
-        outcome = lifecycle.up(name, wishes, self.steps.append, env=self.env)
+        outcome = present.up(name, options, self.steps.append, env=self.env)
         assert outcome.sandbox is not None
         seconds = time.monotonic() - began
         return Running(name, outcome.where, outcome.sandbox, tuple(outcome.started), outcome.changed, seconds)
 
-    def down(self, name: str) -> lifecycle.Down:
+    def down(self, name: str) -> absent.Down:
         # Another cache, so that a build that is under way on this machine is not looked at.
-        return lifecycle.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
+        return absent.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
 
     def assert_nothing_left(self, description: Optional[paths.Sandbox] = None) -> None:
         """No process that carries the mark of a sandbox of this home, no file, no listening port."""

@@ -197,9 +197,10 @@ def test_a_named_port_is_used(home: Any) -> None:
 PRESENT = """
 import sys
 from pathlib import Path
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import sandbox, state
-wishes = sandbox.Wishes(sandbox.default_source(), state.cache_dir())
-sandbox.up("one", wishes, lambda text: print(text, flush=True))
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import present
+options = present.Options(present.default_source(), paths.cache_dir())
+present.up("one", options, lambda text: print(text, flush=True))
 print("up", flush=True)
 """
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import parts, present
 
 from ...support.sandbox import Home
 
@@ -27,10 +27,10 @@ def playbook() -> Iterator[subprocess.Popen[bytes]]:
 def test_only_the_owner_may_use_it(home: Home, playbook: subprocess.Popen[bytes]) -> None:
     home.up("owned", owner=playbook.pid)
     for owner in (1, None):
-        with pytest.raises(lifecycle.SandboxError, match=f"still runs .process {playbook.pid}"):
+        with pytest.raises(parts.SandboxError, match=f"still runs .process {playbook.pid}"):
             home.up("owned", owner=owner)
-        with pytest.raises(lifecycle.SandboxError, match="still runs"):
-            lifecycle.check("owned", home.wishes(owner=owner), home.env)
+        with pytest.raises(parts.SandboxError, match="still runs"):
+            present.check("owned", home.options(owner=owner), home.env)
     assert home.up("owned", owner=playbook.pid).changed is False
 
 

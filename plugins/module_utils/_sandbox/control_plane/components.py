@@ -257,11 +257,7 @@ class ControlPlane:
         )
         return True
 
-    def boot(self) -> list[str]:
-        """Start what does not run and wait until all is ready. Returns the names of what was started.
-
-        Raises PortTaken, ControlPlaneError.
-        """
+    def _require_ports(self) -> None:
         for name, port, address in (
             (ETCD, self._ports["etcd"], "127.0.0.1"),
             (ETCD, CLAIM_PORT, etcd_peer(self._network)),
@@ -272,15 +268,27 @@ class ControlPlane:
                     f"Port {port} of {address}, which {name} needs, is taken by another program: end that "
                     "program, or remove the sandbox and bring it up again."
                 )
+
+    def boot(self) -> list[str]:
+        """Start what does not run, and wait until the API server is ready; the controllers may not be yet.
+
+        Returns the names of what was started. Raises PortTaken, ControlPlaneError.
+        """
+        self._require_ports()
         argvs = {ETCD: self.etcd_argv, APISERVER: self.apiserver_argv}
         started = [name for name, argv in argvs.items() if self._start(name, argv())]
+        controllers = self.controller_manager_argv()
         self._wait(lambda: self._client.found("/readyz"), "the API server to be ready", ETCD, APISERVER)
         # It gives up when the API server does not answer in its first ten seconds, so it comes after it.
-        if self._start(CONTROLLER_MANAGER, self.controller_manager_argv()):
+        if self._start(CONTROLLER_MANAGER, controllers):
             started.append(CONTROLLER_MANAGER)
-        path = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait(lambda: self._client.found(path), "the controllers to work", *argvs, CONTROLLER_MANAGER)
         return started
+
+    def wait_for_controllers(self) -> None:
+        """Wait until they work: the first thing they make is a service account. Raises ControlPlaneError."""
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
+        parts = (ETCD, APISERVER, CONTROLLER_MANAGER)
+        self._wait(lambda: self._client.found(path), "the controllers to work", *parts)
 
     def _wait(self, done: Callable[[], bool], what: str, *parts: str) -> None:
         deadline = self._clock() + _READY_SECONDS

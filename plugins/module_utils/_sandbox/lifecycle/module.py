@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults, paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, parts, present
 
 # What the sandbox's processes import, and the packages that have it.
 _LIBRARIES = {"kopf": "kopf", "kubernetes": "kubernetes", "yaml": "pyyaml"}
@@ -59,19 +59,19 @@ def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
             f"{sys.executable} -m pip install {' '.join(missing)}"
         )
     where = paths.layout(name)
-    wishes = lifecycle.Wishes(
-        source=Path(options["source_dir"]) if options["source_dir"] else lifecycle.default_source(),
+    wanted = present.Options(
+        source=Path(options["source_dir"]) if options["source_dir"] else present.default_source(),
         cache=Path(options["cache_dir"]).absolute() if options["cache_dir"] else paths.cache_dir(),
         binaries_dir=Path(options["binaries_dir"]) if options["binaries_dir"] else None,
         api_port=options["api_port"],
         owner=options["owner_pid"] if options["exclusive"] else None,
     )
     if module.check_mode:
-        lifecycle.check(name, wishes)
-        changed = lifecycle.would_change(name)
+        present.check(name, wanted)
+        changed = present.would_change(name)
         return {"changed": changed, **_results(where, name, paths.read_sandbox(where))}
     began = time.monotonic()
-    outcome = lifecycle.up(name, wishes, _steps(progress))
+    outcome = present.up(name, wanted, _steps(progress))
     if outcome.changed:
         text = f"the sandbox {name} is up after {time.monotonic() - began:.1f} s"
         progress.add("sandbox", "completed", text)
@@ -87,14 +87,14 @@ def _absent(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
     name = module.params["name"]
     where = paths.layout(name)
     if module.check_mode:
-        running = lifecycle.would_remove(name)
+        running = absent.would_remove(name)
         return {
             "changed": bool(running) or where.root.exists(),
             "ended": running,
             **_results(where, name, None),
         }
     folder = module.params["cache_dir"]
-    outcome = lifecycle.down(name, _steps(progress), cache_dir=Path(folder) if folder else paths.cache_dir())
+    outcome = absent.down(name, _steps(progress), cache_dir=Path(folder) if folder else paths.cache_dir())
     if outcome.changed:
         text = f"the sandbox {name} is gone: {len(outcome.ended)} processes ended, no file left"
         progress.add("sandbox", "deleted", text)
@@ -109,6 +109,6 @@ def run(module: AnsibleModule) -> None:
         progress = Progress(module.params["progress_file"])
         transitions = progress.entries
         results = act(module, progress)
-    except lifecycle.ERRORS as error:
+    except parts.ERRORS as error:
         module.fail_json(msg=explain(error), transitions=transitions)
     module.exit_json(transitions=transitions, **results)

@@ -14,7 +14,12 @@ import yaml
 from ansible_collections.iter8.kfserving.plugins.action.sandbox import ActionModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import lifecycle, module
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import (
+    absent,
+    module,
+    parts,
+    present,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import cache
 from ansible_collections.iter8.kfserving.plugins.modules import sandbox
 
@@ -74,8 +79,8 @@ def test_what_is_returned_is_documented(folder: Path, monkeypatch: pytest.Monkey
     described = paths.Sandbox(
         "one", 7, "https://127.0.0.1:1", 0, {"api": 1}, {"etcd": "/e"}, {"etcd": "3.5.1"}
     )
-    outcome = lifecycle.Up(paths.layout("one"), True, described, ["node"])
-    monkeypatch.setattr(lifecycle, "up", lambda *_a, **_k: outcome)
+    outcome = present.Up(paths.layout("one"), True, described, ["node"])
+    monkeypatch.setattr(present, "up", lambda *_a, **_k: outcome)
     result = run(name="one")
     assert result.pop("changed") is True
     removed = run(name="one", state="absent")
@@ -87,16 +92,16 @@ def test_what_is_returned_is_documented(folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, lifecycle.Wishes]] = []
+    seen: list[tuple[str, present.Options]] = []
 
-    def up(name: str, wishes: lifecycle.Wishes, report: Callable[[str], None]) -> lifecycle.Up:
-        seen.append((name, wishes))
+    def up(name: str, options: present.Options, report: Callable[[str], None]) -> present.Up:
+        seen.append((name, options))
         report("a step")
-        return lifecycle.Up(paths.layout(name), False)
+        return present.Up(paths.layout(name), False)
 
-    monkeypatch.setattr(lifecycle, "up", up)
+    monkeypatch.setattr(present, "up", up)
     run(name="one", api_port=1234, binaries_dir="/b", cache_dir="/c", source_dir="/s")
-    assert seen == [("one", lifecycle.Wishes(Path("/s"), Path("/c"), Path("/b"), 1234))]
+    assert seen == [("one", present.Options(Path("/s"), Path("/c"), Path("/b"), 1234))]
     run(name="two")
     assert seen[1][1].cache == paths.cache_dir()
     assert (seen[1][1].source / "_sandbox").is_dir()
@@ -105,13 +110,13 @@ def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_step_is_appended_to_the_progress_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def up(_name: str, _wishes: lifecycle.Wishes, step: Callable[[str], None]) -> lifecycle.Outcome:
+    def up(_name: str, _options: present.Options, step: Callable[[str], None]) -> present.Up:
         step("one")
         raise OSError(28, "No space left on device", "/s")
 
     path = tmp_path / "progress"
     path.write_text('{"text": "earlier"}\n')
-    monkeypatch.setattr(lifecycle, "up", up)
+    monkeypatch.setattr(present, "up", up)
     result = run(name="one", progress_file=str(path))
     assert result["failed"] is True
     entries = [json.loads(line) for line in path.read_text().splitlines()]
@@ -131,8 +136,8 @@ def test_absent_where_there_is_nothing_changes_nothing(folder: Path) -> None:
 
 
 def test_check_mode_does_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "up", None)
-    monkeypatch.setattr(lifecycle, "down", None)
+    monkeypatch.setattr(present, "up", None)
+    monkeypatch.setattr(absent, "down", None)
     assert run(name="one", check_mode=True)["changed"] is True
     assert not folder.exists()
     (folder / "one").mkdir(parents=True)
@@ -145,7 +150,7 @@ def test_check_mode_does_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         (cache.BinariesError("no network"), "no network"),
         (components.PortTaken("a port"), "a port"),
-        (lifecycle.SandboxError("mixed up"), "mixed up"),
+        (parts.SandboxError("mixed up"), "mixed up"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/disk/x"),
             "no room left on the disk that holds /disk/x",
@@ -157,7 +162,7 @@ def test_an_error_is_one_message(error: Exception, message: str, monkeypatch: py
     def up(*_arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(lifecycle, "up", up)
+    monkeypatch.setattr(present, "up", up)
     result = run(name="one")
     assert result["failed"]
     assert message in result["msg"]
@@ -219,7 +224,7 @@ def test_the_action_names_the_collections_code(monkeypatch: pytest.MonkeyPatch) 
     result, arguments = action("local", monkeypatch)
     assert result == {"changed": True}
     assert arguments is not None
-    assert (Path(arguments["source_dir"]) / "_sandbox/lifecycle/lifecycle.py").is_file()
+    assert (Path(arguments["source_dir"]) / "_sandbox/lifecycle/present.py").is_file()
     assert arguments["name"] == "one"
 
 

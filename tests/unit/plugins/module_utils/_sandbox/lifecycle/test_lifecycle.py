@@ -14,7 +14,12 @@ from typing import Any, Optional
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components, pki
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import library, lifecycle
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import (
+    absent,
+    library,
+    parts,
+    present,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import exclusive, records
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import cache, find
 
@@ -37,14 +42,14 @@ class Home:
         if self.failures:
             start(where, "etcd", components.ROLE)
             raise self.failures.pop()
-        return [part for part in lifecycle._PARTS if start(where, part, role(part))]
+        return [part for part in parts.PARTS if start(where, part, role(part))]
 
-    def up(self, name: str = "one", api_port: Optional[int] = None) -> lifecycle.Up:
-        wishes = lifecycle.Wishes(lifecycle.default_source(), self.folder / "cache", api_port=api_port)
-        return lifecycle.up(name, wishes, self.steps.append, env=self.env)
+    def up(self, name: str = "one", api_port: Optional[int] = None) -> present.Up:
+        options = present.Options(present.default_source(), self.folder / "cache", api_port=api_port)
+        return present.up(name, options, self.steps.append, env=self.env)
 
-    def down(self, name: str = "one") -> lifecycle.Down:
-        return lifecycle.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
+    def down(self, name: str = "one") -> absent.Down:
+        return absent.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
 
 
 def role(part: str) -> str:
@@ -52,7 +57,7 @@ def role(part: str) -> str:
 
 
 def start(where: paths.Layout, name: str, kind: str) -> Optional[records.Process]:
-    if lifecycle._running(where, name):
+    if parts.running(where, name):
         return None
     return records.start(
         where.processes, name, SLEEPER, role=kind, log=where.root / "log", env={}, cwd=where.root
@@ -63,7 +68,7 @@ def start(where: paths.Layout, name: str, kind: str) -> Optional[records.Process
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     found = Home(tmp_path)
     monkeypatch.setattr(find, "obtain", lambda *_a, **_k: PROGRAMS)
-    monkeypatch.setattr(lifecycle, "_boot", found.boot)
+    monkeypatch.setattr(present, "_boot", found.boot)
     monkeypatch.setattr(components.Client, "found", lambda _self, _path: True)
     yield found
     for name in ("one", "two"):
@@ -127,7 +132,7 @@ def test_another_port_of_a_running_sandbox_is_refused(home: Home) -> None:
     port = outcome.sandbox.ports["api"]
     assert not home.up(api_port=port).changed
     with pytest.raises(
-        lifecycle.SandboxError, match=f"has its API server on port {port}, not {port + 1}: remove"
+        parts.SandboxError, match=f"has its API server on port {port}, not {port + 1}: remove"
     ):
         home.up(api_port=port + 1)
 
@@ -198,13 +203,13 @@ def test_an_interrupted_removal_is_finished(home: Home) -> None:
     home.where.processes.rename(home.where.closed_processes)
     home.where.processes.mkdir()
     (home.where.closed_processes / "node.json").rename(home.where.processes / "node.json")
-    assert set(home.down().ended) == set(lifecycle._PARTS)
+    assert set(home.down().ended) == set(parts.PARTS)
     assert not home.where.root.exists()
 
 
 def test_nothing_starts_while_it_is_being_removed(home: Home) -> None:
     home.up()
-    lifecycle._close(home.where)
+    absent.close(home.where)
     with pytest.raises(records.ProcessError, match="cannot be started"):
         start(home.where, "pod-b", "pod")
 
@@ -220,8 +225,8 @@ def test_a_second_present_waits_for_the_first_and_says_so(home: Home) -> None:
             if len(naps) == 3:
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
-        wishes = lifecycle.Wishes(lifecycle.default_source(), home.folder / "cache")
-        assert lifecycle.up("one", wishes, home.steps.append, env=home.env, sleep=sleep).changed
+        options = present.Options(present.default_source(), home.folder / "cache")
+        assert present.up("one", options, home.steps.append, env=home.env, sleep=sleep).changed
     assert len(naps) == 3
     assert home.steps.count("waiting for another run that works on the sandbox one") == 1
 
@@ -275,16 +280,16 @@ def test_a_sandbox_without_a_record_is_made_anew(home: Home, content: Optional[s
     home.where.record.unlink()
     if content is not None:
         home.where.record.write_text(content)
-    assert lifecycle.would_change("one", home.env)
+    assert present.would_change("one", home.env)
     assert home.up().changed
     assert not records.alive(old)
     assert "removing what an interrupted run left" in home.steps
-    assert not lifecycle.would_change("one", home.env)
+    assert not present.would_change("one", home.env)
 
 
 def test_would_remove_names_what_runs(home: Home) -> None:
-    assert lifecycle.would_remove("one", home.env) == []
+    assert absent.would_remove("one", home.env) == []
     home.up()
-    assert set(lifecycle.would_remove("one", home.env)) == set(lifecycle._PARTS)
+    assert set(absent.would_remove("one", home.env)) == set(parts.PARTS)
     records.end_all([p for p in records.read_all(home.where.processes) if p.id == "node"], 0)
-    assert "node" not in lifecycle.would_remove("one", home.env)
+    assert "node" not in absent.would_remove("one", home.env)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a sandbox consists of, and what can go wrong with it."""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout, StateError
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import BinariesError
+
+NODE = "node"
+# In the order in which they are started.
+PARTS = (components.ETCD, components.APISERVER, components.CONTROLLER_MANAGER, NODE)
+
+
+class SandboxError(Exception):
+    """A sandbox cannot be brought up or removed; the text says why and what to do."""
+
+
+# All that `present.up` and `absent.down` may raise for reasons of the user's or the machine's.
+ERRORS = (
+    SandboxError,
+    StateError,
+    records.ProcessError,
+    BinariesError,
+    components.ControlPlaneError,
+    OSError,
+)
+
+
+def running(where: Layout, part: str) -> bool:
+    """Whether this part of the sandbox runs."""
+    process = records.read(where.processes / f"{part}.json")
+    return process is not None and records.alive(process)
