@@ -22,6 +22,7 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import merge_hash
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.kubeconfig import with_readable_kubeconfig
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 30.0
@@ -187,24 +188,29 @@ def following(live: LiveShow, poll_seconds: float = POLL_SECONDS) -> Iterator[No
 class LiveActionModule(ActionBase):  # type: ignore[misc]
     """Runs the module of the action's own name and shows its progress file live.
 
-    The module must take ``progress_file``. Where the module runs elsewhere than this plugin can read
-    (another host, or as another user), the texts of the ``transitions`` that it returns are shown once it
-    has ended.
+    The module must take ``progress_file``, and gets a kubeconfig that it can read. Where the module runs
+    elsewhere than this plugin can read (another host, or as another user), the texts of the ``transitions``
+    that it returns are shown once it has ended.
     """
 
     _supports_check_mode = True
     _supports_async = True
+    # Whether the module writes a progress file at all.
+    _shows_progress = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         wrap_async = bool(self._task.async_val and not self._connection.has_native_async)
         try:
+            arguments = with_readable_kubeconfig(self._task.args, self._loader, self._connection.transport)
             if wrap_async or not self._may_print():
-                output = self._execute_module(task_vars=task_vars, wrap_async=wrap_async)
+                output = self._execute_module(
+                    module_args=arguments, task_vars=task_vars, wrap_async=wrap_async
+                )
             elif self._can_read_progress():
-                output = self._run_live(task_vars)
+                output = self._run_live(arguments, task_vars)
             else:
-                output = self._execute_module(task_vars=task_vars)
+                output = self._execute_module(module_args=arguments, task_vars=task_vars)
                 self._show_afterwards(output, task_vars)
         finally:
             if not wrap_async:
@@ -214,6 +220,8 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
     def _may_print(self) -> bool:
         """Whether progress may be printed at all."""
         callback = str(C.config.get_config_value("DEFAULT_STDOUT_CALLBACK")).rpartition(".")[2]
+        if not self._shows_progress:
+            return False
         return not self._task.no_log and callback not in MACHINE_CALLBACKS and Display().verbosity >= 0
 
     def _can_read_progress(self) -> bool:
@@ -226,8 +234,7 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
         # Root may write the file that this user made; another user may not even reach its folder.
         return become.get_option("become_user", playcontext=self._play_context) in (None, "root")
 
-    def _run_live(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        arguments = dict(self._task.args)
+    def _run_live(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         named = arguments.get("progress_file")
         if named:
             path = os.path.expanduser(os.path.expandvars(str(named)))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
@@ -37,6 +38,29 @@ PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,appl
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+# How long a server that asks for patience (Retry-After) gets it, where a module has no time-out of its own.
+PATIENCE_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+def patiently(
+    call: Callable[[], T],
+    deadline: float,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """``call()``'s value; where the server says when to ask again it is called again then.
+
+    Raises Unreachable where the server does not say so, or that would be after ``deadline`` (of ``now``).
+    """
+    while True:
+        try:
+            return call()
+        except Unreachable as error:
+            if error.retry_after is None or now() + error.retry_after >= deadline:
+                raise
+            sleep(error.retry_after)
 
 
 class Transport(Protocol):
@@ -76,9 +100,18 @@ class Api:
     """Requests to one API server."""
 
     def __init__(
-        self, client: Transport, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
+        self,
+        client: Transport,
+        *,
+        deadline: float,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
-        """``read_seconds`` is the longest silence within an answer."""
+        """Until ``deadline`` (of time.monotonic) a request is repeated when the server says so (Retry-After).
+
+        ``read_seconds`` is the longest silence within an answer.
+        """
+        self.deadline = deadline
         self.host = str(client.configuration.host).rstrip("/")
         self._client = client
         self._connect_seconds = connect_seconds
@@ -104,14 +137,14 @@ class Api:
 
         Returns once the server has accepted the watch. Close the generator to end it.
         """
-        answer = self._send("GET", path, query, None, accept=JSON, read_seconds=silence_seconds)
+        answer = self._patiently("GET", path, query, None, accept=JSON, read_seconds=silence_seconds)
         return self._lines(answer, f"GET {self.host}{path}")
 
     @staticmethod
     def _lines(answer: Any, where: str) -> Generator[Json, None, None]:
         rest = b""
         try:
-            for chunk in answer.stream(65536):
+            for chunk in _as_it_comes(answer):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if line.strip():
@@ -158,7 +191,7 @@ class Api:
     def _whole(
         self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, accept: str
     ) -> Json:
-        answer = self._send(method, path, query, body, accept=accept, read_seconds=self._read_seconds)
+        answer = self._patiently(method, path, query, body, accept=accept, read_seconds=self._read_seconds)
         where = f"{method} {self.host}{path}"
         try:
             return _object(answer.data, where)
@@ -166,6 +199,9 @@ class Api:
             raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
         finally:
             answer.release_conn()
+
+    def _patiently(self, *request: Any, **options: Any) -> Any:
+        return patiently(lambda: self._send(*request, **options), self.deadline)
 
     def _send(
         self,
@@ -193,9 +229,24 @@ class Api:
             if not error.status:
                 # The client's way of saying that TLS failed: "SSLError", and the reason on lines of its own.
                 raise untrusted(self.host, str(error.reason).partition("\n")[2].rstrip(".")) from error
-            raise from_status(error.status, _status_of(error.body), where) from error
+            raise from_status(error.status, _status_of(error.body), where, error.headers) from error
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
+
+
+def _as_it_comes(answer: Any) -> Iterator[bytes]:
+    """The pieces of a body without waiting for more than has come.
+
+    urllib3's stream() does so with chunks; without them, as behind a proxy that speaks HTTP/1.0, it waits
+    until it has as much as it was asked for.
+    """
+    if answer.chunked:
+        yield from answer.stream(65536)
+        return
+    # urllib3 1.26 has no read1.
+    read = getattr(answer, "read1", None) or (lambda _most: answer.read(1))
+    while piece := read(65536):
+        yield piece
 
 
 def _object(data: bytes, where: str) -> Json:

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, reason_of
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import (
+    PATIENCE_SECONDS,
+    Api,
+    patiently,
+    reason_of,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
     Refusal,
@@ -31,7 +37,7 @@ try:
     from kubernetes.client import ApiClient
     from kubernetes.client.exceptions import ApiException
     from kubernetes.dynamic import DynamicClient
-    from urllib3.exceptions import HTTPError, LocationValueError, SSLError
+    from urllib3.exceptions import HTTPError, LocationValueError, ResponseError, SSLError
 except ImportError:  # The modules report the missing kubernetes library, which brings urllib3.
     pass
 
@@ -39,6 +45,8 @@ except ImportError:  # The modules report the missing kubernetes library, which 
 AUTH_ARGUMENTS: dict[str, Any] = dict(AUTH_ARG_SPEC)
 
 FIRST_ANSWER_SECONDS = 20.0
+
+_VAULT = b"$ANSIBLE_VAULT;"
 
 _CREDENTIALS = (("api_key",), ("username", "password"), ("client_cert", "client_key"))
 _CLIENT_NAMES = {option: client for client, option in AUTH_ARG_MAP.items()}
@@ -80,26 +88,37 @@ def _require_file(kubeconfig: Any) -> None:
     if not isinstance(kubeconfig, str):
         return
     paths = [os.path.expanduser(path) for path in kubeconfig.split(os.pathsep) if path]
-    if not any(os.path.isfile(path) for path in paths):
+    files = [path for path in paths if os.path.isfile(path)]
+    if not files:
         raise ClusterError("What is named as kubeconfig is not a file on this host. Name one that is.")
+    for path in files:
+        with open(path, "rb") as file:
+            encrypted = file.read(len(_VAULT)) == _VAULT
+        if encrypted:
+            raise ClusterError(
+                f"The kubeconfig {path} is encrypted with ansible-vault. It is decrypted where it is named "
+                "by the option kubeconfig (not by K8S_AUTH_KUBECONFIG) and the task runs on the controller."
+            )
 
 
-def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS) -> Api:
+def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS, deadline: float | None = None) -> Api:
     """The API of the named cluster, once it has answered; ClusterError with the reason otherwise.
 
     ``module`` is kubernetes.core's AnsibleK8SModule. The first answer must come within ``seconds``: the
-    client's own first requests know no time limit.
+    client's own first requests know no time limit. A server that says when to ask again is asked again, then
+    and by the Api later on, until ``deadline`` (of time.monotonic; a minute from now by default).
     """
     require_named_cluster(module.params)
-    core = _within(seconds, lambda: get_api_client(module), "the API server")
+    deadline = time.monotonic() + PATIENCE_SECONDS if deadline is None else deadline
+    core = patiently(lambda: _within(seconds, lambda: get_api_client(module), "the API server"), deadline)
     # Whom to impersonate is said in the headers of kubernetes.core's client.
-    return open_api(core.configuration, core.client.client.default_headers)
+    return open_api(core.configuration, core.client.client.default_headers, deadline)
 
 
-def open_api(configuration: Any, headers: Mapping[str, str]) -> Api:
+def open_api(configuration: Any, headers: Mapping[str, str], deadline: float) -> Api:
     """The API at a ``kubernetes.client.Configuration``; nothing is asked of the server yet.
 
-    ``headers`` go with every request. Requests are not retried unseen, nor is a redirect followed with our
+    ``headers`` go with every request. No request is repeated unasked, nor is a redirect followed with our
     credentials: both would be the Kubernetes client's default.
     """
     configuration.retries = False
@@ -108,7 +127,7 @@ def open_api(configuration: Any, headers: Mapping[str, str]) -> Api:
         client.set_default_header(name, value)  # type: ignore[no-untyped-call]
     # Kinds are looked up by Api: see there.
     dynamic = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
-    return Api(dynamic)
+    return Api(dynamic, deadline=deadline)
 
 
 def _within(seconds: float, call: Callable[[], T], whom: str) -> T:
@@ -138,13 +157,18 @@ def classify(error: BaseException) -> BaseException:
     if isinstance(error, (ClusterError, SystemExit, KeyboardInterrupt)):
         return error
     if isinstance(error, ApiException) and error.status:
-        return from_status(error.status, str(error.reason or ""), "The first request to the API server")
+        where = "The first request to the API server"
+        return from_status(error.status, str(error.reason or ""), where, error.headers)
     if isinstance(error, HTTPError) and not isinstance(error, LocationValueError):
         pool = getattr(error, "pool", None)
         host = f"https://{pool.host}:{pool.port}" if pool is not None else "the API server"
         if isinstance(getattr(error, "reason", None) or error, SSLError):
             return untrusted(host, reason_of(error))
-        return Unreachable(
+        unreachable = Unreachable(
             f"{host} does not answer: {reason_of(error)}. Check the address, and that the cluster is up."
         )
+        if isinstance(getattr(error, "reason", None), ResponseError):
+            # urllib3 has waited as the server asked for (Retry-After), and given up after some times.
+            unreachable.retry_after = 1.0
+        return unreachable
     return ClusterError(f"The kubeconfig, context or credentials cannot be used: {error}")

@@ -16,7 +16,12 @@ class Refusal(ClusterError):
 
 
 class Unreachable(ClusterError):
-    """No answer, or an answer that says to come again later (429, 5xx)."""
+    """No answer, or an answer that says to come again later (429, 5xx).
+
+    ``retry_after`` are the seconds after which the server wants to be asked again, None where it names none.
+    """
+
+    retry_after: float | None = None
 
 
 class Unauthorized(ClusterError):
@@ -49,18 +54,34 @@ class BadRequest(ClusterError):
 
 _BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 429: Unreachable}
 
+_RETRY_SECONDS_LEAST = 0.2
+
 _ADVICE = {
     401: " Check the credentials of the kubeconfig's context.",
     403: " Grant the user this right, or name a context that has it.",
 }
 
 
-def from_status(status: int, body: Mapping[str, Any] | str, where: str) -> ClusterError:
+def from_status(
+    status: int, body: Mapping[str, Any] | str, where: str, headers: Mapping[str, str] | None = None
+) -> ClusterError:
     """The error for an answer ``status`` to ``where`` (``GET https://…``), with the server's message."""
     message = body.get("message") if isinstance(body, Mapping) else body
     reported = f": {message}" if message else ""
     kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)
-    return kind(f"{where} was answered {status}{reported}.{_ADVICE.get(status, '')}")
+    error = kind(f"{where} was answered {status}{reported}.{_ADVICE.get(status, '')}")
+    if isinstance(error, Unreachable):
+        error.retry_after = _retry_after(headers or {})
+    return error
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The header in seconds; at least some, lest a server that says 0 be asked without a pause."""
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    # Kubernetes gives seconds; what stands before it may give a date, which is not worth two clocks.
+    return max(float(value), _RETRY_SECONDS_LEAST) if value.isdigit() else 1.0
 
 
 def untrusted(host: str, reason: str) -> ClusterError:

@@ -92,7 +92,7 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
         return {"changed": False, "deleted": [], "kept": [], "transitions": []}
     clock = Clock()
     deadline = clock.now() + module.params["timeout"]
-    api = connect(module)
+    api = connect(module, deadline=deadline)
     planned = plan(api, record)
     _refuse_foreign(module, api, planned.doomed)
     if module.check_mode:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json, Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Feeds, Watch
@@ -48,13 +48,13 @@ ACCEPTED = {
 class _Run:
     """One wait of a module: its watches, its progress file, and how it ended."""
 
-    def __init__(self, module: Any, api: Api) -> None:
+    def __init__(self, module: Any) -> None:
         self.params: Mapping[str, Any] = module.params
         self.check_mode = bool(module.check_mode)
         self.progress = Progress(self.params["progress_file"], time.time)
-        self._api = api
         self._clock = Clock()
         self._deadline = self._clock.now() + self.params["timeout"]
+        self._api = connect(module, deadline=self._deadline)
         self._feeds = Feeds(self._deadline)
 
     def follow(self, feed: str, kind: tuple[str, str], namespace: str, name: str | None) -> None:
@@ -109,7 +109,7 @@ def experiment_wait(module: Any) -> dict[str, Any]:
     """Runs the module experiment_wait; Failed when the outcome is not what ``expect`` accepts."""
     params = module.params
     name, namespace = params["name"], params["namespace"]
-    run = _Run(module, connect(module))
+    run = _Run(module)
     waiter = ExperimentWaiter(
         name,
         inferenceservice=params["inferenceservice"],
@@ -157,7 +157,7 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
             traffic=_percents(params["traffic"]),
             stable_seconds=params["stable_seconds"],
         )
-    run = _Run(module, connect(module))
+    run = _Run(module)
     run.follow(FEED, (params["api_version"], "InferenceService"), namespace, name)
     end = run.wait(waiter)
     seen = inferenceservices.read(waiter.inferenceservice)

@@ -294,7 +294,9 @@ def display(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     return shown
 
 
-def action(connection: FakeConnection | None = None, **task: Any) -> Action:
+def action(
+    connection: FakeConnection | None = None, action_class: type[Action] = Action, **task: Any
+) -> Action:
     fields: dict[str, Any] = {
         "args": {"name": "experiment-1"},
         "no_log": False,
@@ -306,7 +308,9 @@ def action(connection: FakeConnection | None = None, **task: Any) -> Action:
     }
     fields.update(task)
     play_context = SimpleNamespace(check_mode=fields["check_mode"])
-    return Action(SimpleNamespace(**fields), connection or FakeConnection(), play_context, None, None, None)
+    return action_class(
+        SimpleNamespace(**fields), connection or FakeConnection(), play_context, None, None, None
+    )
 
 
 def temporary_files() -> list[str]:
@@ -414,3 +418,45 @@ def test_an_asynchronous_task_is_passed_through(display: list[tuple[str, str | N
 def test_hosts_are_named_when_there_are_several(display: list[tuple[str, str | None]]) -> None:
     action().run(task_vars={"ansible_play_hosts_all": ["a", "b"], "inventory_hostname": "b"})
     assert [text for text, _colour in display] == ["    [b] one", "    [b] two"]
+
+
+class FakeLoader:
+    """Ansible's DataLoader: of two files one is encrypted."""
+
+    def get_real_file(self, path: str, decrypt: bool) -> str:
+        assert decrypt
+        return "/tmp/decrypted" if path.endswith("vaulted") else path
+
+
+@pytest.mark.parametrize("action_class", [Action, type("Quiet", (Action,), {"_shows_progress": False})])
+@pytest.mark.parametrize("transport", ["local", "ssh"])
+def test_a_vaulted_kubeconfig_is_decrypted_on_the_controller(
+    tmp_path: Path, display: list[tuple[str, str | None]], transport: str, action_class: type[Action]
+) -> None:
+    plain, vaulted = tmp_path / "plain", tmp_path / "vaulted"
+    for path in (plain, vaulted):
+        path.touch()
+    named = f"{plain}:{vaulted}:{tmp_path}/none"
+    plugin = action(FakeConnection(transport), args={"kubeconfig": named}, action_class=action_class)
+    plugin._loader = FakeLoader()
+    plugin.run(task_vars={})
+    expected = f"{plain}:/tmp/decrypted:{tmp_path}/none" if transport == "local" else named
+    assert plugin.ran_with["kubeconfig"] == expected
+    assert plugin._task.args == {"kubeconfig": named}
+
+
+def test_a_kubeconfig_that_is_no_file_is_left_as_it_is(display: list[tuple[str, str | None]]) -> None:
+    content = {"kind": "Config"}
+    plugin = action(args={"kubeconfig": content})
+    plugin.run(task_vars={})
+    assert plugin.ran_with["kubeconfig"] == content
+
+
+def test_a_module_without_a_progress_file_gets_none(display: list[tuple[str, str | None]]) -> None:
+    from ansible_collections.iter8.kfserving.plugins.action import ingress_info
+
+    assert ingress_info.ActionModule._shows_progress is False
+    plugin = action(action_class=type("Quiet", (Action,), {"_shows_progress": False}))
+    plugin.run(task_vars={})
+    assert "progress_file" not in plugin.ran_with
+    assert display == []

@@ -50,7 +50,7 @@ def test_a_wait_returns_what_is_documented(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = Server({"experiments": [EXPERIMENT], "jobs": []})
-    monkeypatch.setattr(waits, "connect", lambda _module: server)
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: server)
     result = run_main(module, {"name": "e", "api_version": "iter8.tools/v2alpha2"}, capsys)
     assert returned(module) <= set(result)
     assert result["outcome"] == "succeeded"
@@ -79,7 +79,7 @@ def test_expect_says_which_endings_are_good(
     conditions = [{"type": "Completed", "status": "True", "reason": "R", "message": message}]
     experiment = {**EXPERIMENT, "status": {**EXPERIMENT["status"], "conditions": conditions}}
     server = Server({"experiments": [experiment], "jobs": []})
-    monkeypatch.setattr(waits, "connect", lambda _module: server)
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: server)
     arguments = {"name": "e", "api_version": "iter8.tools/v2alpha2", "expect": expect}
     result = run_main(module, arguments, capsys)
     assert result.get("failed", False) is failed
@@ -90,7 +90,9 @@ def test_a_time_out_says_what_was_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = {**EXPERIMENT, "status": {"completedIterations": 3, "conditions": []}}
-    monkeypatch.setattr(waits, "connect", lambda _module: Server({"experiments": [experiment], "jobs": []}))
+    monkeypatch.setattr(
+        waits, "connect", lambda _module, **_options: Server({"experiments": [experiment], "jobs": []})
+    )
     arguments = {"name": "e", "api_version": "iter8.tools/v2alpha2", "expect": "any", "timeout": 0}
     result = run_main(module, arguments, capsys)
     assert result["failed"] is True
@@ -101,7 +103,7 @@ def test_a_time_out_says_what_was_missing(
 def test_check_mode_looks_once_and_does_not_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waits, "connect", lambda _module: Server({"experiments": [], "jobs": []}))
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"experiments": [], "jobs": []}))
     result = run_main(module, {"name": "e", "api_version": "iter8.tools/v2alpha2"}, capsys, check_mode=True)
     assert "failed" not in result
     assert result["reason"] == "ExperimentNotFound"

@@ -52,7 +52,7 @@ def test_an_unnamed_cluster_is_refused(
 def test_a_wait_returns_what_is_documented(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waits, "connect", lambda _module: Server({"inferenceservices": [MODEL]}))
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"inferenceservices": [MODEL]}))
     result = run_main(module, {"name": "m", "stable_seconds": 0}, capsys)
     assert returned(module) <= set(result)
     assert result["outcome"] == "succeeded"
@@ -64,7 +64,7 @@ def test_a_wait_returns_what_is_documented(
 def test_a_time_out_says_what_was_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waits, "connect", lambda _module: Server({"inferenceservices": [MODEL]}))
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"inferenceservices": [MODEL]}))
     result = run_main(module, {"name": "m", "baseline_revision": "a", "timeout": 1}, capsys)
     assert result["failed"] is True
     assert result["msg"] == (
@@ -76,7 +76,7 @@ def test_a_time_out_says_what_was_missing(
 def test_percentages_are_read_before_a_cluster_is_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waits, "connect", lambda _module: pytest.fail("connected"))
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: pytest.fail("connected"))
     result = run_main(module, {"name": "m", "traffic": {"latest": "much"}}, capsys)
     assert "is not a percentage" in result["msg"]
 
@@ -84,7 +84,7 @@ def test_percentages_are_read_before_a_cluster_is_asked(
 def test_check_mode_looks_once_and_does_not_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waits, "connect", lambda _module: Server({"inferenceservices": [MODEL]}))
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"inferenceservices": [MODEL]}))
     result = run_main(module, {"name": "m", "baseline_revision": "a"}, capsys, check_mode=True)
     assert "failed" not in result
     assert (result["outcome"], result["message"]) == (

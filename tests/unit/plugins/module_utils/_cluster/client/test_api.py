@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 import urllib3
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client import api as api_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import (
     Api,
     Resource,
@@ -29,6 +32,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     UnknownKind,
     Unreachable,
 )
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
 from kubernetes.client import Configuration
 
 ANSWERS = {
@@ -49,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, dict[str, str], bytes]] = []
     hold = threading.Event()
+    busy: list[tuple[int, dict[str, str]]] = []
 
     def do_GET(self) -> None:
         self._answer()
@@ -61,7 +66,12 @@ class Handler(BaseHTTPRequestHandler):
             (f"{self.command} {self.path}", {k.lower(): v for k, v in self.headers.items()}, body)
         )
         path = self.path.partition("?")[0]
-        if path in ("/watch", "/silent", "/eof"):
+        if self.busy:
+            status, headers = self.busy.pop(0)
+            self._send(status, b'{"kind": "Status", "message": "come again"}', **headers)
+        elif path == "/unchunked":
+            self._unchunked()
+        elif path in ("/watch", "/silent", "/eof"):
             self._watch(path)
         elif path == "/drop":
             self.close_connection = True
@@ -99,6 +109,18 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._chunk(b"")
 
+    def _unchunked(self) -> None:
+        """As a proxy that speaks HTTP/1.0 hands it on: the end of the connection is the end of the body."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for line in (b'{"n": 1}\n', b'{"n": 2}\n{"n"'):
+            self.wfile.write(line)
+            self.wfile.flush()
+        self.hold.wait(10)
+        self.wfile.write(b": 3}\n")
+
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
@@ -109,12 +131,13 @@ class Handler(BaseHTTPRequestHandler):
 
 def api_at(port: int) -> Api:
     configuration = Configuration(host=f"http://127.0.0.1:{port}/", api_key={"authorization": "Bearer t"})
-    return open_api(configuration, {"Impersonate-User": "someone"})
+    return open_api(configuration, {"Impersonate-User": "someone"}, time.monotonic() + 20)
 
 
 @pytest.fixture
 def api() -> Iterator[Api]:
     Handler.seen = []
+    Handler.busy = []
     Handler.hold = threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -194,6 +217,59 @@ def test_a_dead_connection_is_noticed_after_what_it_had_said(api: Api, path: str
     with pytest.raises(Unreachable, match="the watch was cut"):
         collect(events, seen)
     assert [event["n"] for event in seen] == [1, 2, 3]
+
+
+def test_events_that_are_not_chunked_are_read_as_they_come(api: Api) -> None:
+    events = api.stream("/unchunked", {"watch": "true"}, 5.0)
+    # The server ends only when these have been read.
+    assert [next(events), next(events)] == [{"n": 1}, {"n": 2}]
+    Handler.hold.set()
+    assert list(events) == [{"n": 3}]
+
+
+AGAIN = {"Retry-After": "1"}
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The time that the repetitions wait, without waiting."""
+    clock = FakeClock(time.monotonic())
+    monkeypatch.setattr(api_module, "patiently", partial(api_module.patiently, now=clock, sleep=clock.sleep))
+    return clock
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_says_when_is_asked_again_then(api: Api, sleeps: FakeClock, status: int) -> None:
+    Handler.busy = [(status, {"Retry-After": "2"}), (status, AGAIN), (status, {"Retry-After": "0"})]
+    assert api.group_versions() == ["v1", "iter8.tools/v2alpha1"]
+    assert sleeps.slept == [2.0, 1.0, 0.2]
+    Handler.busy = [(status, AGAIN)]
+    with pytest.raises(NotFound):
+        api.delete("/api/v1/namespaces/a", {})
+    Handler.busy = [(status, {"Retry-After": "Fri, 31 Dec 2026 23:59:59 GMT"})]
+    assert len(list(api.stream("/watch", {"watch": "true"}, 5.0))) == 3
+    assert sleeps.slept[3:] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"), [(429, {}), (503, {}), (404, AGAIN), (429, {"Retry-After": "3600"})]
+)
+def test_otherwise_an_error_is_final(
+    api: Api, sleeps: FakeClock, status: int, headers: dict[str, str]
+) -> None:
+    Handler.busy = [(status, headers)] * 2
+    with pytest.raises(ClusterError, match="come again"):
+        api.get("/apis")
+    assert sleeps.slept == []
+    assert len(Handler.seen) == 1
+
+
+def test_patience_ends_with_the_time(api: Api, sleeps: FakeClock) -> None:
+    api.deadline = sleeps.now + 5.0
+    Handler.busy = [(429, AGAIN)] * 100
+    with pytest.raises(Unreachable, match="answered 429: come again"):
+        api.get("/apis")
+    assert sleeps.slept == [1.0] * 4
 
 
 def collect(events: Iterator[dict[str, Any]], seen: list[dict[str, Any]]) -> None:

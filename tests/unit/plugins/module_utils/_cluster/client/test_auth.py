@@ -18,9 +18,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     Unreachable,
 )
 from kubernetes.config import ConfigException
-from kubernetes.dynamic.exceptions import ForbiddenError, UnauthorizedError
+from kubernetes.dynamic.exceptions import ForbiddenError, ServiceUnavailableError, UnauthorizedError
 from urllib3 import HTTPSConnectionPool
-from urllib3.exceptions import MaxRetryError, SSLError
+from urllib3.exceptions import MaxRetryError, ResponseError, SSLError
 
 
 @pytest.fixture
@@ -104,9 +104,12 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     never.set()
 
 
-def http_error(status: int, reason: str) -> Any:
+def http_error(status: int, reason: str, headers: dict[str, str] | None = None) -> Any:
     """The shape from which the Kubernetes client's own errors are made."""
-    return SimpleNamespace(status=status, reason=reason, body=reason, headers={}, data=b"", getheaders=dict)
+    headers = headers or {}
+    return SimpleNamespace(
+        status=status, reason=reason, body=reason, headers=headers, data=b"", getheaders=lambda: headers
+    )
 
 
 POOL = HTTPSConnectionPool("api.example.com", 6443)
@@ -140,6 +143,36 @@ def test_what_the_client_raises_becomes_one_clear_error(
     monkeypatch.setattr(auth, "get_api_client", fail)
     with pytest.raises(raised, match=message):
         auth.connect(Module())
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        ServiceUnavailableError(http_error(503, "Unavailable", {"Retry-After": "0"})),
+        MaxRetryError(POOL, "/version", ResponseError("too many 429 error responses")),
+    ],
+)
+def test_a_server_that_is_busy_at_first_is_asked_again(
+    busy: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = [busy, ConfigException("asked again")]
+
+    def fail(_module: Any) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(auth, "get_api_client", fail)
+    with pytest.raises(ClusterError, match="asked again"):
+        auth.connect(Module())
+    errors = [busy, ConfigException("asked again")]
+    with pytest.raises(Unreachable):
+        auth.connect(Module(), deadline=0.0)
+
+
+def test_a_kubeconfig_that_is_still_encrypted_says_how_it_is_decrypted(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(b"$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    with pytest.raises(ClusterError, match="encrypted with ansible-vault.*the option kubeconfig"):
+        auth.require_named_cluster({"kubeconfig": str(path), "context": "c"}, {})
 
 
 def test_the_token_is_looked_up_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class Run:
         self.record = record
         self.clock = FakeClock()
         cluster.now = self.clock
-        monkeypatch.setattr(module_side, "connect", lambda _module: cluster)
+        monkeypatch.setattr(module_side, "connect", lambda _module, **_options: cluster)
         monkeypatch.setattr(module_side, "Clock", lambda: Clock(now=self.clock, sleep=self.clock.sleep))
 
     def __call__(self, state: str, check_mode: bool = False, **params: Any) -> dict[str, Any]:

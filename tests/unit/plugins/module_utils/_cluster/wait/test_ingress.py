@@ -117,7 +117,7 @@ def info(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, **params: Any) -> di
         "gateway_namespace": "istio-system", "gateway_service": "istio-ingressgateway",
         "gateway_port_name": "http2", "gateway_host": None, "gateway_port": None, **params,
     }  # fmt: skip
-    monkeypatch.setattr(ingress, "connect", lambda _module: cluster)
+    monkeypatch.setattr(ingress, "connect", lambda _module, **_options: cluster)
     return ingress.ingress_info(module)
 
 
