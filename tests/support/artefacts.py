@@ -138,9 +138,9 @@ def _junit(text: str) -> Iterator[str]:
     cases = root.findall("testsuite/testcase")
     for element in (root, *root.findall("testsuite")):
         for tag, counter in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-            told, there = element.get(counter), sum(case.find(tag) is not None for case in cases)
-            if told is not None and int(told) != there:
-                yield f"{element.tag} tells {told} {counter}, there are {there}"
+            stated, there = element.get(counter), sum(case.find(tag) is not None for case in cases)
+            if stated is not None and int(stated) != there:
+                yield f"{element.tag} tells {stated} {counter}, there are {there}"
         if int(element.get("tests", "-1")) != len(cases):
             yield f"{element.tag} tells {element.get('tests')} tests, there are {len(cases)}"
     names = [case.get("classname") for case in cases]
@@ -233,9 +233,9 @@ def disagreements(folder: Path) -> Iterator[str]:
         if verdict[name] != load[name]:
             yield f"verdict.json: {verdict[name]} {name}, where load.json tells {load[name]}"
     root = xmlschema.XMLResource((folder / "junit.xml").read_text()).root
-    told = {p.get("name"): p.get("value") for p in root.iter("property")}
-    if told.get("verdict") != said:
-        yield f"junit.xml: the verdict is {told.get('verdict')}, where verdict.json tells {said}"
+    properties = {p.get("name"): p.get("value") for p in root.iter("property")}
+    if properties.get("verdict") != said:
+        yield f"junit.xml: the verdict is {properties.get('verdict')}, where verdict.json tells {said}"
     failed, passed = root.find(".//failure") is not None, said == "pass"
     if failed != (said == "fail") or (passed and root.find(".//error") is not None):
         yield f"junit.xml: its outcomes are not those of the verdict {said}"

@@ -74,7 +74,7 @@ class Facts:
     """Everything the rules look at. Revision names are empty where they are not known.
 
     `answered_load` is the load as its own answers have it, `load` that with what the access log adds;
-    `named_by` says whose names the load has.
+    `named_by` says whose names the load has. `problems` has, by the name of the evidence, why it is missing.
     """
 
     load: Load | None
@@ -90,7 +90,7 @@ class Facts:
     canary: str
     compared: Mapping[str, str]
     phases: tuple[PhaseCount, ...]
-    problems: tuple[str, ...]
+    problems: Mapping[str, str]
 
     @property
     def roles(self) -> dict[str, str]:
@@ -126,13 +126,13 @@ class Facts:
 
 def study(evidence: Evidence) -> Facts:
     """The facts behind the evidence. What cannot be read becomes a problem, never an error."""
-    problems = [
-        evidence.problems.get(name, f"there is no {what}")
+    problems = {
+        name: evidence.problems.get(name, f"there is no {what}")
         for name, what in _PIECES.items()
         if not getattr(evidence, name)
-    ]
+    }
     if "access_log" in evidence.problems:
-        problems.append(evidence.problems["access_log"])
+        problems["access_log"] = evidence.problems["access_log"]
     answered_load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
     # An object that was gone when it was to be kept is an empty one.
@@ -159,7 +159,7 @@ def study(evidence: Evidence) -> Facts:
         canary=canary,
         compared=compared,
         phases=tuple(_count(load, cuts)) if load else (),
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
@@ -197,23 +197,23 @@ def _unproven_names(load: Load, applied: float | None, roles: Mapping[str, str])
     return () if names & set(roles) else tuple(sorted(names))
 
 
-def _load(result: Mapping[str, Any] | None, problems: list[str]) -> Load | None:
+def _load(result: Mapping[str, Any] | None, problems: dict[str, str]) -> Load | None:
     if not result:
         return None
     try:
         return read_load(result)
     except LoadFormatError as error:
-        problems.append(f"the load test's result cannot be read: {error}")
+        problems["load"] = f"the load test's result cannot be read: {error}"
         return None
 
 
-def _moments(lines: Sequence[Any] | None, problems: list[str]) -> tuple[Moment, ...]:
+def _moments(lines: Sequence[Any] | None, problems: dict[str, str]) -> tuple[Moment, ...]:
     if lines is None:
         return ()
     try:
         return read_timeline(lines)
     except TimelineFormatError as error:
-        problems.append(f"the timeline cannot be read: {error}")
+        problems["timeline"] = f"the timeline cannot be read: {error}"
         return ()
 
 

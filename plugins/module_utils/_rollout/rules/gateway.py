@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import AccessLog
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ANSWERS, Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
@@ -25,7 +27,8 @@ def log_whole(facts: Facts, _: Thresholds) -> list[Finding]:
     load, log = facts.answered_load, facts.log
     if load is None or log is None:
         return []
-    figures = {"lines": log.lines, "torn": log.unread, "requests": log.requests}
+    figures: dict[str, Any] = {"lines": log.lines, "torn": log.unread, "requests": log.requests}
+    figures |= {"statuses": dict(log.statuses), "first": log.first, "last": log.last}
     if not log.requests:
         message = f"the gateway's log ({count(log.lines, 'line')}) has no request of this load"
         return unproven(f"{message}; is it this gateway's, and does that keep X-Request-Id?", **figures)

@@ -48,7 +48,9 @@ def evidence_complete(facts: Facts, _: Thresholds) -> list[Finding]:
         return passed(
             "the load's result, the timeline, the Experiment and the InferenceService are all there"
         )
-    return [finding for problem in facts.problems for finding in unproven(problem)]
+    return [
+        finding for name, problem in facts.problems.items() for finding in unproven(problem, evidence=name)
+    ]
 
 
 def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -215,7 +215,7 @@ def test_a_format_that_makes_no_sense_is_refused(wrong: dict[str, Any], words: s
         Format(**wrong)
 
 
-def test_flags_are_told_with_their_meaning() -> None:
+def test_flags_are_shown_with_their_meaning() -> None:
     assert meaning("UH") == f"UH, {MEANINGS['UH']}"
     assert meaning("UF,URX") == f"UF, {MEANINGS['UF']}; URX, {MEANINGS['URX']}"
     assert meaning("QQ") == "QQ"

@@ -59,7 +59,7 @@ def lossy() -> Run:
     return run
 
 
-def test_each_failure_is_told_with_the_gateways_flags() -> None:
+def test_each_failure_is_reported_with_the_gateways_flags() -> None:
     found = verdict(lossy())
     assert [r["rule"] for r in found["reasons"]] == ["nothing_lost"]
     text = found["reasons"][0]["text"]

@@ -135,7 +135,7 @@ def test_chance_and_distance(answered: int, chance: float, distance: float) -> N
 def test_a_time_without_a_watch_may_have_had_any_weight_before_and_after(
     second: int, expected: tuple[float, float]
 ) -> None:
-    """The weight of 55 % was seen first at 45 s; what was told before was told at 40 s."""
+    """The weight of 55 % was observed first at 45 s; the split before was observed at 40 s."""
     run = rollouts.good()
     assert run.timeline is not None
     next(e for e in run.timeline if e["time"] == START + 45)["data"]["first"] = True
