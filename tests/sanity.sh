@@ -17,7 +17,7 @@ cp -rL "$site/ansible_collections/kubernetes/core" "$tree/kubernetes/"
 export XDG_CONFIG_HOME="${XDG_CONFIG_HOME:-$HOME/.config}" XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}"
 export HOME=$PWD/build/sanity/home PATH="$bin:$PATH"
 mkdir -p "$HOME/.ansible/test/cache"
-for pip in $(sed -n "s/.*pip='\([0-9.]*\)'.*/\1/p" "$site/ansible_test/_internal/python_requirements.py"); do
+sed -n "s/.*pip='\([0-9.]*\)'.*/\1/p" "$site/ansible_test/_internal/python_requirements.py" | while read -r pip; do
     echo 'import ensurepip; ensurepip.bootstrap()' > "$HOME/.ansible/test/cache/get_pip_${pip//./_}.py"
 done
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -45,7 +46,8 @@ def failing_every_fifth(visit: Any) -> None:
 def theirs(serve: Any, tmp_path: Path) -> tuple[str, dict[str, Any]]:
     """What Fortio printed and wrote of a run at full speed, in which some requests failed.
 
-    Its log goes to stderr, and is no part of it. Below warnings it prints histograms instead of lines.
+    Its log goes where the text goes, and is no part of it; that of today is JSON. Where it logs more than
+    warnings, it prints a histogram of the times to connect, not a line.
     """
     file = tmp_path / "theirs.json"
     done = subprocess.run(
@@ -53,9 +55,10 @@ def theirs(serve: Any, tmp_path: Path) -> tuple[str, dict[str, Any]]:
             str(FORTIO), "load", "-qps", "0", "-n", str(CALLS), "-c", "2", "-p", "50,75,90,99,99.9", "-json",
             str(file), "-allow-initial-errors", "-loglevel", "Warning", serve(failing_every_fifth).url,
         ],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60, check=True,
+        stderr=subprocess.PIPE, text=True, timeout=60, check=True,
     )  # fmt: skip
-    return done.stdout, json.loads(file.read_text())
+    text = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith("{"))
+    return text, json.loads(file.read_text())
 
 
 @needs_fortio
@@ -100,7 +103,8 @@ def test_a_number_of_calls_goes_before_a_duration_as_with_fortio(
         assert child.wait(20) == 0
     theirs = json.loads(file.read_text())
     ours = load(server.url, rate=100, calls=1000, duration=50_000_000)
-    assert ours["DurationHistogram"]["Count"] == 5
+    # As many as there was time for, all five where the machine has nothing else to do.
+    assert 0 < ours["DurationHistogram"]["Count"] <= 5
     for result in (theirs, ours):
         count = result["DurationHistogram"]["Count"]
         assert result["RequestedDuration"] == f"exactly 1000 calls, interrupted after {count}"
@@ -121,18 +125,25 @@ def test_buckets_and_percentiles_are_fortios(theirs: Any) -> None:
 
 @needs_fortio
 def test_the_text_is_fortios_line_by_line(theirs: Any) -> None:
-    """Our words for Fortio's own numbers: each of its lines is one of ours, in the same order."""
+    """Our words for Fortio's own numbers: each of its lines is one of ours, in the same order.
+
+    But for what it says today of each connection: ours has no more of that than their number.
+    """
     text, numbers = theirs
     warmup = int(text.partition("(plus ")[2].partition(" ")[0])
     empty = fortio.histogram(Histogram(), 1, 1)
     more = {
         "ErrorsDurationHistogram": empty, "ConnectionStats": empty, "IPCountMap": {}, "Uniform": False,
-        "NoCatchUp": False, "NumConnections": numbers["NumThreads"],
+        "NoCatchUp": False,
         "LoadTest": {"asked_rate": 0, "warmup": warmup, "histograms": {"sleep": Histogram().to_json()}},
     }  # fmt: skip
-    ours = iter(fortio.text({**more, **numbers}).splitlines())
+    # Its own NumConnections is for each thread.
+    connections = {"NumConnections": numbers["NumThreads"]}
+    ours = iter(fortio.text({**more, **numbers, **connections}).splitlines())
     begun = text[text.index("Ended after") :].splitlines()
     for line in begun[: begun.index(next(line for line in begun if line.startswith("All done"))) + 1]:
+        if re.match(r"# Socket and IP used for each connection:$|\[\d+\] +\d+ socket used, ", line):
+            continue
         if line.startswith("Jitter"):
             assert any(line in own for own in ours)
         else:
@@ -167,7 +178,8 @@ def report_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 # What Fortio's page calls once it has fetched a result.
 DRAW = """
 const fs = require('fs'), vm = require('vm')
-const context = {document: {getElementById: () => null}, window: {}, console, Date}
+const Chart = {defaults: {global: {}}}
+const context = {document: {getElementById: () => null}, window: {}, console, Date, Chart}
 vm.createContext(context)
 vm.runInContext(fs.readFileSync(process.argv[1], 'utf8'), context)
 context.result = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'))
