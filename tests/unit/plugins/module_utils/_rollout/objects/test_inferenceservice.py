@@ -14,7 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.i
 )
 from ansible_collections.iter8.kfserving.tests.support import builders
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
-from ansible_collections.iter8.kfserving.tests.support.places import UPSTREAM
+from ansible_collections.iter8.kfserving.tests.support.places import DATA
 
 
 def condition(reason: str, message: str, kind: str = "PredictorRouteReady") -> list[dict[str, str]]:
@@ -184,11 +184,8 @@ def test_an_unnamed_latest_entry_means_the_latest_ready_revision() -> None:
     assert inferenceservice.read(obj).traffic == {CANARY: 100}
 
 
-def test_the_captured_object_of_upstream() -> None:
-    path = UPSTREAM / "canaryv1beta1.json"
-    if not path.exists():
-        pytest.skip(f"no captured object at {path}; set KFSERVING_UPSTREAM to the folder that holds it")
-    obj = json.loads(path.read_text())
+def test_an_object_as_kfserving_wrote_it() -> None:
+    obj = json.loads((DATA / "inferenceservice-canary.json").read_text())
     outcome = inferenceservice.assess(obj, BASELINE, {"latest": 1, "baseline": 99})
     assert outcome.state is State.SUCCEEDED
     assert outcome.traffic == {CANARY: 1, BASELINE: 99}
