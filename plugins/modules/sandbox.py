@@ -198,16 +198,21 @@ transitions:
       data: {}
 """
 
+import sys
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+# What is imported, and the package that has it, where that has another name.
+PACKAGES = {"yaml": "pyyaml"}
+
 try:
     from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle.module import run
-except ImportError:
+except ImportError as error:
+    MISSING = (error.name or str(error)).partition(".")[0]
     IMPORT_ERROR = traceback.format_exc()
 else:
-    IMPORT_ERROR = ""
+    MISSING = IMPORT_ERROR = ""
 
 ARGUMENTS = {
     "name": {"type": "str", "default": "default"},
@@ -224,8 +229,10 @@ ARGUMENTS = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=IMPORT_ERROR)
+    if MISSING:
+        package = PACKAGES.get(MISSING, MISSING)
+        how = f"{sys.executable} -m pip install {package}"
+        module.fail_json(msg=f"{missing_required_lib(package)} Install it: {how}", exception=IMPORT_ERROR)
     run(module)
 
 

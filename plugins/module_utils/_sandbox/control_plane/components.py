@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import datetime
 import functools
-import http.client
-import json
 import os
 import random
 import re
 import socket
-import ssl
 import subprocess
 import time
 from pathlib import Path
 from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import pki
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    Access,
+    ApiError,
+    KubeClient,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
@@ -124,31 +126,14 @@ def _knows_flag(program: str, flag: str) -> bool:
     return re.search(rf"^\s+--{flag}\s", shown.stdout + shown.stderr, re.MULTILINE) is not None
 
 
-class Client:
-    """The API as the administrator sees it, with the server's certificate verified."""
-
-    def __init__(self, where: Layout, port: int) -> None:
-        self._port = port
-        self._trust = ssl.create_default_context(cafile=str(where.ca_certificate))
-        self._token = pki.token(where, pki.ADMIN)
-
-    def request(self, method: str, path: str, body: Optional[Mapping[str, Any]] = None) -> tuple[int, str]:
-        """Status and body of the answer. Raises OSError or http.client.HTTPException without one."""
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=5, context=self._trust)
-        try:
-            headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        finally:
-            connection.close()
-
-    def found(self, path: str) -> bool:
-        """Whether the server answers 200 there."""
-        try:
-            return self.request("GET", path)[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
+def administrator(where: Layout, api_port: int) -> KubeClient:
+    """The API of the sandbox as its administrator sees it."""
+    access = Access(
+        server=f"https://127.0.0.1:{api_port}",
+        ca=where.ca_certificate.read_text(encoding="ascii"),
+        token=pki.token(where, pki.ADMIN),
+    )
+    return KubeClient(access)
 
 
 class ControlPlane:
@@ -170,7 +155,7 @@ class ControlPlane:
         self._network = network
         self._clock = clock
         self._sleep = sleep
-        self._client = Client(where, ports["api"])
+        self._client = administrator(where, ports["api"])
 
     def etcd_argv(self) -> list[str]:
         """TLS with client certificates for both ports, and no fsync: the data is disposable."""
@@ -278,7 +263,7 @@ class ControlPlane:
         argvs = {ETCD: self.etcd_argv, APISERVER: self.apiserver_argv}
         started = [name for name, argv in argvs.items() if self._start(name, argv())]
         controllers = self.controller_manager_argv()
-        self._wait(lambda: self._client.found("/readyz"), "the API server to be ready", ETCD, APISERVER)
+        self._wait(lambda: self._client.healthy("/readyz"), "the API server to be ready", ETCD, APISERVER)
         # It gives up when the API server does not answer in its first ten seconds, so it comes after it.
         if self._start(CONTROLLER_MANAGER, controllers):
             started.append(CONTROLLER_MANAGER)
@@ -288,7 +273,7 @@ class ControlPlane:
         """Wait until they work: the first thing they make is a service account. Raises ControlPlaneError."""
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         parts = (ETCD, APISERVER, CONTROLLER_MANAGER)
-        self._wait(lambda: self._client.found(path), "the controllers to work", *parts)
+        self._wait(lambda: self._client.healthy(path), "the controllers to work", *parts)
 
     def _wait(self, done: Callable[[], bool], what: str, *parts: str) -> None:
         deadline = self._clock() + _READY_SECONDS
@@ -329,9 +314,11 @@ class ControlPlane:
             "subjects": [{"apiGroup": rbac, "kind": "User", "name": pki.NODE}],
         }
         for resource, content in (("clusterroles", role), ("clusterrolebindings", binding)):
-            status, text = self._client.request("POST", f"/apis/{rbac}/v1/{resource}", content)
-            if status not in (201, 409):
-                raise ControlPlaneError(f"The node's {content['kind']} was refused ({status}): {text[:300]}")
+            try:
+                self._client.create(f"/apis/{rbac}/v1/{resource}", content)
+            except ApiError as error:
+                if error.status != 409:
+                    raise ControlPlaneError(f"The node's {content['kind']} was refused: {error}") from error
 
     def wait_for_node(self, name: str, since: float, log: Path) -> None:
         """Wait until the node, process `name`, says after `since` (epoch seconds) that it is ready."""
@@ -342,12 +329,10 @@ class ControlPlane:
                 last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
                 raise ControlPlaneError(f"The node ended. The last lines of {log}: {' | '.join(last)}")
             try:
-                status, text = self._client.request("GET", "/api/v1/nodes/sandbox")
-            except (OSError, http.client.HTTPException):
+                node = self._client.get("/api/v1/nodes/sandbox")
+            except ApiError:
                 return False
-            if status != 200:
-                return False
-            conditions = json.loads(text).get("status", {}).get("conditions", [])
+            conditions = node.get("status", {}).get("conditions", [])
             return any(
                 each["type"] == "Ready" and each["status"] == "True" and each["lastHeartbeatTime"] >= began
                 for each in conditions

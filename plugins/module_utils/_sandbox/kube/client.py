@@ -219,6 +219,25 @@ class KubeClient:
         query: Optional[Mapping[str, str]] = None,
     ) -> Json:
         """One call; the object that the server answers."""
+        answer = json.loads(self._request(method, path, body, content_type, query))
+        return answer if isinstance(answer, dict) else {}
+
+    def healthy(self, path: str) -> bool:
+        """Whether the server answers a check, such as `/readyz`, with success. Raises nothing."""
+        try:
+            self._request("GET", path)
+        except ApiError:
+            return False
+        return True
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Union[Mapping[str, Any], list[Json], None] = None,
+        content_type: str = "application/json",
+        query: Optional[Mapping[str, str]] = None,
+    ) -> bytes:
         try:
             response = self._pool.request(
                 method,
@@ -231,8 +250,7 @@ class KubeClient:
             raise ApiUnreachable(f"{method} {path}: {error}") from error
         if response.status >= 300:
             raise _refusal(response.status, response.data)
-        answer = json.loads(response.data)
-        return answer if isinstance(answer, dict) else {}
+        return response.data
 
     def watch(self, path: str, query: Mapping[str, str], quiet_seconds: float) -> Iterator[Json]:
         """The events of a watch, until the server ends it.

@@ -69,7 +69,7 @@ def _is_up(where: paths.Layout, sandbox: paths.Sandbox) -> bool:
     return (
         all(parts.running(where, part) for part in parts.PARTS)
         and where.kubeconfig.is_file()
-        and components.Client(where, sandbox.ports["api"]).found("/readyz")
+        and components.administrator(where, sandbox.ports["api"]).healthy("/readyz")
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import subprocess
+import sys
 import time
 import types
 from pathlib import Path
@@ -202,6 +204,26 @@ def test_a_folder_that_is_not_the_collections_is_an_error_and_nothing_is_left(
 def test_missing_python_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LIBRARIES", {"no_such_module": "no-such-package", "json": "json"})
     assert run(name="one")["msg"].endswith("-m pip install no-such-package")
+
+
+@pytest.mark.parametrize(
+    ("library", "package"), [("cryptography", "cryptography"), ("yaml", "pyyaml"), ("urllib3", "urllib3")]
+)
+def test_what_cannot_be_imported_is_named_with_how_to_install_it(library: str, package: str) -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules[{library!r}] = None\n"
+        "from ansible_collections.iter8.kfserving.plugins.modules import sandbox\n"
+        "class Module:\n"
+        "    def __init__(self, **options): pass\n"
+        "    def fail_json(self, msg, exception): print(msg), sys.exit(1)\n"
+        "sandbox.AnsibleModule = Module\n"
+        "sandbox.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert f"({package})" in done.stdout
+    assert done.stdout.endswith(f"Install it: {sys.executable} -m pip install {package}\n")
 
 
 def action(

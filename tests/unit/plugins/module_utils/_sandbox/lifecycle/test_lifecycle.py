@@ -69,7 +69,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     found = Home(tmp_path)
     monkeypatch.setattr(find, "obtain", lambda *_a, **_k: PROGRAMS)
     monkeypatch.setattr(present, "_boot", found.boot)
-    monkeypatch.setattr(components.Client, "found", lambda _self, _path: True)
+    monkeypatch.setattr(components.KubeClient, "healthy", lambda _self, _path: True)
     yield found
     for name in ("one", "two"):
         found.down(name)
