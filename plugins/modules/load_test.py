@@ -401,7 +401,7 @@ report:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import ensure, shown
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import ensure_state, shown
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -444,9 +444,23 @@ ARGUMENTS = {
 }
 
 
+RENAMED = {"lanes": "connection_modes (whose values are keep-alive, new and both)"}
+
+
+class LoadTestModule(AnsibleModule):
+    """Tells whoever gives an argument by its old name what it is called now."""
+
+    def fail_json(self, msg, **kwargs):  # type: ignore[no-untyped-def]
+        """Ansible's own message for an argument that it does not know lists all that there are."""
+        for old, new in RENAMED.items():
+            if old in self.params:
+                msg = f"The argument {old} is called {new} now."
+        super().fail_json(msg, **kwargs)
+
+
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = LoadTestModule(
         argument_spec=ARGUMENTS,
         mutually_exclusive=[("payload", "payload_file", "payload_files")],
         required_if=[("state", "started", ("url",))],
@@ -456,7 +470,7 @@ def main() -> None:
     module.no_log_values.discard(module.params["payload"])
     invocation = {"module_args": shown(module.params)}
     try:
-        module.exit_json(invocation=invocation, **ensure(module.params, module.check_mode))
+        module.exit_json(invocation=invocation, **ensure_state(module.params, module.check_mode))
     except LoadError as error:
         module.fail_json(msg=str(error), invocation=invocation)
 

@@ -78,7 +78,7 @@ report:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import look
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import describe
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(changed=False, **look(module.params["state_dir"], module.params["name"]))
+        module.exit_json(changed=False, **describe(module.params["state_dir"], module.params["name"]))
     except LoadError as error:
         module.fail_json(msg=str(error))
 

@@ -48,7 +48,7 @@ def ensure(serve: Any, tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]
             "revision_header": "X-Revision",
             **more,
         }
-        return managed.ensure(arguments, check_mode)
+        return managed.ensure_state(arguments, check_mode)
 
     do.base = base  # type: ignore[attr-defined]
     do.server = server  # type: ignore[attr-defined]
@@ -124,6 +124,7 @@ def test_check_mode_starts_and_stops_nothing(ensure: Any) -> None:
     assert (foreseen["changed"], foreseen["status"]) == (True, "absent")
     assert foreseen["diff"]["after"] == {"state": "running"}
     assert not Path(ensure.base).exists()
+    assert ensure.server.requests == 0
     ensure()
     assert ensure(check_mode=True)["changed"] is False
     with pytest.raises(LoadError, match="other arguments"):
@@ -131,7 +132,8 @@ def test_check_mode_starts_and_stops_nothing(ensure: Any) -> None:
     for state in ("stopped", "absent"):
         assert ensure(check_mode=True, state=state, url=None)["changed"] is True
         assert job.state(ensure.base, "one") == "running"
-    assert ensure.server.requests >= 0
+    before = ensure.server.requests
+    wait_for(lambda: ensure.server.requests > before)  # and it sends on
 
 
 def test_killed_loses_at_most_its_last_second(ensure: Any, tmp_path: Path) -> None:

@@ -1,5 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop: sends what is due when it is due, ends what has had its time, and reports once a second."""
+"""The loop: sends what is due when it is due, ends what has had its time, and reports once a second.
+
+Its contract. Each turn reads the clock (`now`) and does what is due: first the checks (time-outs, the end of
+a second with the sink, the end of the run), then the sending. It says by when it has to go on (`wake`), polls
+until an event or that time, reads the clock anew, and serves the events. All that runs between two polls is
+the engine's own work. It may not block, since nothing is sent or received meanwhile, and what of it takes
+long shows in the lateness of the requests. A *stall* is what lies between `wake` and the clock right after the
+poll: time in which the process had to go on and did not run, being stopped or without a processor. Requests
+in flight are given that time on top of their time-out. `wake` is set right before the poll, so that what the
+sink takes is no stall and is given to nobody; where no connection is free it is as of the turn's beginning.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +30,19 @@ from .resolver import Lookup, Resolver
 from .schedule import NEVER, Flood, Schedule, make_schedule
 
 SECOND = 1_000_000_000
-STALL = 100_000_000  # ns for which the engine did not run although it had to
-LOOK = 50_000_000  # ns between looks around while requests are in flight, so that a stall is seen
-LOOKS = 20  # looks for answers at full speed before the loop sleeps: being woken takes longer than they do
-SPIN = 50_000  # ns before a request is due from which the loop polls instead of sleeping
+STALL_AFTER = 100_000_000  # ns by which the loop is back too late from which it is a stall
+CHECK_EVERY = 50_000_000  # ns between checks while requests are in flight, so that a stall is seen
+QUICK_POLLS = 20  # polls at full speed before the loop sleeps: being woken takes longer than they do
+SPIN_FOR = 50_000  # ns before a request is due from which the loop polls instead of sleeping
 
 # Called once a second with the row of the timeline, the new failures, and the totals.
 Sink = Callable[[Row, list[FailedRequest], Tally], None]
 
 
 class Engine:
-    """One run, in one thread. `stop` may be called from a signal handler.
+    """One run, in one thread, as the contract above says. `stop` may be called from a signal handler.
+
+    `_check_at` is when the next checks are due, `_tick_at` the end of the present second (both on the clock).
 
     `lookup` finds the addresses of the target; it is asked again for new connections unless the target is an
     address already. Raises OSError if it finds none now, LoadError for certificates that cannot be used.
@@ -68,12 +80,12 @@ class Engine:
         self._pool = pool
         self._exchange = Exchange(options, target, run_id, poller=self._poller, pool=pool, clock=clock)
         self._limit = options.pool
-        # On one processor the looks would take the server's time.
-        self._looks = LOOKS if not options.rate and processors() > 1 else 0
+        # On one processor the quick_polls would take the server's time.
+        self._quick_polls = QUICK_POLLS if not options.rate and processors() > 1 else 0
         self._schedule: Schedule = Flood(0, 0, 0)
         self._stopping = False
-        self._next_check = 0
-        self._next_tick = NEVER
+        self._check_at = 0
+        self._tick_at = NEVER
 
     def _new_tally(self) -> Tally:
         now, options = self._clock(), self._options
@@ -100,7 +112,7 @@ class Engine:
             self.tally.warmup_failed = failed
             self._schedule = self._plan(self.tally)
             self._exchange.begin(self._schedule, self.tally)
-            self._next_check, self._next_tick = 0, self._second_after(self._clock())
+            self._check_at, self._tick_at = 0, self._second_after(self._clock())
             if self._stopping:
                 self._exchange.refill = None
             self._loop()
@@ -132,40 +144,40 @@ class Engine:
                 break
             self._exchange.start(self._clock(), 0)
             while self._exchange.flying:
-                self._serve(self._poller.poll(LOOK / SECOND))
+                self._serve(self._poller.poll(CHECK_EVERY / SECOND))
                 self._exchange.expire(self._clock())
         return self.tally.counts.failed
 
     def _loop(self) -> None:
-        """The turns of the loop, until the run is over."""
+        """Turn after turn, until the run is over."""
         clock, poll, exchange = self._clock, self._poller.poll, self._exchange
-        limit, looks = self._limit, self._looks
+        limit, quick_polls = self._limit, self._quick_polls
         while True:
             now = clock()
-            if now >= self._next_check:
+            if now >= self._check_at:
                 self._check(now)
                 if self._over(now):
                     return
             if exchange.flying < limit and not self.tally.ended:
                 self._dispatch(now)
             if exchange.flying < limit:
-                wake, timeout = self._patience()
-            else:
-                wake = self._next_check
-                timeout = (wake - now) / SECOND if wake > now else 0
-            for _look in range(looks):
+                wake, poll_seconds = self._next_wake()
+            else:  # no connection is free: nothing can be sent before an answer or a time-out
+                wake = self._check_at
+                poll_seconds = (wake - now) / SECOND if wake > now else 0
+            for _poll in range(quick_polls):
                 events = poll(0)
                 if events:
                     break
             else:
-                events = poll(timeout)
+                events = poll(poll_seconds)
             now = clock()
-            if now - wake > STALL:
+            if now - wake > STALL_AFTER:
                 self._note_stall(wake, now)
             if events:
                 self._serve(events)
                 if exchange.flying < limit and self._ending():
-                    self._next_check = 0
+                    self._check_at = 0
 
     def _ending(self) -> bool:
         return (
@@ -193,16 +205,16 @@ class Engine:
         # After a stall there may be answers that came in time: they go before the time-outs.
         self._serve(self._poller.poll(0))
         earliest = self._exchange.expire(now)
-        if now >= self._next_tick:
+        if now >= self._tick_at:
             self._tick(now)
         if self._too_many_failures() and not self._stopping:
             self.tally.aborted = True
             self.stop()
-        self._next_check = min(earliest + self._options.timeout, self._next_tick)
+        self._check_at = min(earliest + self._options.timeout, self._tick_at)
         if self._exchange.flying:
-            self._next_check = min(self._next_check, now + LOOK)
+            self._check_at = min(self._check_at, now + CHECK_EVERY)
         if not self.tally.ended:
-            self._next_check = min(self._next_check, max(now, self._schedule.end))
+            self._check_at = min(self._check_at, max(now, self._schedule.end))
 
     def _too_many_failures(self) -> bool:
         limit = self._options.abort_failures
@@ -212,8 +224,8 @@ class Engine:
         self.tally.sent = self._exchange.sent
         self.tally.health.note_wall(self._wall() - self._clock())
         self._pool.trim()
-        row = self.tally.tick((self._next_tick + self.tally.anchor) // SECOND - 1)
-        self._next_tick = self._second_after(now)
+        row = self.tally.tick((self._tick_at + self.tally.anchor) // SECOND - 1)
+        self._tick_at = self._second_after(now)
         self._sink(row, self.tally.ledger.take(), self.tally)
 
     def _over(self, now: int) -> bool:
@@ -227,17 +239,17 @@ class Engine:
             tally.ended = now
         return not self._exchange.flying
 
-    def _patience(self) -> tuple[int, float]:
-        """When the loop must go on, and how many seconds to wait for sockets until then."""
-        now, check = self._clock(), self._next_check
+    def _next_wake(self) -> tuple[int, float]:
+        """When the loop has to go on, and for how many seconds to poll until then."""
+        now, check = self._clock(), self._check_at
         due = NEVER if self.tally.ended else self._schedule.next_due()
         if due >= check:
             return max(now, check), max(0, check - now) / SECOND
-        if due - SPIN <= now:
+        if due - SPIN_FOR <= now:
             return max(now, due), 0
         if self._alarm is None:
-            return due, (due - SPIN - now) / SECOND
-        self._alarm.set(due - SPIN)
+            return due, (due - SPIN_FOR - now) / SECOND
+        self._alarm.set(due - SPIN_FOR)
         return due, max(0, check - now) / SECOND
 
     def _note_stall(self, wake: int, now: int) -> None:
@@ -258,7 +270,7 @@ class Engine:
                 late[(now - intended) // 1000] += 1
             exchange.start(intended or now, token)
             now = self._clock()
-        self._next_check = min(self._next_check, schedule.end)
+        self._check_at = min(self._check_at, schedule.end)
 
     def _close(self) -> None:
         self._pool.close()

@@ -5,6 +5,9 @@ It never guesses: what is not a whole, well-formed response raises. It is strict
 client to be: bare line feeds, folded header lines, white space before a chunk's extension, a Transfer-
 Encoding beside a Content-Length or in HTTP/1.0, and transfer codings other than `chunked` are refused: each
 is a known way to read a wrong length, and no server in use sends them.
+
+It is not h11, since the engine is copied to hosts and containers that have the standard library alone. h11 is
+what the fuzzer (tests/bench/fuzz.py) holds it against: where the two differ, one of the rules above says why.
 """
 
 from __future__ import annotations

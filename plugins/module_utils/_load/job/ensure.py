@@ -83,7 +83,7 @@ def _payloads(arguments: Mapping[str, Any]) -> list[bytes]:
     return payloads
 
 
-def ensure(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+def ensure_state(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the load into the wanted state, or say in check mode whether that would change anything."""
     wanted, name, state_dir = arguments["state"], arguments["name"], arguments.get("state_dir")
     before = job.state(state_dir, name)
@@ -98,7 +98,7 @@ def ensure(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     after = _foreseen(wanted, before) if check_mode and changed else job.state(state_dir, name)
     return {
         "changed": changed,
-        **look(state_dir, name),
+        **describe(state_dir, name),
         "diff": {"before": {"state": before}, "after": {"state": after}},
     }
 
@@ -161,7 +161,7 @@ def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def look(state_dir: str | None, name: str) -> dict[str, Any]:
+def describe(state_dir: str | None, name: str) -> dict[str, Any]:
     """What is to be told of a load: `status`, `progress`, and once it has ended `result` and `report`."""
     progress = job.progress(state_dir, name)
     ended = progress["state"] not in ("running", "absent")

@@ -27,7 +27,7 @@ from .state import Store, check_room, read_json, read_lines
 OTHER_ARGUMENTS = "other arguments: stop it first, or choose another name."
 START_SECONDS = 15.0
 STOP_GRACE_SECONDS = 10.0
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 class PreparedLoad(NamedTuple):
@@ -216,7 +216,7 @@ def wait(
     while alive(record):
         if deadline is not None and clock() >= deadline:
             return False
-        sleep(_LOOK_SECONDS)
+        sleep(_POLL_SECONDS)
     return True
 
 

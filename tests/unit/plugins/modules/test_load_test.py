@@ -46,7 +46,7 @@ def test_every_argument_is_used() -> None:
 
 
 def test_returned_keys_are_documented() -> None:
-    returned = set(ensure.look("/nowhere", "nobody"))
+    returned = set(ensure.describe("/nowhere", "nobody"))
     for module in (load_test, load_test_info):
         assert set(yaml.safe_load(module.RETURN)) == returned
 
@@ -120,3 +120,23 @@ def test_info_refuses_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = call(load_test_info, capsys, {"name": "../x"})
     assert code == 1
     assert "is not valid" in said["msg"]
+
+
+def test_an_argument_of_old_is_refused_with_its_new_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    arguments = {"name": "x", "url": "http://127.0.0.1:1/", "lanes": "reused", "state_dir": str(tmp_path)}
+    code, said = call(load_test, capsys, arguments)
+    assert code == 1
+    assert said["msg"] == (
+        "The argument lanes is called connection_modes (whose values are keep-alive, new and both) now."
+    )
+
+
+def test_a_value_of_old_is_refused_with_those_of_today(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    arguments = {"name": "x", "url": "http://127.0.0.1:1/", "connection_modes": "reused"}
+    code, said = call(load_test, capsys, {**arguments, "state_dir": str(tmp_path)})
+    assert code == 1
+    assert "connection_modes must be one of: keep-alive, new, both, got: reused" in said["msg"]
