@@ -5,10 +5,11 @@ Its contract. Each turn reads the clock (`now`) and does what is due: first the 
 a second with the sink, the end of the run), then the sending. It says by when it has to go on (`wake`), polls
 until an event or that time, reads the clock anew, and serves the events. All that runs between two polls is
 the engine's own work. It may not block, since nothing is sent or received meanwhile, and what of it takes
-long shows in the lateness of the requests. A *stall* is what lies between `wake` and the clock right after the
-poll: time in which the process had to go on and did not run, being stopped or without a processor. Requests
-in flight are given that time on top of their time-out. `wake` is set right before the poll, so that what the
-sink takes is no stall and is given to nobody; where no connection is free it is as of the turn's beginning.
+long shows in the lateness of the requests. A *stall* is what lies between `wake` and the clock right after
+the poll: time in which the process had to go on and did not run, being stopped or without a processor.
+Requests in flight are given that time on top of their time-out. `wake` is set right before the poll, so that
+what the sink takes is no stall and is given to nobody; where no connection is free it is as of the turn's
+beginning.
 """
 
 from __future__ import annotations
