@@ -22,6 +22,7 @@ author:
   - The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.access_log
+  - iter8.kfserving.thresholds
   - iter8.kfserving.attributes
 options:
   load:
@@ -41,53 +42,6 @@ options:
   inferenceservice:
     description: Path of the InferenceService as it was at the end, in JSON.
     type: path
-  thresholds:
-    description: What the rollout must keep to pass. The defaults are strict.
-    type: dict
-    default: {}
-    suboptions:
-      max_lost:
-        description: How many requests may be lost.
-        type: int
-        default: 0
-      max_gap:
-        description:
-          - The longest time allowed between two successes, in seconds.
-          - By default 2, or three times the interval between two requests where that is longer.
-          - It also holds for new and for keep-alive connections apart, each of which may take three times the
-            interval between its own requests.
-        type: float
-      min_requests:
-        description: How many requests it takes. With none lost, 300 prove a loss rate below 1 %.
-        type: int
-        default: 300
-      min_requests_per_revision:
-        description: How many requests each of the baseline and the canary must have answered.
-        type: int
-        default: 50
-      latency:
-        description: Percentile to longest response time in seconds, for instance 99 to 0.5.
-        type: dict
-        default: {}
-      propagation_seconds:
-        description:
-          - How long before or after the moment in the timeline a change of the traffic may really have
-            happened, in seconds.
-          - Requests that close to a change are not held against a revision.
-        type: float
-        default: 2.0
-      share_tolerance:
-        description: How far a revision's share of the requests may be from its weight, from 0 to 1.
-        type: float
-        default: 0.05
-      max_stall_seconds:
-        description: How long the load generator may stand still before an outage could have gone unseen.
-        type: float
-        default: 1.0
-      max_lateness_p99:
-        description: How late 99 % of the requests may be sent at most, in seconds.
-        type: float
-        default: 0.5
   expect_winner:
     description: Which version must win and end with all the traffic.
     type: str
@@ -232,21 +186,12 @@ verdict:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import ACCESS_LOG
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import (
+    ACCESS_LOG,
+    THRESHOLDS,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
-
-THRESHOLDS = {
-    "max_lost": {"type": "int", "default": 0},
-    "max_gap": {"type": "float"},
-    "min_requests": {"type": "int", "default": 300},
-    "min_requests_per_revision": {"type": "int", "default": 50},
-    "latency": {"type": "dict", "default": {}},
-    "propagation_seconds": {"type": "float", "default": 2.0},
-    "share_tolerance": {"type": "float", "default": 0.05},
-    "max_stall_seconds": {"type": "float", "default": 1.0},
-    "max_lateness_p99": {"type": "float", "default": 0.5},
-}
 
 ARGUMENTS = {
     "load": {"type": "path"},

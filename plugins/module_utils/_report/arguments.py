@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arguments that rollout_verdict and rollout_report share."""
+"""Arguments that modules share, or that are read from what they stand for."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import ISTIO
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
 # Documented in the fragment iter8.kfserving.access_log.
 ACCESS_LOG: dict[str, Any] = {
@@ -16,4 +18,14 @@ ACCESS_LOG: dict[str, Any] = {
         "options": {name: {"type": "str", "default": default} for name, default in ISTIO.items()},
     },
     "revision_pattern": {"type": "str"},
+}
+
+_TYPES = {"int": "int", "float": "float", "float | None": "float", "Mapping[float, float]": "dict"}
+
+# Documented in the fragment iter8.kfserving.thresholds. What is expected of a rollout are options of their own.
+THRESHOLDS: dict[str, Any] = {
+    row.name: {"type": _TYPES[str(row.type)]} | ({} if default is None else {"default": default})
+    for row in fields(Thresholds)
+    if not row.name.startswith("expect_")
+    for default in [getattr(Thresholds(), row.name)]
 }

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.iter8.kfserving.plugins.doc_fragments import access_log
+from ansible_collections.iter8.kfserving.plugins.doc_fragments import access_log, thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import THRESHOLDS
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.modules import rollout_report, rollout_verdict
 from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 BOTH = pytest.mark.parametrize("module", [rollout_verdict, rollout_report], ids=["verdict", "report"])
 
@@ -35,10 +37,13 @@ def compare(declared: Mapping[str, Any], told: Mapping[str, Any]) -> None:
 @BOTH
 def test_the_documentation_is_true(module: ModuleType) -> None:
     document = yaml.safe_load(module.DOCUMENTATION)
-    fragments = ["iter8.kfserving.access_log", "iter8.kfserving.attributes"]
-    assert document["extends_documentation_fragment"] == fragments
-    shared = yaml.safe_load(access_log.ModuleDocFragment.DOCUMENTATION)["options"]
-    compare(module.ARGUMENTS, {**document["options"], **shared})
+    assert "iter8.kfserving.attributes" in document["extends_documentation_fragment"]
+    options = dict(document["options"])
+    for fragment in (access_log, thresholds):
+        name = fragment.__name__.rpartition(".")[2]
+        if f"iter8.kfserving.{name}" in document["extends_documentation_fragment"]:
+            options |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
+    compare(module.ARGUMENTS, options)
     assert set(document["attributes"]) == {"check_mode", "diff_mode", "idempotent"}
     name = f"iter8.kfserving.{document['module']}"
     for task in yaml.safe_load(module.EXAMPLES):
@@ -47,9 +52,39 @@ def test_the_documentation_is_true(module: ModuleType) -> None:
 
 
 def test_every_threshold_can_be_given_and_defaults_to_the_same() -> None:
-    declared = {**rollout_verdict.THRESHOLDS, **rollout_verdict.ARGUMENTS}
+    declared = {**THRESHOLDS, **rollout_verdict.ARGUMENTS}
     for field in fields(Thresholds):
         assert getattr(Thresholds(), field.name) == declared[field.name].get("default"), field.name
+    assert set(THRESHOLDS) < {field.name for field in fields(Thresholds)}
+
+
+def test_the_role_documents_the_same_thresholds_in_the_same_words() -> None:
+    fragment = yaml.safe_load(thresholds.ModuleDocFragment.DOCUMENTATION)["options"]["thresholds"]
+    fragment["options"] = fragment.pop("suboptions")
+    specs = yaml.safe_load((ROOT / "roles/verify/meta/argument_specs.yml").read_text())["argument_specs"]
+    with_thresholds = [entry for entry, spec in specs.items() if "verify_thresholds" in spec["options"]]
+    assert with_thresholds == ["main", "check"]
+    for entry in with_thresholds:
+        assert specs[entry]["options"]["verify_thresholds"] == fragment, entry
+
+
+def test_the_schema_has_the_same_thresholds_in_the_same_ranges() -> None:
+    schema = json.loads((ROOT / "docs/schemas/verdict.schema.json").read_text())
+    documented = schema["properties"]["thresholds"]
+    names = {field.name for field in fields(Thresholds)}
+    assert set(documented["properties"]) == set(documented["required"]) == names
+    for name, row in documented["properties"].items():
+        shape = schema["$defs"][row["$ref"].rpartition("/")[2]] if "$ref" in row else row
+        # A percentile's limit has the range.
+        wrap: Callable[[float], Any] = (lambda v: {99.0: v}) if name == "latency" else (lambda v: v)
+        ranges = shape["additionalProperties"] if name == "latency" else shape
+        for key, step in (("minimum", -1), ("maximum", 1)):
+            if key in ranges:
+                Thresholds(**{name: wrap(ranges[key])})
+                with pytest.raises(ValueError, match=name):
+                    Thresholds(**{name: wrap(ranges[key] + step)})
+        allowed = shape.get("type", [])
+        assert ("null" in allowed) is (getattr(Thresholds(), name) is None), name
 
 
 def test_every_key_of_the_verdict_is_documented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
