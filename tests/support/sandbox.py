@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import start_time
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, present
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ class Home:
 
 def _lives(pid: str) -> bool:
     """Whether it has not ended: the tests are the parent of what they start, and need not have asked yet."""
-    found = records._stat(int(pid))
-    return found is not None and not found.ended
+    return start_time(int(pid)) is not None
 
 
 def _environment(pid: str) -> bytes:

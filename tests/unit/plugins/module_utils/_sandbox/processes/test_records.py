@@ -15,6 +15,7 @@ from typing import Any, Iterator
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import boot_id, start_time
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -44,12 +45,9 @@ def zombie(pid: int) -> bool:
 
 
 def wait_for_log(state: Path, text: str) -> str:
-    for _attempt in range(500):
-        content = (state / "log").read_text()
-        if text in content and content.endswith("\n"):
-            return content
-        time.sleep(0.01)
-    raise AssertionError(f"{text!r} never came")
+    log = state / "log"
+    until(lambda: text in log.read_text() and log.read_text().endswith("\n"), 10, f"a log with {text!r}")
+    return log.read_text()
 
 
 def test_a_started_process_has_a_record_of_itself_and_leads_a_session(state: Path) -> None:
@@ -111,21 +109,26 @@ def test_end_kills_what_does_not_listen_after_the_grace_period(state: Path) -> N
     assert now[0] >= 3
 
 
-def test_end_all_shares_one_grace_period(state: Path) -> None:
+def test_end_all_shares_one_grace_period(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     several = [python(state, STUBBORN, identity) for identity in "abc"]
-    for _attempt in range(500):
-        if (state / "log").read_text().count("up") == 3:
-            break
-        time.sleep(0.01)
-    slept: list[float] = []
+    until(lambda: (state / "log").read_text().count("up") == 3, 10, "three that are up")
+    now, kills = [0.0], []
+    send = records.send
 
     def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        time.sleep(seconds)
+        now[0] += seconds
+        time.sleep(0.001)
 
-    records.end_all(several, 0.1, clock=lambda: sum(slept), sleep=sleep)
+    def noting(process: records.Process, number: int) -> bool:
+        if number == signal.SIGKILL:
+            kills.append(now[0])
+        return send(process, number)
+
+    monkeypatch.setattr(records, "send", noting)
+    records.end_all(several, 3, clock=lambda: now[0], sleep=sleep)
     assert not any(map(records.alive, several))
-    assert sum(slept) < 0.3 + records.KILL_SECONDS / 2
+    assert len(kills) == 3
+    assert all(3 <= moment < 3.1 for moment in kills)
 
 
 @pytest.mark.parametrize(
@@ -176,11 +179,7 @@ def test_a_stranger_in_a_session_of_the_same_number_is_no_orphan(state: Path) ->
 
 def test_a_zombie_has_ended(state: Path) -> None:
     process = dataclasses.replace(python(state, "pass"), child=None)
-    for _attempt in range(500):
-        if not records.alive(process):
-            break
-        time.sleep(0.01)
-    assert zombie(process.pid)
+    until(lambda: zombie(process.pid), 10, "a zombie")
     assert not records.alive(process)
 
 
@@ -192,12 +191,7 @@ def test_a_zombie_with_threads_that_still_run_has_not_ended(state: Path) -> None
         "ctypes.CDLL(None).pthread_exit(None)\n"
     )
     process = python(state, code)
-    for _attempt in range(500):
-        if zombie(process.pid):
-            break
-        time.sleep(0.01)
-    else:
-        raise AssertionError("it did not become a zombie")
+    until(lambda: zombie(process.pid), 10, "a zombie")
     assert records.alive(process)
     assert records.end(process, 0)
     assert not records.alive(process)
