@@ -30,7 +30,8 @@ options:
       - V(recorded), after applying, adds the UIDs of what was created to O(record).
       - V(absent) deletes what the run created, in an order that leaves controllers alive while their
         objects go (custom objects, the last claimed first; when these are gone all others at once), and
-        waits until all of it is gone. Without a record there is nothing to do.
+        waits until all of it is gone. Without a record there is nothing to do. It fails when something of
+        the run is left, as what no longer carries the run's label, or a kind that is no longer served.
     type: str
     choices: [claimed, recorded, absent]
     required: true
@@ -39,7 +40,10 @@ options:
     type: str
     required: true
   record:
-    description: The file of the record, JSON. It must be of this O(run_id), and is always written whole.
+    description:
+      - The file of the record, JSON. It must be of this O(run_id), and is always written whole.
+      - It is also of one cluster, known by the UID of its namespace C(kube-system) (where that may be read).
+        On any other cluster the module refuses to do anything, whatever the context is called.
     type: path
     required: true
   definitions:
@@ -62,8 +66,8 @@ options:
   force_contents:
     description:
       - With O(state=absent), delete namespaces and CustomResourceDefinitions that the run created even though
-        others have put objects into them, or made objects of their kinds. Otherwise the module names
-        these and deletes nothing at all.
+        others have put objects into them, or made objects of their kinds, or where a kind cannot be listed.
+        Otherwise the module names these and deletes nothing at all.
       - Not counted are objects that belong to another object, those that Kubernetes keeps in every
         namespace, and ConfigMaps, Secrets, Services, ServiceAccounts and Jobs that no tool of a person
         has written.

@@ -69,7 +69,9 @@ class Cluster:
         self.lingers: dict[str, float] = {}
         self.now: Callable[[], float] = float
         self._going: dict[str, float] = {}
+        # Errors of the next requests: of deletions by path, of all others by path or by apiVersion.
         self.faults: dict[str, list[Exception]] = {}
+        self.get_faults: dict[str, list[Exception]] = {}
         self.asked: list[str] = []
         self._uids = itertools.count(1)
         self._lock = threading.Lock()
@@ -95,7 +97,12 @@ class Cluster:
 
     # What module_utils/_cluster/api.py offers.
 
+    def _fail(self, what: str) -> None:
+        if self.get_faults.get(what):
+            raise self.get_faults[what].pop(0)
+
     def resource(self, api_version: str, kind: str) -> Resource:
+        self._fail(api_version)
         for resource in self.kinds:
             if (resource.api_version, resource.kind) == (api_version, kind):
                 return resource
@@ -104,11 +111,21 @@ class Cluster:
     def resources(self, api_version: str) -> list[Resource]:
         return [resource for resource in self.kinds if resource.api_version == api_version]
 
-    def group_versions(self) -> list[str]:
+    def kinds_at(self, api_version: str) -> list[Resource]:
+        self._fail(api_version)
+        if not self.resources(api_version):
+            raise NotFound(api_version)
+        return self.resources(api_version)
+
+    def served_versions(self) -> list[str]:
         return sorted({resource.api_version for resource in self.kinds})
+
+    def forget_kinds(self) -> None:
+        return None
 
     def get(self, path: str, query: Any = None, *, metadata_only: bool = False) -> dict[str, Any]:
         self.asked.append(path)
+        self._fail(path)
         plural = path.rpartition("/")[2]
         if plural in {resource.plural for resource in self.kinds}:
             prefix = path.rpartition("/")[0] + "/"
@@ -155,3 +172,10 @@ class Cluster:
 
 
 AWAY = Unreachable("the server is away")
+
+
+def no_such_path() -> NotFound:
+    """A 404 that names no object."""
+    error = NotFound("404 page not found")
+    error.certain = False
+    return error

@@ -164,16 +164,20 @@ class Api:
         )
 
     def resources(self, api_version: str) -> list[Resource]:
-        """The kinds of a group and version; none when the server does not serve it.
+        """The kinds of a group and version; none when the server does not serve it."""
+        try:
+            return self.kinds_at(api_version)
+        except NotFound:
+            return []
 
-        Answers are kept for the life of this object, but an absent group is looked up again each time:
-        a CRD may be established at any moment.
+    def kinds_at(self, api_version: str) -> list[Resource]:
+        """The kinds of a group and version; NotFound when the server does not serve it.
+
+        Answers are kept until ``forget_kinds``, but an absent group is looked up again each time: a CRD may
+        be established at any moment.
         """
         if api_version not in self._groups:
-            try:
-                found = self.get(group_path(api_version)).get("resources") or []
-            except NotFound:
-                return []
+            found = self.get(group_path(api_version)).get("resources") or []
             self._groups[api_version] = [
                 Resource(
                     api_version, each["kind"], each["name"], bool(each["namespaced"]), tuple(each["verbs"])
@@ -183,10 +187,18 @@ class Api:
             ]
         return self._groups[api_version]
 
-    def group_versions(self) -> list[str]:
-        """Every served apiVersion, one version (the preferred) for each group."""
+    def served_versions(self) -> list[str]:
+        """Every served apiVersion, of each group the preferred one first."""
         groups: Sequence[Json] = self.get("/apis").get("groups") or []
-        return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+        versions = ["v1"]
+        for group in groups:
+            versions.append(group["preferredVersion"]["groupVersion"])
+            versions += [each["groupVersion"] for each in group.get("versions") or []]
+        return list(dict.fromkeys(versions))
+
+    def forget_kinds(self) -> None:
+        """Looks kinds up anew from now on."""
+        self._groups = {}
 
     def _whole(
         self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, accept: str

@@ -33,7 +33,9 @@ class Forbidden(ClusterError):
 
 
 class NotFound(ClusterError):
-    """404: no such object, or no such path."""
+    """404: no such object (``certain``), or only no such path, at least at this moment."""
+
+    certain = True
 
 
 class UnknownKind(NotFound):
@@ -52,7 +54,19 @@ class BadRequest(ClusterError):
     """Any other 4xx: the request itself is wrong."""
 
 
-_BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 429: Unreachable}
+class MethodNotAllowed(BadRequest):
+    """405: the kind knows no such request."""
+
+
+_BY_STATUS = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    410: Gone,
+    429: Unreachable,
+}
 
 _RETRY_SECONDS_LEAST = 0.2
 
@@ -70,6 +84,9 @@ def from_status(
     reported = f": {message}" if message else ""
     kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)
     error = kind(f"{where} was answered {status}{reported}.{_ADVICE.get(status, '')}")
+    if isinstance(error, NotFound):
+        details = body.get("details") if isinstance(body, Mapping) else None
+        error.certain = isinstance(details, Mapping) and bool(details.get("name"))
     if isinstance(error, Unreachable):
         error.retry_after = _retry_after(headers or {})
     return error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     ClusterError,
     NotFound,
     UnknownKind,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import (
+    CONFIRM_SECONDS,
+    Sleep,
+    defined,
+    find,
+    kind_of,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     LABEL,
@@ -61,8 +69,9 @@ def flatten(definitions: Iterable[Any]) -> Iterator[Json]:
 class Scopes:
     """Whether kinds are namespaced: as the API server serves them, or as a CRD of the same batch says."""
 
-    def __init__(self, api: Api, definitions: Sequence[Json], check_mode: bool) -> None:
+    def __init__(self, api: Api, definitions: Sequence[Json], check_mode: bool, sleep: Sleep) -> None:
         self._api = api
+        self._sleep = sleep
         self._check_mode = check_mode
         self._announced = {
             (str(spec.get("group")), str((spec.get("names") or {}).get("kind"))): spec.get("scope")
@@ -74,7 +83,7 @@ class Scopes:
         """(the kind as served, or None while its CRD is not there yet; whether it is namespaced)."""
         api_version, kind = str(definition["apiVersion"]), str(definition["kind"])
         try:
-            resource = self._api.resource(api_version, kind)
+            resource = self._served(api_version, kind)
         except UnknownKind:
             announced = self._announced.get((group_of(api_version), kind))
             if announced is None:
@@ -85,19 +94,34 @@ class Scopes:
             return None, announced
         return resource, resource.namespaced
 
+    def _served(self, api_version: str, kind: str) -> Resource:
+        """The kind; where its definition is there but it is not served, that is asked again."""
+        for seconds in CONFIRM_SECONDS:
+            try:
+                return self._api.resource(api_version, kind)
+            except UnknownKind:
+                if not defined(self._api, api_version, kind):
+                    raise
+            self._sleep(seconds)
+        return self._api.resource(api_version, kind)
 
-def lookup(api: Api, resource: Resource | None, entry: ClaimedObject) -> Json | None:
-    """The object as it is now, or None."""
+
+def _current(api: Api, resource: Resource | None, entry: ClaimedObject, sleep: Sleep) -> Json | None:
+    """The object as it is now; None when it is certain that it is not there."""
     if resource is None:
         return None
-    try:
-        return api.get(resource.path(entry.namespace or None, entry.name))
-    except NotFound:
-        return None
+    found = find(api, entry, sleep)
+    return found[1] if found else None
 
 
 def claim(
-    api: Api, record: Record, definitions: Iterable[Any], namespace: str | None, check_mode: bool
+    api: Api,
+    record: Record,
+    definitions: Iterable[Any],
+    namespace: str | None,
+    check_mode: bool,
+    *,
+    sleep: Sleep = time.sleep,
 ) -> tuple[list[Json], list[ClaimedObject]]:
     """Notes in ``record`` which objects are there already.
 
@@ -106,13 +130,13 @@ def claim(
     not create.
     """
     found = list(flatten(definitions))
-    scopes = Scopes(api, found, check_mode)
+    scopes = Scopes(api, found, check_mode, sleep)
     claimed: list[tuple[Json, ClaimedObject, Resource | None]] = []
     for definition in found:
         resource, namespaced = scopes.find(definition)
         entry = _entry(definition, namespaced, namespace)
         claimed.append((_placed(definition, entry), entry, resource))
-    current = at_once(lambda each: lookup(api, each[2], each[1]), claimed)
+    current = at_once(lambda each: _current(api, each[2], each[1], sleep), claimed)
     labelled = []
     entries = []
     for (definition, entry, _resource), obj in zip(claimed, current):
@@ -168,7 +192,7 @@ def record_uids(api: Api, record: Record) -> list[ClaimedObject]:
     An object without the run's label is not taken in: it is not what the run applied.
     """
     candidates = [entry for entry in record.entries if not entry.existed]
-    current = at_once(lambda entry: lookup(api, served(api, entry), entry), candidates)
+    current = at_once(lambda entry: _recordable(api, entry), candidates)
     created = []
     for entry, obj in zip(candidates, current):
         if obj is not None and belongs(obj, record.run_id):
@@ -177,9 +201,9 @@ def record_uids(api: Api, record: Record) -> list[ClaimedObject]:
     return created
 
 
-def served(api: Api, entry: ClaimedObject) -> Resource | None:
-    """The entry's kind as it is served; None when it is not, and so no object of it can be there."""
+def _recordable(api: Api, entry: ClaimedObject) -> Json | None:
+    """The object, if it is seen at once: without a UID on record the run's label decides later on."""
     try:
-        return api.resource(entry.api_version, entry.kind)
-    except UnknownKind:
+        return api.get(kind_of(api, entry).path(entry.namespace or None, entry.name))
+    except NotFound:
         return None

@@ -10,14 +10,18 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    BadRequest,
+    MethodNotAllowed,
     NotFound,
-    Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import at_once
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import (
+    CONFIRM_SECONDS,
+    Sleep,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     ClaimedObject,
     belongs,
+    group_of,
 )
 
 # Kept by Kubernetes itself, in every namespace.
@@ -51,18 +55,23 @@ def foreign(obj: Mapping[str, Any], kind: str, run_id: str) -> bool:
     return not managers or any(manager.startswith(_PEOPLES_TOOLS) for manager in managers)
 
 
-def foreign_contents(api: Api, doomed: Iterable[ClaimedObject], run_id: str) -> list[str]:
-    """Other people's objects in the namespaces and of the kinds among ``doomed``, named for people."""
+def foreign_contents(api: Api, doomed: Iterable[ClaimedObject], run_id: str, sleep: Sleep) -> list[str]:
+    """Other people's objects in the namespaces and of the kinds among ``doomed``, named for people.
+
+    Raises ClusterError where a kind cannot be listed.
+    """
     doomed = list(doomed)
     ours = {entry.key[1:] for entry in doomed}
     namespaces = [entry.name for entry in doomed if entry.kind == "Namespace"]
     places: list[tuple[Resource, str | None]] = []
     if namespaces:
-        listable = [r for r in _served_kinds(api) if r.namespaced and "list" in r.verbs]
+        listable = [r for r in _served_kinds(api, sleep) if r.namespaced and "list" in r.verbs]
         places = [(resource, namespace) for namespace in namespaces for resource in listable]
-    places += [(resource, None) for resource in _custom_kinds(api, doomed)]
+    places += [(resource, None) for resource in _custom_kinds(api, doomed, sleep)]
     names: dict[str, None] = {}
-    for (resource, _namespace), items in zip(places, at_once(lambda place: _list(api, *place), places)):
+    for (resource, _namespace), items in zip(
+        places, at_once(lambda place: _list(api, *place, sleep), places)
+    ):
         for item in items:
             metadata = item.get("metadata") or {}
             where, name = str(metadata.get("namespace") or ""), str(metadata.get("name"))
@@ -71,30 +80,54 @@ def foreign_contents(api: Api, doomed: Iterable[ClaimedObject], run_id: str) -> 
     return sorted(names)
 
 
-def _served_kinds(api: Api) -> list[Resource]:
-    def kinds(api_version: str) -> list[Resource]:
+def _served_kinds(api: Api, sleep: Sleep) -> list[Resource]:
+    """Every kind once, at the first version that serves it.
+
+    Raises ClusterError where a version cannot be looked up: what cannot be listed cannot be called empty.
+    """
+    versions = api.served_versions()
+    kinds: dict[tuple[str, str], Resource] = {}
+    for version, found in zip(versions, at_once(lambda version: _kinds_at(api, version, sleep), versions)):
+        for resource in found:
+            kinds.setdefault((group_of(version), resource.plural), resource)
+    return list(kinds.values())
+
+
+def _kinds_at(api: Api, version: str, sleep: Sleep) -> list[Resource]:
+    for seconds in CONFIRM_SECONDS:
         try:
-            return api.resources(api_version)
-        except Unreachable:
-            # An aggregated API whose server is away: its objects are not in the namespace's own storage.
-            return []
+            return api.kinds_at(version)
+        except NotFound:
+            # It was among the served ones a moment ago.
+            if version not in api.served_versions():
+                return []
+        sleep(seconds)
+    return api.kinds_at(version)
 
-    return [resource for found in at_once(kinds, api.group_versions()) for resource in found]
 
-
-def _custom_kinds(api: Api, doomed: Iterable[ClaimedObject]) -> list[Resource]:
+def _custom_kinds(api: Api, doomed: Iterable[ClaimedObject], sleep: Sleep) -> list[Resource]:
     """The kinds that go with the CustomResourceDefinitions among ``doomed``; a CRD is named
     <plural>.<group>.
     """
     crds = {entry.name for entry in doomed if entry.kind == "CustomResourceDefinition"}
     if not crds:
         return []
-    return [r for r in _served_kinds(api) if f"{r.plural}.{r.api_version.rpartition('/')[0]}" in crds]
+    return [r for r in _served_kinds(api, sleep) if f"{r.plural}.{group_of(r.api_version)}" in crds]
 
 
-def _list(api: Api, resource: Resource, namespace: str | None) -> list[Json]:
-    try:
+def _list(api: Api, resource: Resource, namespace: str | None, sleep: Sleep) -> list[Json]:
+    def items() -> list[Json]:
         return list(api.get(resource.path(namespace), metadata_only=True).get("items") or [])
-    except (NotFound, BadRequest):
-        # Gone meanwhile, or not to be listed (405).
-        return []
+
+    for seconds in CONFIRM_SECONDS:
+        try:
+            return items()
+        except MethodNotAllowed:
+            return []
+        except NotFound:
+            # The kind may have gone since it was looked up, and all its objects with it.
+            api.forget_kinds()
+            if resource not in _kinds_at(api, resource.api_version, sleep):
+                return []
+        sleep(seconds)
+    return items()

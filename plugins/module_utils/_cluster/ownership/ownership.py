@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
+    Forbidden,
+    NotFound,
     Refusal,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
@@ -22,7 +25,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.contents import (
     foreign_contents,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import Sleep
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    ClaimedObject,
     Record,
     load,
     require_run_id,
@@ -54,6 +59,7 @@ def _claimed(module: Any, record: Record | None) -> dict[str, Any]:
     before = record.entries if record else []
     record = record or Record(module.params["run_id"])
     api = connect(module)
+    _bind(api, record)
     definitions, entries = claim(
         api, record, module.params["definitions"], module.params["namespace"], bool(module.check_mode)
     )
@@ -74,7 +80,9 @@ def _recorded(module: Any, record: Record | None) -> dict[str, Any]:
             f"There is no record {_path(module)}. Use state=claimed before anything is applied."
         )
     before = record.entries
-    created = record_uids(connect(module), record)
+    api = connect(module)
+    _bind(api, record)
+    created = record_uids(api, record)
     changed = record.entries != before
     if changed and not module.check_mode:
         record.save(_path(module))
@@ -93,14 +101,17 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
     clock = Clock()
     deadline = clock.now() + module.params["timeout"]
     api = connect(module, deadline=deadline)
-    planned = plan(api, record)
-    _refuse_foreign(module, api, planned.doomed)
+    _bind(api, record)
+    planned = plan(api, record, clock.sleep)
+    _refuse_foreign(module, api, planned.doomed, clock.sleep)
     if module.check_mode:
         order = [entry for wave in waves(planned.doomed) for entry in wave]
         deleted = [entry.ref for entry in order]
         return {"changed": bool(deleted), "deleted": deleted, "kept": planned.kept, "transitions": []}
     progress = Progress(module.params["progress_file"], time.time)
-    removal = Removal(api, record, progress, clock=clock, deadline=deadline)
+    removal = Removal(
+        api, record, progress, clock=clock, deadline=deadline, save=lambda: record.save(_path(module))
+    )
     problem: Exception | None = None
     try:
         removal.run(planned.doomed)
@@ -115,13 +126,37 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
     }
     if problem is not None:
         raise Failed(str(problem), result) from problem
+    if planned.left:
+        raise Failed(
+            f"Not all that this run created is gone: {'; '.join(planned.left)}. It stays on record.", result
+        )
     return result
 
 
-def _refuse_foreign(module: Any, api: Api, doomed: Any) -> None:
+def _bind(api: Api, record: Record) -> None:
+    """Notes of which cluster the record is; Refusal where it is another's. Contexts' names are not unique."""
+    try:
+        cluster = str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+    except (NotFound, Forbidden):
+        cluster = ""
+    if record.cluster and cluster != record.cluster:
+        raise Refusal(
+            f"The record of run {record.run_id} is of another cluster than {api.host}, or its namespace "
+            "kube-system cannot be read there. Name the cluster on which the run created its objects."
+        )
+    record.cluster = cluster
+
+
+def _refuse_foreign(module: Any, api: Api, doomed: Sequence[ClaimedObject], sleep: Sleep) -> None:
     if module.params["force_contents"]:
         return
-    found = foreign_contents(api, doomed, module.params["run_id"])
+    try:
+        found = foreign_contents(api, doomed, module.params["run_id"], sleep)
+    except ClusterError as error:
+        raise Refusal(
+            "Nothing was deleted: what the namespaces and kinds that this run created hold cannot be listed, "
+            f"so it may be someone else's. {error} Try again, or set force_contents to delete it unseen."
+        ) from error
     if found:
         shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
         raise Refusal(

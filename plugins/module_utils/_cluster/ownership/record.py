@@ -74,8 +74,10 @@ def belongs(obj: Mapping[str, Any], run_id: str) -> bool:
 class Record:
     """The entries of a run, in the order in which they were claimed."""
 
-    def __init__(self, run_id: str, entries: Iterable[ClaimedObject] = ()) -> None:
+    def __init__(self, run_id: str, entries: Iterable[ClaimedObject] = (), cluster: str = "") -> None:
+        """``cluster`` is the UID of its namespace kube-system, empty while unknown."""
         self.run_id = run_id
+        self.cluster = cluster
         self._entries = {entry.key: entry for entry in entries}
 
     @property
@@ -97,7 +99,12 @@ class Record:
 
     def save(self, path: str) -> None:
         """Writes the record whole, for this user alone. Raises ClusterError if it cannot be written."""
-        content = {"schema": SCHEMA, "run_id": self.run_id, "objects": [asdict(e) for e in self.entries]}
+        content = {
+            "schema": SCHEMA,
+            "run_id": self.run_id,
+            "cluster": self.cluster,
+            "objects": [asdict(entry) for entry in self.entries],
+        }
         try:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             write_atomically(Path(path), json.dumps(content, indent=1) + "\n")
@@ -113,6 +120,7 @@ def load(path: str, run_id: str) -> Record | None:
         if content["schema"] != SCHEMA:
             raise ClusterError(f"The record {path} is of schema {content['schema']}; this is {SCHEMA}.")
         found = content["run_id"]
+        cluster = str(content.get("cluster") or "")
         entries = [ClaimedObject(**each) for each in content["objects"]]
     except FileNotFoundError:
         return None
@@ -126,7 +134,7 @@ def load(path: str, run_id: str) -> Record | None:
         raise Refusal(
             f"The record {path} is of run {found}, not of {run_id}. Name that run or another record."
         )
-    return Record(run_id, entries)
+    return Record(run_id, entries, cluster)
 
 
 def with_uid(entry: ClaimedObject, uid: str) -> ClaimedObject:

@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
     Conflict,
     NotFound,
+    UnknownKind,
     Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
     at_once,
-    lookup,
-    served,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import (
+    Sleep,
+    find,
+    kind_of,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     ClaimedObject,
@@ -47,10 +51,20 @@ _NAMESPACE_CONDITIONS = (
 
 @dataclass
 class RemovalPlan:
-    """What to delete (each with the UID it must have), and what to leave, with the reason."""
+    """What to delete (each with the UID it must have), and what to leave, with the reason.
+
+    ``left`` names those of the kept that the run may have created, with the reason: it is not removed yet.
+    """
 
     doomed: list[ClaimedObject] = field(default_factory=list)
     kept: list[Json] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def keep(self, entry: ClaimedObject, reason: str, *, left: bool = False) -> None:
+        """Leaves an object alone."""
+        self.kept.append({**entry.ref, "reason": reason})
+        if left:
+            self.left.append(f"{entry}: {reason}")
 
 
 class StillThere(ClusterError):
@@ -61,7 +75,7 @@ class StillThere(ClusterError):
         self.entries = list(entries)
 
 
-def plan(api: Api, record: Record) -> RemovalPlan:
+def plan(api: Api, record: Record, sleep: Sleep) -> RemovalPlan:
     """Looks up every entry. To be deleted, an object must carry the run's label and have the UID on record.
 
     No UID on record means that the process died between applying and recording: then the label decides,
@@ -71,22 +85,32 @@ def plan(api: Api, record: Record) -> RemovalPlan:
     mine = []
     for entry in record.entries:
         if entry.existed:
-            made.kept.append({**entry.ref, "reason": "it existed before this run"})
+            made.keep(entry, "it existed before this run")
         else:
             mine.append(entry)
-    for entry, obj in zip(mine, at_once(lambda entry: lookup(api, served(api, entry), entry), mine)):
-        if obj is None:
-            continue
-        uid = str(obj["metadata"]["uid"])
-        if not belongs(obj, record.run_id):
-            made.kept.append({**entry.ref, "reason": "it does not carry this run's label"})
-        elif entry.uid not in ("", uid):
-            made.kept.append(
-                {**entry.ref, "reason": "it is another object of the same name: its UID differs"}
-            )
-        else:
-            made.doomed.append(with_uid(entry, uid))
+    for entry, found in zip(mine, at_once(lambda entry: _found(api, entry, sleep), mine)):
+        if isinstance(found, UnknownKind):
+            made.keep(entry, "its kind is not served at any version, so it cannot be looked up", left=True)
+        elif found is not None:
+            _judge(made, entry, *found, record.run_id)
     return made
+
+
+def _found(api: Api, entry: ClaimedObject, sleep: Sleep) -> tuple[Resource, Json] | UnknownKind | None:
+    try:
+        return find(api, entry, sleep)
+    except UnknownKind as error:
+        return error
+
+
+def _judge(made: RemovalPlan, entry: ClaimedObject, resource: Resource, obj: Json, run_id: str) -> None:
+    uid = str(obj["metadata"]["uid"])
+    if not belongs(obj, run_id):
+        made.keep(entry, "it does not carry this run's label", left=entry.uid == uid)
+    elif entry.uid not in ("", uid):
+        made.keep(entry, "it is another object of the same name: its UID differs")
+    else:
+        made.doomed.append(replace(with_uid(entry, uid), api_version=resource.api_version))
 
 
 def waves(doomed: Sequence[ClaimedObject]) -> list[list[ClaimedObject]]:
@@ -121,8 +145,17 @@ class Removal:
     """Deletes waves of objects and waits until each is gone."""
 
     def __init__(
-        self, api: Api, record: Record, progress: Progress, *, clock: Clock, deadline: float
+        self,
+        api: Api,
+        record: Record,
+        progress: Progress,
+        *,
+        clock: Clock,
+        deadline: float,
+        save: Callable[[], None],
     ) -> None:
+        """``save`` writes the record whenever something is gone: a run that is killed goes on from there."""
+        self._save = save
         self._api = api
         self._record = record
         self._progress = progress
@@ -143,8 +176,10 @@ class Removal:
 
     def _ask(self, entry: ClaimedObject) -> bool:
         """Asks the API server to delete exactly this object; False if it turned out to be another one."""
-        resource = served(self._api, entry)
-        if resource is None:
+        try:
+            resource = kind_of(self._api, entry)
+        except UnknownKind:
+            # Whether the object is gone with its kind is found out while waiting for it.
             return True
         # In the foreground a workload goes after its pods, so that waiting for it means waiting for them.
         policy = "Foreground" if entry.kind in _WORKLOADS else "Background"
@@ -156,7 +191,8 @@ class Removal:
         except NotFound:
             return True
         except Conflict as conflict:
-            now = lookup(self._api, resource, entry)
+            found = find(self._api, entry, self._clock.sleep)
+            now = found[1] if found else None
             if (
                 now is not None
                 and now["metadata"]["uid"] == entry.uid
@@ -207,14 +243,16 @@ class Removal:
                 if entry in self._reported:
                     self._progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
                 self._reported[entry] = held
+        if len(left) < len(entries):
+            self._save()
         return left
 
     def _current(self, entry: ClaimedObject) -> Json | None:
         try:
-            obj = lookup(self._api, served(self._api, entry), entry)
-        except Unreachable as error:
+            found = find(self._api, entry, self._clock.sleep)
+        except (Unreachable, UnknownKind) as error:
             return {"metadata": {"uid": entry.uid}, "unknown": str(error)}
-        return obj if obj is not None and obj["metadata"]["uid"] == entry.uid else None
+        return found[1] if found and found[1]["metadata"]["uid"] == entry.uid else None
 
 
 def held_by(obj: Json) -> str:

@@ -27,6 +27,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     Conflict,
     Forbidden,
     Gone,
+    MethodNotAllowed,
     NotFound,
     Unauthorized,
     UnknownKind,
@@ -42,7 +43,14 @@ ANSWERS = {
             {"name": "experiments/status", "kind": "Experiment", "namespaced": True, "verbs": ["get"]},
         ]
     },
-    "/apis": {"groups": [{"preferredVersion": {"groupVersion": "iter8.tools/v2alpha1"}}]},
+    "/apis": {
+        "groups": [
+            {
+                "preferredVersion": {"groupVersion": "iter8.tools/v2alpha1"},
+                "versions": [{"groupVersion": "iter8.tools/v1"}, {"groupVersion": "iter8.tools/v2alpha1"}],
+            }
+        ]
+    },
 }
 
 
@@ -165,7 +173,7 @@ def test_a_list_of_metadata_is_asked_for_by_its_type(api: Api) -> None:
 @pytest.mark.parametrize(
     ("status", "raised"),
     [
-        (400, BadRequest), (401, Unauthorized), (403, Forbidden), (404, NotFound), (405, BadRequest),
+        (400, BadRequest), (401, Unauthorized), (403, Forbidden), (404, NotFound), (405, MethodNotAllowed),
         (409, Conflict), (410, Gone), (429, Unreachable), (500, Unreachable), (503, Unreachable),
     ],
 )  # fmt: skip
@@ -176,6 +184,17 @@ def test_answers_are_classified_and_keep_the_servers_message(
         api.get(f"/status/{status}")
     assert type(caught.value) is raised
     assert len(Handler.seen) == 1, "retried unseen"
+
+
+def test_a_404_that_names_an_object_is_certain(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFound) as caught:
+        api.get("/apis/none/v1")
+    assert caught.value.certain is False
+    body = {"kind": "Status", "reason": "NotFound", "details": {"name": "m", "kind": "experiments"}}
+    monkeypatch.setitem(PAGES, "/apis/none/v1/experiments/m", (404, json.dumps(body).encode()))
+    with pytest.raises(NotFound) as caught:
+        api.get("/apis/none/v1/experiments/m")
+    assert caught.value.certain is True
 
 
 @pytest.mark.parametrize("path", ["/html", "/html502"])
@@ -241,7 +260,7 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_says_when_is_asked_again_then(api: Api, sleeps: FakeClock, status: int) -> None:
     Handler.busy = [(status, {"Retry-After": "2"}), (status, AGAIN), (status, {"Retry-After": "0"})]
-    assert api.group_versions() == ["v1", "iter8.tools/v2alpha1"]
+    assert api.served_versions() == ["v1", "iter8.tools/v2alpha1", "iter8.tools/v1"]
     assert sleeps.slept == [2.0, 1.0, 0.2]
     Handler.busy = [(status, AGAIN)]
     with pytest.raises(NotFound):
@@ -302,7 +321,7 @@ def test_a_certificate_that_is_not_trusted_says_what_to_give(monkeypatch: pytest
 def test_kinds_are_found_without_their_subresources(api: Api) -> None:
     found = api.resource("iter8.tools/v2alpha1", "Experiment")
     assert found == Resource("iter8.tools/v2alpha1", "Experiment", "experiments", True, ("get", "list"))
-    assert api.group_versions() == ["v1", "iter8.tools/v2alpha1"]
+    assert api.served_versions() == ["v1", "iter8.tools/v2alpha1", "iter8.tools/v1"]
 
 
 @pytest.mark.parametrize(

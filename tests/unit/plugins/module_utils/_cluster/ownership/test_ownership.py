@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    BadRequest,
     ClusterError,
+    Forbidden,
+    MethodNotAllowed,
     Refusal,
     UnknownKind,
 )
@@ -33,7 +37,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 )
 from ansible_collections.iter8.kfserving.tests.support import cluster as memory
 from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
-from ansible_collections.iter8.kfserving.tests.support.cluster import BUILT_IN, CUSTOM, crd, obj
+from ansible_collections.iter8.kfserving.tests.support.cluster import AWAY, BUILT_IN, CUSTOM, crd, obj
 
 RUN = "r1"
 
@@ -67,6 +71,12 @@ class Run:
             **params,
         }
         return module_side.ownership(module)
+
+    def recorded(self) -> list[ClaimedObject]:
+        """What stands in the record's file."""
+        record = load(str(self.record), RUN)
+        assert record is not None
+        return record.entries
 
     def apply(self, *definitions: dict[str, Any]) -> dict[str, Any]:
         claimed = self("claimed", definitions=list(definitions))
@@ -237,14 +247,15 @@ def test_without_a_record_no_cluster_is_asked(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reason", "left"),
     [
-        ("relabelled", "it does not carry this run's label"),
-        ("unlabelled", "it does not carry this run's label"),
-        ("replaced", "it is another object of the same name: its UID differs"),
+        ("relabelled", "it does not carry this run's label", True),
+        ("unlabelled", "it does not carry this run's label", True),
+        # What the run had created is gone here.
+        ("replaced", "it is another object of the same name: its UID differs", False),
     ],
 )
-def test_both_label_and_uid_must_match(run: Run, change: str, reason: str) -> None:
+def test_both_label_and_uid_must_match(run: Run, change: str, reason: str, left: bool) -> None:
     mine = obj("ClusterRole", "role", labels={LABEL: RUN})
     run.apply(obj("ClusterRole", "role"))
     run("recorded")
@@ -253,9 +264,15 @@ def test_both_label_and_uid_must_match(run: Run, change: str, reason: str) -> No
         run.cluster.apply(mine)
     else:
         run.cluster.apply(obj("ClusterRole", "role", labels={LABEL: "r2"} if change == "relabelled" else {}))
-    gone = run("absent")
+    if left:
+        with pytest.raises(Failed, match=f"Not all .* is gone: ClusterRole role: {reason}") as caught:
+            run("absent")
+        gone = caught.value.result
+    else:
+        gone = run("absent")
     assert gone["deleted"] == []
     assert [kept["reason"] for kept in gone["kept"]] == [reason]
+    assert len(run.recorded()) == 1
     assert run.cluster.names() == ["ClusterRole role"]
 
 
@@ -393,7 +410,164 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(run: Run) -> None:
     assert run.clock.now == pytest.approx(2.0)
 
 
+# What a 404 proves
+
+EXPERIMENT = CUSTOM[0]
+NEWER = Resource("iter8.tools/v2beta1", "Experiment", "experiments", True, EXPERIMENT.verbs)
+
+
+@pytest.fixture
+def experiment(run: Run) -> dict[str, Any]:
+    definition = obj("Experiment", "e", "default")
+    run.apply(definition)
+    run("recorded")
+    return definition
+
+
+def test_a_kind_that_is_served_at_another_version_now_is_found_there(
+    run: Run, experiment: dict[str, Any]
+) -> None:
+    stored = run.cluster.objects.pop(run.cluster.path(experiment))
+    run.cluster.kinds = [NEWER if kind == EXPERIMENT else kind for kind in run.cluster.kinds]
+    run.cluster.objects[NEWER.path("default", "e")] = stored
+    assert [each["api_version"] for each in run("absent")["deleted"]] == [NEWER.api_version]
+    assert run.cluster.objects == {}
+    assert run.recorded() == []
+
+
+def test_a_kind_that_is_not_served_at_all_is_kept_and_the_run_is_not_over(
+    run: Run, experiment: dict[str, Any]
+) -> None:
+    # Neither is it seen which definitions there are.
+    definitions = next(kind for kind in run.cluster.kinds if kind.kind == "CustomResourceDefinition")
+    run.cluster.kinds = [kind for kind in run.cluster.kinds if kind not in (EXPERIMENT, definitions)]
+    with pytest.raises(Failed, match="Experiment default/e: its kind is not served") as caught:
+        run("absent")
+    assert refs(caught.value.result["kept"]) == ["Experiment e"]
+    assert len(run.recorded()) == 1
+    assert run.clock.now > 0, "asked only once"
+    run.cluster.kinds.append(EXPERIMENT)
+    assert refs(run("absent")["deleted"]) == ["Experiment e"]
+
+
+def test_a_kind_without_a_definition_has_no_objects(run: Run, experiment: dict[str, Any]) -> None:
+    run.cluster.kinds.remove(EXPERIMENT)
+    run.cluster.apply(crd(CUSTOM[1]))
+    gone = run("absent")
+    assert (gone["deleted"], gone["kept"]) == ([], [])
+    assert run.clock.now == 0
+
+
+def test_a_kind_that_is_defined_but_not_served_may_have_objects(run: Run, experiment: dict[str, Any]) -> None:
+    run.cluster.apply(crd(EXPERIMENT))
+    run.cluster.kinds.remove(EXPERIMENT)
+    with pytest.raises(Failed, match="its kind is not served"):
+        run("absent")
+
+
+@pytest.mark.parametrize("what", ["kind", "object"])
+def test_one_404_is_asked_again_before_anything_is_called_absent(
+    run: Run, experiment: dict[str, Any], what: str
+) -> None:
+    run.cluster.apply(crd(EXPERIMENT))
+    if what == "kind":
+        run.cluster.get_faults[EXPERIMENT.api_version] = [UnknownKind("a restart")]
+    else:
+        run.cluster.get_faults[run.cluster.path(experiment)] = [memory.no_such_path()]
+    assert refs(run("absent")["deleted"]) == ["Experiment e"]
+
+
+def test_a_claim_does_not_take_one_404_for_an_absence(cluster: Any) -> None:
+    cluster.apply(obj("Experiment", "theirs", "default"), crd(EXPERIMENT))
+    path = EXPERIMENT.path("default", "theirs")
+    for faults in (
+        {path: [memory.no_such_path()]},
+        {EXPERIMENT.api_version: [UnknownKind("a restart")]},
+    ):
+        cluster.get_faults = faults
+        definitions = [crd(EXPERIMENT), obj("Experiment", "theirs", "default")]
+        clock = FakeClock()
+        _definitions, entries = claim(cluster, Record(RUN), definitions, None, False, sleep=clock.sleep)
+        assert [entry.existed for entry in entries] == [True, True]
+        assert clock.now > 0
+
+
+# One cluster
+
+
+@pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
+def test_a_run_is_of_one_cluster_whatever_its_context_is_called(run: Run, state: str) -> None:
+    run.cluster.apply(obj("Namespace", "kube-system"))
+    run.apply(obj("ClusterRole", "role"))
+    run("recorded")
+    before = run.record.read_text()
+    assert json.loads(before)["cluster"] == "uid-1"
+    run.cluster.objects[run.cluster.path(obj("Namespace", "kube-system"))]["metadata"]["uid"] = "other"
+    with pytest.raises(Refusal, match="of another cluster"):
+        run(state, definitions=[obj("ClusterRole", "more")] if state == "claimed" else [])
+    assert run.record.read_text() == before
+    assert run.cluster.deletions == []
+    run.cluster.objects[run.cluster.path(obj("Namespace", "kube-system"))]["metadata"]["uid"] = "uid-1"
+    assert run("absent")["changed"] is True
+
+
+def test_a_cluster_that_hides_its_own_namespace_can_be_used(run: Run) -> None:
+    run.cluster.get_faults["/api/v1/namespaces/kube-system"] = [Forbidden("no right")]
+    run.apply(obj("ClusterRole", "role"))
+    assert json.loads(run.record.read_text())["cluster"] == ""
+    assert refs(run("absent")["deleted"]) == ["ClusterRole role"]
+
+
+def test_a_removal_that_is_killed_has_recorded_what_was_gone(run: Run) -> None:
+    run.apply(obj("ClusterRole", "role"), obj("Experiment", "e", "default"))
+    run("recorded")
+    run.cluster.faults[run.cluster.path(obj("ClusterRole", "role"))] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        run("absent")
+    assert [entry.kind for entry in run.recorded()] == ["ClusterRole"]
+
+
 # Other people's objects
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("apps/v1", AWAY),
+        ("apps/v1", Forbidden("no right")),
+        ("apps/v1", memory.no_such_path()),
+        ("/apis/apps/v1/namespaces/mine/deployments", AWAY),
+        ("/apis/apps/v1/namespaces/mine/deployments", Forbidden("no right")),
+        ("/apis/apps/v1/namespaces/mine/deployments", BadRequest("what?")),
+        ("/apis/apps/v1/namespaces/mine/deployments", memory.no_such_path()),
+    ],
+)
+def test_what_cannot_be_listed_is_not_called_empty(run: Run, where: str, error: Exception) -> None:
+    run.apply(obj("Namespace", "mine"))
+    run("recorded")
+    run.cluster.get_faults[where] = [error] * 9
+    with pytest.raises(Refusal, match="Nothing was deleted: .* cannot be listed"):
+        run("absent")
+    assert run.cluster.deletions == []
+    run.cluster.get_faults[where] = [error] * 9
+    assert refs(run("absent", force_contents=True)["deleted"]) == ["Namespace mine"]
+
+
+@pytest.mark.parametrize("where", ["apps/v1", "/apis/apps/v1/namespaces/mine/deployments"])
+def test_one_404_for_a_list_is_asked_again(run: Run, where: str) -> None:
+    run.apply(obj("Namespace", "mine"))
+    run("recorded")
+    run.cluster.apply(obj("Deployment", "theirs", "mine"))
+    run.cluster.get_faults[where] = [memory.no_such_path()]
+    with pytest.raises(Refusal, match="Deployment mine/theirs"):
+        run("absent")
+
+
+def test_a_kind_that_knows_no_list_is_passed_over(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"))
+    run("recorded")
+    run.cluster.get_faults["/apis/apps/v1/namespaces/mine/deployments"] = [MethodNotAllowed("405")]
+    assert refs(run("absent")["deleted"]) == ["Namespace mine"]
 
 
 @pytest.mark.parametrize(
