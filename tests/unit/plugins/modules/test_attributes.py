@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.doc_fragments import attributes, cluster
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
-MODULES = sorted((Path(__file__).parents[4] / "plugins/modules").glob("*.py"))
+MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 SHARED = {
     "iter8.kfserving.attributes": attributes.ModuleDocFragment.DOCUMENTATION,
     "iter8.kfserving.attributes.info_module": attributes.ModuleDocFragment.INFO_MODULE,
