@@ -103,6 +103,7 @@ class Scopes:
                 if not defined(self._api, api_version, kind):
                     raise
             self._sleep(seconds)
+            self._api.forget_kinds()
         return self._api.resource(api_version, kind)
 
 
