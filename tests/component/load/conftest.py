@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import socket
 import ssl
@@ -13,8 +14,11 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load import command
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import engine
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
 from ansible_collections.iter8.kfserving.tests.support import artefacts
 
 
@@ -166,6 +170,16 @@ def serve() -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> PolledClock:
+    """What every engine of the test is timed by from now on."""
+    made = PolledClock()
+    monkeypatch.setattr(engine, "make_poller", made.make_poller)
+    monkeypatch.setattr(engine, "make_alarm", lambda _poller: None)
+    monkeypatch.setattr(command, "Engine", functools.partial(engine.Engine, clock=made, wall=made.wall))
+    return made
 
 
 @pytest.fixture

@@ -23,13 +23,15 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.target 
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
+from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 
 def make(url: str, rows: list[Any], **more: Any) -> Engine:
-    lookup = more.pop("lookup", None)
+    timed = {name: more.pop(name) for name in ("lookup", "clock", "wall") if name in more}
     options = Options(url=url, **{"timeout": 5_000_000_000, **more})
     return Engine(
-        options, parse_url(options), "cafe", lambda row, failures, tally: rows.append(row), lookup=lookup
+        options, parse_url(options), "cafe", lambda row, _failures, _tally: rows.append(row), **timed
     )
 
 
@@ -38,12 +40,13 @@ def ok(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("pacing", ["open", "closed"])
-def test_the_rate_and_the_count_are_exact(serve: Any, load: Any, pacing: str) -> None:
+def test_the_rate_and_the_count_are_exact(serve: Any, load: Any, clock: PolledClock, pacing: str) -> None:
     server = serve(ok)
     result = load(server.url, rate=100, duration=500_000_000, connections=4, pacing=pacing)
     assert result["LoadTest"]["requests"] == server.requests == 50
     assert result["LoadTest"]["failed"] == 0
     assert result["ActualDuration"] >= 490_000_000
+    assert clock.seconds < 0.6
 
 
 def test_open_loop_does_not_wait_for_answers(serve: Any, load: Any) -> None:
@@ -130,34 +133,48 @@ def test_every_connection_takes_its_turn(serve: Any, load: Any) -> None:
 
 
 def test_stop_waits_for_what_is_in_flight(serve: Any) -> None:
-    def slow(visit: Any) -> None:
-        time.sleep(0.15)
+    asked, answer = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def held(visit: Any) -> None:
+        if visit.number == 3:
+            asked.set()
+            answer.wait(10)
         visit.ok()
 
+    def end() -> None:
+        asked.wait(10)
+        running.stop()
+        order.append("stopped")
+        time.sleep(0.2)  # in which it would return if it did not wait
+        order.append("answered")
+        answer.set()
+
     rows: list[Any] = []
-    running = make(serve(slow).url, rows, rate=20)
-    timer = threading.Timer(0.2, running.stop)
-    timer.start()
-    before = time.monotonic()
+    running = make(serve(held).url, rows, rate=0, connections=1, timeout=60_000_000_000)
+    ending = threading.Thread(target=end)
+    ending.start()
     tally = running.run()
-    assert time.monotonic() - before < 1.5
+    order.append("returned")
+    ending.join()
+    assert order == ["stopped", "answered", "returned"]
     assert tally.counts.failed == 0
-    assert tally.counts.requests == tally.sent >= 4
+    assert tally.counts.requests == tally.sent == 4
     assert sum(row["ok"] for row in rows) == tally.counts.requests
 
 
-def test_stop_takes_at_most_the_time_out(serve: Any) -> None:
+def test_stop_takes_at_most_the_time_out(serve: Any, clock: PolledClock) -> None:
     rows: list[Any] = []
-    running = make(serve(lambda visit: visit.hang()).url, rows, connections=2, timeout=300_000_000)
-    threading.Timer(0.1, running.stop).start()
-    before = time.monotonic()
+    url = serve(lambda visit: visit.hang()).url
+    running = make(url, rows, connections=2, timeout=300_000_000, clock=clock, wall=clock.wall)
+    clock.at(0.1, running.stop)
     tally = running.run()
-    assert time.monotonic() - before < 1.0
+    assert 0.3 <= clock.seconds <= 0.35  # of which the last 0.05 s lie between two looks for time-outs
     assert dict(tally.counts.classes) == {"timeout": 2}
 
 
-def test_stop_at_a_time(serve: Any, load: Any) -> None:
-    own = load(serve(ok).url, rate=100, stop_at=time.time() + 0.3)["LoadTest"]
+def test_stop_at_a_time(serve: Any, load: Any, clock: PolledClock) -> None:
+    own = load(serve(ok).url, rate=100, stop_at=clock.wall() / 1e9 + 0.3)["LoadTest"]
     assert 25 <= own["requests"] + own["unsent"] <= 31
 
 
@@ -166,7 +183,7 @@ def test_calls_end_a_run_at_full_speed(serve: Any, load: Any) -> None:
     assert load(server.url, calls=100, connections=3)["LoadTest"]["requests"] == server.requests == 100
 
 
-def test_a_name_that_stops_resolving(serve: Any) -> None:
+def test_a_name_that_stops_resolving(serve: Any, clock: PolledClock) -> None:
     server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     answers = [[SocketAddress(socket.AF_INET, ("127.0.0.1", server.port), "there")]]
 
@@ -178,7 +195,13 @@ def test_a_name_that_stops_resolving(serve: Any) -> None:
     options = Options(url=server.url, rate=20, duration=1_400_000_000, timeout=5_000_000_000)
     failures: list[Any] = []
     running = Engine(
-        options, parse_url(options), "cafe", lambda _row, new, _tally: failures.extend(new), lookup=lookup
+        options,
+        parse_url(options),
+        "cafe",
+        lambda _row, new, _tally: failures.extend(new),
+        lookup=lookup,
+        clock=clock,
+        wall=clock.wall,
     )
     tally = running.run()
     assert set(tally.counts.classes) == {"dns"}
@@ -188,7 +211,7 @@ def test_a_name_that_stops_resolving(serve: Any) -> None:
     assert 5 <= tally.counts.failed <= 10
 
 
-def test_a_name_that_moves(serve: Any) -> None:
+def test_a_name_that_moves(serve: Any, clock: PolledClock) -> None:
     first = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     second = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     ports = [first.port]
@@ -197,7 +220,9 @@ def test_a_name_that_moves(serve: Any) -> None:
         port = ports.pop() if ports else second.port
         return [SocketAddress(socket.AF_INET, ("127.0.0.1", port), str(port))]
 
-    tally = make(first.url, [], rate=20, duration=1_400_000_000, lookup=lookup).run()
+    tally = make(
+        first.url, [], rate=20, duration=1_400_000_000, lookup=lookup, clock=clock, wall=clock.wall
+    ).run()
     assert tally.counts.failed == 0
     assert first.requests + second.requests == tally.counts.requests == 28
     assert second.requests >= 5
@@ -271,23 +296,23 @@ def test_its_own_stall_is_not_the_servers_fault(serve: Any) -> None:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "go\n"
-        while server.requests < 4:
-            time.sleep(0.01)
+        until(lambda: server.requests >= 4, 10, "the first requests")
+        before = time.monotonic()
         child.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
         child.send_signal(signal.SIGCONT)
+        stopped = time.monotonic() - before
         requests, failed, stalls, longest = map(int, child.stdout.readline().split())
     assert (requests, failed) == (24, 0)
     assert stalls >= 1
-    assert 400_000_000 < longest < 900_000_000
+    assert 400_000_000 < longest < (stopped + 0.3) * 1e9
 
 
-def test_outage_windows(serve: Any, load: Any) -> None:
+def test_outage_windows(serve: Any, load: Any, clock: PolledClock) -> None:
     """A known outage of 0.3 s in the middle of the load is seen, and its length is right."""
-    started = time.monotonic()
 
     def outage(visit: Any) -> None:
-        if 0.3 < time.monotonic() - started < 0.6:
+        if 0.3 < clock.seconds < 0.6:
             visit.reset()
         visit.ok()
 
