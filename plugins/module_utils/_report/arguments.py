@@ -22,7 +22,7 @@ ACCESS_LOG: dict[str, Any] = {
 
 _TYPES = {"int": "int", "float": "float", "float | None": "float", "Mapping[float, float]": "dict"}
 
-# Documented in the fragment iter8.kfserving.thresholds. What is expected of a rollout are options of their own.
+# Documented in the fragment iter8.kfserving.thresholds. What a rollout is expected to do has its own options.
 THRESHOLDS: dict[str, Any] = {
     row.name: {"type": _TYPES[str(row.type)]} | ({} if default is None else {"default": default})
     for row in fields(Thresholds)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-BASELINE = "baseline"
-CANARY = "canary"
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,9 @@ class Thresholds:
     `propagation_seconds` is how long before or after the moment in the timeline a change of traffic may
     really have happened: routes take time to reach the gateway, and statuses take time to tell.
     `share_tolerance` is how far a revision's share of the requests may be from its weight even if there are
-    enough requests to notice: in absolute points, so 0.05 allows from 0 to 10 % at a weight of 5 %. `expect_iterations` of None means as many as the Experiment planned.
+    enough requests to notice: in absolute points, so 0.05 allows from 0 to 10 % at a weight of 5 %.
+    `max_stall_seconds` is how long the load generator may stand still, `max_lateness_p99` how late 99 % of
+    the requests may be sent. `expect_iterations` of None means as many as the Experiment planned.
     """
 
     max_lost: int = 0

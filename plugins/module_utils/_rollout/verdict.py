@@ -24,6 +24,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
     utc,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import CANARY
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import gateway, rollout, traffic
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import load as rules_load
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
@@ -32,7 +33,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     Rule,
     worst,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
 RULES: tuple[Rule, ...] = (

@@ -23,6 +23,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.stability import Held
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
 
 EXPERIMENT = "experiment"
 INFERENCESERVICE = "inferenceservice"
@@ -115,8 +116,8 @@ class ExperimentWaiter:
         planned = experiments.planned_iterations(self.experiment or {})
         data = dict(event.data)
         text = f"iteration {data['iteration']}" + (f"/{planned}" if planned else "")
-        if experiments.CANARY in data["weights"]:
-            text += f"  canary {data['weights'][experiments.CANARY]} %"
+        if CANARY in data["weights"]:
+            text += f"  canary {data['weights'][CANARY]} %"
         counts = self._counts()
         if counts is not None:
             data["requests"], data["failed"] = counts
@@ -154,7 +155,7 @@ class ExperimentWaiter:
         if outcome.state is State.PENDING:
             self._missing = _progress_clause(outcome)
             return None
-        promoted = not rolled_back and outcome.recommended_baseline not in (None, experiments.BASELINE)
+        promoted = not rolled_back and outcome.recommended_baseline not in (None, BASELINE)
         return self._handler_failed(rolled_back) or self._settled(now, promoted, outcome)
 
     def _same_revision(self) -> End | None:
@@ -162,8 +163,8 @@ class ExperimentWaiter:
         itself.
         """
         revisions = experiments.revisions(self.experiment or {})
-        baseline = revisions.get(experiments.BASELINE)
-        if baseline is None or revisions.get(experiments.CANARY) != baseline:
+        baseline = revisions.get(BASELINE)
+        if baseline is None or revisions.get(CANARY) != baseline:
             return None
         message = (
             f"Experiment {self.name} compares revision {baseline} with itself: "
@@ -191,7 +192,7 @@ class ExperimentWaiter:
         if self._missing:
             return None
         if self.inferenceservice_name:
-            role = outcome.recommended_baseline or experiments.BASELINE
+            role = outcome.recommended_baseline or BASELINE
             revision = experiments.revisions(self.experiment or {}).get(role)
             failure, problem = traffic_problem(self.inferenceservice, revision, promoted)
             if failure:

@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     Stall,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed, utc
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import CANARY
 
 _RIGHT = 8
 _BAND = 84

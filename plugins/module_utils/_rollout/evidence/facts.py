@@ -34,7 +34,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.o
     Objective,
     objectives,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
 
 _PIECES = {
     "load": "result of a load test",

@@ -46,8 +46,13 @@ class Lost:
 
 @dataclass(frozen=True)
 class Second:
-    """What ended within one second; times in seconds. Percentiles are None where several loads were
-    merged."""
+    """What ended within the second that began at `start` (whole seconds since the epoch).
+
+    `revisions` is how many answers named which. `slowest`, `p50` and `p99` are service times in seconds,
+    from when a request was sent to its end. `slowest` is the longest of all that ended in this second, so
+    what is counted here was routed up to that much earlier. The percentiles are None where several loads
+    were merged.
+    """
 
     start: int
     requests: int
@@ -84,7 +89,18 @@ class ModeCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """A load test's result. `revisions` has the empty name for answers that named none."""
+    """A load test's result. Times are seconds since the epoch, durations seconds, rates requests a second.
+
+    - `requests` came to an end, `ok` or `failed`; `client_faults` failed by the fault of the generator.
+    - `codes`, `classes`: how many by status code (all of them) and by class of failure.
+    - `counted`: how many the histogram of response times has.
+    - `revisions`: requests and failures by name; the empty name is that of answers that named none.
+    - `ledger`: a record for each failure, but for the `ledger_dropped` that were only counted.
+    - `gap`: the longest time between two successes; `outages` as load.json has them.
+    - `lateness_p99`: 99 % of the requests were sent at most this late.
+    - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
+    - `response_time`: a histogram of Fortio's shape, in seconds.
+    """
 
     state: str
     started: float

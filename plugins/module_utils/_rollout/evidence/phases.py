@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.marks import Marks
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
 
 BEFORE = "before the canary"
 PROMOTION = "promotion"

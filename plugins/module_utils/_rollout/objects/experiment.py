@@ -21,9 +21,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
     number,
     text,
 )
-
-BASELINE = "baseline"
-CANARY = "canary"
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
 
 _COMPLETED = ("ExperimentCompleted", "Completed")
 _FAILED = ("ExperimentFailed", "Failed")
@@ -38,7 +36,7 @@ class ExperimentOutcome:
     """How far an Experiment is.
 
     `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
-    `winner_name` is the winner as the Experiment spells it. `winner` is None where iter8 found none.
+    `winner` is None where iter8 found none.
     `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
     `iterations_planned` is 0 where the Experiment does not say.
     """
@@ -47,13 +45,11 @@ class ExperimentOutcome:
     reason: str
     message: str
     winner: str | None = None
-    winner_name: str | None = None
     recommended_baseline: str | None = None
     iterations: int = 0
     iterations_planned: int = 0
     weights: dict[str, int] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
-    stage: str = ""
 
 
 def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
@@ -111,13 +107,11 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
         reason=decisive.reason,
         message=decisive.message or text(status, "message"),
         winner=by_name.get(winner_name, winner_name) or None,
-        winner_name=winner_name or None,
         recommended_baseline=by_name.get(recommended, recommended) or None,
         iterations=number(status, "completedIterations"),
         iterations_planned=planned_iterations(experiment),
         weights=_weights(status, by_name),
         conditions=found,
-        stage=text(status, "stage"),
     )
 
 

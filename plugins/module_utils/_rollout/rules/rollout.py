@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, utc
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import CANARY
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
     Finding,
     Rule,
@@ -13,7 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     passed,
     unproven,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import CANARY, Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
 
 def run_not_stopped(facts: Facts, _: Thresholds) -> list[Finding]:

@@ -21,6 +21,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
     tally,
     utc,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
     Finding,
     Rule,
@@ -28,11 +29,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
     passed,
     unproven,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import (
-    BASELINE,
-    CANARY,
-    Thresholds,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
 # The chance of calling a split wrong that is right, over all the splits of one run together.
 _FALSE_ALARM = 1e-6
