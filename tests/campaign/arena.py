@@ -52,7 +52,7 @@ class Arena:
         self.name = "campaign"
         self._say = say
         self.where = paths.layout(self.name, self.env)
-        self._options = present.Options(present.default_source(), paths.cache_dir())
+        self._options = present.SandboxOptions(present.default_source(), paths.cache_dir())
 
     def up(self) -> None:
         """Remove what a killed campaign left, bring the sandbox up, apply the controllers, wait for them."""

@@ -39,7 +39,7 @@ class Cluster:
 
     def up(self) -> None:
         """Bring up what does not run."""
-        options = present.Options(source=present.default_source(), cache=paths.cache_dir())
+        options = present.SandboxOptions(source=present.default_source(), cache=paths.cache_dir())
         present.up(NAME, options, print, env=self.env)
         self.api = KubeClient(read_kubeconfig(self.where.kubeconfig))
 

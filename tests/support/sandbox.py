@@ -68,8 +68,10 @@ class Home:
     def where(self, name: str) -> paths.Layout:
         return paths.layout(name, self.env)
 
-    def options(self, api_port: Optional[int] = None, owner: Optional[int] = None) -> present.Options:
-        return present.Options(present.default_source(), paths.cache_dir(), api_port=api_port, owner=owner)
+    def options(self, api_port: Optional[int] = None, owner: Optional[int] = None) -> present.SandboxOptions:
+        return present.SandboxOptions(
+            present.default_source(), paths.cache_dir(), api_port=api_port, owner=owner
+        )
 
     def up(self, name: str, api_port: Optional[int] = None, owner: Optional[int] = None) -> Running:
         options = self.options(api_port, owner)

@@ -210,7 +210,7 @@ import sys
 from pathlib import Path
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import present
-options = present.Options(present.default_source(), paths.cache_dir())
+options = present.SandboxOptions(present.default_source(), paths.cache_dir())
 present.up("one", options, lambda text: print(text, flush=True))
 print("up", flush=True)
 """

@@ -59,7 +59,7 @@ def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
             f"{sys.executable} -m pip install {' '.join(missing)}"
         )
     where = paths.layout(name)
-    wanted = present.Options(
+    wanted = present.SandboxOptions(
         source=Path(options["source_dir"]) if options["source_dir"] else present.default_source(),
         cache=Path(options["cache_dir"]).absolute() if options["cache_dir"] else paths.cache_dir(),
         binaries_dir=Path(options["binaries_dir"]) if options["binaries_dir"] else None,

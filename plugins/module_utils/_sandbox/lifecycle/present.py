@@ -46,7 +46,7 @@ class Up:
 
 
 @dataclass(frozen=True)
-class Options:
+class SandboxOptions:
     """What the user may choose.
 
     source: the collection's plugins/module_utils, as a folder.
@@ -80,7 +80,7 @@ def would_change(name: str, env: Mapping[str, str] = os.environ) -> bool:
     return sandbox is None or where.closed_processes.exists() or not _is_up(where, sandbox)
 
 
-def check(name: str, options: Options, env: Mapping[str, str] = os.environ) -> None:
+def check(name: str, options: SandboxOptions, env: Mapping[str, str] = os.environ) -> None:
     """Raise what `up` would raise for reasons that can be known without changing anything.
 
     What it cannot know is whether a download or a build, if one is needed, succeeds.
@@ -98,7 +98,7 @@ def check(name: str, options: Options, env: Mapping[str, str] = os.environ) -> N
     find.check(options.cache, binaries_dir=options.binaries_dir)
 
 
-def _refuse_if_taken(where: paths.Layout, name: str, options: Options) -> None:
+def _refuse_if_taken(where: paths.Layout, name: str, options: SandboxOptions) -> None:
     other = exclusive.owned_by_another(where, options.owner)
     if other is not None:
         raise parts.SandboxError(
@@ -107,7 +107,7 @@ def _refuse_if_taken(where: paths.Layout, name: str, options: Options) -> None:
         )
 
 
-def _refuse_other_port(sandbox: paths.Sandbox, options: Options) -> None:
+def _refuse_other_port(sandbox: paths.Sandbox, options: SandboxOptions) -> None:
     if options.api_port not in (None, sandbox.ports["api"]):
         raise parts.SandboxError(
             f"The sandbox {sandbox.name} has its API server on port {sandbox.ports['api']}, not "
@@ -161,7 +161,9 @@ def _boot(where: paths.Layout, sandbox: paths.Sandbox, report: Report) -> list[s
     return started
 
 
-def _prepare(where: paths.Layout, name: str, options: Options, programs: find.Programs) -> paths.Sandbox:
+def _prepare(
+    where: paths.Layout, name: str, options: SandboxOptions, programs: find.Programs
+) -> paths.Sandbox:
     """Everything but processes: ports, network, keys, and last the record."""
     network = components.choose_network(_networks(where.root.parent))
     ports = components.choose_ports(options.api_port)
@@ -189,7 +191,7 @@ def _places(programs: find.Programs) -> dict[str, str]:
     return {name: str(path) for name, path in programs.paths.items()}
 
 
-def _create(where: paths.Layout, name: str, options: Options, report: Report) -> Up:
+def _create(where: paths.Layout, name: str, options: SandboxOptions, report: Report) -> Up:
     try:
         # A port that is taken is told before minutes are spent on the programs.
         components.choose_ports(options.api_port)
@@ -213,7 +215,7 @@ def _create(where: paths.Layout, name: str, options: Options, report: Report) ->
     raise AssertionError("unreachable")
 
 
-def _mend(where: paths.Layout, sandbox: paths.Sandbox, options: Options, report: Report) -> Up:
+def _mend(where: paths.Layout, sandbox: paths.Sandbox, options: SandboxOptions, report: Report) -> Up:
     _refuse_other_port(sandbox, options)
     if _is_up(where, sandbox):
         return Up(where, False, sandbox)
@@ -231,7 +233,7 @@ def _mend(where: paths.Layout, sandbox: paths.Sandbox, options: Options, report:
 
 def up(
     name: str,
-    options: Options,
+    options: SandboxOptions,
     report: Report,
     *,
     env: Mapping[str, str] = os.environ,

@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
@@ -145,17 +146,20 @@ def load(entry: Path, names: Iterable[str]) -> Optional[dict[str, Path]]:
         return None
     except (ValueError, KeyError, TypeError):
         raise BinariesError(f"{entry / _MANIFEST} cannot be read: remove {entry} and run again.") from None
-    found = {}
-    for name in names:
-        path = entry / name
-        recorded = files.get(name, {})
-        if (
-            not path.is_file()
-            or path.stat().st_size != recorded.get("size")
-            or sha256(path) != recorded.get("sha256")
-        ):
+    found = {name: entry / name for name in names}
+    with ThreadPoolExecutor() as pool:
+        whole = list(pool.map(_is_what_was_stored, found.values(), (files.get(name, {}) for name in found)))
+    for path, good in zip(found.values(), whole):
+        if not good:
             raise BinariesError(
                 f"{path} has the wrong checksum: it is not what was put there. Remove {entry} and run again."
             )
-        found[name] = path
     return found
+
+
+def _is_what_was_stored(path: Path, recorded: Mapping[str, Any]) -> bool:
+    return (
+        path.is_file()
+        and path.stat().st_size == recorded.get("size")
+        and sha256(path) == recorded.get("sha256")
+    )

@@ -94,16 +94,16 @@ def test_what_is_returned_is_documented(folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, present.Options]] = []
+    seen: list[tuple[str, present.SandboxOptions]] = []
 
-    def up(name: str, options: present.Options, report: Callable[[str], None]) -> present.Up:
+    def up(name: str, options: present.SandboxOptions, report: Callable[[str], None]) -> present.Up:
         seen.append((name, options))
         report("a step")
         return present.Up(paths.layout(name), False)
 
     monkeypatch.setattr(present, "up", up)
     run(name="one", api_port=1234, binaries_dir="/b", cache_dir="/c", source_dir="/s")
-    assert seen == [("one", present.Options(Path("/s"), Path("/c"), Path("/b"), 1234))]
+    assert seen == [("one", present.SandboxOptions(Path("/s"), Path("/c"), Path("/b"), 1234))]
     run(name="two")
     assert seen[1][1].cache == paths.cache_dir()
     assert (seen[1][1].source / "_sandbox").is_dir()
@@ -112,7 +112,7 @@ def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_step_is_appended_to_the_progress_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def up(_name: str, _options: present.Options, step: Callable[[str], None]) -> present.Up:
+    def up(_name: str, _options: present.SandboxOptions, step: Callable[[str], None]) -> present.Up:
         step("one")
         raise OSError(28, "No space left on device", "/s")
 

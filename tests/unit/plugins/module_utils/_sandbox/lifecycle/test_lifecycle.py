@@ -45,7 +45,7 @@ class Home:
         return [part for part in parts.PARTS if start(where, part, role(part))]
 
     def up(self, name: str = "one", api_port: Optional[int] = None) -> present.Up:
-        options = present.Options(present.default_source(), self.folder / "cache", api_port=api_port)
+        options = present.SandboxOptions(present.default_source(), self.folder / "cache", api_port=api_port)
         return present.up(name, options, self.steps.append, env=self.env)
 
     def down(self, name: str = "one") -> absent.Down:
@@ -225,7 +225,7 @@ def test_a_second_present_waits_for_the_first_and_says_so(home: Home) -> None:
             if len(naps) == 3:
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
-        options = present.Options(present.default_source(), home.folder / "cache")
+        options = present.SandboxOptions(present.default_source(), home.folder / "cache")
         assert present.up("one", options, home.steps.append, env=home.env, sleep=sleep).changed
     assert len(naps) == 3
     assert home.steps.count("waiting for another run that works on the sandbox one") == 1
