@@ -25,9 +25,11 @@ from .writer import RequestWriter
 
 
 class Exchange:
-    """All requests of a run. `flying` counts those in flight.
+    """All requests of a run, from the sending to what became of each. `flying` counts those in flight.
 
-    `refill` is the schedule of a run at full speed, which the inner loop asks itself; None stops that.
+    Connections are made by the pool, requests written by the writer, answers read by the reader; here is what
+    begins and ends a request, and the inner loop, which does all of that itself in the common case. `refill`
+    is the schedule of a run at full speed, which the inner loop asks itself; None stops that.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class Exchange:
         conn.first_byte = None
         conn.sent = self._clock()
 
-    # Receiving
+    # What the poller and the resolver report
 
     def serve(self, events: list[tuple[int, int]]) -> None:
         """Act on what the poller reported.

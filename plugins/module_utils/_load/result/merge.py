@@ -10,6 +10,10 @@ from ..stats.histogram import Histogram
 from .result import build
 
 MAX_LEDGER = 10000
+_SUMMED = (
+    "requests", "failed", "unsent", "warmup_failed", "client_faults", "ledger_dropped", "outages_dropped",
+    "stall_count",
+)  # fmt: skip
 
 
 def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -33,16 +37,7 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "response_histograms": _merged_by_name(part["response_histograms"] for part in own),
     }  # fmt: skip
-    for name in (
-        "requests",
-        "failed",
-        "unsent",
-        "warmup_failed",
-        "client_faults",
-        "ledger_dropped",
-        "outages_dropped",
-        "stall_count",
-    ):
+    for name in _SUMMED:
         snapshot[name] = sum(part[name] for part in own)
     for name in ("classes", "reconnects"):
         snapshot[name] = _sum_counts(part[name] for part in own)

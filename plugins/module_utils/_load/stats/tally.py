@@ -134,14 +134,10 @@ class Tally:
             self._count_successes(mode, known.parsed, known.total, known.revision, known.count)
             known.count = 0
 
-    def fold(self) -> None:
-        """Bring the counts up to date without ending the second."""
-        for mode in self.connection_modes.values():
-            self._fold_known(mode)
-
     def tick(self, second: int) -> Row:
         """End the second that began at `second` (epoch): fold what came in it and return its row."""
-        self.fold()
+        for mode in self.connection_modes.values():
+            self._fold_known(mode)
         if not self.paced:
             for one in self.response.values():
                 for taken, times in one.fresh.items():

@@ -143,7 +143,7 @@ def test_what_was_known_is_counted_before_it_is_forgotten() -> None:
         tally.learn(mode, raw, len(raw) + length, parse_head(raw), "")
         mode.latest.count += 1
     assert tally.counts.requests == MAX_KNOWN
-    tally.fold()
+    tally.tick(7)
     assert tally.counts.requests == MAX_KNOWN + 1
 
 
