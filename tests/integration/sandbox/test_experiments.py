@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -14,10 +13,11 @@ from typing import Any, Optional
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 from kubernetes import client, dynamic
 from kubernetes.client.exceptions import ApiException
 
-from .test_serving import MANIFESTS, ROOT, Cluster, Load, predictor, ready, traffic, until
+from .test_serving import MANIFESTS, ROOT, Cluster, Load, predictor, ready, traffic
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(180)]
 
@@ -351,8 +351,19 @@ def test_deletion_in_the_middle_leaves_jobs_and_traffic_as_they_are(iter8: Iter8
     before = share(iter8, name)
     segment = iter8.experiment(name)["metadata"]["uid"].rpartition("-")[2]
     iter8.custom.delete_namespaced_custom_object(*EXPERIMENTS, name)
-    # Longer than an interval: nothing may go on.
-    time.sleep(2)
+    other = f"{name}-2"
+    try:
+        # When another one of the same interval has come to its end, this one would have gone on as well.
+        versions = {"baseline": {"name": "default", "tags": {"revision": "none"}}}
+        iter8.create(
+            other,
+            iterations=3,
+            strategy={"type": "Performance", "handlers": {"start": "none"}},
+            versionInfo=versions,
+        )
+        assert iter8.wait(other, 30)["completedIterations"] == 3
+    finally:
+        iter8.custom.delete_namespaced_custom_object(*EXPERIMENTS, other)
     assert share(iter8, name) == before
     jobs = [job.metadata.name for job in iter8.batch.list_namespaced_job("iter8-system").items]
     assert [job for job in jobs if job.endswith(segment)] == [f"start-handler-{name}-{segment}"]

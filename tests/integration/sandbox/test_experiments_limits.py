@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from .test_experiments import Iter8, iter8, name, until
+from .test_experiments import Iter8, iter8, name
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(120)]
 

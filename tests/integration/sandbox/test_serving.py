@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -17,6 +17,7 @@ from typing import Any, Optional
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 from kubernetes import client, config, dynamic, utils
 from kubernetes.client.exceptions import ApiException
 
@@ -27,17 +28,6 @@ MANIFESTS = [ROOT / "roles/sandbox/files" / name for name in ("gateway.yaml", "k
 HEADERS = {"Content-Type": "application/json"}
 GROUP, VERSION, PLURAL = "serving.kubeflow.org", "v1beta1", "inferenceservices"
 RATE = 200.0
-
-
-def until(check: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Poll until ``check`` gives something true."""
-    end = time.monotonic() + seconds
-    while True:
-        found = check()
-        if found:
-            return found
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 class Cluster:
@@ -146,9 +136,7 @@ class Load:
         self.answers: list[Answer] = []
         self._ip, self._name, self._rate, self._connections = ip, name, rate, connections
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._connection_mode, args=(n,)) for n in range(connections)
-        ]
+        self._threads = [threading.Thread(target=self._send, args=(n,)) for n in range(connections)]
 
     def __enter__(self) -> Load:
         self._start = time.monotonic()
@@ -164,7 +152,13 @@ class Load:
     def since(self, moment: float) -> list[Answer]:
         return [answer for answer in self.answers if answer.sent >= moment]
 
-    def _connection_mode(self, number: int) -> None:
+    def more(self, count: int) -> None:
+        """Wait until so many requests that are sent from now on have been answered."""
+        start = time.monotonic()
+        seconds = 10 + 3 * count / self._rate
+        until(lambda: len(self.since(start)) >= count, seconds, f"{count} more requests are answered")
+
+    def _send(self, number: int) -> None:
         connection: Optional[http.client.HTTPConnection] = None
         due = self._start + number / self._rate
         while not self._stop.wait(max(0.0, due - time.monotonic())):
@@ -216,7 +210,7 @@ def service(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
 def test_no_request_is_lost_from_canary_to_promotion(cluster: Cluster, service: str) -> None:
     old = predictor(cluster.service(service))["latestRolledoutRevision"]
     with Load(cluster.gateway(), service) as load:
-        time.sleep(0.5)
+        load.more(100)
         two = {"canaryTrafficPercent": 1, "tensorflow": {"storageUri": "gs://models/two"}}
         updated = cluster.change(service, two)
         # The trap: the new spec with the old status, which says ready.
@@ -232,13 +226,13 @@ def test_no_request_is_lost_from_canary_to_promotion(cluster: Cluster, service: 
             wanted = {new: percent, old: 100 - percent}
             until(lambda w=wanted: traffic(cluster.service(service)) == w, 10, f"traffic {wanted}")
             assert ready(cluster.service(service)) == "True"
-            time.sleep(1.0)
-        at_half = time.monotonic() - 1.0
+            at_half = time.monotonic()
+            load.more(200)
         cluster.change(service, {"canaryTrafficPercent": 100})
         until(lambda: traffic(cluster.service(service)) == {new: 100}, 10, "all traffic on the new one")
         promoted = time.monotonic()
         until(lambda: not cluster.pods(old), 15, "the old revision's pods are gone")
-        time.sleep(0.5)
+        load.more(100)
     failed = [answer for answer in load.answers if answer.status != 200]
     assert not failed, f"{len(failed)} of {len(load.answers)} lost: {failed[:3]}"
     assert len(load.answers) > RATE * 5
@@ -260,7 +254,7 @@ def test_rollback_goes_back_to_the_old_revision(cluster: Cluster, service: str) 
         cluster.change(service, {"canaryTrafficPercent": 0})
         until(lambda: traffic(cluster.service(service)) == {new: 0, old: 100}, 10, "rolled back")
         back = time.monotonic()
-        time.sleep(0.5)
+        load.more(25)
     assert {answer.status for answer in load.answers} == {200}
     assert {answer.revision for answer in load.since(back)} == {old}
     assert ready(cluster.service(service)) == "True"
@@ -276,7 +270,7 @@ def test_canary_that_never_gets_ready_gets_no_traffic(cluster: Cluster, service:
         until(lambda: ready(cluster.service(service)) == "Unknown", 5, "Ready is taken back")
         new = predictor(cluster.service(service))["latestCreatedRevision"]
         until(lambda: any(pod.status.phase == "Running" for pod in cluster.pods(new)), 10, "the pod runs")
-        time.sleep(3.0)
+        load.more(150)
         seen = cluster.service(service)
     assert ready(seen) == "Unknown"
     assert traffic(seen) == {old: 100}
@@ -296,7 +290,7 @@ def test_canary_fault_of_the_config_map_reaches_only_the_canary(cluster: Cluster
     finally:
         cluster.set_faults(None)
     with Load(cluster.gateway(), service, rate=100, connections=2) as load:
-        time.sleep(1.5)
+        load.more(150)
     counts = Counter((answer.revision == old, answer.status) for answer in load.answers)
     assert set(counts) == {(True, 200), (False, 200), (False, 500)}
     assert abs(counts[False, 200] - counts[False, 500]) <= 1
