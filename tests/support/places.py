@@ -8,7 +8,7 @@ from pathlib import Path
 
 # This clone.
 ROOT = Path(__file__).resolve().parents[2]
-# Objects as real controllers wrote them, typed anew with what matters.
+# What real controllers wrote: objects typed anew, and recordings of our own, with only what matters.
 DATA = Path(__file__).parent / "data"
 # Manifests of others, beside the clone where they are; a test that uses them skips where not.
 UPSTREAM = Path(os.environ.get("KFSERVING_UPSTREAM", ROOT.parent / "shared" / "upstream"))

@@ -192,6 +192,56 @@ def test_an_object_as_kfserving_wrote_it() -> None:
     assert outcome.revisions == Revisions(created=CANARY, ready=CANARY, rolledout=BASELINE)
 
 
+def recorded() -> list[dict[str, Any]]:
+    """A rollout of KServe as it was recorded, trimmed: a canary at 10 % and at 50 %, then promoted."""
+    lines = (DATA / "kserve-promote.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_transitions_of_a_recorded_rollout() -> None:
+    objects = [line["object"] for line in recorded() if "object" in line]
+    events = [e for a, b in zip([None, *objects], objects) for e in inferenceservice.transitions(a, b)]
+    one, two = "m-predictor-00001", "m-predictor-00002"
+    assert [e.data for e in events] == [
+        {"revision": one},
+        {"revision": one},
+        {"traffic": {one: 100}},
+        {"ready": True},
+        {"revision": two},
+        {"ready": False},
+        {"revision": two},
+        {"traffic": {one: 90, two: 10}},
+        {"ready": True},
+        {"traffic": {one: 50, two: 50}},
+        {"ready": False},
+        {"ready": True},
+        {"ready": False},
+        {"traffic": {two: 100}},
+        {"ready": True},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected", "reasons"),
+    [
+        ("canary 10", {"latest": 10}, ["RevisionNotCreated", "RevisionNotReady", "NotReady", "AsExpected"]),
+        ("canary 50", {"latest": 50}, ["TrafficNotAsExpected", "NotReady", "AsExpected"]),
+        ("promote", {"latest": 100}, ["TrafficNotAsExpected", "NotReady", "AsExpected"]),
+    ],
+)
+def test_after_each_change_the_status_is_the_old_one_first(
+    mark: str, expected: dict[str, int], reasons: list[str]
+) -> None:
+    """It still says Ready=True then, in every one of the three."""
+    after = recorded()
+    after = after[next(i for i, line in enumerate(after) if line.get("mark") == mark) + 1 :]
+    first = next((i for i, line in enumerate(after) if "mark" in line), len(after))
+    objects = [line["object"] for line in after[:first]]
+    assert inferenceservice.read(objects[0]).ready
+    found = [inferenceservice.assess(obj, "m-predictor-00001", expected).reason for obj in objects]
+    assert list(dict.fromkeys(found)) == reasons
+
+
 def feed(stability: Stability, *steps: tuple[float, dict[str, Any] | None]) -> list[str]:
     return [stability.feed(time, obj).reason for time, obj in steps]
 
