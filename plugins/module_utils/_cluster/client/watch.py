@@ -135,7 +135,7 @@ class Watch:
                 self._pause(deadline)
             except (Unreachable, Unauthorized, Forbidden, NotFound) as error:
                 yield from self._failed(error)
-                self._pause(deadline)
+                self._pause(deadline, getattr(error, "retry_after", None) or 0.0)
                 if self._failures > 2:
                     # A server that came back with an older history would refuse our version for ever.
                     version = ""
@@ -220,11 +220,12 @@ class Watch:
             )
         return error
 
-    def _pause(self, deadline: float) -> None:
-        """Sleeps, longer with each failure in a row, with jitter, and never past the deadline."""
+    def _pause(self, deadline: float, least: float = 0.0) -> None:
+        """Sleeps, longer with each failure in a row, with jitter; at least ``least`` s, never past the deadline."""
         most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(self._failures, 10))
         self._failures += 1
-        seconds = min(most * (0.5 + self._clock.dice() / 2), deadline - self._clock.now())
+        seconds = max(least, most * (0.5 + self._clock.dice() / 2))
+        seconds = min(seconds, deadline - self._clock.now())
         if seconds > 0:
             self._clock.sleep(seconds)
 

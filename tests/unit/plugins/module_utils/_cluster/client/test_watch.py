@@ -189,6 +189,14 @@ def test_an_outage_to_the_end_keeps_to_the_deadline() -> None:
     assert len(server.asked) < 40
 
 
+def test_a_server_that_says_when_to_come_again_is_left_alone_until_then() -> None:
+    busy = Unreachable("429")
+    busy.retry_after = 7.0
+    notices, _server, time = follow([listing(7, obj(5))], [busy, [event("MODIFIED", obj(8)), 30.0], QUIET])
+    assert kinds(notices) == ["present", "synced", "present"]
+    assert time.slept[0] == 7.0
+
+
 def test_a_watch_that_ends_at_once_does_not_spin() -> None:
     _notices, server, time = follow([listing(7, obj(5))], [[]], 60.0)
     assert len(server.asked) < 40
