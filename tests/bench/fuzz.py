@@ -55,7 +55,7 @@ Outcome = tuple[object, ...]
 def damaged(chance: random.Random) -> bytes:
     """A seed with up to six random changes; sometimes none."""
     data = bytearray(chance.choice(SEEDS))
-    for _ in range(chance.randrange(7)):
+    for _unused in range(chance.randrange(7)):
         at = chance.randrange(len(data) + 1)
         kind = chance.randrange(7)
         if kind == 0 and data:
@@ -121,7 +121,7 @@ def parsed(pieces: list[bytes]) -> Outcome:
 
 
 def cut(data: bytes, chance: random.Random) -> list[bytes]:
-    cuts = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randrange(1, 8)))
+    cuts = sorted(chance.randrange(len(data) + 1) for _unused in range(chance.randrange(1, 8)))
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])]
 
 

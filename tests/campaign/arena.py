@@ -189,7 +189,7 @@ class Arena:
         listing = self.custom.list_namespaced_custom_object
         place = (*kind[:2], NAMESPACE, kind[2])
         try:
-            for _ in watch.Watch().stream(listing, *place, resource_version=version, timeout_seconds=2):
+            for _unused in watch.Watch().stream(listing, *place, resource_version=version, timeout_seconds=2):
                 return None
         except ApiException as error:
             return error

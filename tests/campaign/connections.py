@@ -106,7 +106,7 @@ def reset_as_a_request_comes(course: Course) -> None:
         old = set(clients)
     time.sleep(_OLD_SECONDS)
     sizes: list[int] = []
-    for _ in range(_ATTEMPTS):
+    for _unused in range(_ATTEMPTS):
         if not records.send(process, signal.SIGSTOP):
             raise NoEffect("the gateway was not running")
         try:

@@ -13,7 +13,7 @@ from judging import Expectation
 Step = Callable[[Course], None]
 
 
-def _nothing(_: Course) -> None:
+def _nothing(_course: Course) -> None:
     pass
 
 

@@ -71,7 +71,7 @@ def main() -> int:
         show(faults)
         return 0
     # So that the sandboxes are removed then, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
     folder = options.out.absolute().parent
     shutil.rmtree(folder / "runs", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -59,10 +59,10 @@ class Playbooks:
     def run(self, playbook: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         process = self.start(playbook, *arguments)
         try:
-            output, _ = process.communicate(timeout=timeout)
+            output, _unused = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
+            output, _unused = process.communicate()
             raise AssertionError(f"{playbook} took more than {timeout} s:\n{output}") from None
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 

@@ -107,12 +107,12 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
     ("load.json", own(lambda v: v["ledger"][0].pop("request_id")), "'request_id' is a required property"),
     ("load.json", own(lambda v: v["timeline"][3].update(ok=1.5)), "1.5 is not of type 'integer'"),
     ("timeline.jsonl", lambda text: text[:-1], "the last line has no end"),
-    ("timeline.jsonl", lambda _: "", "it tells nothing"),
+    ("timeline.jsonl", lambda _unused: "", "it tells nothing"),
     ("timeline.jsonl", lambda text: "nonsense\n" + text, "line 1: it is not JSON"),
     ("timeline.jsonl", event(2, lambda v: v.pop("time")), "line 3: $: 'time' is a required property"),
     ("timeline.jsonl", event(0, lambda v: v.update(event="load_stared")), "line 1"),
     ("timeline.jsonl", event(1, lambda v: v["data"].update(traffic={"a": "100"})), "line 2"),
-    ("experiment.json", lambda _: "[]", "it is not an object"),
+    ("experiment.json", lambda _unused: "[]", "it is not an object"),
     ("experiment.json", changed(lambda v: v.update(kind="Pod")), "it is not of kind Experiment"),
     ("inferenceservice.json", changed(lambda v: v["metadata"].pop("name")), "it has no name"),
     ("inferenceservice.json", lambda text: text[:-5], "it is not JSON"),
@@ -153,7 +153,7 @@ def test_a_broken_artefact_is_a_problem(
 
 
 def test_each_artefact_is_broken_at_least_once() -> None:
-    assert {name for name, _, _ in BROKEN} == set(artefacts.CHECKS)
+    assert {name for name, _unused, _unused in BROKEN} == set(artefacts.CHECKS)
 
 
 @pytest.mark.parametrize(

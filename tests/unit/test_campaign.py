@@ -237,7 +237,7 @@ def test_a_reset_reaches_the_client_and_what_was_not_read_is_gone() -> None:
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
     ):
-        served, _ = server.accept()
+        served, _unused = server.accept()
         with served:
             client.settimeout(5)
             client.sendall(b"a request")

@@ -121,7 +121,7 @@ class Server:
         while not self._closing.is_set():
             while b"\r\n\r\n" not in pending:
                 pending += self._receive(sock)
-            head, _, pending = pending.partition(b"\r\n\r\n")
+            head, _unused, pending = pending.partition(b"\r\n\r\n")
             length = 0
             for line in head.lower().split(b"\r\n"):
                 if line.startswith(b"content-length:"):

@@ -312,7 +312,7 @@ def test_not_connected_within_the_time_out(load: Any) -> None:
         address = full.getsockname()
         fillers = []
         try:
-            for _ in range(8):
+            for _unused in range(8):
                 filler = socket.socket()
                 filler.setblocking(False)
                 filler.connect_ex(address)

@@ -210,7 +210,7 @@ def test_a_stop_takes_effect_though_nothing_is_answered(ensure: Any, serve: Any)
 
 def test_two_starts_at_once_start_one(ensure: Any) -> None:
     outcomes = []
-    threads = [threading.Thread(target=lambda: outcomes.append(ensure()["changed"])) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: outcomes.append(ensure()["changed"])) for _unused in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

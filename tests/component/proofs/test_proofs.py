@@ -158,7 +158,7 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
     )
     load = run(options, handle_signals=False)
     stamps = server.finish()
-    verdict, page, _ = judged(load, stamps, tmp_path)
+    verdict, page, _unused = judged(load, stamps, tmp_path)
 
     # On a machine that is busy the load and the server run late, and the load says by how much.
     late = load["LoadTest"]["lateness"]["max"] + load["LoadTest"]["timeline"][-2]["max"]

@@ -97,13 +97,13 @@ def test_ctrl_c_ends_a_wait_and_all_that_belongs_to_it(tmp_path: Path, silent_se
         start_new_session=True,
     )
     try:
-        waiting, _ = silent_server.accept()
+        waiting, _unused = silent_server.accept()
         with waiting:
             assert len(marked(mark)) > 1, "the module has no process of its own: the test proves nothing"
             assert list(temporary.rglob("progress-*")), "nobody follows the progress"
             # As a terminal does: to the group in its foreground.
             os.killpg(playbook.pid, signal.SIGINT)
-            output, _ = playbook.communicate(timeout=SECONDS)
+            output, _unused = playbook.communicate(timeout=SECONDS)
     finally:
         for pid in marked(mark) if playbook.poll() is None else ():
             os.kill(pid, signal.SIGKILL)

@@ -72,7 +72,7 @@ def test_what_cannot_be_run_fails_at_once(
 )
 def test_rights(iter8: Iter8, account: str, wish: tuple[str, str, str, str], allowed: bool) -> None:
     verb, group, resource, namespace = wish
-    main, _, sub = resource.partition("/")
+    main, _unused, sub = resource.partition("/")
     attributes = {"verb": verb, "group": group, "resource": main, "subresource": sub, "namespace": namespace}
     review = {
         "spec": {"user": f"system:serviceaccount:iter8-system:{account}", "resourceAttributes": attributes}

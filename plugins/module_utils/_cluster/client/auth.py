@@ -126,7 +126,7 @@ def open_api(configuration: Any, headers: Mapping[str, str], deadline: float) ->
     for name, value in headers.items():
         client.set_default_header(name, value)  # type: ignore[no-untyped-call]
     # Kinds are looked up by Api: see there.
-    dynamic = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
+    dynamic = DynamicClient(client, discoverer=lambda *_unused: None)  # type: ignore[no-untyped-call]
     return Api(dynamic, deadline=deadline)
 
 

@@ -288,7 +288,7 @@ class Parser:
         if not end:
             return False
         shape = _TRAILERS_SHAPE.fullmatch(bytes(buffer[:end]))
-        if shape is None or any(name.lower() in _FRAMING for name, _ in _FIELD.findall(shape.group(1))):
+        if shape is None or any(name.lower() in _FRAMING for name, _unused in _FIELD.findall(shape.group(1))):
             raise Malformed("a trailer is not valid")
         self.size += end
         del buffer[:end]

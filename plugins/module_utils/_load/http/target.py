@@ -39,7 +39,7 @@ class Target(NamedTuple):
 
 
 def _split_address(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
+    host, _unused, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise LoadError(f"The address {address!r} must be written as host:port.")
     return host.strip("[]"), int(port)

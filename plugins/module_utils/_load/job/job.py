@@ -141,7 +141,7 @@ def _launch(prepared: PreparedLoad, store: Store, package: Path, python: str) ->
         assert child.stdout is not None
         child.stdin.write(given.encode())
         child.stdin.close()
-        ready, _, _ = select.select([child.stdout], [], [], START_SECONDS)
+        ready, _unused, _unused = select.select([child.stdout], [], [], START_SECONDS)
         line = child.stdout.readline() if ready else b""
     try:
         said = json.loads(line)

@@ -43,7 +43,7 @@ def copy_to(folder: Path) -> Path:
     """
     top = folder / "engine"
     for part in (sys.modules[_ROOM], *PARTS):
-        package, _, name = part.__name__.rpartition(".")
+        package, _unused, name = part.__name__.rpartition(".")
         if hasattr(part, "__path__"):
             package, name = part.__name__, "__init__"
         data = pkgutil.get_data(package, f"{name}.py")

@@ -60,8 +60,8 @@ def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) 
     """The histograms as SVG, one above the other on the same axis; empty without any."""
     if not histograms:
         return ""
-    low = min(max(float(h["Min"]), _SHORTEST) for _, _, h in histograms)
-    high = max(float(h["Max"]) for _, _, h in histograms)
+    low = min(max(float(h["Min"]), _SHORTEST) for _unused, _unused, h in histograms)
+    high = max(float(h["Max"]) for _unused, _unused, h in histograms)
     first, last = math.floor(math.log10(low) * 3) / 3, math.ceil(math.log10(max(high, low * 1.01)) * 3) / 3
     left, right = 8, width - 8
 
@@ -95,7 +95,7 @@ def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) 
         parts.append(svg.line(used, y - 10, used, y - 5, "base"))
         anchor = "start" if used < 24 else "end" if used > width - 24 else "middle"
         parts.append(svg.text(used, y + 8, _plain(value), "scale", anchor))
-    described = "; ".join(f"{title}: {summary(h)}" for title, _, h in histograms)
+    described = "; ".join(f"{title}: {summary(h)}" for title, _unused, h in histograms)
     return svg.picture((width, y + _AXIS - 8), "histogram", "Response times", described + ".", parts)
 
 

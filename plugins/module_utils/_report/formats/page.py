@@ -219,7 +219,7 @@ def _response_times(material: Material) -> str:
     if not rows:
         return ""
     summaries = "".join(
-        f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _, h in rows
+        f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _unused, h in rows
     )
     wide, narrow = histogram_chart(rows, WIDE), histogram_chart(rows, NARROW)
     note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"

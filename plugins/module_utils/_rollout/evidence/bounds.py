@@ -69,7 +69,7 @@ def loss_rate_upper_bound(lost: int, requests: int, confidence: float = 0.95) ->
     if lost == 0:
         return float(-math.expm1(math.log(doubt) / requests))
     low, high = lost / requests, 1.0
-    for _ in range(_HALVINGS):
+    for _unused in range(_HALVINGS):
         middle = (low + high) / 2
         if middle in {low, high}:
             break

@@ -39,8 +39,8 @@ def named_by_log(load: Load, log: AccessLog) -> Load:
     ledger = tuple(_with_entry(lost, log, "") for lost in load.ledger)
     failed = Counter(lost.revision for lost in ledger)
     revisions = {name: (n, failed.get(name, 0)) for name, n in log.revisions.items() if name}
-    unnamed = load.requests - sum(n for n, _ in revisions.values())
+    unnamed = load.requests - sum(n for n, _unused in revisions.values())
     if unnamed > 0:
-        revisions[""] = (unnamed, max(0, load.failed - sum(k for _, k in revisions.values())))
+        revisions[""] = (unnamed, max(0, load.failed - sum(k for _unused, k in revisions.values())))
     seconds = tuple(replace(second, revisions=log.seconds.get(second.start, {})) for second in load.seconds)
     return replace(load, ledger=ledger, revisions=revisions, seconds=seconds)

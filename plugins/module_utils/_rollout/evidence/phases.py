@@ -39,7 +39,7 @@ def phases(found: Marks, roles: Mapping[str, str], start: float, end: float) -> 
     """
     if found.canary_applied is None:
         return [Phase(BEFORE, start, end, {})]
-    cuts = [found.canary_applied, *(time for time, _ in found.traffic)]
+    cuts = [found.canary_applied, *(time for time, _unused in found.traffic)]
     if found.completion:
         cuts.append(found.completion.time)
     if found.unobserved_since is not None:

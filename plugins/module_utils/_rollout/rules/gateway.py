@@ -23,7 +23,7 @@ _NO_CODE = "-1"
 _APART_SECONDS = 10.0
 
 
-def log_whole(facts: Facts, _: Thresholds) -> list[Finding]:
+def log_whole(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load, log = facts.answered_load, facts.log
     if load is None or log is None:
         return []
@@ -63,7 +63,7 @@ def _apart(load: Load, log: AccessLog) -> list[str]:
     return []
 
 
-def sent_once(facts: Facts, _: Thresholds) -> list[Finding]:
+def sent_once(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     log = facts.log
     if log is None or not log.requests:
         return []
@@ -74,7 +74,7 @@ def sent_once(facts: Facts, _: Thresholds) -> list[Finding]:
     return passed("no request came to the gateway more than once", repeated=0)
 
 
-def log_agrees(facts: Facts, _: Thresholds) -> list[Finding]:
+def log_agrees(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load, log = facts.answered_load, facts.log
     if load is None or log is None or facts.named_by != ANSWERS or not any(log.revisions):
         return []

@@ -43,7 +43,7 @@ CLIENT = "client"
 _MOST_FLAGS = 3
 
 
-def evidence_complete(facts: Facts, _: Thresholds) -> list[Finding]:
+def evidence_complete(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if not facts.problems:
         return passed(
             "the load's result, the timeline, the Experiment and the InferenceService are all there"
@@ -146,7 +146,7 @@ def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     return found
 
 
-def load_complete(facts: Facts, _: Thresholds) -> list[Finding]:
+def load_complete(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
@@ -157,7 +157,7 @@ def load_complete(facts: Facts, _: Thresholds) -> list[Finding]:
     )
 
 
-def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
+def counts_agree(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
@@ -165,7 +165,7 @@ def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
         "RetCodes": sum(load.codes.values()),
         "DurationHistogram": load.counted,
         "ok and failed": load.ok + load.failed,
-        "revisions": sum(requests for requests, _ in load.revisions.values()),
+        "revisions": sum(requests for requests, _unused in load.revisions.values()),
         "timeline": sum(second.requests for second in load.seconds),
     }
     wrong = {name: total for name, total in sums.items() if total != load.requests}
@@ -183,7 +183,7 @@ def counts_agree(facts: Facts, _: Thresholds) -> list[Finding]:
     return unproven(f"{message} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
 
 
-def rate_kept(facts: Facts, _: Thresholds) -> list[Finding]:
+def rate_kept(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None or load.asked_rate <= 0:
         return []
@@ -232,7 +232,7 @@ def generator_on_time(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     return unproven(f"{message}, more than the {elapsed(thresholds.max_lateness_p99)} allowed", **figures)
 
 
-def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
+def generator_healthy(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
@@ -243,7 +243,7 @@ def generator_healthy(facts: Facts, _: Thresholds) -> list[Finding]:
     return unproven(message, client_faults=faults)
 
 
-def clock_steady(facts: Facts, _: Thresholds) -> list[Finding]:
+def clock_steady(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     found = steps(facts)
     if found:
         return unproven(f"the clock was changed during the run: {found[0]}", steps=len(found))

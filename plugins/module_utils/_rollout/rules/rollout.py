@@ -17,7 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rul
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
 
-def run_not_stopped(facts: Facts, _: Thresholds) -> list[Finding]:
+def run_not_stopped(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     stopped = facts.marks.stopped
     if stopped is not None:
         return failed(
@@ -26,7 +26,7 @@ def run_not_stopped(facts: Facts, _: Thresholds) -> list[Finding]:
     return passed("the run was not cut short") if facts.moments else []
 
 
-def change_happened(facts: Facts, _: Thresholds) -> list[Finding]:
+def change_happened(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     baseline, canary = facts.baseline, facts.canary
     figures = {"baseline": baseline, "canary": canary, "compared": dict(facts.compared)}
     latest = facts.service.revisions.created if facts.service else ""
@@ -42,7 +42,7 @@ def change_happened(facts: Facts, _: Thresholds) -> list[Finding]:
     return passed(f"the canary {canary} was rolled out over the baseline {baseline}", **figures)
 
 
-def experiment_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
+def experiment_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     outcome = facts.experiment
     if outcome is None:
         return []
@@ -104,7 +104,7 @@ def traffic_moved(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     return failed(f"{where}, where 100 % on {facts.name_of(wanted)} was expected", **figures)
 
 
-def ready_at_end(facts: Facts, _: Thresholds) -> list[Finding]:
+def ready_at_end(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     service = facts.service
     if service is None:
         return []
@@ -116,7 +116,7 @@ def ready_at_end(facts: Facts, _: Thresholds) -> list[Finding]:
     return failed(message + why, status=ready.status, reason=ready.reason, message=ready.message)
 
 
-def handlers_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
+def handlers_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     jobs = facts.marks.failed_handlers
     if not facts.moments:
         return []
@@ -129,7 +129,7 @@ def handlers_succeeded(facts: Facts, _: Thresholds) -> list[Finding]:
     return found
 
 
-def nothing_deleted(facts: Facts, _: Thresholds) -> list[Finding]:
+def nothing_deleted(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if not facts.moments:
         return []
     gone = facts.marks.deletions

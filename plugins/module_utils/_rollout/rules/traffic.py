@@ -35,7 +35,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.threshold
 _FALSE_ALARM = 1e-6
 
 
-def load_spans_rollout(facts: Facts, _: Thresholds) -> list[Finding]:
+def load_spans_rollout(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load, marks = facts.load, facts.marks
     if load is None:
         return []
@@ -85,7 +85,7 @@ def _hole(load: Load, thresholds: Thresholds) -> Interval | None:
     return longest if longest is not None and longest.seconds > known else None
 
 
-def answers_named(facts: Facts, _: Thresholds) -> list[Finding]:
+def answers_named(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
@@ -110,11 +110,11 @@ def _namer(facts: Facts) -> str:
     return "the gateway's log" if facts.named_by == ACCESS_LOG else "answers"
 
 
-def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:
+def known_revisions_only(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if facts.load is None or not facts.names_tell or not (facts.baseline and facts.canary):
         return []
     known = {"", facts.baseline, facts.canary}
-    others = {name: n for name, (n, _) in facts.load.revisions.items() if n and name not in known}
+    others = {name: n for name, (n, _unused) in facts.load.revisions.items() if n and name not in known}
     if others:
         return failed(
             f"revisions that are neither baseline nor canary answered: {tally(others)}", revisions=others
@@ -122,7 +122,7 @@ def known_revisions_only(facts: Facts, _: Thresholds) -> list[Finding]:
     return passed("only the baseline and the canary answered")
 
 
-def canary_got_traffic(facts: Facts, _: Thresholds) -> list[Finding]:
+def canary_got_traffic(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if not facts.names_tell or not facts.canary:
         return []
     answered = facts.requests_of(facts.canary)

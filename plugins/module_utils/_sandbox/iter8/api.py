@@ -105,7 +105,7 @@ class KubernetesCluster:
 
     def set_weight(self, reference: Mapping[str, Any], weight: int) -> None:
         """JSON-patch the field that a weightObjRef names. Raises FinalRefusal."""
-        group, _, version = reference["apiVersion"].rpartition("/")
+        group, _unused, version = reference["apiVersion"].rpartition("/")
         patch = [{"op": "add", "path": reference["fieldPath"], "value": weight}]
         try:
             kind = Kind(group, version, self._plural(group, version, reference["kind"]))

@@ -86,7 +86,7 @@ def promoted_percent(experiment: Mapping[str, Any]) -> int:
 
 def target_of(experiment: Mapping[str, Any]) -> tuple[str, str]:
     """The InferenceService's namespace and name. Raises HandlerError."""
-    namespace, _, name = experiment["spec"]["target"].partition("/")
+    namespace, _unused, name = experiment["spec"]["target"].partition("/")
     if not namespace or not name or "/" in name:
         raise HandlerError(f"spec.target must be namespace/name, not {experiment['spec']['target']!r}.")
     return namespace, name

@@ -111,7 +111,7 @@ def main() -> None:
     kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
 
     @kopf.on.event(EXPERIMENTS.group, EXPERIMENTS.version, EXPERIMENTS.plural, registry=registry)
-    async def _changed(namespace: Optional[str], name: Optional[str], **_: Any) -> None:
+    async def _changed(namespace: Optional[str], name: Optional[str], **_unused: Any) -> None:
         queue.poke((namespace or "", name or ""))
 
     _say("iter8 controller: watching Experiments")

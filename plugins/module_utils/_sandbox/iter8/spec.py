@@ -68,7 +68,7 @@ def metric_places(name: str, experiment_namespace: str) -> list[tuple[str, str]]
     `namespace/name` is looked for there only; a bare name in the Experiment's namespace, then in iter8's.
     """
     if name.count("/") == 1:
-        namespace, _, bare = name.partition("/")
+        namespace, _unused, bare = name.partition("/")
         return [(namespace, bare)]
     return list(dict.fromkeys([(experiment_namespace, name), (ITER8_NAMESPACE, name)]))
 

@@ -26,7 +26,7 @@ def pod_url(client: KubeClient, url: str) -> str:
     :raises ApiError: the API server refused, or did not answer.
     """
     parts = urlsplit(url)
-    service, _, rest = (parts.hostname or "").partition(".")
+    service, _unused, rest = (parts.hostname or "").partition(".")
     namespace = rest.partition(".")[0]
     addresses = service_addresses(client, namespace, service, parts.port)
     if not addresses:

@@ -31,7 +31,7 @@ class Classifier:
 
     def __init__(self, storage_uri: str) -> None:
         generator = random.Random(storage_uri)
-        self._weights = [[generator.gauss(0.0, 4.0) for _ in range(_BINS)] for _ in range(CLASSES)]
+        self._weights = [[generator.gauss(0.0, 4.0) for _bin in range(_BINS)] for _class in range(CLASSES)]
 
     def scores(self, payload: bytes) -> list[float]:
         """Return one score for each class; they sum to 1. The payload must not be empty."""

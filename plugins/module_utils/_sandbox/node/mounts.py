@@ -225,7 +225,7 @@ def _tokens(pod: Mapping[str, Any]) -> Iterable[volumes.TokenRequest]:
     for volume in own_volumes(pod):
         if "projected" in volume:
             asked = [one for one in volume["projected"].get("sources") or () if "serviceAccountToken" in one]
-            volumes.content(pod, {"projected": {"sources": asked}}, ("", ""), lambda *_: None, note)
+            volumes.content(pod, {"projected": {"sources": asked}}, ("", ""), lambda *_unused: None, note)
     return wishes
 
 

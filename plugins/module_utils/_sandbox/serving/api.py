@@ -115,7 +115,7 @@ class ServingApi:
             )
         except discovery.ServiceNotUsable:
             return []
-        return [ip for ip, _ in found]
+        return [ip for ip, _unused in found]
 
     def set_load_balancer(self, ips: list[str]) -> None:
         """Show the gateway's address on its Service, as a cloud's load balancer controller would.

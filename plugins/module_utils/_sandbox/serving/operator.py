@@ -94,24 +94,24 @@ def make_registry(loop: PassLoop) -> kopf.OperatorRegistry:
     kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
 
     @kopf.on.startup(registry=registry)
-    def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
+    def begin(settings: kopf.OperatorSettings, **_unused: Any) -> None:
         settings.posting.enabled = False
         # For ever, in seconds: an API server that restarts must not end the operator.
         settings.networking.error_backoffs = [0.2, 0.5, *[1.0] * 600]
         loop.start()
 
     @kopf.on.cleanup(registry=registry)
-    def end(**_: Any) -> None:
+    def end(**_unused: Any) -> None:
         loop.stop()
 
     @kopf.on.probe(registry=registry, id="passes")
-    def passes(**_: Any) -> str:
+    def passes(**_unused: Any) -> str:
         if not loop.alive:
             raise RuntimeError("The passes have ended.")
         return "running"
 
     # Plain event handlers leave no trace on the objects: no annotation, no finalizer of kopf's own.
-    async def wake(**_: Any) -> None:
+    async def wake(**_unused: Any) -> None:
         loop.wake()
 
     gateway = {"app": GATEWAY_SERVICE}

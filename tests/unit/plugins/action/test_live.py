@@ -106,7 +106,7 @@ def test_every_iteration_and_change_of_traffic_is_shown(name: str) -> None:
 
 
 def test_a_silence_gets_heartbeats_with_the_last_line() -> None:
-    *_, (earlier, own) = waits(recorded("rollback"))
+    *_unused, (earlier, own) = waits(recorded("rollback"))
     shown = replay(earlier, own, heartbeat_seconds=1.0)
     beats = [n for n, (_when, text, _colour) in enumerate(shown) if text.startswith("still waiting")]
     assert beats, "the iterations are 2 s apart"
@@ -120,7 +120,7 @@ def test_heartbeats_are_rare() -> None:
     clock = FakeClock(1000.0)
     shown: list[float] = []
     show = LiveShow(lambda: [], lambda _text, _colour: shown.append(clock.now - 1000), clock)
-    for _ in range(600):
+    for _unused in range(600):
         clock.sleep(0.2)
         show.poll()
     assert shown == pytest.approx([30, 60, 90, 120], abs=0.3)

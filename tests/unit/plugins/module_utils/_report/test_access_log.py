@@ -24,7 +24,7 @@ def log_lines(run: Run) -> list[str]:
         for name, n in row["revisions"].items():
             entry = {"start_time": row["second"] + 0.5, "duration": 20, "response_code": 200}
             entry["upstream_cluster"] = f"outbound|80||{name}.default.svc.cluster.local"
-            lines += [json.dumps({**entry, "request_id": f"ab12-{next(ids):010d}"}) for _ in range(n)]
+            lines += [json.dumps({**entry, "request_id": f"ab12-{next(ids):010d}"}) for _unused in range(n)]
     return lines
 
 

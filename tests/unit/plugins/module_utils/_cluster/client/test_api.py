@@ -158,7 +158,7 @@ def api() -> Iterator[Api]:
 def test_requests_carry_credentials_and_ask_for_json(api: Api) -> None:
     api.get("/apis", {"fieldSelector": "metadata.name=a b"})
     line, headers, _body = Handler.seen[0]
-    path, _, query = line.partition("?")
+    path, _unused, query = line.partition("?")
     assert (path, parse_qs(query)) == ("GET /apis", {"fieldSelector": ["metadata.name=a b"]})
     assert headers["authorization"] == "Bearer t"
     assert headers["accept"] == "application/json"

@@ -257,7 +257,7 @@ def test_a_history_that_went_back_is_listed_anew() -> None:
 
 def drain(feeds: Feeds, until: Callable[[], bool]) -> list[Notice]:
     found = []
-    for _ in range(100):
+    for _unused in range(100):
         notice = feeds.next(1.0)
         if notice is not None:
             found.append(notice)

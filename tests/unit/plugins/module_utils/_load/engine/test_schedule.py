@@ -30,7 +30,7 @@ def test_open_never_drifts(rate: str) -> None:
 
 def test_open_ends_one_step_after_its_last_request() -> None:
     schedule = Open(0, Fraction(10), 3, NEVER)
-    dues = [schedule.take()[0] for _ in range(3)]
+    dues = [schedule.take()[0] for _unused in range(3)]
     assert dues == [0, SECOND // 10, 2 * SECOND // 10]
     assert schedule.next_due() == NEVER
     assert schedule.end == 3 * SECOND // 10
@@ -39,7 +39,7 @@ def test_open_ends_one_step_after_its_last_request() -> None:
 
 def test_open_counts_what_fell_due_and_was_not_taken() -> None:
     schedule = Open(0, Fraction(10), 20, 2 * SECOND)
-    for _ in range(4):
+    for _unused in range(4):
         schedule.take()
     assert schedule.overdue(SECOND // 2) == 2  # 0.4 and 0.5
     assert schedule.overdue(9 * SECOND) == 16
@@ -72,7 +72,7 @@ def test_closed_aims_as_fortio_does() -> None:
 
 def test_closed_shares_calls_and_waits_for_answers() -> None:
     schedule = Closed(0, Fraction(10), threads=3, planned=10, end=SECOND, catch_up=True)
-    assert [schedule.take()[1] for _ in range(3)] == [0, 1, 2]
+    assert [schedule.take()[1] for _unused in range(3)] == [0, 1, 2]
     assert schedule.next_due() == NEVER
     assert not schedule.used_up()
     schedule.answered(1, 5)
@@ -100,7 +100,7 @@ def test_closed_catches_up_unless_told_not_to() -> None:
 @pytest.mark.parametrize("catch_up", [True, False])
 def test_what_a_slow_closed_loop_did_not_send_is_overdue(catch_up: bool) -> None:
     schedule = Closed(0, Fraction(10), threads=2, planned=0, end=NEVER, catch_up=catch_up)
-    for _ in range(2):
+    for _unused in range(2):
         schedule.take()
     assert schedule.overdue(SECOND) == 8
     assert (

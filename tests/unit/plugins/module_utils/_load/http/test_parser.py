@@ -211,7 +211,7 @@ def test_size_counts_head_and_body_as_received() -> None:
 def test_collected_body_is_bounded() -> None:
     parser = Parser(collect=True)
     parser.feed(OK + b"Content-Length: 999999999\r\n\r\n")
-    for _ in range(256):
+    for _unused in range(256):
         parser.feed(b"x" * 65536)
     with pytest.raises(TooLong, match="longer than the 16 MiB that are read of one"):
         parser.feed(b"x")
@@ -305,7 +305,7 @@ def test_well_formed_as_h11_reads_it_cut_at_every_byte(data: bytes, draw: st.Dat
 def test_damaged_is_never_read_as_what_h11_does_not_read(data: bytes, draw: st.DataObject) -> None:
     """Whatever we call whole, h11 reads alike; and every way to cut the bytes gives one outcome."""
     damaged = bytearray(data)
-    for _ in range(draw.draw(st.integers(1, 3))):
+    for _unused in range(draw.draw(st.integers(1, 3))):
         at = draw.draw(st.integers(0, max(0, len(damaged) - 1)))
         kind = draw.draw(st.sampled_from(("change", "insert", "delete", "cut")))
         byte = draw.draw(st.sampled_from(list(b"\r\n :;0159afA\0\t\x7f\xff,-")))

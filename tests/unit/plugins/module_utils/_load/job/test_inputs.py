@@ -271,7 +271,7 @@ def test_request_bytes() -> None:
 
 def test_uuids_take_their_length() -> None:
     sent = request(payloads=[b"<{uuid}><{uuid}>"])
-    head, _, body = sent.partition(b"\r\n\r\n")
+    head, _unused, body = sent.partition(b"\r\n\r\n")
     assert b"Content-Length: 76" in head
     assert len(body) == 76
     assert body[1:37] != body[39:75]

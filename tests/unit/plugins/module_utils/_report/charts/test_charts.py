@@ -23,7 +23,7 @@ def test_charts_carry_their_text_alternative_and_marks(tmp_path: Path) -> None:
 def test_an_outage_without_end_reaches_to_the_end(tmp_path: Path) -> None:
     run = runs.lossy()
     run.own["outages"][0]["recovered"] = None
-    _, html = read_page(runs.judged(run, tmp_path))
+    _unused, html = read_page(runs.judged(run, tmp_path))
     assert "Outage on keep-alive connections from 08:01:15.400 UTC to the end." in html
     assert "outage of 15 s on keep-alive connections from" in html
     assert "not recovered" in html
@@ -44,7 +44,7 @@ def test_a_time_without_a_watch_is_shown_pale(tmp_path: Path) -> None:
     assert run.timeline is not None
     assert 'class="unobserved"' not in read_page(runs.judged(run, tmp_path))[1]
     next(e for e in run.timeline if e["time"] == rollouts.START + 45)["data"]["first"] = True
-    _, html = read_page(runs.judged(run, tmp_path))
+    _unused, html = read_page(runs.judged(run, tmp_path))
     assert html.count('class="unobserved"') == 2
     assert "not watched from 08:00:40.000 UTC to 08:00:45.000 UTC" in html
     assert "Pale: nothing watched the traffic then." in html
@@ -54,7 +54,7 @@ def test_a_time_in_which_the_generator_stood_still_is_shown(tmp_path: Path) -> N
     run = rollouts.good()
     assert 'class="stall"' not in read_page(runs.judged(run, tmp_path))[1]
     run.own["stalls"] = [{"start": rollouts.START + 33.0, "seconds": 3.2}]
-    _, html = read_page(runs.judged(run, tmp_path))
+    _unused, html = read_page(runs.judged(run, tmp_path))
     assert html.count('class="stall"') == 2, "one chart for the desk, one for the phone"
     assert "The load generator stood still for 3.20 s from 08:00:33.000 UTC." in html
     assert "load generator stood still. All times" in page_text(runs.judged(run, tmp_path))

@@ -15,7 +15,7 @@ def test_the_page_needs_no_network_and_runs_no_script(name: str, tmp_path: Path)
     checker, html = read_page(runs.judged(runs.RUNS[name](), tmp_path))
     assert not set(checker.seen) & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
     assert not [value for key, value in checker.attributes if key in {"src", "href", "action", "data"}]
-    assert not [key for key, _ in checker.attributes if key.startswith("on")]
+    assert not [key for key, _unused in checker.attributes if key.startswith("on")]
     assert "@import" not in html
     assert "url(" not in html
 

@@ -20,7 +20,7 @@ def test_marks_of_nothing() -> None:
 
 def test_events_may_come_in_any_order() -> None:
     found = marks([COMPLETED, traffic(60, b=100), APPLIED, traffic(20, a=99, b=1)])
-    assert [time for time, _ in found.traffic] == [20, 60]
+    assert [time for time, _unused in found.traffic] == [20, 60]
     assert (found.canary_applied, found.shift_ended) == (10, 60)
 
 

@@ -198,7 +198,7 @@ def test_nothing_new_tells_nothing() -> None:
 
 
 def test_an_iteration_is_told_once_not_as_a_condition_too() -> None:
-    assert [name for name, _ in told(builders.running(1, 5), builders.running(2, 15))] == ["iteration"]
+    assert [name for name, _unused in told(builders.running(1, 5), builders.running(2, 15))] == ["iteration"]
 
 
 def test_a_failure_is_told_with_its_reason() -> None:

@@ -328,7 +328,7 @@ def test_a_share_must_be_far_out_and_beyond_chance() -> None:
         thresholds = Thresholds(propagation_seconds=0.0)
         found = verdict(run, thresholds)
         said = [r["figures"].get("phase") for r in found["reasons"] if r["rule"] == "shares_as_set"]
-        assert said == ["canary at 5 %" for _ in rules]
+        assert said == ["canary at 5 %" for _unused in rules]
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_finish_without_a_recommendation_changes_nothing():
 
 def test_other_answers_of_the_api_server_are_passed_on():
     api = FakeApi()
-    api.get = lambda _path: (_ for _ in ()).throw(ApiError(403, "Forbidden", ""))
+    api.get = lambda _path: (_unused for _unused in ()).throw(ApiError(403, "Forbidden", ""))
     with pytest.raises(ApiError):
         run(api, "finish")
 

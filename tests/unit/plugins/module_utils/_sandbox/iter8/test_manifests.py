@@ -109,7 +109,7 @@ def test_no_right_is_unbounded():
 def test_every_container_runs_a_module_that_exists(pod):
     for container in pod["spec"]["containers"]:
         assert container["image"] == "sandbox.iter8.kfserving/runtime"
-        python, flag, module, *_ = container["command"]
+        python, flag, module, *_unused = container["command"]
         assert (python, flag) == ("python3", "-m")
         relative = module.replace("ansible_collections.iter8.kfserving.", "").replace(".", "/")
         assert (ROOT / relative / "__main__.py").is_file()

@@ -127,7 +127,7 @@ class World:
         return self.controller.reconcile("default", "experiment-1")
 
     def run(self):
-        for _ in range(200):
+        for _unused in range(200):
             wait = self.step()
             if wait is None:
                 return "over"
@@ -228,7 +228,7 @@ def test_the_first_iteration_runs_at_once_the_others_every_interval(world):
 
 def test_while_the_start_handler_runs_nothing_else_happens(world):
     assert world.run() == "job"
-    for _ in range(5):
+    for _unused in range(5):
         assert world.step() == steps._JOB_POLL_SECONDS
     assert world.cluster.asked == 0
     assert "startTime" not in world.status

@@ -36,9 +36,9 @@ def test_bucket_bounds_are_inclusive_and_cumulative(milliseconds: float, first_b
     counted.observe(200, milliseconds)
     lines = [line for line in counted.exposition().splitlines() if line.startswith(f"{NAME}_bucket")]
     values = [(re.findall(r'le="([^"]+)"', line)[0], line.rsplit(" ", 1)[1]) for line in lines]
-    assert [bound for bound, _ in values] == [*map(str, metrics.BOUNDS_MS), "+Inf"]
-    at = [bound for bound, _ in values].index(first_bucket)
-    assert [value for _, value in values] == ["0"] * at + ["1"] * (len(values) - at)
+    assert [bound for bound, _unused in values] == [*map(str, metrics.BOUNDS_MS), "+Inf"]
+    at = [bound for bound, _unused in values].index(first_bucket)
+    assert [value for _unused, value in values] == ["0"] * at + ["1"] * (len(values) - at)
 
 
 def test_label_values_are_escaped() -> None:

@@ -86,7 +86,7 @@ def test_predicts_and_names_its_revision() -> None:
         assert response.headers["X-Revision"] == "rev-1"
         (entry,) = answer["predictions"]
         assert set(entry) == {"scores", "prediction", "key"}
-        status, answer, _ = await running.ask("GET", STATUS)
+        status, answer, _unused = await running.ask("GET", STATUS)
         assert (status, answer["ready"]) == (200, True)
         assert answer["model_version_status"][0]["state"] == "AVAILABLE"
 
@@ -144,7 +144,7 @@ def test_metrics_count_predictions_and_not_probes() -> None:
 
 def test_not_ready_while_it_loads() -> None:
     async def scenario(running: Running) -> None:
-        status, answer, _ = await running.ask("GET", STATUS)
+        status, answer, _unused = await running.ask("GET", STATUS)
         assert (status, answer["ready"]) == (503, False)
         assert (await running.ask("POST", PREDICT, BODY))[0] == 503
 
@@ -173,7 +173,7 @@ def test_drain_serves_on_closes_connections_and_finishes_what_is_in_flight() -> 
 
 def test_fault_5xx_hits_its_share() -> None:
     async def scenario(running: Running) -> None:
-        codes = [(await running.ask("POST", PREDICT, BODY))[0] for _ in range(10)]
+        codes = [(await running.ask("POST", PREDICT, BODY))[0] for _unused in range(10)]
         assert codes == [200, 200, 200, 500, 200, 200, 500, 200, 200, 500]
 
     play(scenario, **{faults.ENVIRONMENT: '{"canary-5xx": {"share": 0.3}}'})
@@ -181,7 +181,7 @@ def test_fault_5xx_hits_its_share() -> None:
 
 def test_fault_truncated_promises_more_than_it_sends() -> None:
     async def scenario(running: Running) -> None:
-        _, whole, _ = await running.ask("POST", PREDICT, BODY)
+        _unused, whole, _unused = await running.ask("POST", PREDICT, BODY)
         async with running.http.post(running.base + PREDICT, data=BODY) as response:
             assert response.status == 200
             assert response.headers["X-Revision"] == "rev-1"

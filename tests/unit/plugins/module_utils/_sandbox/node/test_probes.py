@@ -114,7 +114,7 @@ def test_restart_policy(policy: str, code: int, again: bool) -> None:
 
 def test_back_off_doubles_to_five_minutes_and_is_forgiven_after_ten() -> None:
     backoff = restart.Backoff()
-    assert [backoff.after(1.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert [backoff.after(1.0) for _unused in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
     assert backoff.after(599.0) == 300
     assert [backoff.after(600.0), backoff.after(1.0)] == [0, 10]
 

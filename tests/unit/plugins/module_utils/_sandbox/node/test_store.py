@@ -86,10 +86,10 @@ def test_old_logs_are_removed_and_living_pods_are_not(tmp_path: Path) -> None:
 
 def test_addresses_are_given_in_turn(tmp_path: Path) -> None:
     addresses = store.Addresses(layout(tmp_path), 9)
-    assert [addresses.take() for _ in range(3)] == ["127.9.1.1", "127.9.1.2", "127.9.1.3"]
+    assert [addresses.take() for _unused in range(3)] == ["127.9.1.1", "127.9.1.2", "127.9.1.3"]
     addresses.give_back("127.9.1.1")
     assert addresses.take() == "127.9.1.4"
-    for _ in range(250):
+    for _unused in range(250):
         last = addresses.take()
     assert last == "127.9.1.254"
     assert addresses.take() == "127.9.2.1"

@@ -129,7 +129,7 @@ class World:
         self.settle()
 
     def settle(self, passes: int = 3) -> float:
-        return [self.controller.run_once() for _ in range(passes)][-1]
+        return [self.controller.run_once() for _unused in range(passes)][-1]
 
     def later(self) -> None:
         self.now += DRAIN_SECONDS

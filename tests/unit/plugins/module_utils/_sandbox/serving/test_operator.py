@@ -34,7 +34,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wakes_and_stops() -> None:
-    passes = Passes(lambda _: 3600.0)
+    passes = Passes(lambda _unused: 3600.0)
     loop = operator.PassLoop(passes)
     loop.start()
     passes.reach(1)

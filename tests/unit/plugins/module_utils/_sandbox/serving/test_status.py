@@ -106,7 +106,7 @@ def test_first_revision_before_and_after_it_is_ready() -> None:
     assert "url" not in before
     assert before["components"]["predictor"] == {"latestCreatedRevision": "a"}
     after = observe({**service(), "status": before}, RevisionState("a", True), "a")
-    assert {value for value, _ in conditions(after).values()} == {"True"}
+    assert {value for value, _unused in conditions(after).values()} == {"True"}
     assert after["url"] == "http://m.ns.example.com"
     assert after["address"] == {"url": "http://m.ns.svc.cluster.local/v1/models/m:predict"}
     assert after["components"]["predictor"]["latestRolledoutRevision"] == "a"
