@@ -18,6 +18,9 @@ notes:
     or by O(host) with O(api_key), with O(username) and O(password), or with O(client_cert) and O(client_key);
     C(K8S_AUTH_*) environment variables count as in P(kubernetes.core.k8s#module). Otherwise the module
     refuses before it sends anything.
+  - A server that is busy (429, or 5xx with a Retry-After header) is asked again when it says so, within the
+    module's O(ignore:timeout); modules without one do so for a minute.
+  - A kubeconfig that is encrypted with ansible-vault is decrypted where the task runs on the controller.
 attributes:
   action_group:
     description: Use C(group/iter8.kfserving.kfserving) in C(module_defaults) to set the cluster for all.

@@ -221,7 +221,7 @@ class Watch:
         return error
 
     def _pause(self, deadline: float, least: float = 0.0) -> None:
-        """Sleeps, longer with each failure in a row, with jitter; at least ``least`` s, never past the deadline."""
+        """Sleeps, longer with each failure in a row, ``least`` or more, and never past the deadline."""
         most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(self._failures, 10))
         self._failures += 1
         seconds = max(least, most * (0.5 + self._clock.dice() / 2))
