@@ -13,7 +13,7 @@ from ..http.connection import Connection
 from ..http.parser import LENGTH, NO_BODY, Head
 from ..http.reader import ResponseReader
 from ..http.request import Turns
-from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, Event
+from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, ConnectionEvent
 from ..http.target import Target
 from ..options import Options
 from ..stats.ledger import FailedRequest
@@ -178,12 +178,12 @@ class Exchange:
             try:
                 count = conn.send(template.buffer)
             except OSError as error:
-                conn.step(Event.ANSWERED)
+                conn.step(ConnectionEvent.ANSWERED)
                 writer.not_taken(conn, template.buffer, error)
                 continue
             if count == template.size and conn.state is WAITING:
                 continue  # the common case: from WAITING through IDLE to WAITING, and so no step
-            conn.step(Event.ANSWERED)
+            conn.step(ConnectionEvent.ANSWERED)
             writer.taken(conn, template.buffer, count)
 
     def _event(self, conn: Connection, event: int) -> None:

@@ -13,10 +13,10 @@ from ..errors import CLIENT, CONNECT, DNS, TLS, is_own_fault
 from ..http.classify import WANT, tls_reason
 from ..http.connection import Connection
 from ..http.parser import Parser
-from ..http.states import CONNECTING, HANDSHAKE, Event
+from ..http.states import CONNECTING, HANDSHAKE, ConnectionEvent
 from ..http.target import SocketAddress, Target, tls_context
 from ..options import Options
-from ..stats.modes import RECEIVE, ModeCounts
+from ..stats.modes import RECEIVE, ModeTally
 from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
@@ -56,7 +56,7 @@ class ConnectionPool:
         self._addresses = deque(addresses)
         self._resolver = resolver
 
-    def acquire(self, mode: ModeCounts, collect: bool) -> Connection:
+    def acquire(self, mode: ModeTally, collect: bool) -> Connection:
         """An idle connection of the mode, least recently used first, once as many are open as were asked for.
 
         Otherwise a new one, still to be connected.
@@ -75,7 +75,7 @@ class ConnectionPool:
     def connect(self, conn: Connection) -> None:
         """Begin to connect, or wait for the resolver. Raises ConnectFailed."""
         if self._resolver is not None and not self._resolver.fresh(self._clock()):
-            conn.step(Event.LOOK_UP)
+            conn.step(ConnectionEvent.LOOK_UP)
             self.waiting.append(conn)
             return
         try:
@@ -159,7 +159,7 @@ class ConnectionPool:
 
     def keep(self, conn: Connection, now: int) -> None:
         """Put a connection that can serve again aside."""
-        conn.step(Event.ANSWERED)
+        conn.step(ConnectionEvent.ANSWERED)
         conn.freed = now
         self._idle.append(conn)
 

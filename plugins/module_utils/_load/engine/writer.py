@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..http.classify import WANT
 from ..http.connection import Connection
 from ..http.reader import ResponseReader
-from ..http.states import WRITING, Event
+from ..http.states import WRITING, ConnectionEvent
 from .poller import IN, OUT, Poller
 
 
@@ -31,14 +31,14 @@ class RequestWriter:
         partly_before = conn.state is WRITING
         if count < len(data):
             conn.out = bytes(data[count:])
-            conn.step(Event.WROTE_PART)
+            conn.step(ConnectionEvent.WROTE_PART)
             if not partly_before:
                 self._poller.modify(conn.fd, IN | OUT)
             return
         conn.out = b""
-        conn.step(Event.WROTE_ALL)
+        conn.step(ConnectionEvent.WROTE_ALL)
         if conn.tls or conn.first_byte is not None:
-            conn.step(Event.HEARD)
+            conn.step(ConnectionEvent.HEARD)
         if partly_before:
             self._poller.modify(conn.fd, IN)
 

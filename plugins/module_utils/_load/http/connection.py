@@ -9,10 +9,10 @@ import socket
 import ssl
 from typing import Any, Callable
 
-from ..stats.modes import ModeCounts
+from ..stats.modes import ModeTally
 from .parser import Parser
 from .request import Template
-from .states import NEW, Event, after
+from .states import NEW, ConnectionEvent, after
 from .target import SocketAddress
 
 
@@ -28,7 +28,7 @@ class Connection:
         "sent", "seq", "sock", "state", "template", "tls", "token", "used",
     )  # fmt: skip
 
-    def __init__(self, ident: int, mode: ModeCounts, parser: Parser, tls: bool) -> None:
+    def __init__(self, ident: int, mode: ModeTally, parser: Parser, tls: bool) -> None:
         self.ident = ident
         self.mode = mode
         self.parser = parser
@@ -49,7 +49,7 @@ class Connection:
         self.freed = 0
         self.first_byte: int | None = None
 
-    def step(self, event: Event) -> None:
+    def step(self, event: ConnectionEvent) -> None:
         """Go on to the state that follows this event. Raises IllegalStep where none does."""
         self.state = after(self.state, event)
 
@@ -75,7 +75,7 @@ class Connection:
         code = sock.connect_ex(address.sockaddr)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
-        self.step(Event.CONNECT)
+        self.step(ConnectionEvent.CONNECT)
 
     def connected(self) -> None:
         """Raise the OSError that connecting ended with, if any."""
@@ -91,7 +91,7 @@ class Connection:
             self.sock, server_hostname=server_name, do_handshake_on_connect=False, suppress_ragged_eofs=False
         )
         self.sock, self.recv, self.send = tls, tls.recv, tls.send
-        self.step(Event.SECURE)
+        self.step(ConnectionEvent.SECURE)
 
     def handshake(self) -> None:
         """Go on with the handshake; raises SSLWantReadError or SSLWantWriteError until it is done."""
@@ -104,7 +104,7 @@ class Connection:
 
     def close(self) -> None:
         """Hang up. A socket that is closed leaves the epoll set by itself."""
-        self.step(Event.CLOSE)
+        self.step(ConnectionEvent.CLOSE)
         if self.sock is not None:
             self.sock.close()
             self.sock = None

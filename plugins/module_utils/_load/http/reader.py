@@ -11,7 +11,7 @@ from ..stats.modes import RECEIVE
 from .classify import WANT, closed_before_answer, is_cut, read_error, write_error
 from .connection import Connection
 from .parser import Malformed, TooLong, Truncated
-from .states import READING, WRITING, Event
+from .states import READING, WRITING, ConnectionEvent
 
 
 class Fail(Protocol):
@@ -58,7 +58,7 @@ class ResponseReader:
             return
         if conn.first_byte is None:
             conn.first_byte = now
-            conn.step(Event.HEARD)
+            conn.step(ConnectionEvent.HEARD)
         try:
             whole = conn.parser.feed(data)
         except Malformed as error:
@@ -84,7 +84,7 @@ class ResponseReader:
 
     def not_written(self, conn: Connection, error: OSError) -> None:
         """The peer takes no more. It may have answered before that, and then its answer is what counts."""
-        conn.step(Event.WRITE_REFUSED)
+        conn.step(ConnectionEvent.WRITE_REFUSED)
         data = b""
         try:
             data = conn.recv(RECEIVE)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class State(IntEnum):
+class ConnectionState(IntEnum):
     """What a connection is doing. Compared by identity, which in the inner loop is the quickest."""
 
     NEW = 0  # made, and connected to nobody yet
@@ -31,10 +31,10 @@ class State(IntEnum):
     CLOSED = 8  # given up; it never comes back
 
 
-NEW, RESOLVING, CONNECTING, HANDSHAKE, IDLE, WRITING, WAITING, READING, CLOSED = State
+NEW, RESOLVING, CONNECTING, HANDSHAKE, IDLE, WRITING, WAITING, READING, CLOSED = ConnectionState
 
 
-class Event(IntEnum):
+class ConnectionEvent(IntEnum):
     """What was done with a connection, or what it did."""
 
     LOOK_UP = 0  # its name has to be resolved first
@@ -48,31 +48,21 @@ class Event(IntEnum):
     CLOSE = 8  # the engine gives it up
 
 
-_WRITES = {
-    Event.WROTE_PART: State.WRITING,
-    Event.WROTE_ALL: State.WAITING,
-    Event.WRITE_REFUSED: State.READING,
-    Event.CLOSE: State.CLOSED,
-}
+LOOK_UP, CONNECT, SECURE, WROTE_PART, WROTE_ALL, WRITE_REFUSED, HEARD, ANSWERED, CLOSE = ConnectionEvent
 
-TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.NEW: {
-        Event.LOOK_UP: State.RESOLVING,
-        Event.CONNECT: State.CONNECTING,
-        Event.CLOSE: State.CLOSED,
-    },
-    State.RESOLVING: {
-        Event.LOOK_UP: State.RESOLVING,  # the addresses that came are too old by now
-        Event.CONNECT: State.CONNECTING,
-        Event.CLOSE: State.CLOSED,
-    },
-    State.CONNECTING: {Event.SECURE: State.HANDSHAKE, **_WRITES},
-    State.HANDSHAKE: _WRITES,
-    State.IDLE: _WRITES,
-    State.WRITING: {Event.HEARD: State.WRITING, **_WRITES},
-    State.WAITING: {Event.HEARD: State.READING, Event.ANSWERED: State.IDLE, Event.CLOSE: State.CLOSED},
-    State.READING: {Event.HEARD: State.READING, Event.ANSWERED: State.IDLE, Event.CLOSE: State.CLOSED},
-    State.CLOSED: {},
+_WRITES = {WROTE_PART: WRITING, WROTE_ALL: WAITING, WRITE_REFUSED: READING, CLOSE: CLOSED}
+
+TRANSITIONS: dict[ConnectionState, dict[ConnectionEvent, ConnectionState]] = {
+    NEW: {LOOK_UP: RESOLVING, CONNECT: CONNECTING, CLOSE: CLOSED},
+    # Looked up once more: the addresses that came are too old by now.
+    RESOLVING: {LOOK_UP: RESOLVING, CONNECT: CONNECTING, CLOSE: CLOSED},
+    CONNECTING: {SECURE: HANDSHAKE, **_WRITES},
+    HANDSHAKE: _WRITES,
+    IDLE: _WRITES,
+    WRITING: {HEARD: WRITING, **_WRITES},
+    WAITING: {HEARD: READING, ANSWERED: IDLE, CLOSE: CLOSED},
+    READING: {HEARD: READING, ANSWERED: IDLE, CLOSE: CLOSED},
+    CLOSED: {},
 }
 
 
@@ -80,7 +70,7 @@ class IllegalStep(RuntimeError):
     """The engine did with a connection what cannot be done in its state."""
 
 
-def after(state: State, event: Event) -> State:
+def after(state: ConnectionState, event: ConnectionEvent) -> ConnectionState:
     """The state that follows. Raises IllegalStep where there is none."""
     try:
         return TRANSITIONS[state][event]

@@ -38,7 +38,7 @@ class KnownAnswer:
 NO_ANSWER = KnownAnswer(b"", -1, None, "", defaultdict(int))
 
 
-class ModeCounts:
+class ModeTally:
     """Counts of one connection mode. `latest` is the known answer that came last.
 
     `outages` are the mode's own: the successes of the other mode would hide them. `reach` is how many bytes

@@ -11,7 +11,7 @@ from .counts import MAX_REVISIONS, OTHER_REVISIONS, Counts
 from .health import Health
 from .histogram import Accumulator, Histogram
 from .ledger import FailedRequest, Ledger
-from .modes import KnownAnswer, ModeCounts
+from .modes import KnownAnswer, ModeTally
 from .outage import Outages
 from .timeline import Row, Timeline
 
@@ -43,7 +43,7 @@ class Tally:
         self.counts = Counts()
         self.outages = Outages(started)
         self.connection_modes = {
-            name: ModeCounts(name, Outages(started) if both_modes else self.outages)
+            name: ModeTally(name, Outages(started) if both_modes else self.outages)
             for name in ("keep-alive", "new")
         }
         self.ledger = Ledger(ledger_limit)
@@ -67,7 +67,7 @@ class Tally:
 
     def success(
         self,
-        mode: ModeCounts,
+        mode: ModeTally,
         head: Head,
         *,
         total: int,
@@ -83,7 +83,7 @@ class Tally:
         if self.outages is not mode.outages:
             self.outages.success(sent, end)
 
-    def failure(self, mode: ModeCounts, failed: FailedRequest, total: int, head_size: int) -> None:
+    def failure(self, mode: ModeTally, failed: FailedRequest, total: int, head_size: int) -> None:
         """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
         sent = failed.intended if failed.sent is None else failed.sent
         self.errors.add(self._duration(failed.revision, failed.intended, sent, failed.end))
@@ -113,13 +113,13 @@ class Tally:
             revision = OTHER_REVISIONS
         return self.response.setdefault(revision, Accumulator()).fresh
 
-    def _count_successes(self, mode: ModeCounts, head: Head, total: int, revision: str, times: int) -> None:
+    def _count_successes(self, mode: ModeTally, head: Head, total: int, revision: str, times: int) -> None:
         self.counts.add(str(head.status), revision, times)
         mode.requests += times
         self.sizes.add(total, times)
         self.head_sizes.add(head.size, times)
 
-    def learn(self, mode: ModeCounts, raw_head: bytes, total: int, head: Head, revision: str) -> None:
+    def learn(self, mode: ModeTally, raw_head: bytes, total: int, head: Head, revision: str) -> None:
         """From now on a response with this head and length is known by sight, and counted as this one was."""
         if mode.knows(raw_head):
             return
@@ -128,7 +128,7 @@ class Tally:
             mode.forget()
         mode.learn(KnownAnswer(raw_head, total, head, revision, self._response_times(revision)))
 
-    def _fold_known(self, mode: ModeCounts) -> None:
+    def _fold_known(self, mode: ModeTally) -> None:
         for known in mode.counted():
             assert known.parsed is not None
             self._count_successes(mode, known.parsed, known.total, known.revision, known.count)

@@ -13,10 +13,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.states 
     READING,
     TRANSITIONS,
     WAITING,
-    Event,
     IllegalStep,
-    State,
     after,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.states import (
+    ConnectionEvent as Event,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.states import (
+    ConnectionState as State,
 )
 
 ROOM = Path(states.__file__).parents[1]
@@ -65,7 +69,15 @@ def test_the_life_of_a_plain_connection() -> None:
     assert follow(*sent, Event.HEARD) is READING
     assert follow(*sent, Event.HEARD, Event.ANSWERED) is IDLE
     assert (
-        follow(*sent, Event.HEARD, Event.ANSWERED, Event.WROTE_PART, Event.HEARD, Event.WROTE_ALL) is WAITING
+        follow(
+            *sent,
+            Event.HEARD,
+            Event.ANSWERED,
+            Event.WROTE_PART,
+            Event.HEARD,
+            Event.WROTE_ALL,
+        )
+        is WAITING
     )
 
 
@@ -75,7 +87,10 @@ def test_the_inner_loop_may_leave_a_connection_as_it_is() -> None:
 
 
 def test_an_answer_is_never_whole_while_its_request_is_still_being_written() -> None:
-    assert {state for state in State if Event.ANSWERED in TRANSITIONS[state]} == {WAITING, READING}
+    assert {state for state in State if Event.ANSWERED in TRANSITIONS[state]} == {
+        WAITING,
+        READING,
+    }
 
 
 def test_nobody_sets_a_state_but_by_a_step() -> None:

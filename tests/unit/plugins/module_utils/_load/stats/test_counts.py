@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.modes 
     MAX_KNOWN,
     RECEIVE,
     KnownAnswer,
-    ModeCounts,
+    ModeTally,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.outage import Outages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
@@ -100,7 +100,7 @@ def test_stalls_beyond_a_thousand_are_counted_only() -> None:
 
 
 def test_a_known_answer_is_recalled_only_whole_and_alone() -> None:
-    mode = ModeCounts("keep-alive", Outages(0))
+    mode = ModeTally("keep-alive", Outages(0))
     assert (mode.recall(head_of(2) + b"ok"), mode.reach) == (None, RECEIVE)
     short, long = answer_of(2), answer_of(10)
     mode.learn(short)
