@@ -6,14 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import (
-    ArtefactError,
-    as_json,
-    read_evidence,
-    write_whole,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+
+from .files import ArtefactError, as_json, read_evidence, write_whole
 
 
 def judge(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:

@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import (
-    ArtefactError,
-    read_evidence,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load, Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+
+from .files import ArtefactError, read_evidence
 
 TITLES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 

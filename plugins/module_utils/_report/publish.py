@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError, write_whole
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.junit import junit
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.markdown import markdown
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.openmetrics import openmetrics
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.page import page
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material, gather
+from .files import ArtefactError, write_whole
+from .formats.junit import junit
+from .formats.markdown import markdown
+from .formats.openmetrics import openmetrics
+from .formats.page import page
+from .material import Material, gather
 
 WRITERS: dict[str, Callable[[Material], str]] = {
     "report.html": page,

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
-    loss_rate_upper_bound,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Lost
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
+from .evidence.bounds import loss_rate_upper_bound
+from .evidence.facts import Facts
+from .evidence.load import Lost
+from .flags import meaning
 
 
 def failures(facts: Facts) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
+from .roles import BASELINE, CANARY
 
 
 @dataclass(frozen=True)

@@ -11,29 +11,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import details
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import (
-    Evidence,
-    Facts,
-    study,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
-    count,
-    elapsed,
-    rate_below,
-    utc,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import CANARY
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import gateway, rollout, traffic
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import load as rules_load
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
-    Finding,
-    Grade,
-    Rule,
-    worst,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from . import details
+from .evidence.facts import Evidence, Facts, study
+from .messages import count, elapsed, rate_below, utc
+from .objects.events import State
+from .roles import CANARY
+from .rules import gateway, rollout, traffic
+from .rules import load as rules_load
+from .rules.rule import Finding, Grade, Rule, worst
+from .thresholds import Thresholds
 
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
 RULES: tuple[Rule, ...] = (

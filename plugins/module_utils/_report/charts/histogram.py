@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts import svg
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import percentile_of
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed
+
+from ..material import Material
+from . import svg
 
 if TYPE_CHECKING:
     from typing import TypeGuard  # Python 3.9 has none

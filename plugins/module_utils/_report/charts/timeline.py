@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts import svg
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
     Load,
     Second,
@@ -17,6 +15,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed, utc
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import CANARY
+
+from ..material import Material
+from . import svg
 
 _RIGHT = 8
 _BAND = 84

@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from typing import Any
 from xml.etree import ElementTree
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import printable
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
+
+from ..files import printable
+from ..material import Material
 
 _SUITE = "iter8.kfserving.rollout"
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.tables import SIGNS
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
+from ..material import Material
+from .tables import SIGNS
 
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"} | {"\n": " ", "\r": " "})
 

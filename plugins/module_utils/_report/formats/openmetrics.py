@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import TITLES, Material
+from ..material import TITLES, Material
 
 Samples = Iterable[tuple[Mapping[str, str], Any]]
 

@@ -6,16 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts.histogram import (
-    histogram_chart,
-    histograms,
-    summary,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.charts.timeline import timeline_chart
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import printable
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats import tables
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.style import STYLE
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
     count,
     elapsed,
@@ -24,6 +14,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
     utc,
     utc_date,
 )
+
+from ..charts.histogram import histogram_chart, histograms, summary
+from ..charts.timeline import timeline_chart
+from ..files import printable
+from ..material import Material
+from . import tables
+from .style import STYLE
 
 WIDE, NARROW = 1040, 360
 

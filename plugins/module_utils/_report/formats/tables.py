@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import TITLES, Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import elapsed, utc
+
+from ..material import TITLES, Material
 
 MOST_LOSSES = 500
 

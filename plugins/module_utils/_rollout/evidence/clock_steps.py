@@ -6,9 +6,9 @@ What the weights were when a request was answered is not known then.
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import STOPPED
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import elapsed, utc
+from ..messages import elapsed, utc
+from .facts import Facts
+from .load import STOPPED
 
 # How far the times of one writer may go back or the clock may move while the load runs, and how late a task
 # may stamp what it did, before it is suspected that the clock was set.

@@ -7,34 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import AccessLog
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.gateway import (
-    named_by_answers,
-    named_by_log,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
-    Load,
-    LoadFormatError,
-    read_load,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.marks import Marks, marks
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.phases import Phase, phases
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.timeline import (
-    Moment,
-    TimelineFormatError,
-    read_timeline,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
-    experiment as experiments,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
-    inferenceservice as services,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.objectives import (
-    Objective,
-    objectives,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
+from ..objects import experiment as experiments
+from ..objects import inferenceservice as services
+from ..objects.objectives import Objective, objectives
+from ..roles import BASELINE, CANARY
+from .access_log import AccessLog
+from .gateway import named_by_answers, named_by_log
+from .load import Load, LoadFormatError, read_load
+from .marks import Marks, marks
+from .phases import Phase, phases
+from .timeline import Moment, TimelineFormatError, read_timeline
 
 _PIECES = {
     "load": "result of a load test",

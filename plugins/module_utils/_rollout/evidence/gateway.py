@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import AccessLog
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load, Lost
+from .access_log import AccessLog
+from .load import Load, Lost
 
 
 def named_by_answers(load: Load, log: AccessLog) -> Load:

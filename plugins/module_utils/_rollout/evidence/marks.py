@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.intervals import Intervals
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.timeline import Moment
+from .intervals import Intervals
+from .timeline import Moment
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.marks import Marks
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
+from ..roles import BASELINE, CANARY
+from .marks import Marks
 
 BEFORE = "before the canary"
 PROMOTION = "promotion"

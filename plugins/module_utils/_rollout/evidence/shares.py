@@ -6,12 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
-    tail_above,
-    tail_below,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Second
+from .bounds import tail_above, tail_below
+from .facts import Facts
+from .load import Second
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    Condition,
-    conditions,
-    entries,
-    mapping,
-    number,
-    text,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
+from ..roles import BASELINE, CANARY
+from .events import Event, State
+from .tree import Condition, conditions, entries, mapping, number, text
 
 _COMPLETED = ("ExperimentCompleted", "Completed")
 _FAILED = ("ExperimentFailed", "Failed")

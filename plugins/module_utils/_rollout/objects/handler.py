@@ -10,13 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    conditions,
-    mapping,
-    number,
-    text,
-)
+from .events import Event, State
+from .tree import conditions, mapping, number, text
 
 
 def handler_of(job_name: str, experiment: Mapping[str, Any]) -> str | None:

@@ -12,16 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.stability import Held
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    Condition,
-    conditions,
-    entries,
-    mapping,
-    number,
-    text,
-)
+from .events import Event, State
+from .stability import Held
+from .tree import Condition, conditions, entries, mapping, number, text
 
 # KServe's modelStatus.transitionStatus values that no waiting mends.
 _BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import quantity
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.experiment import roles
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    entries,
-    mapping,
-    text,
-)
+
+from .experiment import roles
+from .tree import entries, mapping, text
 
 
 @dataclass(frozen=True)

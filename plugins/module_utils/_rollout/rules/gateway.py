@@ -5,17 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import AccessLog
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ANSWERS, Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, utc
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
-    Finding,
-    Rule,
-    passed,
-    unproven,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ..evidence.access_log import AccessLog
+from ..evidence.facts import ANSWERS, Facts
+from ..evidence.load import Load
+from ..messages import count, utc
+from ..thresholds import Thresholds
+from .rule import Finding, Rule, passed, unproven
 
 # Fortio's code for a request without a right answer: of those the log may say anything.
 _NO_CODE = "-1"

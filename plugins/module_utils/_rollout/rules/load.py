@@ -6,37 +6,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.bounds import (
-    loss_rate_upper_bound,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clock_steps import steps
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.intervals import Intervals
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
-    COMPLETE_STATES,
-    Gap,
-    Load,
-    Lost,
-    percentile_of,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
-    count,
-    elapsed,
-    in_phases,
-    rate_below,
-    tally,
-    utc,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
-    Finding,
-    Rule,
-    failed,
-    passed,
-    unproven,
-    worst,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ..evidence.bounds import loss_rate_upper_bound
+from ..evidence.clock_steps import steps
+from ..evidence.facts import Facts
+from ..evidence.intervals import Intervals
+from ..evidence.load import COMPLETE_STATES, Gap, Load, Lost, percentile_of
+from ..flags import meaning
+from ..messages import count, elapsed, in_phases, rate_below, tally, utc
+from ..thresholds import Thresholds
+from .rule import Finding, Rule, failed, passed, unproven, worst
 
 # The class of failures that are the generator's own: they say nothing about the service.
 CLIENT = "client"

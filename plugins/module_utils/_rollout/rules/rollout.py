@@ -3,18 +3,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, utc
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import CANARY
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
-    Finding,
-    Rule,
-    failed,
-    passed,
-    unproven,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ..evidence.facts import Facts
+from ..messages import count, utc
+from ..objects.events import State
+from ..roles import CANARY
+from ..thresholds import Thresholds
+from .rule import Finding, Rule, failed, passed, unproven
 
 
 def run_not_stopped(facts: Facts, _thresholds: Thresholds) -> list[Finding]:

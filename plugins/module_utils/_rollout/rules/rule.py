@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ..evidence.facts import Facts
+from ..thresholds import Thresholds
 
 
 class Grade(str, Enum):

@@ -3,33 +3,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.clock_steps import steps
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import ACCESS_LOG, Facts
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.intervals import (
-    Interval,
-    Intervals,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.shares import (
-    Share,
-    shares,
-    split,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
-    count,
-    elapsed,
-    tally,
-    utc,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.rule import (
-    Finding,
-    Rule,
-    failed,
-    passed,
-    unproven,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ..evidence.clock_steps import steps
+from ..evidence.facts import ACCESS_LOG, Facts
+from ..evidence.intervals import Interval, Intervals
+from ..evidence.load import Load
+from ..evidence.shares import Share, shares, split
+from ..messages import count, elapsed, tally, utc
+from ..roles import BASELINE, CANARY
+from ..thresholds import Thresholds
+from .rule import Finding, Rule, failed, passed, unproven
 
 # The chance of calling a split wrong that is right, over all the splits of one run together.
 _FALSE_ALARM = 1e-6
