@@ -237,7 +237,7 @@ class Stability:
         succeeded = outcome.state is State.SUCCEEDED
         if self._held.feed(time, succeeded, (outcome.revisions, outcome.traffic)) or not succeeded:
             return outcome
-        held = self._held.seconds(time)
+        held = self._held.held_for(time)
         message = f"{outcome.message}; held for {held:.1f} of {self._stable_seconds:g} s"
         return replace(outcome, state=State.PENDING, reason="NotStableYet", message=message)
 

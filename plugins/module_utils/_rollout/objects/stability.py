@@ -28,8 +28,8 @@ class Held:
         if self._since is None or shown != self._shown:
             self._since, self._seen, self._shown = now, 0, shown
         self._seen += 1
-        return self._seen >= self._looks and self.seconds(now) >= self._seconds
+        return self._seen >= self._looks and self.held_for(now) >= self._seconds
 
-    def seconds(self, now: float) -> float:
+    def held_for(self, now: float) -> float:
         """For how long it has held; 0 while it does not."""
         return 0.0 if self._since is None else now - self._since

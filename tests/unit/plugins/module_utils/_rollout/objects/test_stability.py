@@ -31,8 +31,8 @@ def test_another_thing_that_holds_begins_anew() -> None:
 
 def test_for_how_long_it_has_held() -> None:
     held = Held(2.0)
-    assert held.seconds(7.0) == 0.0
+    assert held.held_for(7.0) == 0.0
     held.feed(7.0, True)
-    assert held.seconds(8.5) == 1.5
+    assert held.held_for(8.5) == 1.5
     held.feed(9.0, False)
-    assert held.seconds(9.0) == 0.0
+    assert held.held_for(9.0) == 0.0
