@@ -90,6 +90,15 @@ class Space:
         spec = {"terminationGracePeriodSeconds": 3, **(spec or {}), "containers": [one]}
         self.make("pods", name, {"spec": spec})
 
+    def version(self, pod: str) -> str:
+        """The state of the cluster when the pod was last changed: where `history` may begin."""
+        return str(self.get("pods", pod)["metadata"]["resourceVersion"])
+
+    def history(self, pod: str, since: str) -> list[Json]:
+        """The pod as it was after each change from then on, its deletion included."""
+        query = {"fieldSelector": f"metadata.name={pod}", "resourceVersion": since, "timeoutSeconds": "1"}
+        return [event["object"] for event in self.api.watch(self.path("pods"), query, 30.0)]
+
     def container(self, pod: str) -> Json:
         return dict((self.get("pods", pod).get("status", {}).get("containerStatuses") or [{}])[0])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import Iterator
 
 import pytest
@@ -88,34 +87,22 @@ def test_a_deployment_becomes_available_and_is_updated_without_a_gap(space: Spac
     assert not set(old.values()) & {pod["status"]["podIP"] for pod in space.pods()}
 
 
-def test_readiness_follows_probe_and_gate(space: Space) -> None:
+def test_readiness_follows_the_probe(space: Space) -> None:
     volume = {"name": "state", "emptyDir": {}}
-    probe = {
-        "exec": {"command": ["python3", "-c", "import os; os.stat(os.environ['VOLUME_STATE'] + '/ready')"]},
-        "periodSeconds": 1,
-        "timeoutSeconds": 3,
-        "failureThreshold": 1,
-    }
-    gates = [{"conditionType": "example.com/open"}]
-    spec = {"volumes": [volume], "readinessGates": gates}
-    space.pod("gated", SLEEPER, spec, readinessProbe=probe)
-    until(lambda: space.container("gated").get("state", {}).get("running"), "the container to run")
-    assert space.condition("gated")["reason"] == "ContainersNotReady"
+    probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    serves = [*SERVER, "--directory", "$(VOLUME_STATE)"]
+    space.pod("shy", serves, {"volumes": [volume]}, readinessProbe=probe)
+    until(lambda: space.container("shy").get("state", {}).get("running"), "the container to run")
+    assert space.condition("shy")["reason"] == "ContainersNotReady"
 
-    flag = next(space.cluster.where.pods.glob(f"{space.name}_gated_*")) / "volumes" / "state" / "ready"
+    flag = next(space.cluster.where.pods.glob(f"{space.name}_shy_*")) / "volumes" / "state" / "ready"
     flag.touch()
-    until(lambda: space.condition("gated").get("reason") == "ReadinessGatesNotReady", "the gate to count")
-    assert space.condition("gated", "ContainersReady")["status"] == "True"
-
-    opened = {"status": {"conditions": [{"type": "example.com/open", "status": "True"}]}}
-    strategic = "application/strategic-merge-patch+json"
-    space.api.call("PATCH", space.path("pods", "gated") + "/status", opened, strategic)
-    until(lambda: space.ready("gated"), "the pod to be ready")
-    assert "reason" not in space.condition("gated")
+    until(lambda: space.ready("shy"), "the pod to be ready")
+    assert "reason" not in space.condition("shy")
 
     flag.unlink()
-    until(lambda: not space.ready("gated"), "the pod to be unready")
-    assert space.container("gated")["restartCount"] == 0
+    until(lambda: not space.ready("shy"), "the pod to be unready")
+    assert space.container("shy")["restartCount"] == 0
 
 
 def test_termination_runs_prestop_then_term_then_kill(space: Space) -> None:
@@ -134,19 +121,31 @@ def test_termination_runs_prestop_then_term_then_kill(space: Space) -> None:
     hook = {"preStop": {"exec": {"command": ["python3", "-c", note.format("prestop") + "; time.sleep(1)"]}}}
     space.pod("stubborn", ["python3", "-c", stubborn], {"volumes": [volume]}, lifecycle=hook)
     until(lambda: space.ready("stubborn") and "up" in space.log("stubborn"), "the pod to be ready")
-    pid, began = space.pid("stubborn"), time.time()
+    pid, since = space.pid("stubborn"), space.version("stubborn")
 
     space.delete("pods", "stubborn")
-    until(lambda: not space.ready("stubborn"), "the pod to be unready", 1.0)
-    assert os.path.exists(f"/proc/{pid}")
     until(lambda: space.gone("stubborn"), "the pod to be gone")
 
-    took = time.time() - began
+    assert not os.path.exists(f"/proc/{pid}")
     notes = [line.split() for line in (space.shared / "notes" / "notes").read_text().splitlines()]
     assert [name for name, _when in notes] == ["prestop", "term"]
     assert float(notes[1][1]) - float(notes[0][1]) >= 1.0
-    assert 2.5 <= took <= 6.0
-    assert not os.path.exists(f"/proc/{pid}")
+    history = [state_of(pod) for pod in space.history("stubborn", since)]
+    # Unready while it still runs, so that nobody sends to it when it ends; then killed, as it heard no SIGTERM.
+    assert list(dict.fromkeys(history)) == ["ready", "unready, running", "unready, ended with 137"]
+    last = space.history("stubborn", since)[-1]
+    finished = last["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"]
+    assert finished >= last["metadata"]["deletionTimestamp"]
+
+
+def state_of(pod: Json) -> str:
+    """Whether the pod is ready, else what of its container that is due to."""
+    status = pod["status"]
+    if any(one["type"] == "Ready" and one["status"] == "True" for one in status["conditions"]):
+        return "ready"
+    state = status["containerStatuses"][0]["state"]
+    ended = state.get("terminated")
+    return f"unready, ended with {ended['exitCode']}" if ended else f"unready, {next(iter(state))}"
 
 
 def test_a_forced_delete_ends_the_process(space: Space) -> None:
@@ -156,7 +155,7 @@ def test_a_forced_delete_ends_the_process(space: Space) -> None:
     space.delete("pods", "doomed")
     until(lambda: not space.ready("doomed"), "the termination to begin")
     space.delete("pods", "doomed", gracePeriodSeconds=0)
-    until(lambda: not os.path.exists(f"/proc/{pid}"), "the process to end", 6.0)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "the process to end long before its 60 s", 30.0)
 
 
 def test_a_crashing_container_backs_off_and_a_killed_one_is_restarted(space: Space) -> None:
@@ -164,9 +163,7 @@ def test_a_crashing_container_backs_off_and_a_killed_one_is_restarted(space: Spa
     space.pod("killed", SLEEPER)
     until(lambda: space.ready("killed"), "the pod to be ready")
     os.kill(space.pid("killed"), signal.SIGKILL)
-    until(
-        lambda: space.container("killed")["restartCount"] == 1 and space.ready("killed"), "a new process", 5.0
-    )
+    until(lambda: space.container("killed")["restartCount"] == 1 and space.ready("killed"), "a new process")
     assert space.container("killed")["lastState"]["terminated"]["exitCode"] == 137
 
     waiting = until(
@@ -182,12 +179,15 @@ def test_a_crashing_container_backs_off_and_a_killed_one_is_restarted(space: Spa
     assert "back-off 10s" in waiting["state"]["waiting"]["message"]
     assert space.get("pods", "crashing")["status"]["phase"] == "Running"
     # The pause is long; its end must not be waited for when the pod is deleted.
+    since = space.version("crashing")
     space.delete("pods", "crashing")
-    until(lambda: space.gone("crashing"), "the pod to be gone", 3.0)
+    until(lambda: space.gone("crashing"), "the pod to be gone")
+    last = space.history("crashing", since)[-1]["status"]["containerStatuses"][0]
+    assert (last["restartCount"], last["state"]["waiting"]["reason"]) == (1, "CrashLoopBackOff")
 
 
 def test_a_failed_liveness_probe_restarts(space: Space) -> None:
-    probe = {"tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 2}
+    probe = {"httpGet": {"port": 1}, "periodSeconds": 1, "failureThreshold": 2}
     space.pod("deaf", SLEEPER, livenessProbe=probe)
     until(lambda: space.container("deaf").get("restartCount", 0) >= 1, "a restart")
     assert space.container("deaf")["lastState"]["terminated"]["exitCode"] == 143
@@ -234,11 +234,28 @@ def test_an_unknown_image_says_what_to_do(space: Space) -> None:
     assert space.get("pods", "strange")["status"]["phase"] == "Pending"
 
 
+def test_what_the_node_cannot_do_is_refused_and_said(space: Space) -> None:
+    init = [{"name": "first", "image": IMAGE, "command": SLEEPER}]
+    env = [{"name": "V", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    space.pod("wishful", SLEEPER, {"initContainers": init}, env=env)
+    waiting = until(lambda: space.container("wishful").get("state", {}).get("waiting"), "the state")
+    assert waiting["reason"] == "CreateContainerConfigError"
+    assert "spec.containers[main].env[V].valueFrom, spec.initContainers" in waiting["message"]
+
+    def told() -> bool:
+        events = space.api.call("GET", space.path("events"))["items"]
+        return any(one["reason"] == "Failed" and waiting["message"] in one["message"] for one in events)
+
+    until(told, "the event")
+    assert space.get("pods", "wishful")["status"]["phase"] == "Pending"
+    assert space.pid("wishful") == 0
+
+
 def test_configmaps_reach_the_pod_and_change_live(space: Space) -> None:
-    space.make("configmaps", "settings", {"data": {"colour": "red", "word": "one"}})
+    space.make("configmaps", "settings", {"data": {"word": "one"}})
     shows = (
         "import os, time\n"
-        "print('env', os.environ['COLOUR'], os.environ['SELF'])\n"
+        "print('env', os.environ['SELF'])\n"
         "seen = None\n"
         "while True:\n"
         "    now = open(os.environ['VOLUME_MY_SETTINGS'] + '/word').read()\n"
@@ -246,16 +263,13 @@ def test_configmaps_reach_the_pod_and_change_live(space: Space) -> None:
         "    seen = now\n"
         "    time.sleep(0.02)\n"
     )
-    env = [
-        {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}},
-        {"name": "SELF", "value": "$(POD_NAME)@$(POD_NAMESPACE)"},
-    ]
+    env = [{"name": "SELF", "value": "$(POD_NAME)@$(POD_NAMESPACE)"}]
     volume = {"name": "my-settings", "configMap": {"name": "settings"}}
     space.pod("reader", ["python3", "-c", shows], {"volumes": [volume]}, env=env)
     until(lambda: space.ready("reader") and "word one" in space.log("reader"), "the first word")
     space.api.call("PATCH", space.path("configmaps", "settings"), {"data": {"word": "two"}}, MERGE)
-    until(lambda: "word two" in space.log("reader"), "the second word", 3.0)
-    assert space.log("reader").split("\n")[0] == f"env red reader@{space.name}"
+    until(lambda: "word two" in space.log("reader"), "the second word")
+    assert space.log("reader").split("\n")[0] == f"env reader@{space.name}"
     assert space.container("reader")["restartCount"] == 0
 
 
@@ -274,16 +288,6 @@ def test_a_pod_has_the_identity_of_its_service_account(space: Space) -> None:
     space.pod("asker", ["python3", "-c", asks], {"restartPolicy": "Never"})
     until(lambda: space.get("pods", "asker")["status"].get("phase") == "Succeeded", "the pod to end")
     assert f"system:serviceaccount:{space.name}:default" in space.log("asker")
-
-
-def test_init_containers_run_first(space: Space) -> None:
-    volume = {"name": "made", "emptyDir": {}}
-    makes = ["python3", "-c", "import os; open(os.environ['VOLUME_MADE'] + '/it', 'w').write('made')"]
-    reads = ["python3", "-c", "import os; print(open(os.environ['VOLUME_MADE'] + '/it').read())"]
-    init = [{"name": "first", "image": IMAGE, "command": makes}]
-    space.pod("both", reads, {"volumes": [volume], "initContainers": init, "restartPolicy": "Never"})
-    until(lambda: space.get("pods", "both")["status"].get("phase") == "Succeeded", "the pod to end")
-    assert space.log("both") == "made\n"
 
 
 def test_a_new_node_adopts_what_an_old_one_left(space: Space) -> None:
@@ -342,11 +346,12 @@ def test_the_nodes_end_leaves_no_process(space: Space) -> None:
     space.pod("willing", SLEEPER)
     space.pod("stubborn", DEAF_TO_TERM, {"terminationGracePeriodSeconds": 1})
     until(lambda: space.ready("willing") and space.ready("stubborn"), "the pods to be ready")
-    began = time.monotonic()
     space.cluster.end("node", signal.SIGTERM)
-    assert time.monotonic() - began < 11
     assert space.cluster.pod_processes() == {}
     space.cluster.up()
-    until(
-        lambda: space.ready("willing") and space.container("willing")["restartCount"] == 1, "the pods' return"
-    )
+    for name, code in (("willing", 143), ("stubborn", 137)):
+        until(
+            lambda name=name: space.ready(name) and space.container(name)["restartCount"] == 1,  # type: ignore[misc]
+            "the pod's return",
+        )
+        assert space.container(name)["lastState"]["terminated"]["exitCode"] == code

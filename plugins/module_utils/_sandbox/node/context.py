@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.clie
     Json,
     KubeClient,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import timestamp
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.status import timestamp
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 
@@ -132,7 +132,7 @@ class Context:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._calls, self.api.call, method, path, body, content_type)
 
-    async def insist(
+    async def call_with_retry(
         self, method: str, path: str, body: Optional[Json] = None, content_type: str = "application/json"
     ) -> Json:
         """One call, made again until the API server answers it. Raises ApiError where it refuses."""

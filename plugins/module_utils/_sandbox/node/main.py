@@ -22,10 +22,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.clie
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.container import LEAST_GRACE
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import end_recorded
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import PodLife
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.container import LEAST_GRACE
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.life import PodLife
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.registration import Registration
 
 # When the node is told to end, its pods get at most so long; the rest is for the kill to work.
@@ -94,7 +94,7 @@ class Node:
         self._context.configmaps.replace(items)
         for life in self._lives.values():
             for item in items:
-                self._tell(life, item)
+                _tell(life, item)
 
     def _configmap(self, kind: str, item: Json) -> None:
         if kind == "DELETED":
@@ -102,11 +102,7 @@ class Node:
         else:
             self._context.configmaps.keep(item)
         for life in self._lives.values():
-            self._tell(life, item)
-
-    def _tell(self, life: PodLife, item: Json) -> None:
-        if life.pod["metadata"]["namespace"] == item["metadata"]["namespace"]:
-            life.mounts.configmap_changed(item["metadata"]["name"])
+            _tell(life, item)
 
     def _pods(self, items: list[Json]) -> None:
         present = {item["metadata"]["uid"] for item in items}
@@ -137,12 +133,7 @@ class Node:
 
     def _bindable(self, item: Json) -> bool:
         spec, meta = item["spec"], item["metadata"]
-        return not (
-            spec.get("nodeName")
-            or spec.get("schedulingGates")
-            or "deletionTimestamp" in meta
-            or meta["uid"] in self._binding
-        )
+        return not (spec.get("nodeName") or "deletionTimestamp" in meta or meta["uid"] in self._binding)
 
     async def _bind(self, pod: Json) -> None:
         meta = pod["metadata"]
@@ -154,7 +145,7 @@ class Node:
             "target": target,
         }
         try:
-            await self._context.insist(
+            await self._context.call_with_retry(
                 "POST", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/binding", body
             )
         except ApiError as error:
@@ -171,7 +162,7 @@ class Node:
         except OSError as error:
             log(f"{meta['namespace']}/{meta['name']} cannot be taken in: {error}")
             return
-        log(f"{meta['namespace']}/{meta['name']} has address {life.address}")
+        log(f"{meta['namespace']}/{meta['name']} has address {life.facts.address}")
         task = asyncio.get_running_loop().create_task(self._keep(meta["uid"], folder))
         self._keeping.add(task)
         task.add_done_callback(self._finished)
@@ -195,7 +186,7 @@ class Node:
         await self._end_records(uid)
         folder.retire()
         store.prune_logs(self._context.layout)
-        self._context.addresses.give_back(life.address)
+        self._context.addresses.give_back(life.facts.address)
         self._context.forget(uid)
         del self._lives[uid]
         log(f"{meta['namespace']}/{meta['name']} is gone")
@@ -238,6 +229,11 @@ class Node:
             await asyncio.wait(self._keeping, timeout=_SHUTDOWN_SECONDS)
         await self._context.blocking(end_recorded, self._context.layout.processes, _ROLES)
         log("ended")
+
+
+def _tell(life: PodLife, configmap: Json) -> None:
+    meta = configmap["metadata"]
+    life.configmap_changed(meta["namespace"], meta["name"])
 
 
 def _programs(sandbox: paths.Sandbox) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.clie
     Json,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import timestamp
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.status import timestamp
 
 _HEARTBEAT_SECONDS = 10.0
 
@@ -25,7 +25,7 @@ class Registration:
         self._context = context
 
     async def register(self) -> None:
-        """Make the Node object, or take it over; insists until the API server answers. Raises ApiError."""
+        """Make the Node object, or take it over; tries until the API server answers. Raises ApiError."""
         node = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -35,11 +35,11 @@ class Registration:
             },
         }
         try:
-            await self._context.insist("POST", "/api/v1/nodes", node)
+            await self._context.call_with_retry("POST", "/api/v1/nodes", node)
         except ApiError as error:
             if error.status != 409:
                 raise
-        await self._context.insist(
+        await self._context.call_with_retry(
             "PATCH", f"/api/v1/nodes/{NODE}/status", self._status(first=True), STRATEGIC
         )
         log(f"node {NODE} is registered, pods get addresses of 127.{self._context.network}.0.0/16")

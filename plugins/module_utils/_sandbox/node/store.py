@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
     ContainerFacts,
     PodFacts,
 )
@@ -74,9 +74,7 @@ class PodFolder:
             "address": facts.address,
             "host_address": facts.host_address,
             "start_time": facts.start_time,
-            "failure": facts.failure,
             "containers": {name: one.to_json() for name, one in facts.containers.items()},
-            "init_containers": {name: one.to_json() for name, one in facts.init_containers.items()},
         }
         _replace(self.path / _FACTS, json.dumps(kept))
 
@@ -88,11 +86,7 @@ class PodFolder:
                 address=kept["address"],
                 host_address=kept["host_address"],
                 start_time=kept["start_time"],
-                failure=tuple(kept["failure"]) if kept["failure"] else None,
                 containers={name: ContainerFacts.from_json(one) for name, one in kept["containers"].items()},
-                init_containers={
-                    name: ContainerFacts.from_json(one) for name, one in kept["init_containers"].items()
-                },
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

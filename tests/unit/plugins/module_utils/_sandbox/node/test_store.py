@@ -5,12 +5,11 @@ import os
 from pathlib import Path
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
     ContainerFacts,
     PodFacts,
     Running,
     Terminated,
-    Waiting,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 
@@ -27,9 +26,7 @@ def facts(address: str) -> PodFacts:
         address,
         "127.9.0.1",
         5.0,
-        {"a": ContainerFacts(Running(3.0), ended, 2, True, True, "pod-1", 20.0)},
-        {"i": ContainerFacts(Waiting("PodInitializing"))},
-        failure=("DeadlineExceeded", "late"),
+        {"a": ContainerFacts(Running(3.0), ended, 2, True, "pod-1", 20.0), "b": ContainerFacts()},
     )
 
 

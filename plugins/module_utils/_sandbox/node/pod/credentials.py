@@ -18,21 +18,18 @@ TOKEN_SECONDS = 24 * 3600
 _RENEW_AT = 0.8
 
 
-async def request_token(
-    context: Context, pod: Mapping[str, Any], audience: str, seconds: int
-) -> tuple[str, float]:
+async def request_token(context: Context, pod: Mapping[str, Any]) -> tuple[str, float]:
     """A token of the pod's service account; when to renew it, seconds since the epoch. Raises ApiError."""
     meta = pod["metadata"]
     account = pod["spec"].get("serviceAccountName") or "default"
-    answer = await context.insist(
+    answer = await context.call_with_retry(
         "POST",
         f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token",
         {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {
-                "audiences": [audience] if audience else [],
-                "expirationSeconds": seconds,
+                "expirationSeconds": TOKEN_SECONDS,
                 "boundObjectRef": {
                     "apiVersion": "v1",
                     "kind": "Pod",

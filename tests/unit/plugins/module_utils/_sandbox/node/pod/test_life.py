@@ -18,16 +18,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.clie
     Json,
     KubeClient,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import context as context_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import PodLife
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.life import PodLife
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.pod_object import (
     LOG_ANNOTATION,
-    RUNTIME_IMAGE,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.supported import RUNTIME_IMAGE
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses, PodFolder
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
+from ansible_collections.iter8.kfserving.tests.support.waiting import until_async
 
 POD = "/api/v1/namespaces/n/pods/p"
 SLEEPER = ["python3", "-c", "import time; time.sleep(600)"]
@@ -39,6 +40,7 @@ class Server(KubeClient):
     def __init__(self) -> None:
         self.access = Access("https://127.0.0.1:1", "CA")
         self.calls: list[tuple[str, str, Optional[Json]]] = []
+        self.events: list[Json] = []
         self.objects: dict[str, Json] = {}
         self.status: Json = {}
         self.troubles: list[tuple[str, Exception]] = []
@@ -53,6 +55,7 @@ class Server(KubeClient):
         query: Optional[Mapping[str, str]] = None,
     ) -> Json:
         if path.endswith("/events"):
+            self.events.append(body or {})
             return {}
         self.calls.append((method, path, body))
         for trouble in self.troubles:
@@ -84,23 +87,6 @@ class Server(KubeClient):
         )
 
 
-class Time:
-    """Time that passes only by waiting for it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        # Real processes and threads need a moment of the real time all the same.
-        await asyncio.sleep(0.001)
-
-
 class World:
     """A state folder, its API server and its time."""
 
@@ -109,7 +95,7 @@ class World:
         for folder in (self.where.pods, self.where.processes, self.where.shared):
             folder.mkdir()
         self.server = Server()
-        self.time = Time()
+        self.time = FakeClock(1000.0)
         self.folder = PodFolder(self.where.pod("n", "p", "uid"))
 
     def life(self, pod: Json) -> PodLife:
@@ -120,9 +106,9 @@ class World:
             9,
             {"python3": sys.executable},
             Addresses(self.where, 9),
-            clock=self.time.clock,
-            monotonic=self.time.clock,
-            sleep=self.time.sleep,
+            clock=self.time,
+            monotonic=self.time,
+            sleep=self.time.sleep_async,
         )
         life = PodLife(context, pod, self.folder)
         loop = asyncio.get_running_loop()
@@ -159,13 +145,9 @@ def deleted(one: Json, grace: int = 5) -> Json:
     return {**one, "metadata": {**one["metadata"], **stamp}}
 
 
-async def until(done: Callable[[], Any]) -> None:
-    """Wait (in real time) for something that must come soon."""
-    for _unused in range(1000):
-        if done():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("waited 10 s in vain")
+async def until(done: Callable[[], Any], what: str = "what must come soon") -> None:
+    """Wait (in real time) for something that a real process or thread does."""
+    await until_async(done, 10.0, what)
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
@@ -388,23 +370,27 @@ def test_a_pod_waits_for_its_configmap(world: World) -> None:
     play(scene)
 
 
-def test_a_missing_variable_is_told_and_waited_for(world: World) -> None:
+def test_a_pod_that_asks_for_what_there_is_not_says_so_and_starts_nothing(world: World) -> None:
     async def scene() -> None:
-        source = {"configMapKeyRef": {"name": "c", "key": "k"}}
-        one = pod(env=[{"name": "V", "valueFrom": source}])
+        one = pod(spec={"initContainers": [{"name": "first", "image": RUNTIME_IMAGE}]})
         life = world.life(one)
         task = asyncio.ensure_future(life.run())
-        await until(
-            lambda: "waiting" in world.server.container().get("state", {}) and len(world.time.slept) > 2
-        )
+        await until(lambda: "waiting" in world.server.container().get("state", {}))
         waiting = world.server.container()["state"]["waiting"]
-        assert (waiting["reason"], waiting["message"]) == (
-            "CreateContainerConfigError",
-            'configmap "c" not found',
-        )
+        assert waiting["reason"] == "CreateContainerConfigError"
+        assert "does not offer spec.initContainers" in waiting["message"]
+        assert world.server.status["phase"] == "Pending"
+        # It is looked at again and again, and said once.
+        await until(lambda: len(world.time.slept) > 3)
+        await until(lambda: world.server.events)
+        (event,) = world.server.events
+        assert (event["type"], event["reason"]) == ("Warning", "Failed")
+        assert waiting["message"] in event["message"]
+        assert records.read_all(world.where.processes) == []
         await finish(life, task, one)
 
     play(scene)
+    assert len(world.server.asked("DELETE")) == 1
 
 
 def test_a_program_that_is_not_there_fails_the_pod(world: World) -> None:
@@ -416,22 +402,6 @@ def test_a_program_that_is_not_there_fails_the_pod(world: World) -> None:
         ended = world.server.container()["state"]["terminated"]
         assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
         assert "/no/such/program" in ended["message"]
-        await finish(life, task, one)
-
-    play(scene)
-
-
-def test_the_deadline_of_a_pod(world: World) -> None:
-    async def scene() -> None:
-        # Its start lies in the past when the node takes it up again.
-        one = pod(spec={"activeDeadlineSeconds": 60})
-        world.life(one)
-        world.time.now += 100
-        life = world.life(one)
-        task = asyncio.ensure_future(life.run())
-        await until(lambda: world.server.status.get("phase") == "Failed")
-        assert world.server.status["reason"] == "DeadlineExceeded"
-        assert world.running() == []
         await finish(life, task, one)
 
     play(scene)
@@ -494,41 +464,3 @@ def test_the_nodes_end_ends_the_process_and_keeps_the_object(world: World) -> No
     assert world.running() == []
     assert world.server.asked("DELETE") == []
     assert not world.server.ready()
-
-
-@pytest.mark.parametrize("ticks", range(6))
-def test_a_cancellation_is_not_lost_when_the_work_ends_meanwhile(ticks: int) -> None:
-    async def scene() -> None:
-        done = asyncio.Event()
-
-        async def caller() -> None:
-            while True:
-                await context_module.within(60.0, done.wait())
-                done.clear()
-
-        task = asyncio.ensure_future(caller())
-        for _unused in range(5):
-            await asyncio.sleep(0)
-        done.set()
-        for _unused in range(ticks):
-            await asyncio.sleep(0)
-        task.cancel()
-        finished, _pending = await asyncio.wait({task}, timeout=1.0)
-        assert finished
-        assert task.cancelled()
-
-    asyncio.run(scene())
-
-
-def test_within_gives_up_and_cancels_the_work() -> None:
-    ended: list[str] = []
-
-    async def work() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("work")
-
-    with pytest.raises(asyncio.TimeoutError):
-        asyncio.run(context_module.within(0.01, work()))
-    assert ended == ["work"]

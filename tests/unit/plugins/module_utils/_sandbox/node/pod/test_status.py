@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import status
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.status import (
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import status
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
     ContainerFacts,
     PodFacts,
     Running,
@@ -14,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.stat
     Terminated,
     Waiting,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.supported import RUNTIME_IMAGE
 
 GOOD = Terminated(0, "Completed", 10.0, 20.0)
 BAD = Terminated(3, "Error", 10.0, 20.0)
@@ -21,31 +22,17 @@ UP = Running(10.0)
 CREATING = Waiting("ContainerCreating")
 
 
-def pod(
-    policy: str = "Always", names: str = "a", init: str = "", gates: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    spec: dict[str, Any] = {
+def pod(policy: str = "Always", names: str = "a") -> dict[str, Any]:
+    spec = {
         "restartPolicy": policy,
-        "containers": [{"name": name, "image": status.RUNTIME_IMAGE} for name in names],
-        "initContainers": [{"name": name, "image": status.RUNTIME_IMAGE} for name in init],
+        "containers": [{"name": name, "image": RUNTIME_IMAGE} for name in names],
     }
-    if gates:
-        spec["readinessGates"] = [{"conditionType": gate} for gate in gates]
     return {"metadata": {"name": "p", "namespace": "n"}, "spec": spec}
 
 
-def facts(*states: State, init: tuple[State, ...] = (), ready: bool = True, **more: Any) -> PodFacts:
-    def known(one: State, last: Optional[Terminated] = None) -> ContainerFacts:
-        return ContainerFacts(one, last, ready=ready, started=True, process="pod-1")
-
-    return PodFacts(
-        "127.9.1.1",
-        "127.9.0.1",
-        5.0,
-        {name: known(one) for name, one in zip("abc", states)},
-        {name: known(one) for name, one in zip("xyz", init)},
-        **more,
-    )
+def facts(*states: State, ready: bool = True, terminating: bool = False) -> PodFacts:
+    containers = {name: ContainerFacts(one, ready=ready, process="pod-1") for name, one in zip("abc", states)}
+    return PodFacts("127.9.1.1", "127.9.0.1", 5.0, containers, terminating)
 
 
 @pytest.mark.parametrize(
@@ -64,27 +51,13 @@ def facts(*states: State, init: tuple[State, ...] = (), ready: bool = True, **mo
     ],
 )
 def test_phase(policy: str, states: list[State], phase: str) -> None:
-    assert status.phase(pod(policy, "abc"[: len(states)]), facts(*states)) == phase
+    assert status.phase(policy, facts(*states)) == phase
 
 
 def test_a_container_in_back_off_has_run() -> None:
-    known = facts(Waiting("CrashLoopBackOff"))
-    known.containers["a"].last = BAD
-    assert status.phase(pod(), known) == "Running"
-
-
-@pytest.mark.parametrize(
-    ("policy", "init", "phase"),
-    [
-        ("Always", UP, "Pending"),
-        ("Never", BAD, "Failed"),
-        ("OnFailure", BAD, "Pending"),
-        ("Always", GOOD, "Running"),
-    ],
-)
-def test_phase_with_an_init_container(policy: str, init: State, phase: str) -> None:
-    main = UP if init == GOOD else Waiting("PodInitializing")
-    assert status.phase(pod(policy, init="x"), facts(main, init=(init,))) == phase
+    known = facts()
+    known.containers["a"] = ContainerFacts(Waiting("CrashLoopBackOff"), BAD)
+    assert status.phase("Always", known) == "Running"
 
 
 def conditions(computed: dict[str, Any]) -> dict[str, tuple[str, Optional[str]]]:
@@ -106,17 +79,11 @@ def conditions(computed: dict[str, Any]) -> dict[str, tuple[str, Optional[str]]]
             {"Ready": ("False", "ContainersNotReady"), "ContainersReady": ("False", "ContainersNotReady")},
         ),
         (
-            pod(gates=("g",)),
-            facts(UP),
-            {"Ready": ("False", "ReadinessGatesNotReady"), "ContainersReady": ("True", None)},
-        ),
-        (
             pod("Never"),
             facts(GOOD),
             {"Ready": ("False", "PodCompleted"), "Initialized": ("True", "PodCompleted")},
         ),
-        (pod(init="x"), facts(CREATING, init=(UP,)), {"Initialized": ("False", "ContainersNotInitialized")}),
-        (pod(), facts(UP, failure=("DeadlineExceeded", "x")), {"Ready": ("False", "PodFailed")}),
+        (pod("Never"), facts(BAD), {"Ready": ("False", "ContainersNotReady"), "Initialized": ("True", None)}),
     ],
 )
 def test_conditions(
@@ -125,11 +92,6 @@ def test_conditions(
     found = conditions(status.compute(spec, known, {}, 30.0))
     assert found["PodScheduled"] == ("True", None)
     assert {kind: found[kind] for kind in expected} == expected
-
-
-def test_an_open_gate_lets_the_pod_be_ready() -> None:
-    previous = {"conditions": [{"type": "g", "status": "True"}]}
-    assert conditions(status.compute(pod(gates=("g",)), facts(UP), previous, 30.0))["Ready"] == ("True", None)
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes_and_takes_its_reason_back() -> None:
@@ -149,28 +111,12 @@ def test_a_condition_keeps_its_time_until_its_status_changes_and_takes_its_reaso
 
 def test_container_status() -> None:
     known = facts(UP)
-    known.containers["a"].last = BAD
-    known.containers["a"].restarts = 2
+    known.containers["a"] = replace(known.containers["a"], last=BAD, restarts=2)
     one = status.compute(pod(), known, {}, 30.0)["containerStatuses"][0]
     assert one["state"] == {"running": {"startedAt": "1970-01-01T00:00:10Z"}}
     assert one["lastState"]["terminated"]["exitCode"] == 3
     assert (one["ready"], one["started"], one["restartCount"]) == (True, True, 2)
     assert one["containerID"] == "sandbox://pod-1"
-
-
-def test_a_failure_of_the_nodes_own_making_is_named() -> None:
-    computed = status.compute(pod(), facts(BAD, failure=("DeadlineExceeded", "too long")), {}, 30.0)
-    assert (computed["phase"], computed["reason"], computed["message"]) == (
-        "Failed",
-        "DeadlineExceeded",
-        "too long",
-    )
-
-
-def test_facts_survive_the_disk() -> None:
-    for state in (UP, GOOD, Waiting("CrashLoopBackOff", "back-off 10s")):
-        one = ContainerFacts(state, BAD, 4, True, True, "pod-1", 20.0)
-        assert ContainerFacts.from_json(json.loads(json.dumps(one.to_json()))) == one
 
 
 @pytest.mark.parametrize(
@@ -191,7 +137,7 @@ def test_holds(computed: Any, seen: Any, same: bool) -> None:
 
 
 def test_a_status_holds_once_it_is_written() -> None:
-    first = status.compute(pod(init="x"), facts(UP, init=(GOOD,)), {}, 30.0)
-    again = status.compute(pod(init="x"), facts(UP, init=(GOOD,)), first, 99.0)
+    first = status.compute(pod(), facts(UP), {}, 30.0)
+    again = status.compute(pod(), facts(UP), first, 99.0)
     assert status.holds(again, first)
-    assert not status.holds(status.compute(pod(init="x"), facts(BAD, init=(GOOD,)), first, 99.0), first)
+    assert not status.holds(status.compute(pod(), facts(BAD), first, 99.0), first)
