@@ -131,7 +131,7 @@ def test_termination_runs_prestop_then_term_then_kill(space: Space) -> None:
     assert [name for name, _when in notes] == ["prestop", "term"]
     assert float(notes[1][1]) - float(notes[0][1]) >= 1.0
     history = [state_of(pod) for pod in space.history("stubborn", since)]
-    # Unready while it still runs, so that nobody sends to it when it ends; then killed, as it heard no SIGTERM.
+    # Unready while it still runs, so that nobody sends to it when it ends; then killed: it ignored SIGTERM.
     assert list(dict.fromkeys(history)) == ["ready", "unready, running", "unready, ended with 137"]
     last = space.history("stubborn", since)[-1]
     finished = last["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"]

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
     ContainerFacts,
     PodFacts,
@@ -23,14 +23,9 @@ _PER_BLOCK = 254
 _ADDRESSES = 254 * _PER_BLOCK
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that its reader sees the old or the new content, whenever the node is killed.
-
-    Not forced to the disk: nothing of it matters after a crash of the machine, as no process survives that.
-    """
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _keep(path: Path, text: str) -> None:
+    # Not forced to the disk: nothing of it matters after a crash of the machine, as no process survives that.
+    write_atomically(path, text, durable=False)
 
 
 class PodFolder:
@@ -76,7 +71,7 @@ class PodFolder:
             "start_time": facts.start_time,
             "containers": {name: one.to_json() for name, one in facts.containers.items()},
         }
-        _replace(self.path / _FACTS, json.dumps(kept))
+        _keep(self.path / _FACTS, json.dumps(kept))
 
     def load(self) -> Optional[PodFacts]:
         """What was kept; None where nothing (or nothing that can be read) was."""
@@ -146,7 +141,7 @@ class Addresses:
             self._next = (self._next + 1) % _ADDRESSES
             if address not in self._used:
                 self._used.add(address)
-                _replace(self._next_file, str(self._next))
+                _keep(self._next_file, str(self._next))
                 return address
         raise RuntimeError("Every address of the sandbox's network is in use.")
 

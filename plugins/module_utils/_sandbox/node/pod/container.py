@@ -30,7 +30,7 @@ _RECORD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Event:
+class PodEvent:
     """What happened to a container, for people. kind: Normal or Warning. reason: one word."""
 
     kind: str
@@ -44,7 +44,7 @@ class Report:
 
     name: str
     facts: ContainerFacts
-    events: tuple[Event, ...]
+    events: tuple[PodEvent, ...]
 
 
 class Container:
@@ -85,13 +85,13 @@ class Container:
             if found is not None:
                 await self._context.blocking(records.end_all, [found], 0.0)
             text = f"container {self.name} ended while no node was there to see it"
-            self._now(self.facts.lost(self._context.clock()), Event("Warning", "Lost", text))
+            self._now(self.facts.lost(self._context.clock()), PodEvent("Warning", "Lost", text))
 
     def refuse(self, reason: str, message: str) -> None:
         """It is not to be started, since the pod asks for what cannot be had."""
         refused = self.facts.refused(reason, message)
         if refused != self.facts:
-            self._now(refused, Event("Warning", "Failed", f"Error: {reason}: {message}"))
+            self._now(refused, PodEvent("Warning", "Failed", f"Error: {reason}: {message}"))
 
     async def run(self) -> None:
         """Start the container and keep it running as the restartPolicy says; returns when it is over."""
@@ -150,7 +150,7 @@ class Container:
         except (records.ProcessError, OSError) as error:
             self._starting = None
             failed = self.facts.not_started(str(error), self._context.clock())
-            self._now(failed, Event("Warning", "Failed", f"Error: {error}"))
+            self._now(failed, PodEvent("Warning", "Failed", f"Error: {error}"))
         else:
             self._attach(started)
 
@@ -159,7 +159,7 @@ class Container:
         self._handle = Handle(self._context, process)
         ready = not self._place.spec.get("readinessProbe")
         text = f"Started container {self.name} as process {process.pid}"
-        self._now(self.facts.started(self._context.clock(), ready), Event("Normal", "Started", text))
+        self._now(self.facts.started(self._context.clock(), ready), PodEvent("Normal", "Started", text))
 
     # -- running --
 
@@ -186,9 +186,9 @@ class Container:
             if ready == self.facts.ready:
                 continue
             if ready:
-                event = Event("Normal", "Ready", f"container {self.name} is ready")
+                event = PodEvent("Normal", "Ready", f"container {self.name} is ready")
             else:
-                event = Event("Warning", "Unhealthy", f"Readiness probe failed: {asking.problem}")
+                event = PodEvent("Warning", "Unhealthy", f"Readiness probe failed: {asking.problem}")
             self._now(self.facts.probed(ready), event)
 
     async def _until_not_alive(self, probe: Mapping[str, Any]) -> None:
@@ -242,24 +242,24 @@ class Container:
         facts = self.facts.ended(handle.exited.result(), self._context.clock())
         state = facts.state
         told = f"{state.reason}, exit code {state.exit_code}" if isinstance(state, Terminated) else ""
-        self._now(facts, Event("Normal", "Ended", f"container {self.name} ended: {told}"))
+        self._now(facts, PodEvent("Normal", "Ended", f"container {self.name} ended: {told}"))
 
     def _again(self) -> None:
         facts = self.facts.again(self._place.whom)
         if facts.pausing_until is not None and isinstance(facts.state, Waiting):
-            self._now(facts, Event("Warning", "BackOff", facts.state.message))
+            self._now(facts, PodEvent("Warning", "BackOff", facts.state.message))
         else:
             self._now(facts)
 
     # -- telling the pod --
 
-    def _now(self, facts: ContainerFacts, *events: Event) -> None:
+    def _now(self, facts: ContainerFacts, *events: PodEvent) -> None:
         """This is what holds from now on."""
         self.facts = facts
         self._report(Report(self.name, facts, events))
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
-        self._now(self.facts, Event(kind, reason, message))
+        self._now(self.facts, PodEvent(kind, reason, message))
 
 
 async def _first_of(*works: asyncio.Future[Any]) -> None:
