@@ -22,7 +22,9 @@ def place(tmp_path: Path, **spec: Any) -> Place:
     where = Layout(tmp_path)
     for folder in (where.pods, where.processes):
         folder.mkdir(exist_ok=True)
-    context = Context(KubeClient.__new__(KubeClient), where, 9, {"python3": sys.executable}, Addresses(where, 9))
+    context = Context(
+        KubeClient.__new__(KubeClient), where, 9, {"python3": sys.executable}, Addresses(where, 9)
+    )
     container = {"name": "c", "env": [{"name": "X", "value": "1"}], **spec}
     pod = {
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
