@@ -23,6 +23,7 @@ def test_spec_has_the_defaults_of_kubernetes() -> None:
         (False, 2, "+--+", "++-+"),
         (False, 2, "+-+-", "++++"),
         (False, 1, "--+-", "--+-"),
+        (False, 3, "--+-", "--++"),
         (True, 3, "---", "++-"),
         (True, 3, "--+--", "+++++"),
         (True, 2, "---+", "+--+"),
