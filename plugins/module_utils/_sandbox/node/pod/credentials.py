@@ -29,6 +29,7 @@ async def request_token(context: Context, pod: Mapping[str, Any]) -> tuple[str, 
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {
+                "audiences": [],
                 "expirationSeconds": TOKEN_SECONDS,
                 "boundObjectRef": {
                     "apiVersion": "v1",

@@ -18,10 +18,10 @@ def test_a_cancellation_is_not_lost_when_the_work_ends_meanwhile(ticks: int) -> 
                 done.clear()
 
         task = asyncio.ensure_future(caller())
-        for _ in range(5):
+        for _unused in range(5):
             await asyncio.sleep(0)
         done.set()
-        for _ in range(ticks):
+        for _unused in range(ticks):
             await asyncio.sleep(0)
         task.cancel()
         finished, _pending = await asyncio.wait({task}, timeout=1.0)

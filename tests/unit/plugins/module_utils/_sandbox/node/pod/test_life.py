@@ -27,8 +27,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses, PodFolder
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support import waiting
 from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
-from ansible_collections.iter8.kfserving.tests.support.waiting import until_async
 
 POD = "/api/v1/namespaces/n/pods/p"
 SLEEPER = ["python3", "-c", "import time; time.sleep(600)"]
@@ -147,7 +147,7 @@ def deleted(one: Json, grace: int = 5) -> Json:
 
 async def until(done: Callable[[], Any], what: str = "what must come soon") -> None:
     """Wait (in real time) for something that a real process or thread does."""
-    await until_async(done, 10.0, what)
+    await waiting.until_async(done, 10.0, what)
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
@@ -370,22 +370,78 @@ def test_a_pod_waits_for_its_configmap(world: World) -> None:
     play(scene)
 
 
+def test_a_configmap_that_changes_is_shown_to_who_is_in_its_namespace(world: World) -> None:
+    path = "/api/v1/namespaces/n/configmaps/c"
+    world.server.objects[path] = configmap("5", "one")
+
+    async def scene() -> None:
+        one = pod(spec={"volumes": [{"name": "v", "configMap": {"name": "c"}}]})
+        life = world.life(one)
+        task = asyncio.ensure_future(life.run())
+        await until(world.server.ready)
+        shown = world.folder.volumes / "v" / "k"
+        assert shown.read_text() == "one"
+        life._context.configmaps.keep(configmap("6", "two"))
+        life.configmap_changed("other", "c")
+        await asyncio.sleep(0.05)
+        assert shown.read_text() == "one"
+        life.configmap_changed("n", "c")
+        await until(lambda: shown.read_text() == "two")
+        await finish(life, task, one)
+
+    play(scene)
+
+
+def configmap(version: str, value: str) -> Json:
+    meta = {"name": "c", "namespace": "n", "resourceVersion": version}
+    return {"metadata": meta, "data": {"k": value}}
+
+
+def test_a_container_that_is_not_alive_is_ended_in_order_and_started_again(world: World) -> None:
+    notes = world.where.root / "notes"
+    says = f"open({str(notes)!r}, 'a').write('{{}}\\n')"
+    code = (
+        "import signal, sys, time\n"
+        f"def term(*_unused): {says.format('term')}; sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, term)\n"
+        "print('up')\n"
+        "time.sleep(600)\n"
+    )
+    hook = {"preStop": {"exec": {"command": ["python3", "-c", says.format("prestop")]}}}
+
+    async def scene() -> None:
+        probe = {"httpGet": {"port": 1}, "periodSeconds": 200, "failureThreshold": 2}
+        one = pod(["python3", "-c", code], lifecycle=hook, livenessProbe=probe)
+        # Not asked before the program listens to SIGTERM.
+        log = world.folder.log("main")
+        world.time.on_sleep.append(lambda _now: waiting.until(lambda: "up" in log.read_text(), 10.0, "up"))
+        life = world.life(one)
+        task = asyncio.ensure_future(life.run())
+        await until(lambda: world.server.container().get("restartCount", 0) >= 1)
+        await finish(life, task, one)
+
+    play(scene)
+    assert notes.read_text().splitlines()[:2] == ["prestop", "term"]
+    ended = [one["message"] for one in world.server.events if one.get("reason") == "Unhealthy"]
+    assert any(text.startswith("Liveness probe failed: ") for text in ended)
+
+
 def test_a_pod_that_asks_for_what_there_is_not_says_so_and_starts_nothing(world: World) -> None:
     async def scene() -> None:
         one = pod(spec={"initContainers": [{"name": "first", "image": RUNTIME_IMAGE}]})
         life = world.life(one)
         task = asyncio.ensure_future(life.run())
         await until(lambda: "waiting" in world.server.container().get("state", {}))
-        waiting = world.server.container()["state"]["waiting"]
-        assert waiting["reason"] == "CreateContainerConfigError"
-        assert "does not offer spec.initContainers" in waiting["message"]
+        state = world.server.container()["state"]["waiting"]
+        assert state["reason"] == "CreateContainerConfigError"
+        assert "does not offer spec.initContainers" in state["message"]
         assert world.server.status["phase"] == "Pending"
         # It is looked at again and again, and said once.
         await until(lambda: len(world.time.slept) > 3)
         await until(lambda: world.server.events)
         (event,) = world.server.events
         assert (event["type"], event["reason"]) == ("Warning", "Failed")
-        assert waiting["message"] in event["message"]
+        assert state["message"] in event["message"]
         assert records.read_all(world.where.processes) == []
         await finish(life, task, one)
 
