@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import command
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http import connection, parser
+from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -197,14 +198,14 @@ def test_stale_keepalive_is_not_sent_again(serve: Any, load: Any, how: str) -> N
     assert own["reconnects"] == {"stale_keepalive": 8}
 
 
-def test_an_idle_connection_that_was_closed_is_not_used(serve: Any, load: Any) -> None:
+def test_an_idle_connection_that_was_closed_is_not_used(serve: Any, load: Any, clock: PolledClock) -> None:
     server = serve(then_close)
     own = load(server.url, calls=5, rate=50)["LoadTest"]
     assert own["failed"] == 0
     assert own["reconnects"]["idle_close"] >= 4
 
 
-def test_an_idle_connection_that_talks_is_not_used(serve: Any, load: Any) -> None:
+def test_an_idle_connection_that_talks_is_not_used(serve: Any, load: Any, clock: PolledClock) -> None:
     def chatter(visit: Any) -> None:
         visit.ok()
         time.sleep(0.005)
