@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files written whole: a reader sees the old content or the new, never a part of either."""
+"""Files written whole, and lines appended whole: a reader never sees a part of either."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -32,3 +33,17 @@ def write_atomically(path: Path, data: str | bytes, mode: int = 0o600, *, durabl
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def append_line(path: Path, line: str, mode: int = 0o644) -> None:
+    """Append `line` and its end in one write, so that what others append at the same time stays apart.
+
+    A file that is not there is made, with `mode`. Raises OSError if it cannot be written whole.
+    """
+    data = (line + "\n").encode()
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if os.write(handle, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(handle)
