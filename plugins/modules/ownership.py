@@ -24,6 +24,10 @@ extends_documentation_fragment:
 options:
   state:
     description:
+      - V(present) applies O(definitions) server-side, CustomResourceDefinitions first, and waits for
+        O(workloads). What will be created goes to O(record) before, and its UIDs after. It tries again
+        while the API server or a webhook does not answer or a new kind is not yet served, until O(timeout).
+      - V(claimed) and V(recorded) are its two halves, for whoever applies by other means, such as Helm.
       - V(claimed), before applying, looks up every one of O(definitions), writes to O(record) whether it
         exists, and returns RV(definitions) with the run's label on those that the run will create. Apply
         these.
@@ -33,7 +37,7 @@ options:
         waits until all of it is gone. Without a record there is nothing to do. It fails when something of
         the run is left, as what no longer carries the run's label, or a kind that is no longer served.
     type: str
-    choices: [claimed, recorded, absent]
+    choices: [present, claimed, recorded, absent]
     required: true
   run_id:
     description: The run's identity, a valid label value. An empty one is refused.
@@ -48,19 +52,41 @@ options:
     required: true
   definitions:
     description:
-      - The objects to claim, with O(state=claimed). Lists are opened.
+      - The objects to apply or to claim. Lists are opened.
       - A kind that the API server does not serve yet is accepted where its CustomResourceDefinition is
         among them.
     type: list
     elements: dict
     default: []
+  workloads:
+    description:
+      - With O(state=present), the Deployments, StatefulSets and DaemonSets that must be ready. They need not
+        be among O(definitions).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description: The kind.
+        type: str
+        choices: [Deployment, StatefulSet, DaemonSet]
+        required: true
+      name:
+        description: The name.
+        type: str
+        required: true
+      namespace:
+        description: The namespace.
+        type: str
+        required: true
   namespace:
     description: The namespace of definitions that need one and name none.
     type: str
   timeout:
     description:
-      - Seconds that O(state=absent) may take. When it ends the module fails, and says what holds each object,
-        finalizers and the conditions of namespaces included.
+      - Seconds that O(state=present) or O(state=absent) may take. When they are over the module fails,
+        and says which workload is not ready and why, or what holds each object, finalizers and the
+        conditions of namespaces included.
     type: int
     default: 300
   force_contents:
@@ -75,8 +101,9 @@ options:
     default: false
   progress_file:
     description:
-      - With O(state=absent), a file to which each deletion is appended as one line of JSON, as it happens.
-      - Deletions are shown on the terminal whether or not this is set.
+      - A file to which each workload that got ready, and each deletion, is appended as one line of JSON,
+        as it happens.
+      - They are shown on the terminal whether or not this is set.
     type: path
 attributes:
   check_mode:
@@ -90,7 +117,18 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Claim what a manifest holds
+- name: Apply a folder of manifests, and wait until the controller runs
+  iter8.kfserving.ownership:
+    kubeconfig: ~/.kube/config
+    context: staging
+    state: present
+    run_id: e2e-20261122-4711
+    record: ~/.local/state/iter8-kfserving/runs/e2e.json
+    definitions: "{{ lookup('ansible.builtin.file', 'kfserving.yaml') | from_yaml_all }}"
+    workloads:
+      - {kind: StatefulSet, name: kfserving-controller-manager, namespace: kfserving-system}
+
+- name: Apply by other means, and claim before it
   iter8.kfserving.ownership:
     kubeconfig: ~/.kube/config
     context: staging
@@ -132,17 +170,18 @@ definitions:
   elements: dict
   returned: with O(state=claimed)
 created:
-  description: Objects that the run will create, or (with O(state=recorded)) all that it has created so far.
+  description: Objects among O(definitions) that are the run's own, or (with O(state=recorded)) all that
+    it has created so far.
   type: list
   elements: dict
-  returned: with O(state=claimed) and O(state=recorded)
+  returned: with O(state=present), O(state=claimed) and O(state=recorded)
   sample:
     - {api_version: v1, kind: Namespace, name: kfserving-system}
 existed:
   description: Objects that were there before the run, and stay when it goes.
   type: list
   elements: dict
-  returned: with O(state=claimed)
+  returned: with O(state=present) and O(state=claimed)
 missing:
   description: Objects that were claimed to be created, but are not there or do not carry the run's label.
   type: list
@@ -164,10 +203,10 @@ kept:
       name: monitoring
       reason: it existed before this run
 transitions:
-  description: What went when, as in M(iter8.kfserving.experiment_wait).
+  description: What got ready or went when, as in M(iter8.kfserving.experiment_wait).
   type: list
   elements: dict
-  returned: with O(state=absent), on failure too
+  returned: with O(state=present) and O(state=absent), on failure too
 """
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
@@ -176,10 +215,20 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["claimed", "recorded", "absent"], "required": True},
+    "state": {"type": "str", "choices": ["present", "claimed", "recorded", "absent"], "required": True},
     "run_id": {"type": "str", "required": True},
     "record": {"type": "path", "required": True},
     "definitions": {"type": "list", "elements": "dict", "default": []},
+    "workloads": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "required": True},
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str", "required": True},
+        },
+    },
     "namespace": {"type": "str"},
     "timeout": {"type": "int", "default": 300},
     "force_contents": {"type": "bool", "default": False},

@@ -65,6 +65,8 @@ class Cluster:
         self.kinds = list(BUILT_IN + CUSTOM if kinds is None else kinds)
         self.objects: dict[str, dict[str, Any]] = {}
         self.deletions: list[str] = []
+        self.applied: list[tuple[str, str]] = []
+        self.announced: list[str] = []
         self.held: set[str] = set()
         self.lingers: dict[str, float] = {}
         self.now: Callable[[], float] = float
@@ -76,7 +78,7 @@ class Cluster:
         self._uids = itertools.count(1)
         self._lock = threading.Lock()
 
-    def apply(self, *definitions: dict[str, Any]) -> None:
+    def put(self, *definitions: dict[str, Any]) -> None:
         """What kubectl would do: create, or keep the UID."""
         for definition in definitions:
             path = self.path(definition)
@@ -121,7 +123,9 @@ class Cluster:
         return sorted({resource.api_version for resource in self.kinds})
 
     def forget_kinds(self) -> None:
-        return None
+        """A kind is served as soon as it is looked up anew."""
+        self.kinds += [each for each in CUSTOM if each.kind in self.announced]
+        self.announced.clear()
 
     def get(self, path: str, query: Any = None, *, metadata_only: bool = False) -> dict[str, Any]:
         self.asked.append(path)
@@ -141,6 +145,20 @@ class Cluster:
         if path not in self.objects:
             raise NotFound(path)
         return self.objects[path]
+
+    def apply(
+        self, path: str, definition: dict[str, Any], field_manager: str, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        if self.faults.get(path):
+            raise self.faults[path].pop(0)
+        known = self.objects.get(path, {"metadata": {"uid": f"uid-{next(self._uids)}"}})
+        after = {**known, **definition, "metadata": {**known["metadata"], **definition["metadata"]}}
+        if not dry_run:
+            self.applied.append((f"{definition['kind']} {definition['metadata']['name']}", field_manager))
+            self.objects[path] = after
+            if definition["kind"] == "CustomResourceDefinition":
+                self.announced.append(definition["spec"]["names"]["kind"])
+        return after
 
     def delete(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
         with self._lock:

@@ -33,6 +33,8 @@ except ImportError:  # The modules report the missing kubernetes library, which 
 Json = dict[str, Any]
 
 JSON = "application/json"
+# JSON is YAML, too.
+APPLY = "application/apply-patch+yaml"
 # Servers that cannot cut a list down to its metadata answer with the whole.
 PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
@@ -120,15 +122,20 @@ class Api:
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False) -> Json:
         """The object or list at ``path``; of a list's items only the metadata, if that is enough."""
-        return self._whole("GET", path, query, None, PARTIAL if metadata_only else JSON)
+        return self._whole("GET", path, query, accept=PARTIAL if metadata_only else JSON)
 
     def delete(self, path: str, options: Json) -> Json:
         """Deletes the object at ``path`` with DeleteOptions; raises NotFound or Conflict as the server
         says.
         """
-        return self._whole(
-            "DELETE", path, None, {"apiVersion": "v1", "kind": "DeleteOptions", **options}, JSON
-        )
+        return self._whole("DELETE", path, None, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
+
+    def apply(self, path: str, definition: Json, field_manager: str, *, dry_run: bool = False) -> Json:
+        """The object at ``path`` after a server-side apply, or as it would be; raises Conflict where a field
+        is another manager's.
+        """
+        query = {"fieldManager": field_manager, **({"dryRun": "All"} if dry_run else {})}
+        return self._whole("PATCH", path, query, definition, content_type=APPLY)
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_seconds: float
@@ -201,9 +208,17 @@ class Api:
         self._groups = {}
 
     def _whole(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, accept: str
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Json | None = None,
+        *,
+        accept: str = JSON,
+        content_type: str = JSON,
     ) -> Json:
-        answer = self._patiently(method, path, query, body, accept=accept, read_seconds=self._read_seconds)
+        types = {"accept": accept, "content_type": content_type}
+        answer = self._patiently(method, path, query, body, **types, read_seconds=self._read_seconds)
         where = f"{method} {self.host}{path}"
         try:
             return _object(answer.data, where)
@@ -224,6 +239,7 @@ class Api:
         *,
         accept: str,
         read_seconds: float,
+        content_type: str = JSON,
     ) -> Any:
         where = f"{method} {self.host}{path}"
         try:
@@ -233,7 +249,7 @@ class Api:
                 body=body,
                 query_params=list((query or {}).items()),
                 header_params={"Accept": accept},
-                content_type=JSON,
+                content_type=content_type,
                 serialize=False,
                 _request_timeout=(self._connect_seconds, read_seconds),
             )

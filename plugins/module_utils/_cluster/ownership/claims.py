@@ -7,7 +7,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
@@ -115,6 +115,15 @@ def _current(api: Api, resource: Resource | None, entry: ClaimedObject, sleep: S
     return found[1] if found else None
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What is to be applied, the entry on record, and the object as it was; None where it was not there."""
+
+    definition: Json
+    entry: ClaimedObject
+    before: Json | None
+
+
 def claim(
     api: Api,
     record: Record,
@@ -123,12 +132,11 @@ def claim(
     check_mode: bool,
     *,
     sleep: Sleep = time.sleep,
-) -> tuple[list[Json], list[ClaimedObject]]:
+) -> list[Claim]:
     """Notes in ``record`` which objects are there already.
 
-    Returns the definitions, labelled where the run creates the object, and their entries. Objects that
-    were there keep their definitions as they are, so that the label never gets onto what the run did
-    not create.
+    The definitions are labelled where the run creates the object. Objects that were there keep theirs as
+    they are, so that the label never gets onto what the run did not create.
     """
     found = list(flatten(definitions))
     scopes = Scopes(api, found, check_mode, sleep)
@@ -138,14 +146,13 @@ def claim(
         entry = _entry(definition, namespaced, namespace)
         claimed.append((_placed(definition, entry), entry, resource))
     current = at_once(lambda each: _current(api, each[2], each[1], sleep), claimed)
-    labelled = []
-    entries = []
+    claims = []
     for (definition, entry, _resource), obj in zip(claimed, current):
         settled = _settle(record, entry, obj)
         record.put(settled)
-        entries.append(settled)
-        labelled.append(definition if settled.existed else _labelled(definition, record.run_id))
-    return labelled, entries
+        labelled = definition if settled.existed else _labelled(definition, record.run_id)
+        claims.append(Claim(labelled, settled, obj))
+    return claims
 
 
 def _entry(definition: Json, namespaced: bool, namespace: str | None) -> ClaimedObject:

@@ -18,7 +18,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
+    Application,
+    would_change,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
+    Claim,
     claim,
     record_uids,
 )
@@ -47,7 +52,7 @@ def ownership(module: Any) -> dict[str, Any]:
     """Runs the module ownership."""
     require_run_id(module.params["run_id"])
     record = load(_path(module), module.params["run_id"])
-    states = {"claimed": _claimed, "recorded": _recorded, "absent": _absent}
+    states = {"present": _present, "claimed": _claimed, "recorded": _recorded, "absent": _absent}
     return states[module.params["state"]](module, record)
 
 
@@ -55,23 +60,57 @@ def _path(module: Any) -> str:
     return os.path.expanduser(str(module.params["record"]))
 
 
+def _present(module: Any, record: Record | None) -> dict[str, Any]:
+    clock = Clock()
+    deadline = clock.now() + module.params["timeout"]
+    record = record or Record(module.params["run_id"])
+    api = connect(module, deadline=deadline)
+    claims = _claim(module, api, record)
+    refs = _refs(claims)
+    if module.check_mode:
+        return {"changed": any(would_change(api, one) for one in claims), **refs, "transitions": []}
+    # Before anything is applied, so that a run that dies in the middle knows what it may have created.
+    record.save(_path(module))
+    progress = Progress(module.params["progress_file"], time.time)
+    application = Application(api, record, progress, clock=clock, deadline=deadline)
+    problem: Exception | None = None
+    try:
+        application.run(claims)
+    except ClusterError as error:
+        problem = error
+    record.save(_path(module))
+    try:
+        if problem is None:
+            application.wait(module.params["workloads"])
+    except (ClusterError, ProgressFileError) as error:
+        problem = error
+    result = {"changed": application.changed, **refs, "transitions": progress.entries}
+    if problem is not None:
+        raise Failed(str(problem), result) from problem
+    return result
+
+
+def _claim(module: Any, api: Api, record: Record) -> list[Claim]:
+    _bind(api, record)
+    params = module.params
+    return claim(api, record, params["definitions"], params["namespace"], bool(module.check_mode))
+
+
+def _refs(claims: list[Claim]) -> dict[str, Any]:
+    return {
+        "created": [one.entry.ref for one in claims if not one.entry.existed],
+        "existed": [one.entry.ref for one in claims if one.entry.existed],
+    }
+
+
 def _claimed(module: Any, record: Record | None) -> dict[str, Any]:
     before = record.entries if record else []
     record = record or Record(module.params["run_id"])
-    api = connect(module)
-    _bind(api, record)
-    definitions, entries = claim(
-        api, record, module.params["definitions"], module.params["namespace"], bool(module.check_mode)
-    )
+    claims = _claim(module, connect(module), record)
     changed = record.entries != before
     if changed and not module.check_mode:
         record.save(_path(module))
-    return {
-        "changed": changed,
-        "definitions": definitions,
-        "created": [entry.ref for entry in entries if not entry.existed],
-        "existed": [entry.ref for entry in entries if entry.existed],
-    }
+    return {"changed": changed, "definitions": [one.definition for one in claims], **_refs(claims)}
 
 
 def _recorded(module: Any, record: Record | None) -> dict[str, Any]:

@@ -17,11 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     Refusal,
     UnknownKind,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import (
-    ownership as module_side,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import removal
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
     claim,
@@ -38,50 +34,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 from ansible_collections.iter8.kfserving.tests.support import cluster as memory
 from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
 from ansible_collections.iter8.kfserving.tests.support.cluster import AWAY, BUILT_IN, CUSTOM, crd, obj
-
-RUN = "r1"
-
-
-class Run:
-    """The module's three states against a cluster in memory."""
-
-    def __init__(self, cluster: Any, record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cluster = cluster
-        self.record = record
-        self.clock = FakeClock()
-        cluster.now = self.clock
-        monkeypatch.setattr(module_side, "connect", lambda _module, **_options: cluster)
-        monkeypatch.setattr(module_side, "Clock", lambda: Clock(now=self.clock, sleep=self.clock.sleep))
-
-    def __call__(self, state: str, check_mode: bool = False, **params: Any) -> dict[str, Any]:
-        class Module:
-            pass
-
-        module: Any = Module()
-        module.check_mode = check_mode
-        module.params = {
-            "state": state,
-            "run_id": RUN,
-            "record": str(self.record),
-            "definitions": [],
-            "namespace": None,
-            "timeout": 30,
-            "force_contents": False,
-            "progress_file": None,
-            **params,
-        }
-        return module_side.ownership(module)
-
-    def recorded(self) -> list[ClaimedObject]:
-        """What stands in the record's file."""
-        record = load(str(self.record), RUN)
-        assert record is not None
-        return record.entries
-
-    def apply(self, *definitions: dict[str, Any]) -> dict[str, Any]:
-        claimed = self("claimed", definitions=list(definitions))
-        self.cluster.apply(*claimed["definitions"])
-        return claimed
+from ansible_collections.iter8.kfserving.tests.support.ownership import RUN, Run, refs
 
 
 @pytest.fixture
@@ -94,16 +47,12 @@ def run(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(cluster, tmp_path / "state" / "record.json", monkeypatch)
 
 
-def refs(entries: list[dict[str, Any]]) -> list[str]:
-    return [f"{entry['kind']} {entry['name']}" for entry in entries]
-
-
 # Claiming
 
 
 def test_only_what_the_run_creates_is_labelled(run: Run) -> None:
     there = obj("Namespace", "monitoring", labels={"team": "ops"})
-    run.cluster.apply(there)
+    run.cluster.put(there)
     claimed = run("claimed", definitions=[there, obj("Namespace", "mine", labels={"team": "ml"})])
     assert refs(claimed["existed"]) == ["Namespace monitoring"]
     assert refs(claimed["created"]) == ["Namespace mine"]
@@ -139,7 +88,7 @@ def test_a_second_claim_of_the_same_changes_nothing(run: Run) -> None:
 
 def test_an_object_made_by_someone_else_since_then_is_not_ours(run: Run) -> None:
     run("claimed", definitions=[obj("Namespace", "mine")])
-    run.cluster.apply(obj("Namespace", "mine"))
+    run.cluster.put(obj("Namespace", "mine"))
     claimed = run("claimed", definitions=[obj("Namespace", "mine")])
     assert refs(claimed["existed"]) == ["Namespace mine"]
     assert LABEL not in claimed["definitions"][0]["metadata"].get("labels", {})
@@ -148,25 +97,25 @@ def test_an_object_made_by_someone_else_since_then_is_not_ours(run: Run) -> None
 def test_kinds_whose_crd_comes_in_the_same_batch_do_not_exist_yet() -> None:
     cluster = memory.Cluster(BUILT_IN)
     record = Record(RUN)
-    definitions, entries = claim(
+    claims = claim(
         cluster, record, [crd(CUSTOM[0]), obj("Experiment", "e")], namespace="default", check_mode=False
     )
-    assert [entry.existed for entry in entries] == [False, False]
-    assert definitions[1]["metadata"]["namespace"] == "default"
+    assert [one.entry.existed for one in claims] == [False, False]
+    assert claims[1].definition["metadata"]["namespace"] == "default"
 
 
 def test_a_kind_that_nobody_announces_is_an_error_except_in_check_mode() -> None:
     cluster = memory.Cluster(BUILT_IN)
     with pytest.raises(UnknownKind):
         claim(cluster, Record(RUN), [obj("Experiment", "e", "ns")], None, check_mode=False)
-    _definitions, entries = claim(cluster, Record(RUN), [obj("Experiment", "e", "ns")], None, check_mode=True)
-    assert entries[0].namespace == "ns"
+    claims = claim(cluster, Record(RUN), [obj("Experiment", "e", "ns")], None, check_mode=True)
+    assert claims[0].entry.namespace == "ns"
 
 
 def test_lists_are_opened_and_empty_documents_passed_over(cluster: Any) -> None:
     listed = {"apiVersion": "v1", "kind": "List", "items": [obj("Namespace", "a"), obj("Namespace", "b")]}
-    _definitions, entries = claim(cluster, Record(RUN), [None, listed], None, check_mode=False)
-    assert [entry.name for entry in entries] == ["a", "b"]
+    claims = claim(cluster, Record(RUN), [None, listed], None, check_mode=False)
+    assert [one.entry.name for one in claims] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +143,7 @@ def test_check_mode_claims_without_a_record(run: Run) -> None:
 
 def test_uids_are_recorded_of_what_carries_the_label(run: Run) -> None:
     run("claimed", definitions=[obj("Namespace", "mine"), obj("Namespace", "lost"), obj("Namespace", "bare")])
-    run.cluster.apply(obj("Namespace", "mine", labels={LABEL: RUN}), obj("Namespace", "bare"))
+    run.cluster.put(obj("Namespace", "mine", labels={LABEL: RUN}), obj("Namespace", "bare"))
     recorded = run("recorded")
     assert refs(recorded["created"]) == ["Namespace mine"]
     assert refs(recorded["missing"]) == ["Namespace lost", "Namespace bare"]
@@ -212,7 +161,7 @@ def test_recording_without_a_claim_is_an_error(run: Run) -> None:
 
 
 def test_what_the_run_made_goes_and_what_was_there_stays(run: Run) -> None:
-    run.cluster.apply(obj("Namespace", "monitoring"), obj("ConfigMap", "theirs", "monitoring"))
+    run.cluster.put(obj("Namespace", "monitoring"), obj("ConfigMap", "theirs", "monitoring"))
     run.apply(
         obj("Namespace", "monitoring"), obj("Namespace", "mine"), obj("ConfigMap", "ours", "monitoring")
     )
@@ -261,9 +210,9 @@ def test_both_label_and_uid_must_match(run: Run, change: str, reason: str, left:
     run("recorded")
     if change == "replaced":
         run.cluster.remove(mine)
-        run.cluster.apply(mine)
+        run.cluster.put(mine)
     else:
-        run.cluster.apply(obj("ClusterRole", "role", labels={LABEL: "r2"} if change == "relabelled" else {}))
+        run.cluster.put(obj("ClusterRole", "role", labels={LABEL: "r2"} if change == "relabelled" else {}))
     if left:
         with pytest.raises(Failed, match=f"Not all .* is gone: ClusterRole role: {reason}") as caught:
             run("absent")
@@ -283,7 +232,7 @@ def test_a_run_that_died_before_recording_is_cleaned_up_by_its_label(run: Run) -
 
 def test_a_run_that_died_before_applying_leaves_others_alone(run: Run) -> None:
     run("claimed", definitions=[obj("Namespace", "mine")])
-    run.cluster.apply(obj("Namespace", "mine"))
+    run.cluster.put(obj("Namespace", "mine"))
     assert run("absent")["deleted"] == []
     assert run.cluster.names() == ["Namespace mine"]
 
@@ -295,7 +244,7 @@ def test_an_object_replaced_under_our_hands_is_kept(run: Run, monkeypatch: pytes
 
     def replaced_meanwhile(doomed: Any) -> Any:
         run.cluster.remove(obj("ClusterRole", "role"))
-        run.cluster.apply(obj("ClusterRole", "role", labels={LABEL: RUN}))
+        run.cluster.put(obj("ClusterRole", "role", labels={LABEL: RUN}))
         return real(doomed)
 
     monkeypatch.setattr(removal, "waves", replaced_meanwhile)
@@ -452,14 +401,14 @@ def test_a_kind_that_is_not_served_at_all_is_kept_and_the_run_is_not_over(
 
 def test_a_kind_without_a_definition_has_no_objects(run: Run, experiment: dict[str, Any]) -> None:
     run.cluster.kinds.remove(EXPERIMENT)
-    run.cluster.apply(crd(CUSTOM[1]))
+    run.cluster.put(crd(CUSTOM[1]))
     gone = run("absent")
     assert (gone["deleted"], gone["kept"]) == ([], [])
     assert run.clock.now == 0
 
 
 def test_a_kind_that_is_defined_but_not_served_may_have_objects(run: Run, experiment: dict[str, Any]) -> None:
-    run.cluster.apply(crd(EXPERIMENT))
+    run.cluster.put(crd(EXPERIMENT))
     run.cluster.kinds.remove(EXPERIMENT)
     with pytest.raises(Failed, match="its kind is not served"):
         run("absent")
@@ -469,7 +418,7 @@ def test_a_kind_that_is_defined_but_not_served_may_have_objects(run: Run, experi
 def test_one_404_is_asked_again_before_anything_is_called_absent(
     run: Run, experiment: dict[str, Any], what: str
 ) -> None:
-    run.cluster.apply(crd(EXPERIMENT))
+    run.cluster.put(crd(EXPERIMENT))
     if what == "kind":
         run.cluster.get_faults[EXPERIMENT.api_version] = [UnknownKind("a restart")]
     else:
@@ -478,7 +427,7 @@ def test_one_404_is_asked_again_before_anything_is_called_absent(
 
 
 def test_a_claim_does_not_take_one_404_for_an_absence(cluster: Any) -> None:
-    cluster.apply(obj("Experiment", "theirs", "default"), crd(EXPERIMENT))
+    cluster.put(obj("Experiment", "theirs", "default"), crd(EXPERIMENT))
     path = EXPERIMENT.path("default", "theirs")
     for faults in (
         {path: [memory.no_such_path()]},
@@ -487,17 +436,17 @@ def test_a_claim_does_not_take_one_404_for_an_absence(cluster: Any) -> None:
         cluster.get_faults = faults
         definitions = [crd(EXPERIMENT), obj("Experiment", "theirs", "default")]
         clock = FakeClock()
-        _definitions, entries = claim(cluster, Record(RUN), definitions, None, False, sleep=clock.sleep)
-        assert [entry.existed for entry in entries] == [True, True]
+        claims = claim(cluster, Record(RUN), definitions, None, False, sleep=clock.sleep)
+        assert [one.entry.existed for one in claims] == [True, True]
         assert clock.now > 0
 
 
 # One cluster
 
 
-@pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
+@pytest.mark.parametrize("state", ["present", "claimed", "recorded", "absent"])
 def test_a_run_is_of_one_cluster_whatever_its_context_is_called(run: Run, state: str) -> None:
-    run.cluster.apply(obj("Namespace", "kube-system"))
+    run.cluster.put(obj("Namespace", "kube-system"))
     run.apply(obj("ClusterRole", "role"))
     run("recorded")
     before = run.record.read_text()
@@ -557,7 +506,7 @@ def test_what_cannot_be_listed_is_not_called_empty(run: Run, where: str, error: 
 def test_one_404_for_a_list_is_asked_again(run: Run, where: str) -> None:
     run.apply(obj("Namespace", "mine"))
     run("recorded")
-    run.cluster.apply(obj("Deployment", "theirs", "mine"))
+    run.cluster.put(obj("Deployment", "theirs", "mine"))
     run.cluster.get_faults[where] = [memory.no_such_path()]
     with pytest.raises(Refusal, match="Deployment mine/theirs"):
         run("absent")
@@ -598,7 +547,7 @@ def test_whose_an_object_is(kind: str, metadata: dict[str, Any], is_foreign: boo
 def test_a_namespace_with_other_peoples_objects_is_refused_before_anything_goes(run: Run) -> None:
     run.apply(obj("Namespace", "mine"), obj("ConfigMap", "ours", "mine"))
     run("recorded")
-    run.cluster.apply(obj("Deployment", "theirs", "mine"))
+    run.cluster.put(obj("Deployment", "theirs", "mine"))
     for check_mode in (True, False):
         with pytest.raises(Refusal, match="Deployment mine/theirs"):
             run("absent", check_mode=check_mode)
@@ -609,7 +558,7 @@ def test_a_namespace_with_other_peoples_objects_is_refused_before_anything_goes(
 def test_a_crd_with_other_peoples_objects_is_refused(run: Run) -> None:
     run.apply(crd(CUSTOM[0]))
     run("recorded")
-    run.cluster.apply(obj("Experiment", "theirs", "default"))
+    run.cluster.put(obj("Experiment", "theirs", "default"))
     with pytest.raises(Refusal, match="Experiment default/theirs"):
         run("absent")
     assert run.cluster.deletions == []
@@ -629,13 +578,13 @@ def test_run_ids_that_are_labels(run_id: str) -> None:
     require_run_id(run_id)
 
 
-@pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
+@pytest.mark.parametrize("state", ["present", "claimed", "recorded", "absent"])
 def test_every_state_refuses_an_empty_run_id(run: Run, state: str) -> None:
     with pytest.raises(Refusal):
         run(state, run_id="")
 
 
-@pytest.mark.parametrize("state", ["claimed", "recorded", "absent"])
+@pytest.mark.parametrize("state", ["present", "claimed", "recorded", "absent"])
 def test_the_record_of_another_run_is_refused(run: Run, state: str) -> None:
     run("claimed", definitions=[obj("Namespace", "mine")])
     with pytest.raises(Refusal, match="is of run r1, not of r2"):
@@ -679,7 +628,7 @@ def test_one_object_has_one_entry_whatever_its_version() -> None:
 def test_recording_keeps_the_order_of_claims(cluster: Any) -> None:
     record = Record(RUN)
     names = [f"n{number}" for number in range(20)]
-    definitions, _entries = claim(cluster, record, [obj("Namespace", name) for name in names], None, False)
-    cluster.apply(*definitions)
+    claims = claim(cluster, record, [obj("Namespace", name) for name in names], None, False)
+    cluster.put(*(one.definition for one in claims))
     record_uids(cluster, record)
     assert [entry.name for entry in record.entries] == names

@@ -99,11 +99,11 @@ def cluster_with(
     url: str = "http://my-model.default.example.com", gateway: dict[str, Any] | None = None
 ) -> Cluster:
     cluster = Cluster()
-    cluster.apply({**obj("InferenceService", "my-model", "default"), "status": {"url": url}})
-    cluster.apply({**obj("Node", "n1"), **INTERNAL})
+    cluster.put({**obj("InferenceService", "my-model", "default"), "status": {"url": url}})
+    cluster.put({**obj("Node", "n1"), **INTERNAL})
     if gateway:
         made = obj("Service", "istio-ingressgateway", "istio-system")
-        cluster.apply({**made, **gateway, "metadata": made["metadata"]})
+        cluster.put({**made, **gateway, "metadata": made["metadata"]})
     return cluster
 
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Applying what a run has claimed, and waiting until the workloads among it run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    NotFound,
+    UnknownKind,
+    Unreachable,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
+    Claim,
+    at_once,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
+    Record,
+    with_uid,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+
+FIELD_MANAGER = "iter8-kfserving"
+POLL_SECONDS = 0.3
+
+T = TypeVar("T")
+
+
+class Application:
+    """Server-side apply of claimed objects, one after another, and the wait for workloads."""
+
+    def __init__(
+        self, api: Api, record: Record, progress: Progress, *, clock: Clock, deadline: float
+    ) -> None:
+        self._api = api
+        self._record = record
+        self._progress = progress
+        self._clock = clock
+        self._deadline = deadline
+        self.changed = False
+
+    def run(self, claims: Sequence[Claim]) -> None:
+        """Applies all, CustomResourceDefinitions first, and takes the UIDs of what is created on record.
+
+        Raises ClusterError where the API server refuses an object, or until the deadline does not answer,
+        or does not serve an object's kind.
+        """
+        crds = [one for one in claims if one.entry.kind == "CustomResourceDefinition"]
+        others = [one for one in claims if one.entry.kind != "CustomResourceDefinition"]
+        for one in crds + others:
+            obj = self._patiently(lambda one=one: apply(self._api, one))  # type: ignore[misc]
+            self.changed = self.changed or differs(one.before, obj)
+            if not one.entry.existed:
+                self._record.put(with_uid(one.entry, str(obj["metadata"]["uid"])))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Calls again while the API server, or a webhook of its, does not answer, and while it does not yet
+        serve a kind whose CustomResourceDefinition has just been applied."""
+        while True:
+            try:
+                return call()
+            except (UnknownKind, Unreachable) as error:
+                if self._clock.now() >= self._deadline:
+                    raise
+                self._api.forget_kinds()
+                self._clock.sleep(POLL_SECONDS if isinstance(error, UnknownKind) else 1.0)
+
+    def wait(self, workloads: Sequence[Mapping[str, str]]) -> None:
+        """Waits until each workload (kind, namespace, name) is ready; ClusterError at the deadline."""
+        left = [(one, f"{one['kind']} {one['namespace']}/{one['name']}") for one in workloads]
+        while left:
+            found = at_once(lambda each: self._shortfall(each[0]), left)
+            for (_workload, words), short in zip(left, found):
+                if not short:
+                    self._progress.add("playbook", "ready", f"{words} is ready")
+            still = [(each, short) for each, short in zip(left, found) if short]
+            if still and self._clock.now() >= self._deadline:
+                told = "; ".join(f"{each[1]}: {short}" for each, short in still)
+                raise ClusterError(f"Not all workloads are ready in time. {told}.")
+            left = [each for each, _short in still]
+            if left:
+                self._clock.sleep(POLL_SECONDS)
+
+    def _shortfall(self, workload: Mapping[str, str]) -> str:
+        try:
+            resource = self._api.resource("apps/v1", workload["kind"])
+            return shortfall(self._api.get(resource.path(workload["namespace"], workload["name"])))
+        except UnknownKind:
+            raise
+        except NotFound:
+            return "it is not there"
+        except Unreachable as error:
+            return str(error).rstrip(".")
+
+
+def apply(api: Api, claim: Claim, *, dry_run: bool = False) -> Json:
+    """The claimed object as it is once it is applied, or with ``dry_run`` as it would be."""
+    entry = claim.entry
+    resource = api.resource(entry.api_version, entry.kind)
+    path = resource.path(entry.namespace or None, entry.name)
+    return api.apply(path, claim.definition, FIELD_MANAGER, dry_run=dry_run)
+
+
+def would_change(api: Api, claim: Claim) -> bool:
+    """Whether applying the claimed object would create or alter it."""
+    if claim.before is None:
+        return True
+    return differs(claim.before, apply(api, claim, dry_run=True))
+
+
+def differs(before: Json | None, after: Json) -> bool:
+    """Whether an object was altered, or created; what the API server keeps for itself aside."""
+    if before is None:
+        return True
+    return _content(before) != _content(after)
+
+
+def _content(obj: Json) -> Json:
+    kept = {"managedFields", "resourceVersion", "generation"}
+    metadata = {name: value for name, value in obj["metadata"].items() if name not in kept}
+    # The status is the controllers', and may change at any moment.
+    rest = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+    return {**rest, "metadata": metadata}
+
+
+def shortfall(workload: Mapping[str, Any]) -> str:
+    """What a Deployment, StatefulSet or DaemonSet lacks to run as its spec has it; empty when it lacks
+    nothing."""
+    status = workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return "its controller has not seen it yet"
+    if workload["kind"] == "DaemonSet":
+        wanted = status.get("desiredNumberScheduled", 0)
+        counts = (status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
+    else:
+        wanted = (workload.get("spec") or {}).get("replicas", 1)
+        available = "availableReplicas" if workload["kind"] == "Deployment" else "readyReplicas"
+        counts = (status.get("updatedReplicas", 0), status.get(available, 0))
+        # The old ones of a Deployment go last.
+        if status.get("replicas", 0) > wanted:
+            return f"{status['replicas'] - wanted} of its pods are to go"
+    return "" if min(counts) >= wanted else f"{min(counts)} of {wanted} pods are ready"
