@@ -42,8 +42,8 @@ $(VENV)/.ready-mutation: $(VENV)/.ready-dev tests/mutation/requirements.txt
 
 e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, ARTIFACTS=, ANSIBLE_ARGS=)
 	@mkdir -p build && touch build/.e2e-started; code=0; \
-	$(BIN)/ansible-playbook playbooks/e2e.yml -e artifacts="$(abspath $(ARTIFACTS))" \
-	  $(if $(FAULT),-e fault="$(FAULT)") $(ANSIBLE_ARGS) || code=$$?; \
+	$(BIN)/ansible-playbook playbooks/e2e.yml -e iter8_kfserving_artifacts="$(abspath $(ARTIFACTS))" \
+	  $(if $(FAULT),-e iter8_kfserving_fault="$(FAULT)") $(ANSIBLE_ARGS) || code=$$?; \
 	if [ "$(ARTIFACTS)/verdict.json" -nt build/.e2e-started ]; then \
 	  $(BIN)/python -c 'import json, sys; v = json.load(open(sys.argv[1])); print("e2e:", v["verdict"].upper() + ":", v["summary"])' \
 	    "$(ARTIFACTS)/verdict.json"; \
@@ -54,11 +54,11 @@ e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, AR
 	else echo "e2e: no verdict was reached; the failed task above says why"; fi; exit $$code
 
 sandbox: $(VENV)/.ready ## Leave a sandbox up for exploring (SANDBOX=name)
-	@$(BIN)/ansible-playbook playbooks/deploy.yml -e sandbox_name=$(SANDBOX) $(ANSIBLE_ARGS)
+	@$(BIN)/ansible-playbook playbooks/deploy.yml -e iter8_kfserving_sandbox=$(SANDBOX) $(ANSIBLE_ARGS)
 	@echo "sandbox: '$(SANDBOX)' is up; 'make sandbox-down' removes it"
 
 sandbox-down: $(VENV)/.ready ## Remove that sandbox
-	@$(BIN)/ansible-playbook playbooks/teardown.yml -e sandbox_name=$(SANDBOX) $(ANSIBLE_ARGS)
+	@$(BIN)/ansible-playbook playbooks/teardown.yml -e iter8_kfserving_sandbox=$(SANDBOX) $(ANSIBLE_ARGS)
 	@echo "sandbox-down: '$(SANDBOX)' is gone"
 
 # For the tests and the bench, which do without where Go is missing.

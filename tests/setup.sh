@@ -23,4 +23,4 @@ echo "setup: installing what $requirements lists (about a minute the first time)
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 mkdir -p "$site/ansible_collections/iter8"
 ln -sfn "$PWD" "$site/ansible_collections/iter8/kfserving"
-echo "setup: $venv has $("$venv/bin/ansible" --version | head -1)"
+echo "setup: $venv has $("$venv/bin/python" -c 'from ansible.release import __version__; print("ansible-core", __version__)')"

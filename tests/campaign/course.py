@@ -154,12 +154,12 @@ class Course:
 
     def _variables(self) -> dict[str, Any]:
         return {
-            "rollout_kubeconfig": str(self.arena.where.kubeconfig),
-            "rollout_context": f"sandbox-{self.arena.name}",
-            "rollout_run_id": self.name,
-            "rollout_record": str(self.folder / "record.json"),
+            "iter8_kfserving_kubeconfig": str(self.arena.where.kubeconfig),
+            "iter8_kfserving_context": f"sandbox-{self.arena.name}",
+            "iter8_kfserving_run_id": self.name,
+            "iter8_kfserving_record": str(self.folder / "record.json"),
+            "iter8_kfserving_artifacts": str(self.artifacts),
             "rollout_namespace": NAMESPACE,
-            "rollout_artifacts": str(self.artifacts),
             "rollout_canary_file": str(self.folder / "canary.yaml"),
             "rollout_experiment_file": str(self.folder / "experiment.yaml"),
             "rollout_payload_file": str(SAMPLES / "input.json"),
@@ -171,7 +171,6 @@ class Course:
             "rollout_load_rate": self.settings.get("rate", 50),
             "rollout_load_timeout": "3s",
             "rollout_revision_header": "X-Revision",
-            "verify_artifacts": str(self.artifacts),
         }
 
     # -- looking

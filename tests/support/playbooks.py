@@ -44,7 +44,10 @@ class Playbooks:
 
     def start(self, playbook: str, *arguments: str) -> subprocess.Popen[str]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [str(ANSIBLE_PLAYBOOK), f"playbooks/{playbook}.yml", "-e", f"artifacts={self.artifacts}"]
+        artifacts = f"iter8_kfserving_artifacts={self.artifacts}"
+        # A path is a playbook of the test's own.
+        path = ROOT / "playbooks" / f"{playbook}.yml"
+        command = [str(ANSIBLE_PLAYBOOK), str(path), "-e", artifacts]
         return subprocess.Popen(
             [*command, *self.extra, *arguments],
             cwd=ROOT,

@@ -12,6 +12,9 @@ import yaml
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
+INTERNAL = "manifests"
+# What a role may use without its own name before it: the family that all fall back to, which preflight has.
+FAMILY = "iter8_kfserving_"
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -35,7 +38,8 @@ def role(request: pytest.FixtureRequest) -> Path:
 
 
 def test_there_are_roles() -> None:
-    assert {role.name for role in ROLES} >= {"sandbox", "kfserving", "iter8", "rollout", "verify", "teardown"}
+    names = {"sandbox", "preflight", "platform", "quickstart", "rollout", "verify", "teardown", INTERNAL}
+    assert {role.name for role in ROLES} == names
 
 
 def test_every_default_is_documented(role: Path) -> None:
@@ -48,7 +52,7 @@ def test_documented_defaults_are_the_real_ones(role: Path) -> None:
     for entry, options in entry_points(role).items():
         documented = {name: option["default"] for name, option in options.items() if "default" in option}
         assert documented == {name: defaults.get(name) for name in documented}, entry
-        # Lists of steps and files inside the collection are told in words.
+        # Lists of steps, files inside the collection and what the family gives are told in words.
         optional = {name for name, option in options.items() if not option.get("required")}
         short = {name for name in optional & set(defaults) if not has_words_only(defaults[name])}
         assert sorted(short - set(documented)) == [], entry
@@ -65,28 +69,78 @@ def test_an_option_is_required_or_has_a_default(role: Path) -> None:
 def test_variables_begin_with_the_role(role: Path) -> None:
     names = {name for options in entry_points(role).values() for name in options}
     names |= {*load(role / "defaults/main.yml"), *load(role / "vars/main.yml")}
-    assert [name for name in sorted(names) if not name.startswith(f"{role.name}_")] == []
+    allowed = (f"{role.name}_", *([FAMILY] if role.name == "preflight" else []))
+    assert [name for name in sorted(names) if not name.startswith(allowed)] == []
+
+
+def test_what_names_a_cluster_or_a_run_falls_back_to_the_family(role: Path) -> None:
+    defaults = load(role / "defaults/main.yml")
+    for word in ("kubeconfig", "context", "run_id", "record", "artifacts"):
+        name = f"{role.name}_{word}"
+        if any(name in options for options in entry_points(role).values()):
+            assert f"{FAMILY}{word}" in str(defaults[name]), name
+
+
+def test_nothing_outside_the_collections_content_is_used() -> None:
+    """Collections must work from what is installed: no file beside plugins, roles and playbooks."""
+    texts = [path for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/**/*.yml"))]
+    found = [str(path) for path in texts if re.search(r"samples/|playbook_dir|\.\./", path.read_text())]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["default.yaml", "canary.yaml", "experiment.yaml", "input.json"])
+def test_the_samples_are_what_the_roles_use(name: str) -> None:
+    role = "quickstart" if name == "default.yaml" else "rollout"
+    sample = ROOT / "samples/quickstart" / name
+    assert sample.read_bytes() == (ROOT / "roles" / role / "files" / name).read_bytes()
+    assert {path.name for path in sample.parent.iterdir()} == {
+        path.name for path in ROOT.glob("roles/quickstart/files/*")
+    } | {path.name for path in ROOT.glob("roles/rollout/files/*")}
+
+
+def test_tasks_are_seen_before_they_run() -> None:
+    """What is imported shows in --list-tasks and can be started at; what is included does neither."""
+    for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):
+        assert not re.search(r"include_(role|tasks):", path.read_text()), path
+
+
+def test_no_shell_and_no_line_editor() -> None:
+    forbidden = r"builtin\.(shell|command|raw|lineinfile|blockinfile):"
+    for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):
+        assert not re.search(forbidden, path.read_text()), path
 
 
 def test_entry_points_are_task_files(role: Path) -> None:
     """Whatever the playbooks import from outside is documented, and nothing else is."""
     entries = set(entry_points(role))
     assert {f"{entry}.yml" for entry in entries} <= {path.name for path in (role / "tasks").glob("*.yml")}
-    texts = [path.read_text() for path in ROOT.glob("playbooks/*.yml")]
+    texts = [path.read_text() for path in ROOT.glob("playbooks/**/*.yml")]
     imported = {
         found
         for text in texts
         for found in re.findall(rf"name: iter8\.kfserving\.{role.name}\n +tasks_from: (\w+)", text)
     }
-    # teardown.yml checks the cluster's name alone, with main's arguments.
-    assert imported - entries <= ({"cluster"} if role.name == "preflight" else set())
+    assert imported - entries == set()
 
 
-def test_the_readme_sets_what_is_required(role: Path) -> None:
+def test_the_readme_sets_what_is_needed(role: Path) -> None:
     text = (role / "README.md").read_text()
+    if role.name == INTERNAL:
+        assert "```" not in text
+        return
     example = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])[0]
     options = entry_points(role)["main"]
     given = set(example["vars"])
-    assert example["ansible.builtin.include_role"]["name"] == f"iter8.kfserving.{role.name}"
-    assert given <= set(options)
+    call = "import_role" if role.name == "preflight" else "include_role"
+    assert example[f"ansible.builtin.{call}"]["name"] == f"iter8.kfserving.{role.name}"
+    defaults = load(role / "defaults/main.yml")
+    # What falls back to the family and to nothing else has to be given.
+    needed = {
+        f"{FAMILY}{word}"
+        for word in ("kubeconfig", "context", "run_id", "record")
+        for name in set(options) & {f"{role.name}_{word}"}
+        if "default(" not in str(defaults[name])
+    }
+    assert needed <= given
+    assert {name for name in given if not name.startswith(FAMILY)} <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= given

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(420)]
 
 @pytest.fixture
 def playbooks(tmp_path: Path) -> Iterator[Playbooks]:
-    user = Playbooks(tmp_path, ["-e", f"sandbox_name=t{os.getpid()}"])
+    user = Playbooks(tmp_path, ["-e", f"iter8_kfserving_sandbox=t{os.getpid()}"])
     yield user
     user.clean_up()
 
@@ -64,7 +64,7 @@ def test_a_good_rollout_passes_and_leaves_nothing(playbooks: Playbooks) -> None:
     [pytest.param("canary-5xx", True, id="5xx"), pytest.param("canary-slow", False, id="slow")],
 )
 def test_a_bad_canary_is_rolled_back_and_fails(playbooks: Playbooks, fault: str, lost: bool) -> None:
-    run = playbooks.run("e2e", "-e", f"fault={fault}")
+    run = playbooks.run("e2e", "-e", f"iter8_kfserving_fault={fault}")
     assert run.returncode != 0, run.stdout
 
     verdict = playbooks.artifact("verdict.json")

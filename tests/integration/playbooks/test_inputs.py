@@ -47,17 +47,23 @@ def kubeconfig(tmp_path: Path) -> str:
 
 
 CASES: list[Any] = [
-    pytest.param(["kubeconfig={kubeconfig}"], "Only a kubeconfig is named", id="no-context"),
-    pytest.param(["context=prod"], "Only a context is named", id="no-kubeconfig"),
+    pytest.param(["iter8_kfserving_kubeconfig={kubeconfig}"], "Only a kubeconfig is named", id="no-context"),
+    pytest.param(["iter8_kfserving_context=prod"], "Only a context is named", id="no-kubeconfig"),
     pytest.param(
-        ["kubeconfig=/nope", "context=prod"], "kubeconfig /nope does not exist", id="unknown-kubeconfig"
+        ["iter8_kfserving_kubeconfig=/nope", "iter8_kfserving_context=prod"],
+        "kubeconfig /nope does not exist",
+        id="unknown-kubeconfig",
     ),
     pytest.param(
-        ["kubeconfig={kubeconfig}", "context=staging"],
+        ["iter8_kfserving_kubeconfig={kubeconfig}", "iter8_kfserving_context=staging"],
         "has no context 'staging'; it has prod",
         id="unknown-context",
     ),
-    pytest.param(["kubeconfig={kubeconfig}", "context=prod"], "does not answer", id="no-api-server"),
+    pytest.param(
+        ["iter8_kfserving_kubeconfig={kubeconfig}", "iter8_kfserving_context=prod"],
+        "does not answer",
+        id="no-api-server",
+    ),
     pytest.param(["rollout_payload_file=/nope.json"], "/nope.json does not exist", id="no-payload"),
     pytest.param(["rollout_load_timeout=soon"], "'soon' is not a duration", id="no-duration"),
     pytest.param(
@@ -85,14 +91,26 @@ CASES: list[Any] = [
         "access_log: revision_pattern has no group",
         id="pattern-of-the-access-log",
     ),
-    pytest.param(["fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
+    pytest.param(["iter8_kfserving_fault=canary-5xy"], "canary-5xx", id="unknown-fault-names-the-known"),
     pytest.param(
-        ["kubeconfig={kubeconfig}", "context=prod", "fault=canary-5xx"],
+        [
+            "iter8_kfserving_kubeconfig={kubeconfig}",
+            "iter8_kfserving_context=prod",
+            "iter8_kfserving_fault=canary-5xx",
+        ],
         "into the sandbox only",
         id="fault-on-a-cluster",
     ),
-    pytest.param(["artifacts={kubeconfig}/folder"], "cannot be written to", id="artifacts"),
+    pytest.param(["iter8_kfserving_artifacts={kubeconfig}/folder"], "cannot be written to", id="artifacts"),
     pytest.param(["sandbox_binaries_dir=/nope"], "/nope", id="binaries"),
+    pytest.param(
+        ["kubeconfig={kubeconfig}", "context=prod"],
+        "context, kubeconfig are not read any more",
+        id="old-names-of-the-cluster",
+    ),
+    pytest.param(["fault=canary-5xx"], "write iter8_kfserving_fault instead", id="old-name-of-the-fault"),
+    pytest.param(["artifacts=x"], "write iter8_kfserving_artifacts instead", id="old-name-of-the-artefacts"),
+    pytest.param(["sandbox_name=x"], "write iter8_kfserving_sandbox instead", id="old-name-of-the-sandbox"),
 ]
 
 
@@ -142,3 +160,38 @@ def test_a_taken_port(playbooks: Playbooks) -> None:
     assert str(port) in said
     assert "changed=0" in said
     assert playbooks.left_running() == []
+
+
+def test_a_folder_with_somebody_elses_files_is_left_alone(playbooks: Playbooks) -> None:
+    playbooks.artifacts.mkdir(parents=True)
+    theirs = {
+        "summary.md": "# Mine\n",
+        "junit.xml": "<testsuites name='mine'/>\n",
+        "experiment.json": '{"a": 1}\n',
+    }
+    for name, content in theirs.items():
+        (playbooks.artifacts / name).write_text(content)
+    (playbooks.artifacts / "verdict.json").write_text('{\n  "schema": 1,\n  "verdict": "pass"\n}\n')
+    run = playbooks.run("e2e", timeout=50)
+    said = " ".join(run.stdout.split())
+    assert run.returncode != 0
+    assert "experiment.json, junit.xml, summary.md, which no run of this collection wrote" in said
+    assert "changed=0" in said
+    assert {name: (playbooks.artifacts / name).read_text() for name in theirs} == theirs
+    assert (playbooks.artifacts / "verdict.json").exists()
+
+
+def test_the_internal_role_refuses_a_direct_call(tmp_path: Path) -> None:
+    role = {"name": "iter8.kfserving.manifests"}
+    family = {f"iter8_kfserving_{word}": "x" for word in ("kubeconfig", "context", "run_id", "record")}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {**family, "manifests_steps": []},
+        "tasks": [{"name": "Call it", "ansible.builtin.include_role": role}],
+    }
+    path = tmp_path / "call.yml"
+    path.write_text(yaml.safe_dump([play]))
+    run = Playbooks(tmp_path).run(str(path.with_suffix("")), timeout=50)
+    assert run.returncode != 0
+    assert "The role manifests is internal to iter8.kfserving" in " ".join(run.stdout.split())

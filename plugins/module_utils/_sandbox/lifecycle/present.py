@@ -103,7 +103,7 @@ def _refuse_if_taken(where: paths.Layout, name: str, options: SandboxOptions) ->
     if other is not None:
         raise parts.SandboxError(
             f"The sandbox {name} belongs to a playbook that still runs (process {other}). "
-            "Wait for its end, or name another sandbox: -e sandbox_name=NAME."
+            "Wait for its end, or name another sandbox: -e iter8_kfserving_sandbox=NAME."
         )
 
 
