@@ -175,7 +175,8 @@ def _why_not(one: Import) -> str:
     top = one.name.partition(".")[0]
     if top in STANDARD:
         pure = allowed.pure or one.file.removesuffix(".py").replace("/", ".") in _util(*PURE_COMMON)
-        return f"{top} does I/O or tells the time" if pure and top in EFFECTS else ""
+        effects = top in EFFECTS and not _below(one.name, "urllib.parse")
+        return f"{top} does I/O or tells the time" if pure and effects else ""
     return "" if any(_below(one.name, name) for name in allowed.packages) else f"no package for {room}"
 
 

@@ -114,11 +114,17 @@ class Api:
         ``read_seconds`` is the longest silence within an answer.
         """
         self.deadline = deadline
+        # The Date header of the latest answer: what the API server's own clock says.
+        self.date = ""
         self.host = str(client.configuration.host).rstrip("/")
         self._client = client
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._groups: dict[str, list[Resource]] = {}
+
+    def with_time_limit(self, read_seconds: float) -> Api:
+        """The same API server, asked for answers within another time, and asked once."""
+        return Api(self._client, deadline=0.0, connect_seconds=self._connect_seconds, read_seconds=read_seconds)
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False) -> Json:
         """The object or list at ``path``; of a list's items only the metadata, if that is enough."""
@@ -243,7 +249,7 @@ class Api:
     ) -> Any:
         where = f"{method} {self.host}{path}"
         try:
-            return self._client.request(
+            answer = self._client.request(
                 method,
                 path,
                 body=body,
@@ -253,6 +259,8 @@ class Api:
                 serialize=False,
                 _request_timeout=(self._connect_seconds, read_seconds),
             )
+            self.date = str(answer.headers.get("Date") or "")
+            return answer
         except ApiException as error:
             if not error.status:
                 # The client's way of saying that TLS failed: "SSLError", and the reason on lines of its own.

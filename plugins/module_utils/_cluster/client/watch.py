@@ -95,13 +95,16 @@ class Watch:
         namespace: str | None,
         name: str | None,
         clock: Clock,
+        longest_pause: float = BACKOFF_MOST_SECONDS,
     ) -> None:
+        """``longest_pause`` bounds the seconds before it is tried again, however often it has failed."""
         self._source = source
         self._feed = feed
         self._path = resource.path(namespace)
         self._select = {"fieldSelector": f"metadata.name={name}"} if name else {}
         self._what = f"{resource.kind} ({resource.api_version})"
         self._clock = clock
+        self._longest_pause = longest_pause
         self._known: dict[str, Json] = {}
         self._synced = False
         self._failures = 0
@@ -222,7 +225,7 @@ class Watch:
 
     def _pause(self, deadline: float, least: float = 0.0) -> None:
         """Sleeps, longer with each failure in a row, ``least`` or more, and never past the deadline."""
-        most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(self._failures, 10))
+        most = min(self._longest_pause, BACKOFF_FIRST_SECONDS * 2.0 ** min(self._failures, 10))
         self._failures += 1
         seconds = max(least, most * (0.5 + self._clock.dice() / 2))
         seconds = min(seconds, deadline - self._clock.now())

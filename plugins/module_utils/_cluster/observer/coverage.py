@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From when to when an object was observed, so that silence and blindness differ.
+
+A watch that tells nothing says nothing about itself: its connection may be gone without a word, or the API
+server may be far behind. So the object's version is asked for several times a second beside the watch. While
+the answer is the version that the watch told last, everything up to the moment of asking was seen, however
+silent it was. What lies between two such proofs that are further apart than they should be was not observed,
+for whatever reason: a lost connection, an API server that answers late, a process that stood still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POLL_SECONDS = 0.15
+"""How often the version is asked for."""
+
+APART_SECONDS = 0.45
+"""Proofs further apart than this leave an unobserved interval between them: three polls, for jitter."""
+
+SHORT_SECONDS = 0.05
+"""A watch that ended and was opened again sooner than this has missed nothing worth a line."""
+
+
+@dataclass(frozen=True)
+class Unobserved:
+    """From `start` to `end` (epoch seconds) nothing vouches for what was seen, and why."""
+
+    start: float
+    end: float
+    why: str
+
+
+class Coverage:
+    """Proofs in, unobserved intervals out. Times are this host's, in epoch seconds."""
+
+    def __init__(self, began: float) -> None:
+        self._until = began
+        self._lost: str = ""
+
+    @property
+    def until(self) -> float:
+        """Up to when everything was seen."""
+        return self._until
+
+    def proved(self, at: float, *, apart: float = APART_SECONDS) -> Unobserved | None:
+        """Everything up to `at` has been seen; returns what had not, since the last proof."""
+        if at <= self._until:
+            return None
+        missed = at - self._until
+        limit = SHORT_SECONDS if self._lost else apart
+        found = Unobserved(self._until, at, self._lost or "no proof that the watch is up to date")
+        self._until, self._lost = at, ""
+        return found if missed > limit else None
+
+    def lost(self, at: float, why: str) -> None:
+        """The watch is known to have ended at `at`, with everything before it told."""
+        if not self._lost:
+            self._until = max(self._until, at)
+            self._lost = why
+
+    def open(self, now: float) -> Unobserved | None:
+        """What is unobserved as of now, if anything: for a checkpoint, and for the end."""
+        limit = SHORT_SECONDS if self._lost else APART_SECONDS
+        if now - self._until <= limit:
+            return None
+        return Unobserved(self._until, now, self._lost or "no proof that the watch is up to date")
+
+
+class Poll:
+    """Matches the versions that were asked for with those that the watch told.
+
+    An answer is a proof as of the moment it was asked for, once the watch has told that version or a later
+    one. Versions are compared by being the same, as the API promises no more: a version that was told before
+    the one asked for is an older one, since a watch tells all of them in order.
+    """
+
+    def __init__(self) -> None:
+        self._told: str | None = None
+        self._passed: set[str] = set()
+        self._asked: list[tuple[float, str]] = []
+
+    def told(self, version: str) -> float | None:
+        """The watch told this version. Returns the latest moment that this proves, if any was open."""
+        if self._told is not None:
+            self._passed.add(self._told)
+            if len(self._passed) > 1000:
+                self._passed = {self._told}
+        self._told = version
+        proved = [at for at, asked in self._asked if self._is_seen(asked)]
+        self._asked = [each for each in self._asked if not self._is_seen(each[1])]
+        return max(proved, default=None)
+
+    def answered(self, at: float, version: str) -> float | None:
+        """A poll that was sent at `at` found this version. Returns `at` if that proves it, else None."""
+        if self._is_seen(version):
+            return at
+        self._asked = [*self._asked[-99:], (at, version)]
+        return None
+
+    def _is_seen(self, version: str) -> bool:
+        return version == self._told or version in self._passed

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module rollout_observer, but for its documentation."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.job import Plan
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.observer import (
+    Observer,
+    Target,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import (
+    EXPERIMENT,
+    INFERENCESERVICE,
+    JOBS,
+)
+
+# What an InferenceService leads to, by whichever mode: followed where it is served and may be read.
+FOLLOWED = (
+    ("knative_service", "serving.knative.dev/v1", "Service"),
+    ("configuration", "serving.knative.dev/v1", "Configuration"),
+    ("revision", "serving.knative.dev/v1", "Revision"),
+    ("route", "serving.knative.dev/v1", "Route"),
+    ("httproute", "gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("deployment", "apps/v1", "Deployment"),
+    ("replicaset", "apps/v1", "ReplicaSet"),
+    ("pod", "v1", "Pod"),
+    ("event", "v1", "Event"),
+)
+NODE_EVENTS_NAMESPACE = "default"
+"""Where kubelets and the node controller write events about nodes."""
+
+
+def ensure_state(module: Any, duration: float) -> dict[str, Any]:
+    """Bring the observer into the wanted state; one that is started ends by itself after `duration` seconds.
+
+    Raises ClusterError with what is wrong, and LoadError for a state folder that cannot be used.
+    """
+    params = module.params
+    name, state_dir = params["name"], params["state_dir"]
+    before = job.state(state_dir, name)
+    changed = _ensure(module, before, duration)
+    return {
+        "changed": changed,
+        "status": before if module.check_mode else job.state(state_dir, name),
+        "progress": job.progress(state_dir, name),
+    }
+
+
+def _ensure(module: Any, before: str, duration: float) -> bool:
+    params = module.params
+    name, state_dir, wanted, check = params["name"], params["state_dir"], params["state"], module.check_mode
+    if wanted == "started":
+        plan = _plan(params, duration)
+        if check:
+            return before != "running"
+        return job.start(plan, lambda: _observer(module, plan), state_dir)
+    if wanted == "absent":
+        return before != "absent" if check else job.remove(state_dir, name)
+    if check:
+        return before == "running"
+    killed = job.killed_at(state_dir, name)
+    if killed is not None and params["timeline"]:
+        job.mark_killed(params["timeline"], killed)
+    stopped = job.stop(state_dir, name)
+    if params["dest"] and before != "absent":
+        stopped = job.deliver(state_dir, name, params["dest"]) or stopped
+    return stopped
+
+
+def _plan(params: Any, duration: float) -> Plan:
+    if not params["inferenceservice"]:
+        raise ClusterError("inferenceservice: name the InferenceService that is to be observed.")
+    if duration <= 0:
+        raise ClusterError("duration: an observer always has a bound on its life; name one above 0.")
+    return Plan(
+        name=params["name"],
+        inferenceservice=params["inferenceservice"],
+        namespace=params["namespace"],
+        experiment=params["experiment"] or "",
+        timeline=params["timeline"] or "",
+        duration=duration,
+    )
+
+
+def _observer(module: Any, plan: Plan) -> Observer:
+    """In the detached process: connections of its own, and what there is to follow."""
+    params = module.params
+    api = connect(module)
+    targets = _targets(api, params, plan)
+    return Observer(api, targets, time.time, Clock())
+
+
+def _targets(api: Api, params: Any, plan: Plan) -> list[Target]:
+    namespace = plan.namespace
+    found = [
+        Target(
+            INFERENCESERVICE, api.resource(params["api_version"], "InferenceService"), namespace,
+            plan.inferenceservice, needed=True,
+        )
+    ]  # fmt: skip
+    if plan.experiment:
+        resource = api.resource(params["experiment_api_version"], "Experiment")
+        found.append(Target(EXPERIMENT, resource, namespace, plan.experiment, needed=True))
+        if params["handler_namespace"]:
+            found.append(Target(JOBS, api.resource("batch/v1", "Job"), params["handler_namespace"]))
+    for feed, api_version, kind in FOLLOWED:
+        for resource in api.resources(api_version):
+            if resource.kind == kind:
+                found.append(Target(feed, resource, namespace))
+                if kind == "Event" and namespace != NODE_EVENTS_NAMESPACE:
+                    found.append(Target("node_event", resource, NODE_EVENTS_NAMESPACE))
+    return found

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One stage for the tests of what follows objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ...support.sandbox import Running
+from ...support.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def staged(sandbox: Running) -> Iterator[Stage]:
+    """A stage with its kinds and its InferenceService; no Experiment yet."""
+    found = Stage(sandbox)
+    found.set_up()
+    yield found
+    found.tear_down()
+
+
+@pytest.fixture
+def stage(staged: Stage) -> Iterator[Stage]:
+    """A stage with an Experiment; afterwards as it was."""
+    staged.create_experiment()
+    yield staged
+    staged.clear()

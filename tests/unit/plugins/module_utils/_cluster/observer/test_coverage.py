@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the observer did not see, from proofs of what it did."""
+
+from __future__ import annotations
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import (
+    APART_SECONDS,
+    POLL_SECONDS,
+    Coverage,
+    Poll,
+    Unobserved,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_proofs_at_their_pace_leave_nothing_unobserved():
+    coverage = Coverage(100.0)
+    for number in range(1, 1000):
+        assert coverage.proved(100 + number * POLL_SECONDS) is None
+    assert coverage.open(100 + 1000 * POLL_SECONDS) is None
+
+
+def test_proofs_too_far_apart_leave_what_lies_between_them():
+    coverage = Coverage(100.0)
+    for number in range(1, 6):
+        coverage.proved(100 + number * 0.2)
+    found = coverage.proved(104.5)
+    assert found is not None
+    assert (found.start, found.end) == (101.0, 104.5)
+    assert "no proof" in found.why
+
+
+def test_a_watch_that_is_known_to_have_ended_is_unobserved_from_then_on_however_short():
+    coverage = Coverage(100.0)
+    coverage.proved(100.2)
+    coverage.lost(100.3, "the connection was cut")
+    assert coverage.proved(100.5) == Unobserved(100.3, 100.5, "the connection was cut")
+    assert coverage.proved(100.6) is None
+
+
+def test_a_watch_that_is_opened_again_at_once_has_missed_nothing():
+    coverage = Coverage(100.0)
+    coverage.lost(100.3, "its window is over")
+    assert coverage.proved(100.31) is None
+
+
+def test_a_second_loss_before_a_proof_is_still_the_first():
+    coverage = Coverage(100.0)
+    coverage.lost(101.0, "first")
+    coverage.lost(102.0, "second")
+    assert coverage.proved(103.0) == Unobserved(101.0, 103.0, "first")
+
+
+def test_what_is_unobserved_as_of_now_is_told_before_it_ends():
+    coverage = Coverage(100.0)
+    assert coverage.open(100 + 0.9 * APART_SECONDS) is None
+    found = coverage.open(102.0)
+    assert found is not None
+    assert (found.start, found.end) == (100.0, 102.0)
+
+
+def test_an_older_proof_takes_nothing_back():
+    coverage = Coverage(100.0)
+    coverage.proved(103.0)
+    assert coverage.proved(101.0) is None
+    assert coverage.until == 103.0
+
+
+@given(st.lists(st.floats(0, 50), min_size=1, max_size=40))
+def test_unobserved_intervals_and_proved_stretches_make_up_the_whole(steps):
+    """However the proofs come, an interval is all of what lies between two that are too far apart."""
+    coverage, end = Coverage(0.0), 0.0
+    for step in steps:
+        before, end = coverage.until, end + step
+        found = coverage.proved(end)
+        if found is None:
+            assert end - before <= APART_SECONDS
+        else:
+            assert (found.start, found.end) == (before, end)
+
+
+def test_an_answer_with_the_version_told_last_is_a_proof():
+    poll = Poll()
+    poll.told("7")
+    assert poll.answered(10.0, "7") == 10.0
+
+
+def test_an_answer_with_a_version_that_was_passed_is_a_proof():
+    """It was asked for before the watch told the next one."""
+    poll = Poll()
+    poll.told("7")
+    poll.told("9")
+    assert poll.answered(10.0, "7") == 10.0
+
+
+def test_an_answer_with_a_version_not_yet_told_waits_for_the_watch():
+    poll = Poll()
+    poll.told("7")
+    assert poll.answered(10.0, "9") is None
+    assert poll.answered(10.2, "9") is None
+    assert poll.told("8") is None
+    assert poll.told("9") == 10.2
+    assert poll.told("11") is None
+
+
+def test_before_the_watch_told_anything_nothing_is_a_proof():
+    assert Poll().answered(10.0, "7") is None
+
+
+def test_many_versions_are_remembered_for_a_while_only():
+    poll = Poll()
+    for number in range(5000):
+        poll.told(str(number))
+    assert poll.answered(1.0, "4999") == 1.0
+    assert poll.answered(1.0, "4998") == 1.0
+    assert poll.answered(1.0, "17") is None

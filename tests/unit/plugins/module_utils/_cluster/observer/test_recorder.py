@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the observer writes of what it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import Unobserved
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import (
+    EXPERIMENT,
+    INFERENCESERVICE,
+    JOBS,
+    Recorder,
+)
+
+
+class Written:
+    """A recorder and its two files."""
+
+    def __init__(self, experiment: str = "e") -> None:
+        self.observations: list[dict[str, Any]] = []
+        self.timeline: list[dict[str, Any]] = []
+        self.recorder = Recorder("m", experiment, self.observations.append, self.timeline.append)
+
+    def see(self, feed: str, obj: dict[str, Any], at: float, kind: str = "present") -> None:
+        self.recorder.take(Notice(feed, kind, at, obj["metadata"]["name"], obj), at)
+
+    @property
+    def events(self) -> list[tuple[float, str, str]]:
+        return [(row["time"], row["source"], row["event"]) for row in self.timeline]
+
+
+def metadata(name: str, uid: str, version: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "namespace": "default", "uid": uid, "resourceVersion": version, **more}
+
+
+def service(version: str, *traffic: tuple[str, int], uid: str = "u1") -> dict[str, Any]:
+    predictor = {
+        "latestCreatedRevision": traffic[-1][0],
+        "latestReadyRevision": traffic[-1][0],
+        "traffic": [{"revisionName": name, "percent": percent} for name, percent in traffic],
+    }
+    status = {"components": {"predictor": predictor}, "conditions": [{"type": "Ready", "status": "True"}]}
+    return {"kind": "InferenceService", "metadata": metadata("m", uid, version), "status": status}
+
+
+def pod(version: str, ready: str, **status: Any) -> dict[str, Any]:
+    owner = [{"kind": "InferenceService", "name": "m", "uid": "u1"}]
+    labels = {"serving.knative.dev/revision": "m-1"}
+    whole = metadata("p", "u9", version, ownerReferences=owner, labels=labels)
+    conditions = [{"type": "Ready", "status": ready}]
+    return {"kind": "Pod", "metadata": whole, "status": {"conditions": conditions, **status}}
+
+
+def test_each_version_is_kept_and_each_change_is_a_line():
+    written = Written()
+    written.see(INFERENCESERVICE, service("5", ("m-1", 100)), 10.0)
+    written.see(INFERENCESERVICE, service("7", ("m-1", 90), ("m-2", 10)), 11.5)
+    assert [row["object"]["metadata"]["resourceVersion"] for row in written.observations] == ["5", "7"]
+    assert [row["time"] for row in written.observations] == [10.0, 11.5]
+    traffic = [row for row in written.timeline if row["event"] == "traffic"]
+    assert [(row["time"], row["resource_version"]) for row in traffic] == [(10.0, "5"), (11.5, "7")]
+    assert traffic[1]["data"]["traffic"] == {"m-1": 90, "m-2": 10}
+    assert traffic[1]["text"].startswith("m  ")
+
+
+def test_what_belongs_to_another_is_not_kept():
+    written = Written()
+    written.see(INFERENCESERVICE, service("5", ("m-1", 100)), 10.0)
+    stranger = pod("6", "True")
+    stranger["metadata"]["ownerReferences"][0]["uid"] = "other"
+    written.see("pod", stranger, 11.0)
+    assert len(written.observations) == 1
+
+
+def test_a_pod_that_is_killed_for_its_memory_and_restarted():
+    written = Written()
+    written.see(INFERENCESERVICE, service("5", ("m-1", 100)), 10.0)
+    written.see("pod", pod("6", "True", containerStatuses=[{"name": "c", "restartCount": 0}]), 11.0)
+    ended = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    again = [{"name": "c", "restartCount": 1, "lastState": ended}]
+    written.see("pod", pod("7", "False", containerStatuses=again), 12.0)
+    written.see("pod", pod("8", "False"), 13.0, "deleted")
+    events = [event for _at, source, event in written.events if source == "pod"]
+    assert events == ["ready", "unready", "restarted", "gone"]
+    restarted = next(row for row in written.timeline if row["event"] == "restarted")
+    assert restarted["data"]["reason"] == "OOMKilled"
+    assert (restarted["data"]["pod"], restarted["data"]["revision"]) == ("p", "m-1")
+
+
+def test_a_service_of_the_same_name_made_anew_is_another():
+    written = Written()
+    written.see(INFERENCESERVICE, service("5", ("m-1", 100)), 10.0)
+    written.see(INFERENCESERVICE, service("9", ("m-1", 100), uid="u2"), 11.0)
+    assert [at for at, _source, event in written.events if event == "traffic"] == [10.0, 11.0]
+
+
+def test_a_job_that_comes_before_its_experiment_is_told_with_its_own_time():
+    written = Written()
+    job = {"kind": "Job", "metadata": metadata("finish-handler-e-abc", "j", "3"), "status": {}}
+    written.see(JOBS, job, 10.0)
+    assert written.timeline == []
+    run = {
+        "apiVersion": "iter8.tools/v2alpha1",
+        "kind": "Experiment",
+        "metadata": metadata("e", "x-abc", "4"),
+    }
+    written.see(EXPERIMENT, run, 11.0)
+    assert (10.0, "experiment", "handler") in written.events
+    other = {"kind": "Job", "metadata": metadata("finish-handler-e-xyz", "k", "5"), "status": {}}
+    written.see(JOBS, other, 12.0)
+    assert len([row for row in written.timeline if row["event"] == "handler"]) == 1
+
+
+def test_what_was_not_observed_is_in_the_timeline_where_a_verdict_rests_on_it():
+    written = Written()
+    written.recorder.unobserved(INFERENCESERVICE, Unobserved(10.0, 12.5, "no answer"), 12.5)
+    written.recorder.unobserved("pod", Unobserved(10.0, 12.5, "no answer"), 12.5)
+    assert [row["feed"] for row in written.observations] == [INFERENCESERVICE, "pod"]
+    (line,) = written.timeline
+    assert line["data"] == {"feed": INFERENCESERVICE, "from": 10.0, "to": 12.5, "why": "no answer"}
+    assert "2.50 s" in line["text"]
+
+
+def test_a_kind_that_may_not_be_read_is_said():
+    written = Written()
+    written.recorder.refused("event", "events is forbidden", 10.0)
+    assert written.observations == [
+        {"time": 10.0, "feed": "event", "type": "refused", "message": "events is forbidden"}
+    ]
+    assert written.timeline == []
