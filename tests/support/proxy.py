@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A TCP proxy on loopback whose connections can be cut, held still or refused, while what is behind it goes on."""
+"""A TCP proxy on loopback whose connections can be cut, held still or refused while the server goes on."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An InferenceService and an Experiment on a real API server, for which nobody but the test writes a status."""
+"""An InferenceService and an Experiment on a real API server; nobody but the test writes their status."""
 
 from __future__ import annotations
 

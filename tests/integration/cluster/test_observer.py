@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes as identities
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import inferenceservice
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
 from ...support.places import ROOT
@@ -29,6 +30,10 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 
 # How far an interval may be off: what the observer promises.
 EXACT = 0.2
+
+
+def _created(obj: dict[str, Any]) -> str:
+    return inferenceservice.read(obj).revisions.created
 
 
 class Observing:
@@ -91,11 +96,7 @@ class Observing:
 
         def seen() -> list[float]:
             rows = self.rows(feed="inferenceservice", type="present")
-            return [
-                row["time"]
-                for row in rows
-                if row["object"].get("status", {}).get("components", {}).get("predictor", {}).get("latestCreatedRevision") == created
-            ]  # fmt: skip
+            return [row["time"] for row in rows if _created(row["object"]) == created]
 
         return until(seen, 20, f"the observer sees revision {created}")[0]
 
@@ -183,10 +184,7 @@ def test_a_connection_that_dies_without_a_word(stage: Stage, observing: Observin
 
 def test_silence_is_not_blindness(stage: Stage, observing: Observing) -> None:
     observing.start()
-    heartbeat = observing.module(state="started", inferenceservice="my-model", namespace=NAMESPACE,
-                                 api_version=f"{GROUP}/v1beta1", experiment="experiment-1",
-                                 experiment_api_version=f"{GROUP}/v2alpha1", handler_namespace=HANDLERS,
-                                 timeline=str(observing.timeline), duration="3m")["progress"]["heartbeat"]  # fmt: skip
+    heartbeat = observing.start()["progress"]["heartbeat"]
     until(lambda: time.time() > heartbeat + 3, 10, "three silent seconds have passed")
     observing.stop()
     assert observing.unobserved() == []
@@ -218,11 +216,7 @@ def test_one_that_is_killed_leaves_what_it_saw_and_when_it_ended(stage: Stage, o
     observing.start()
     stage.model("b", {"b": 100})
     observing.saw("b")
-    until(lambda: observing.module(state="started", inferenceservice="my-model", namespace=NAMESPACE,
-                                   api_version=f"{GROUP}/v1beta1", experiment="experiment-1",
-                                   experiment_api_version=f"{GROUP}/v2alpha1", handler_namespace=HANDLERS,
-                                   timeline=str(observing.timeline),
-                                   duration="3m")["progress"]["heartbeat"], 10, "it has a heartbeat")  # fmt: skip
+    assert observing.start()["progress"]["heartbeat"]
     identities.send(observing.process, signal.SIGKILL)
     killed = time.time()
     result = observing.module(

@@ -124,7 +124,9 @@ class Api:
 
     def with_time_limit(self, read_seconds: float) -> Api:
         """The same API server, asked for answers within another time, and asked once."""
-        return Api(self._client, deadline=0.0, connect_seconds=self._connect_seconds, read_seconds=read_seconds)
+        return Api(
+            self._client, deadline=0.0, connect_seconds=self._connect_seconds, read_seconds=read_seconds
+        )
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False) -> Json:
         """The object or list at ``path``; of a list's items only the metadata, if that is enough."""

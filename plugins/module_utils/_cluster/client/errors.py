@@ -102,7 +102,10 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def untrusted(host: str, reason: str) -> ClusterError:
-    """The error for a server whose certificate, or TLS as such, is not to be trusted."""
+    """The error for TLS that failed. Only a certificate that was looked at and refused is not to be trusted;
+    a handshake that was cut off, as it is when a load balancer or the server ends, is no answer."""
+    if "certificate" not in reason.lower():
+        return Unreachable(f"The TLS handshake with {host} did not come to an end: {reason}.")
     return ClusterError(
         f"The certificate of {host} could not be verified: {reason}. "
         "Give the cluster's CA in the kubeconfig or as ca_cert."

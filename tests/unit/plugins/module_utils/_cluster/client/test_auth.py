@@ -126,9 +126,14 @@ POOL = HTTPSConnectionPool("api.example.com", 6443)
             "https://api.example.com:6443 does not answer",
         ),
         (
-            MaxRetryError(POOL, "/", SSLError("self-signed")),
+            MaxRetryError(POOL, "/", SSLError("certificate verify failed: self-signed certificate")),
             ClusterError,
-            "could not be verified: self-signed",
+            "could not be verified: certificate verify failed: self-signed",
+        ),
+        (
+            MaxRetryError(POOL, "/", SSLError("EOF occurred in violation of protocol")),
+            Unreachable,
+            "TLS handshake with https://api.example.com:6443 did not come to an end: EOF",
         ),
         (ConfigException("no such context"), ClusterError, "cannot be used: no such context"),
         (FileNotFoundError("ca.crt"), ClusterError, "cannot be used: ca.crt"),
