@@ -18,6 +18,10 @@ POLL_SECONDS = 0.15
 APART_SECONDS = 0.45
 """Proofs further apart than this leave an unobserved interval between them: three polls, for jitter."""
 
+QUIET_SECONDS = 1.0
+"""The same where the object is what it was at the last proof, so that nothing can have been missed: only a gap
+that long is worth a line, for what it says of the observer. A machine with much to do makes shorter ones."""
+
 SHORT_SECONDS = 0.05
 """A watch that ended and was opened again sooner than this has missed nothing worth a line."""
 
@@ -43,12 +47,15 @@ class Coverage:
         """Up to when everything was seen."""
         return self._until
 
-    def proved(self, at: float, *, apart: float = APART_SECONDS) -> Unobserved | None:
-        """Everything up to `at` has been seen; returns what had not, since the last proof."""
+    def proved(self, at: float, *, changed: bool = True) -> Unobserved | None:
+        """Everything up to `at` has been seen; returns what had not, since the last proof.
+
+        `changed` says whether the object has changed since then.
+        """
         if at <= self._until:
             return None
         missed = at - self._until
-        limit = SHORT_SECONDS if self._lost else apart
+        limit = SHORT_SECONDS if self._lost else APART_SECONDS if changed else QUIET_SECONDS
         found = Unobserved(self._until, at, self._lost or "no proof that the watch is up to date")
         self._until, self._lost = at, ""
         return found if missed > limit else None
@@ -61,7 +68,7 @@ class Coverage:
 
     def open(self, now: float) -> Unobserved | None:
         """What is unobserved as of now, if anything: for a checkpoint, and for the end."""
-        limit = SHORT_SECONDS if self._lost else APART_SECONDS
+        limit = SHORT_SECONDS if self._lost else QUIET_SECONDS
         if now - self._until <= limit:
             return None
         return Unobserved(self._until, now, self._lost or "no proof that the watch is up to date")

@@ -9,6 +9,7 @@ else: its session, the folder, what Ansible reads.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -278,6 +279,7 @@ class Appended:
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._pending: list[bytes] = []
+        self._half: tuple[int, int] | None = None
 
     def add(self, row: Row) -> None:
         """Append a line. Raises OSError if it could not be written; it is kept then."""
@@ -288,12 +290,19 @@ class Appended:
         """Write what was kept."""
         while self._pending:
             line = self._pending[0]
-            written = os.write(self._handle, line)
+            begin = 0
+            if self._half is not None:
+                # Half of it went onto a disk that was full then. Where nobody has written since, the rest
+                # follows; else the half stays a line of its own, and the whole is written anew.
+                size, written = self._half
+                begin = written if os.fstat(self._handle).st_size == size else 0
+                line = line if begin else b"\n" + line
+            written = begin + os.write(self._handle, line[begin:])
             if written < len(line):
-                # Half a line on a full disk: the newline before the whole one makes it a line of its own,
-                # which readers leave out.
-                self._pending[0] = b"\n" + self._pending[0].lstrip(b"\n")
-                raise OSError(28, "No space left on device")
+                self._half = os.fstat(self._handle).st_size, written
+                self._pending[0] = line
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._half = None
             self._pending.pop(0)
 
 

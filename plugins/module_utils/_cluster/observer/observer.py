@@ -107,6 +107,7 @@ class Observer:
         self._polls: dict[str, Poll] = {}
         self._lost: dict[str, tuple[float, str]] = {}
         self._unsynced = {target.feed for target in targets if target.needed}
+        self._changed: set[str] = set()
         self._offset = Estimate()
         self._clock_told = 0.0
 
@@ -234,6 +235,7 @@ class Observer:
         if notice.kind in ("present", "deleted"):
             recorder.take(notice, at)
             if feed in DECISIVE:
+                self._changed.add(feed)
                 version = ABSENT if notice.kind == "deleted" else _version(notice.object or {})
                 proved = self._polls.setdefault(feed, Poll()).told(version)
                 # What was in flight when it was asked for is proved by its coming, then and there.
@@ -261,7 +263,8 @@ class Observer:
         coverage = self._coverage.get(feed)
         if coverage is None or proved is None:
             return
-        missed = coverage.proved(proved)
+        missed = coverage.proved(proved, changed=feed in self._changed)
+        self._changed.discard(feed)
         if missed is not None:
             recorder.unobserved(feed, missed, at)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import (
     APART_SECONDS,
     POLL_SECONDS,
+    QUIET_SECONDS,
     Coverage,
     Poll,
     Unobserved,
@@ -31,6 +32,13 @@ def test_proofs_too_far_apart_leave_what_lies_between_them():
     assert "no proof" in found.why
 
 
+def test_where_nothing_changed_a_short_gap_is_only_a_busy_machine():
+    coverage = Coverage(100.0)
+    assert coverage.proved(100 + 0.9 * QUIET_SECONDS, changed=False) is None
+    assert coverage.proved(coverage.until + 1.1 * APART_SECONDS, changed=True) is not None
+    assert coverage.proved(coverage.until + 1.1 * QUIET_SECONDS, changed=False) is not None
+
+
 def test_a_watch_that_is_known_to_have_ended_is_unobserved_from_then_on_however_short():
     coverage = Coverage(100.0)
     coverage.proved(100.2)
@@ -54,7 +62,7 @@ def test_a_second_loss_before_a_proof_is_still_the_first():
 
 def test_what_is_unobserved_as_of_now_is_told_before_it_ends():
     coverage = Coverage(100.0)
-    assert coverage.open(100 + 0.9 * APART_SECONDS) is None
+    assert coverage.open(100 + 0.9 * QUIET_SECONDS) is None
     found = coverage.open(102.0)
     assert found is not None
     assert (found.start, found.end) == (100.0, 102.0)
