@@ -36,6 +36,15 @@ options:
       - A file to which each transition is appended as one line of JSON, as it happens.
       - The transitions are shown on the terminal whether or not this is set.
     type: path
+  observer:
+    description:
+      - A running observer of M(iter8.kfserving.rollout_observer) to follow, instead of a watch of its own.
+      - It must observe what is waited for. Transitions are in its timeline, so O(progress_file) is not
+        needed. While it sees nothing, nothing is decided.
+    type: str
+  observer_state_dir:
+    description: The folder in which that observer keeps its state, if it was started with one of its own.
+    type: path
   stable_seconds:
     description: What was asked must hold this long, in seconds, at every look.
     type: float

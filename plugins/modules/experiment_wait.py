@@ -185,6 +185,8 @@ ARGUMENTS = {
     "load_test": {"type": "str"},
     "load_state_dir": {"type": "path"},
     "progress_file": {"type": "path"},
+    "observer": {"type": "str"},
+    "observer_state_dir": {"type": "path"},
     "stable_seconds": {"type": "float", "default": 2},
 }
 

@@ -174,6 +174,8 @@ ARGUMENTS = {
     "traffic": {"type": "dict"},
     "timeout": {"type": "int", "default": 300},
     "progress_file": {"type": "path"},
+    "observer": {"type": "str"},
+    "observer_state_dir": {"type": "path"},
     "stable_seconds": {"type": "float", "default": 2},
 }
 

@@ -20,6 +20,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common import pro
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import inferenceservice
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
 
+from ...support.cluster_playbook import Tasks
 from ...support.places import ROOT
 from ...support.proxy import Proxy
 from ...support.sandbox import Home, Running
@@ -279,6 +280,38 @@ def test_it_ends_by_itself(stage: Stage, observing: Observing) -> None:
     until(lambda: not identities.alive(observing.process), 20, "its bound ends it")
     assert observing.stop()["status"] == "stopped"
     assert observing.events("stopped")
+
+
+def test_the_waits_follow_a_running_observer(
+    stage: Stage, observing: Observing, sandbox: Running, tmp_path: Path
+) -> None:
+    """And need no API server of their own: theirs does not answer at all."""
+    observing.start()
+    tasks = Tasks(sandbox, tmp_path)
+    following = {"observer": "o", "observer_state_dir": str(observing.state_dir), "namespace": NAMESPACE}
+    wait = {
+        "name": "experiment-1", "api_version": f"{GROUP}/v2alpha1", "inferenceservice": "my-model",
+        "inferenceservice_api_version": f"{GROUP}/v1beta1", "handler_namespace": HANDLERS, "timeout": 60,
+        "stable_seconds": 1, "host": "https://127.0.0.1:9", "api_key": "none", **following,
+    }  # fmt: skip
+    tasks.start({"iter8.kfserving.experiment_wait": wait})
+    stage.iterate(1)
+    tasks.until("iteration 1/3")
+    job = stage.launch()
+    stage.iterate(3)
+    stage.say("ExperimentCompleted", "Experiment completed successfully", completed=True,
+              completedIterations=3, recommendedBaseline="canary")  # fmt: skip
+    stage.end_job(job, "Complete")
+    stage.model("b", {"b": 100})
+    result = tasks.finish()
+    assert result["outcome"] == "succeeded", result
+    other = {**following, "name": "other", "api_version": f"{GROUP}/v1beta1"}
+    result = tasks.run({"iter8.kfserving.inferenceservice_wait": other})
+    assert "does not follow inferenceservice other" in result["msg"]
+    observing.stop()
+    mine = {**following, "name": "my-model", "api_version": f"{GROUP}/v1beta1"}
+    result = tasks.run({"iter8.kfserving.inferenceservice_wait": mine})
+    assert "cannot be followed: it has ended" in result["msg"]
 
 
 def test_a_restart_of_the_api_server(home: Home, tmp_path: Path) -> None:

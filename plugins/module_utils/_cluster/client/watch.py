@@ -254,6 +254,12 @@ class Feeds:
         self._queue: queue.Queue[Notice | ClusterError] = queue.Queue()
         self._watches = 0
         self._synced = 0
+        self._lost: set[str] = set()
+
+    @property
+    def blind(self) -> bool:
+        """Whether a watch has told that it is lost, and not yet that it is back."""
+        return bool(self._lost)
 
     @property
     def synced(self) -> bool:
@@ -284,4 +290,8 @@ class Feeds:
         if isinstance(item, ClusterError):
             raise item
         self._synced += item.kind == "synced"
+        if item.kind == "lost":
+            self._lost.add(item.feed)
+        elif item.kind == "back":
+            self._lost.discard(item.feed)
         return item  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ APART_SECONDS = 0.45
 """Proofs further apart than this leave an unobserved interval between them: three polls, for jitter."""
 
 QUIET_SECONDS = 1.0
-"""The same where the object is what it was at the last proof, so that nothing can have been missed: only a gap
+"""The same where the object is what it was at the last proof, so that nothing was missed: only a gap
 that long is worth a line, for what it says of the observer. A machine with much to do makes shorter ones."""
 
 SHORT_SECONDS = 0.05

@@ -85,6 +85,7 @@ def _plan(params: Any, duration: float) -> Plan:
         inferenceservice=params["inferenceservice"],
         namespace=params["namespace"],
         experiment=params["experiment"] or "",
+        handler_namespace=params["handler_namespace"] or "",
         timeline=params["timeline"] or "",
         duration=duration,
     )

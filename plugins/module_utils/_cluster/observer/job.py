@@ -62,6 +62,7 @@ class Plan:
     inferenceservice: str
     namespace: str
     experiment: str
+    handler_namespace: str
     timeline: str
     duration: float
 
@@ -304,6 +305,12 @@ class Appended:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._half = None
             self._pending.pop(0)
+
+
+def plan_of(state_dir: str | None, name: str) -> dict[str, Any]:
+    """What the observer of this name was asked to observe; empty where there is none."""
+    plan: dict[str, Any] = (read_json(ObserverStore(state_dir, name).description) or {}).get("plan", {})
+    return plan
 
 
 def progress(state_dir: str | None, name: str) -> dict[str, Any]:

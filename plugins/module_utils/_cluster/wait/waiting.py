@@ -10,7 +10,6 @@ from typing import Protocol
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import (
     Clock,
-    Feeds,
     Notice,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
@@ -29,6 +28,21 @@ class End:
     message: str
 
 
+class Source(Protocol):
+    """Where notices come from: watches of the wait's own, or a running observer."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that was there when the wait began has been taken in."""
+
+    @property
+    def blind(self) -> bool:
+        """Whether something is not seen at the moment."""
+
+    def next(self, seconds: float) -> Notice | None:
+        """The next notice, or None after ``seconds``."""
+
+
 class Waiter(Protocol):
     """The decisions of one wait, without I/O or clock."""
 
@@ -44,7 +58,7 @@ class Waiter(Protocol):
 
 def wait(
     waiter: Waiter,
-    feeds: Feeds,
+    feeds: Source,
     progress: Progress,
     *,
     clock: Clock,
@@ -61,7 +75,8 @@ def wait(
         if notice is not None:
             for event in waiter.feed(notice):
                 progress.add(event.source, event.event, event.text, event.data)
-        end = waiter.decide(clock.now())
+        # What was seen last may have changed since, where nobody sees: it decides nothing.
+        end = None if feeds.blind else waiter.decide(clock.now())
         if end is not None:
             return end
         if left <= 0 or (look_once and feeds.synced):

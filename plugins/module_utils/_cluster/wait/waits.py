@@ -13,6 +13,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.au
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Feeds, Watch
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.followed import Followed
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.experiment import (
     EXPERIMENT,
     INFERENCESERVICE,
@@ -25,7 +27,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.infe
     AbsentWaiter,
     PresentWaiter,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import End, Waiter, wait
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import (
+    End,
+    Source,
+    Waiter,
+    wait,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
     Progress,
     ProgressFileError,
@@ -45,6 +52,10 @@ ACCEPTED = {
 }
 
 
+# What is followed: the feed, (apiVersion, kind), the namespace, and one object's name or None for all.
+Target = tuple[str, tuple[str, str], str, "str | None"]
+
+
 class _Run:
     """One wait of a module: its watches, its progress file, and how it ended."""
 
@@ -54,21 +65,39 @@ class _Run:
         self.progress = Progress(self.params["progress_file"], time.time)
         self._clock = Clock()
         self._deadline = self._clock.now() + self.params["timeout"]
-        self._api = connect(module, deadline=self._deadline)
-        self._feeds = Feeds(self._deadline)
+        self._module = module
 
-    def follow(self, feed: str, kind: tuple[str, str], namespace: str, name: str | None) -> None:
-        """Watches a kind (apiVersion, kind); ClusterError at once when the server does not serve it."""
-        resource: Resource = self._api.resource(*kind)
-        watch = Watch(self._api, feed, resource, namespace=namespace, name=name, clock=self._clock)
-        self._feeds.follow(watch)
+    def watch(self, *targets: Target) -> Source:
+        """Watches of its own; ClusterError at once when the server does not serve one of the kinds."""
+        api, feeds = connect(self._module, deadline=self._deadline), Feeds(self._deadline)
+        for feed, kind, namespace, name in targets:
+            resource: Resource = api.resource(*kind)
+            feeds.follow(Watch(api, feed, resource, namespace=namespace, name=name, clock=self._clock))
+        return feeds
 
-    def wait(self, waiter: Waiter) -> End:
-        """The end; a time-out is one too, and in check mode ``pending`` stands for all that is not over."""
+    def follow(self, *targets: Target) -> Source:
+        """The running observer that is named; ClusterError where it does not observe one of these."""
+        observer, state_dir = self.params["observer"], self.params["observer_state_dir"]
+        observed = job.plan_of(state_dir, observer)
+        for feed, _kind, namespace, name in targets:
+            place = observed.get("namespace") if name else observed.get("handler_namespace")
+            if place != namespace or (name and observed.get(feed) != name):
+                raise ClusterError(
+                    f"The observer {observer!r} does not follow {feed} {name or ''} in namespace "
+                    f"{namespace}: start one that does, or leave out observer."
+                )
+        return Followed(state_dir, observer, [target[0] for target in targets], self._clock)
+
+    def wait(self, waiter: Waiter, *targets: Target) -> End:
+        """The end; a time-out is one too, and in check mode ``pending`` stands for all that is not over.
+
+        Raises ClusterError if what is to be followed cannot be.
+        """
+        source = self.follow(*targets) if self.params["observer"] else self.watch(*targets)
         try:
             end = wait(
                 waiter,
-                self._feeds,
+                source,
                 self.progress,
                 clock=self._clock,
                 deadline=self._deadline,
@@ -117,13 +146,13 @@ def experiment_wait(module: Any) -> dict[str, Any]:
         stable_seconds=params["stable_seconds"],
         counts=load_counts(params["load_test"], params["load_state_dir"]),
     )
-    run.follow(EXPERIMENT, (params["api_version"], "Experiment"), namespace, name)
+    targets: list[Target] = [(EXPERIMENT, (params["api_version"], "Experiment"), namespace, name)]
     if params["inferenceservice"]:
         kind = (params["inferenceservice_api_version"], "InferenceService")
-        run.follow(INFERENCESERVICE, kind, namespace, params["inferenceservice"])
+        targets.append((INFERENCESERVICE, kind, namespace, params["inferenceservice"]))
     if params["handler_namespace"]:
-        run.follow(JOBS, ("batch/v1", "Job"), params["handler_namespace"], None)
-    end = run.wait(waiter)
+        targets.append((JOBS, ("batch/v1", "Job"), params["handler_namespace"], None))
+    end = run.wait(waiter, *targets)
     seen = experiments.assess(waiter.experiment or {})
     result = {
         "changed": False,
@@ -158,8 +187,7 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
             stable_seconds=params["stable_seconds"],
         )
     run = _Run(module)
-    run.follow(FEED, (params["api_version"], "InferenceService"), namespace, name)
-    end = run.wait(waiter)
+    end = run.wait(waiter, (FEED, (params["api_version"], "InferenceService"), namespace, name))
     seen = inferenceservices.read(waiter.inferenceservice)
     result = {
         "changed": False,

@@ -26,11 +26,13 @@ class Feeds:
         self.now = 0.0
         self.left = notices
         self.synced = False
+        self.blind = False
 
     def next(self, seconds: float) -> Notice | None:
         if self.left and self.left[0][0] <= self.now + seconds:
             self.now, kind = max(self.now, self.left[0][0]), self.left.pop(0)[1]
             self.synced = self.synced or kind == "synced"
+            self.blind = kind == "lost" or (self.blind and kind != "back")
             return Notice("f", kind, self.now)
         self.now += max(0.0, seconds)
         return None
@@ -103,6 +105,15 @@ def test_percents_are_read(traffic: dict[str, Any] | None, percents: dict[str, i
 def test_percents_that_cannot_be_are_refused(traffic: dict[str, Any]) -> None:
     with pytest.raises(ClusterError, match="^traffic: "):
         waits._percents(traffic)
+
+
+def test_nothing_is_decided_while_nothing_is_seen() -> None:
+    """What was seen last may have changed since."""
+    waiter = Waiter(end_at=1.0)
+    end = loop(waiter, [(0.1, "present"), (0.6, "lost"), (5.0, "back")])
+    assert end is not None
+    assert [look for look in waiter.looks if 0.6 <= look < 5.0] == []
+    assert waiter.looks[-1] >= 5.0
 
 
 class Module:
