@@ -110,7 +110,8 @@ def test_percents_that_cannot_be_are_refused(traffic: dict[str, Any]) -> None:
 def test_nothing_is_decided_while_nothing_is_seen() -> None:
     """What was seen last may have changed since."""
     waiter = Waiter(end_at=1.0)
-    end = loop(waiter, [(0.1, "present"), (0.6, "lost"), (5.0, "back")])
+    notices = [(0.1, "present"), (0.6, "lost"), (5.0, "back")]
+    end = loop(waiter, notices, Progress(None, lambda: 0.0))
     assert end is not None
     assert [look for look in waiter.looks if 0.6 <= look < 5.0] == []
     assert waiter.looks[-1] >= 5.0
