@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happened around each window of losses, from what the observer saw: around it, not because of it.
+
+A window is a run of losses with no more than a second between two sends. What happened is read from the
+observations: pods that end, restart or are no longer ready, traffic that moves, revisions that are not ready
+when it does, warnings about any of these, and nodes. The nearest comes first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..messages import elapsed
+from ..objects import inferenceservice, pod
+from ..objects.tree import mapping, text
+from .load import Lost
+
+APART_SECONDS = 1.0
+BEFORE_SECONDS = 30.0
+"""How long before a window something may have happened to be told with it: a pod's grace, a slow answer."""
+AFTER_SECONDS = 5.0
+"""Statuses are written after the fact."""
+MOST = 8
+MOST_WINDOWS = 50
+# What a pod does when all is well is around no loss.
+_QUIET = "ready"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that was seen at `time` (epoch seconds); `revision` is empty where it is about none."""
+
+    time: float
+    what: str
+    kind: str
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Losses that were sent from `begin` to `end`, epoch seconds."""
+
+    begin: float
+    end: float
+    lost: tuple[Lost, ...]
+
+    @property
+    def revisions(self) -> list[str]:
+        """Who was asked, as far as it is known."""
+        return sorted({each.revision for each in self.lost if each.revision})
+
+
+def causes(ledger: Sequence[Lost], observations: Iterable[Row]) -> list[dict[str, Any]]:
+    """For each window of losses what happened around it, nearest first, as verdict.json has it.
+
+    `seconds` of each happening is its distance from the window: negative before it, 0 within, positive after.
+    """
+    seen = sorted(happenings(observations), key=lambda each: each.time)
+    return [_told(window, seen) for window in windows(ledger)[:MOST_WINDOWS]]
+
+
+def windows(ledger: Sequence[Lost]) -> list[Window]:
+    """The losses, in the order in which they were sent, cut where none was for more than a second."""
+    found: list[list[Lost]] = []
+    for lost in sorted(ledger, key=lambda each: each.at):
+        if found and lost.at - found[-1][-1].at <= APART_SECONDS:
+            found[-1].append(lost)
+        else:
+            found.append([lost])
+    return [Window(group[0].at, group[-1].at, tuple(group)) for group in found]
+
+
+def _told(window: Window, seen: Sequence[Happening]) -> dict[str, Any]:
+    near = [
+        (distance, each)
+        for each in seen
+        if -BEFORE_SECONDS <= (distance := _distance(each.time, window)) <= AFTER_SECONDS
+        and (not each.revision or not window.revisions or each.revision in window.revisions)
+    ]
+    near.sort(key=lambda pair: (abs(pair[0]), pair[1].time))
+    flags = Counter(each.flags for each in window.lost if each.flags)
+    return {
+        "from": window.begin,
+        "to": window.end,
+        "lost": len(window.lost),
+        "classes": dict(Counter(each.label for each in window.lost)),
+        "revisions": window.revisions,
+        "flags": dict(flags.most_common()),
+        "around": [{**asdict(each), "seconds": round(distance, 3)} for distance, each in near[:MOST]],
+    }
+
+
+def _distance(time: float, window: Window) -> float:
+    if time < window.begin:
+        return time - window.begin
+    return max(0.0, time - window.end)
+
+
+def sentence(cause: Mapping[str, Any]) -> str:
+    """A cause in words: how many were lost, and what happened around it."""
+    around = [f"{each['what']} ({_when(each['seconds'])})" for each in cause["around"][:3]]
+    flags = ", ".join(cause["flags"])
+    shown = [*around, *([f"the gateway's flags: {flags}"] if flags else [])]
+    if not shown:
+        return f"{cause['lost']} lost: nothing was seen to happen around it"
+    return f"{cause['lost']} lost, around: {'; '.join(shown)}"
+
+
+def _when(distance: float) -> str:
+    if distance == 0:
+        return "meanwhile"
+    return f"{elapsed(abs(distance))} {'before' if distance < 0 else 'after'}"
+
+
+def happenings(observations: Iterable[Row]) -> Iterator[Happening]:
+    """What the observer saw happen, in the order of its rows."""
+    last: dict[tuple[str, str], Row] = {}
+    for row in observations:
+        at, obj = row.get("time"), mapping(row, "object")
+        if not isinstance(at, (int, float)) or not obj:
+            continue
+        key = (text(obj, "kind"), text(mapping(obj, "metadata"), "name"))
+        previous = last.get(key)
+        gone = row.get("type") == "deleted"
+        yield from _happened(float(at), key, previous, None if gone else obj, last)
+        if gone:
+            last.pop(key, None)
+        else:
+            last[key] = obj
+
+
+def _happened(
+    at: float,
+    key: tuple[str, str],
+    previous: Row | None,
+    current: Row | None,
+    known: Mapping[tuple[str, str], Row],
+) -> Iterator[Happening]:
+    kind, name = key
+    if kind == "Pod":
+        for event in pod.transitions(previous, current):
+            if event.event != _QUIET:
+                yield Happening(at, f"pod {event.text}", event.event, str(event.data.get("revision", "")))
+    elif kind == "InferenceService" and current is not None and previous is not None:
+        yield from _traffic(at, previous, current, known)
+    elif kind == "Event" and current is not None and text(current, "type") == "Warning":
+        about = mapping(current, "involvedObject")
+        said = ": ".join(filter(None, (text(current, "reason"), text(current, "message"))))
+        what = f"{text(about, 'kind')} {text(about, 'name')}: {said}"
+        yield Happening(at, what, "node" if text(about, "kind") == "Node" else "warning")
+    elif kind == "HTTPRoute" and previous is not None and current is not None:
+        if mapping(previous, "spec") == mapping(current, "spec"):
+            return
+        yield Happening(at, f"HTTPRoute {name} was rewritten", "route")
+
+
+def _traffic(
+    at: float, previous: Row, current: Row, known: Mapping[tuple[str, str], Row]
+) -> Iterator[Happening]:
+    before, now = inferenceservice.read(previous), inferenceservice.read(current)
+    if now.traffic == before.traffic:
+        return
+    shares = ", ".join(f"{name} {percent} %" for name, percent in sorted(now.traffic.items()))
+    yield Happening(at, f"traffic moved: {shares}", "traffic")
+    for name, percent in sorted(now.traffic.items()):
+        if percent > before.traffic.get(name, 0) and not _any_ready(name, known):
+            yield Happening(at, f"{name} got {percent} % while no pod of it was ready", "not_ready", name)
+
+
+def _any_ready(revision: str, known: Mapping[tuple[str, str], Row]) -> bool:
+    """Whether a pod of the revision was ready; also where its pods were never seen, which proves nothing."""
+    own = [obj for (kind, _), obj in known.items() if kind == "Pod" and pod.revision_of(obj) == revision]
+    return not own or any(pod.is_ready(each) for each in own)
