@@ -6,21 +6,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.job import Plan
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.observer import (
-    Observer,
-    Target,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import (
-    EXPERIMENT,
-    INFERENCESERVICE,
-    JOBS,
-)
+from ..client.api import Api
+from ..client.auth import connect
+from ..client.errors import ClusterError
+from ..client.watch import Clock
+from . import job
+from .job import Plan
+from .observer import Observer, Target
+from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS
 
 # What an InferenceService leads to, by whichever mode: followed where it is served and may be read.
 FOLLOWED = (

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Notice
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import DECISIVE
+from ..client.errors import ClusterError
+from ..client.watch import Clock, Notice
+from . import job
+from .recorder import DECISIVE
 
 LOOK_SECONDS = 0.05
 

@@ -21,11 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import Unobserved
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.observer import Observer
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import Recorder, Row
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import alive, own_record, send
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import (
@@ -35,6 +30,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state im
     read_json,
     read_lines,
 )
+
+from ..client.errors import ClusterError
+from ..client.watch import Clock
+from .coverage import Unobserved
+from .observer import Observer
+from .recorder import Recorder, Row
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0

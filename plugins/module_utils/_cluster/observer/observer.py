@@ -13,30 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    NotFound,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import (
-    Clock,
-    Notice,
-    Watch,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import (
-    POLL_SECONDS,
-    Coverage,
-    Poll,
-    Unobserved,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import (
-    DECISIVE,
-    Recorder,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import (
     Estimate,
     from_stamp,
 )
+
+from ..client.api import Api, Json, Resource
+from ..client.errors import ClusterError, NotFound
+from ..client.watch import Clock, Notice, Watch
+from .coverage import POLL_SECONDS, Coverage, Poll, Unobserved
+from .recorder import DECISIVE, Recorder
 
 TICK_SECONDS = 0.2
 RECONNECT_SECONDS = 0.5

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import Unobserved
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     experiment as experiments,
 )
@@ -24,6 +22,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.e
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.family import Family
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.trim import trim
+
+from ..client.watch import Notice
+from .coverage import Unobserved
 
 Row = dict[str, Any]
 Sink = Callable[[Row], None]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics.service import main
+from .service import main
 
 if __name__ == "__main__":
     main()

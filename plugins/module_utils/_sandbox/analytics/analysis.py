@@ -13,7 +13,8 @@ from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import quantity
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import progressive
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import spec as specs
+
+from ..iter8 import spec as specs
 
 Json = dict[str, Any]
 # (metric name, version name) -> the value, or None where there is no data

@@ -16,16 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
 import urllib3
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics import analysis
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.status import seconds
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    ApiError,
-    from_environment,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.discovery import (
-    ServiceNotUsable,
-    pod_url,
-)
+
+from ..iter8.status import seconds
+from ..kube.client import ApiError, from_environment
+from ..kube.discovery import ServiceNotUsable, pod_url
+from . import analysis
 
 Json = dict[str, Any]
 

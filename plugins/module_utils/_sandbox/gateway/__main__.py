@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.commands import main
+from .commands import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
+from . import config
 
 _FILTER = "|".join(
     (

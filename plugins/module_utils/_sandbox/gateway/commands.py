@@ -15,11 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import Admin
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import (
-    GatewayFiles,
-    bootstrap,
-)
+from .admin import Admin
+from .config import GatewayFiles, bootstrap
 
 DRAIN_SECONDS = 8
 """How long clients are still served, each with ``Connection: close``. On a busy machine the next gateway

@@ -9,13 +9,13 @@ import sys
 def _main(arguments: list[str]) -> None:
     # Each imports what it needs alone: a handler's Job has seconds, and kopf takes one of them.
     if arguments == ["controller"]:
-        from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.operator import (
+        from .operator import (
             main as run_controller,
         )
 
         run_controller()
     elif arguments in (["start"], ["finish"]):
-        from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.handlers import (
+        from .handlers import (
             main as run_handler,
         )
 

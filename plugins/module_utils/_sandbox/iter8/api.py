@@ -10,28 +10,12 @@ from typing import Any, Optional
 
 import urllib3
 import yaml
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.spec import ITER8_NAMESPACE
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.steps import (
-    AnalyticsError,
-    FinalRefusal,
-    ObjectNotFound,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    JSON_PATCH,
-    ApiError,
-    Json,
-    KubeClient,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.discovery import (
-    ServiceNotUsable,
-    pod_url,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
-    EXPERIMENTS,
-    JOBS,
-    METRICS,
-    Kind,
-)
+
+from ..kube.client import JSON_PATCH, ApiError, Json, KubeClient
+from ..kube.discovery import ServiceNotUsable, pod_url
+from ..kube.resources import EXPERIMENTS, JOBS, METRICS, Kind
+from .spec import ITER8_NAMESPACE
+from .steps import AnalyticsError, FinalRefusal, ObjectNotFound
 
 _ANALYTICS_TIMEOUT = urllib3.Timeout(connect=2, read=30)
 

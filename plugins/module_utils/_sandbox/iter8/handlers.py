@@ -13,17 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    JSON_PATCH,
-    ApiError,
-    Json,
-    KubeClient,
-    from_environment,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
-    EXPERIMENTS,
-    INFERENCE_SERVICES,
-)
+from ..kube.client import JSON_PATCH, ApiError, Json, KubeClient, from_environment
+from ..kube.resources import EXPERIMENTS, INFERENCE_SERVICES
 
 BASELINE = "default"
 CANARY = "canary"

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 import kopf
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.api import KubernetesCluster
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8.steps import Reconciler
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import from_environment
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import EXPERIMENTS
+
+from ..kube.client import from_environment
+from ..kube.resources import EXPERIMENTS
+from .api import KubernetesCluster
+from .steps import Reconciler
 
 Key = tuple[str, str]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Optional, Protocol
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import spec as specs
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import status as statuses
+from . import spec as specs
+from . import status as statuses
 
 Json = dict[str, Any]
 

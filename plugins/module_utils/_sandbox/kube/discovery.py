@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Optional, Union
 from urllib.parse import urlsplit
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import KubeClient
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import PODS, SERVICES
+from .client import KubeClient
+from .resources import PODS, SERVICES
 
 
 class ServiceNotUsable(LookupError):

@@ -12,11 +12,7 @@ from __future__ import annotations
 import threading
 from typing import Callable
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    ApiError,
-    Json,
-    KubeClient,
-)
+from .client import ApiError, Json, KubeClient
 
 # How long the server keeps one watch open; a quiet one is given a little longer before it counts as dead.
 _WATCH_SECONDS = 300

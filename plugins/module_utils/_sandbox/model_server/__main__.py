@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.server import main
+from .server import main
 
 if __name__ == "__main__":
     main()

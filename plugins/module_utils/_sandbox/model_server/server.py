@@ -33,16 +33,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.metrics import (
-    CONTENT_TYPE,
-    RevisionMetrics,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.model import (
-    BadPredictionRequest,
-    Classifier,
-    predict,
-)
+
+from .. import faults
+from .metrics import CONTENT_TYPE, RevisionMetrics
+from .model import BadPredictionRequest, Classifier, predict
 
 # The gateway drops an idle upstream connection after 30 s. Keeping it longer here means that the gateway
 # always closes first, so no request can meet a connection that this side is just closing.

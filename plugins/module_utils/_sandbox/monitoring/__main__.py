@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.monitoring import prometheus, targets
+from . import prometheus, targets
 
 PROGRAMS = {"prometheus": prometheus.main, "targets": targets.main}
 

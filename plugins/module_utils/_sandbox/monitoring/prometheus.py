@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.monitoring.targets import FILE_NAME
+
+from .targets import FILE_NAME
 
 
 def configuration(targets: Path) -> dict[str, Any]:

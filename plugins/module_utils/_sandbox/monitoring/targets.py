@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import from_environment
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import PODS
+
+from ..kube.client import from_environment
+from ..kube.reflector import Reflector
+from ..kube.resources import PODS
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.main import main
+from .main import main
 
 if __name__ == "__main__":
     status = main()

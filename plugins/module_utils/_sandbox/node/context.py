@@ -10,15 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Coroutine, Mapping, Optional, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    ApiError,
-    ApiUnreachable,
-    Json,
-    KubeClient,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.status import timestamp
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import Addresses
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
+from ..kube.client import ApiError, ApiUnreachable, Json, KubeClient
+from ..paths import Layout
+from .pod.status import timestamp
+from .store import Addresses
 
 NODE = "sandbox"
 

@@ -9,8 +9,8 @@ import signal
 from pathlib import Path
 from typing import Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ..processes import records
+from .context import Context
 
 _POLL_SECONDS = 0.1
 

@@ -13,20 +13,15 @@ import traceback
 from pathlib import Path
 from typing import IO, Callable, Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    ApiError,
-    Json,
-    KubeClient,
-    read_kubeconfig,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.reflector import Reflector
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node import store
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import end_recorded
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.container import LEAST_GRACE
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.life import PodLife
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.registration import Registration
+from .. import paths
+from ..kube.client import ApiError, Json, KubeClient, read_kubeconfig
+from ..kube.reflector import Reflector
+from . import store
+from .context import NODE, Context, log
+from .handle import end_recorded
+from .pod.container import LEAST_GRACE
+from .pod.life import PodLife
+from .registration import Registration
 
 # When the node is told to end, its pods get at most so long; the rest is for the kill to work.
 _SHUTDOWN_GRACE = 8.0

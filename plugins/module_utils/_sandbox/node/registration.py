@@ -6,14 +6,9 @@ from __future__ import annotations
 import os
 import platform
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    STRATEGIC,
-    ApiError,
-    ApiUnreachable,
-    Json,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import NODE, Context, log
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.status import timestamp
+from ..kube.client import STRATEGIC, ApiError, ApiUnreachable, Json
+from .context import NODE, Context, log
+from .pod.status import timestamp
 
 _HEARTBEAT_SECONDS = 10.0
 

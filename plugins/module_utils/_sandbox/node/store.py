@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
-    ContainerFacts,
-    PodFacts,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
+
+from ..paths import Layout
+from .pod.facts import ContainerFacts, PodFacts
 
 _FACTS = "pod.json"
 # Logs of so many pods that are gone are kept, for whoever asks afterwards what happened.

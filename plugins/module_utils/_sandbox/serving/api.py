@@ -9,21 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube import discovery
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    ApiError,
-    Json,
-    KubeClient,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
-    CONFIG_MAPS,
-    DEPLOYMENTS,
-    INFERENCE_SERVICES,
-    PODS,
-    SERVICES,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
+from .. import faults
+from ..kube import discovery
+from ..kube.client import ApiError, Json, KubeClient
+from ..kube.resources import CONFIG_MAPS, DEPLOYMENTS, INFERENCE_SERVICES, PODS, SERVICES
+from . import resources
 
 GATEWAY_NAMESPACE = "istio-system"
 GATEWAY_SERVICE = "istio-ingressgateway"

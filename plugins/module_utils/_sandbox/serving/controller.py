@@ -11,23 +11,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import status as serving_status
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import ServingApi
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.plan import (
-    ServicePlan,
-    endpoints,
-    make_plan,
-    wanted_hosts,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import (
-    GatewayAdmin,
-    GatewayWriter,
-    RouteState,
-)
+from .. import faults
+from ..gateway import config
+from ..kube.client import ApiError
+from . import resources
+from . import status as serving_status
+from .api import ServingApi
+from .plan import ServicePlan, endpoints, make_plan, wanted_hosts
+from .routes import GatewayAdmin, GatewayWriter, RouteState
 
 RESYNC_SECONDS = 30.0
 SOON_SECONDS = 0.25

@@ -19,23 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import kopf
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import Admin
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import from_environment
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
-    DEPLOYMENTS,
-    INFERENCE_SERVICES,
-    PODS,
-    Kind,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.api import (
-    GATEWAY_NAMESPACE,
-    GATEWAY_SERVICE,
-    ServingApi,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.controller import Controller
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import GatewayWriter
+
+from ..gateway.admin import Admin
+from ..gateway.config import GatewayFiles
+from ..kube.client import from_environment
+from ..kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Kind
+from . import resources
+from .api import GATEWAY_NAMESPACE, GATEWAY_SERVICE, ServingApi
+from .controller import Controller
+from .routes import GatewayWriter
 
 LIVENESS_PORT = 8080
 COALESCE_SECONDS = 0.02

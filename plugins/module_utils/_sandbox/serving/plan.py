@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube import discovery
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources, status
+from ..gateway import config
+from ..kube import discovery
+from . import resources, status
 
 # What a kubelet reports of a container that will not come up by itself.
 _HOPELESS = frozenset(

@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
-    INFERENCE_SERVICES,
-)
+from ..kube.resources import INFERENCE_SERVICES
 
 KIND = "InferenceService"
 FINALIZER = "inferenceservice.finalizers"

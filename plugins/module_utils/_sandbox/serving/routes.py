@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.admin import GatewayState
+from ..gateway import config
+from ..gateway.admin import GatewayState
 
 DRAIN_SECONDS = 2.0
 """How long a cluster outlives its last route: Envoy's workers take new routes over within milliseconds, and a

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import resources
+from . import resources
 
 Object = Mapping[str, Any]
 Traffic = Sequence[Mapping[str, Any]]

@@ -7,14 +7,11 @@ import asyncio
 import signal
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context, within
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import Handle
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.place import Place
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.probes import (
-    ProbeSpec,
-    ProbeState,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ...processes import records
+from ..context import Context, within
+from ..handle import Handle
+from .place import Place
+from .probes import ProbeSpec, ProbeState
 
 _OUTPUT_BYTES = 400
 _KILL_SECONDS = 10.0

@@ -12,16 +12,11 @@ import signal
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import Handle
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import checks
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
-    ContainerFacts,
-    Running,
-    Terminated,
-    Waiting,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.place import Place
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ...processes import records
+from ..handle import Handle
+from . import checks
+from .facts import ContainerFacts, Running, Terminated, Waiting
+from .place import Place
 
 # The kubelet gives a container so long after SIGTERM even if its preStop hook has used up the grace period.
 LEAST_GRACE = 2.0

@@ -9,8 +9,9 @@ import time
 from typing import Any, Mapping
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
+
+from ..context import Context
+from ..store import PodFolder
 
 # Not every client reads its token again while it runs, so it lasts a day; it ends with the pod in any case.
 TOKEN_SECONDS = 24 * 3600

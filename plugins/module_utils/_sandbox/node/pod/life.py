@@ -19,29 +19,16 @@ import contextlib
 import time
 from typing import Any, Mapping
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError, Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import (
-    Context,
-    first,
-    within,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.handle import end_recorded
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import supported, volumes
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.container import (
-    LEAST_GRACE,
-    Container,
-    Report,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
-    ContainerFacts,
-    PodFacts,
-    Running,
-    Waiting,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.mounts import Mounts
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.place import Place
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.pod_object import PodObject
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
+from ...kube.client import ApiError, Json
+from ..context import Context, first, within
+from ..handle import end_recorded
+from ..store import PodFolder
+from . import supported, volumes
+from .container import LEAST_GRACE, Container, Report
+from .facts import ContainerFacts, PodFacts, Running, Waiting
+from .mounts import Mounts
+from .place import Place
+from .pod_object import PodObject
 
 _SET_UP_RETRY = 0.2
 _SET_UP_RETRY_LONGEST = 5.0

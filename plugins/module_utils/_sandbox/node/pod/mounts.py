@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 from typing import Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError, Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context, within
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import credentials, volumes
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
+from ...kube.client import ApiError, Json
+from ..context import Context, within
+from ..store import PodFolder
+from . import credentials, volumes
 
 _LONGEST_SLEEP = 3600.0
 

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import (
-    credentials,
-    environment,
-    volumes,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ...processes import records
+from ..context import Context
+from ..store import PodFolder
+from . import credentials, environment, volumes
 
 
 @dataclass(frozen=True)

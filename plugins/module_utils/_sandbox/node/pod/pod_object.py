@@ -6,15 +6,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Mapping
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    STRATEGIC,
-    ApiError,
-    Json,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.context import Context
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import status
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import PodFacts
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.store import PodFolder
+from ...kube.client import STRATEGIC, ApiError, Json
+from ..context import Context
+from ..store import PodFolder
+from . import status
+from .facts import PodFacts
 
 LOG_ANNOTATION = "sandbox.iter8.kfserving/log"
 

@@ -6,16 +6,8 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
-    ContainerFacts,
-    Json,
-    PodFacts,
-    Running,
-    State,
-    Terminated,
-    Waiting,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.supported import RUNTIME_IMAGE
+from .facts import ContainerFacts, Json, PodFacts, Running, State, Terminated, Waiting
+from .supported import RUNTIME_IMAGE
 
 
 def timestamp(seconds: float) -> str:

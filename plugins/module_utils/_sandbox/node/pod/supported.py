@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import volumes
+from . import volumes
 
 RUNTIME_IMAGE = "sandbox.iter8.kfserving/runtime"
 
