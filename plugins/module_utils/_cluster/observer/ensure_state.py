@@ -11,8 +11,8 @@ from ..client.auth import connect
 from ..client.errors import ClusterError
 from ..client.watch import Clock
 from . import job
-from .job import Plan
 from .observer import Observer, Target
+from .plan import Plan
 from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS
 
 # What an InferenceService leads to, by whichever mode: followed where it is served and may be read.

@@ -11,6 +11,7 @@ from typing import Any
 from ..client.errors import ClusterError
 from ..client.watch import Clock, Notice
 from . import job
+from .plan import ObserverStore
 from .recorder import DECISIVE
 
 LOOK_SECONDS = 0.05
@@ -27,7 +28,7 @@ class Followed:
         self._name = name
         self._feeds = set(feeds)
         self._clock = clock
-        self._store = job.ObserverStore(state_dir, name)
+        self._store = ObserverStore(state_dir, name)
         self._offset = 0
         self._began = time.time()
         self._unsynced = {feed for feed in feeds if feed in DECISIVE}

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documents of the code's layout name is there."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+
+UTILS = ROOT / "plugins/module_utils"
+
+
+def test_every_file_on_the_two_ways_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(_\w+/[\w/]+\.py)`", text)
+    assert len(named) > 40
+    assert [name for name in named if not (UTILS / name).is_file()] == []
+
+
+def test_files_and_folders_are_of_a_size_that_one_can_see() -> None:
+    """400 lines a file, 15 files a folder, but for what is named here with its reason."""
+    reasons = {
+        # Documentation and argument specification, which a user reads as one page.
+        "modules/load_test.py",
+    }
+    files = [path for path in (ROOT / "plugins").rglob("*.py") if "__pycache__" not in path.parts]
+    long = {
+        str(path.relative_to(ROOT / "plugins")) for path in files if len(path.read_text().splitlines()) > 400
+    }
+    assert long <= reasons
+    folders = {path.parent for path in files}
+    assert [str(each) for each in folders if len(list(each.glob("*.py"))) > 15] == []
