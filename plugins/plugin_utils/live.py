@@ -22,10 +22,14 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import merge_hash
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.kubeconfig import with_readable_kubeconfig
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.standard_output import takes_lines
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 30.0
+# Between a line and the next: Display takes a line to standard output in another process.
+SETTLE_SECONDS = 0.02
 # What these print on standard output is for programs to read; a line of ours would spoil it.
 MACHINE_CALLBACKS = frozenset({"json", "jsonl", "null"})
 
@@ -275,8 +279,13 @@ class LiveActionModule(ActionBase):  # type: ignore[misc]
         several = len(variables.get("ansible_play_hosts_all") or []) > 1
         prefix = f"    [{variables.get('inventory_hostname')}] " if several else "    "
         display = Display()
+        settled = time.monotonic()
 
         def show(text: str, colour: str | None) -> None:
-            display.display(prefix + text, color=colour)
+            nonlocal settled
+            # The reader of the line before may be about to go, as `head` does: that has to show first.
+            time.sleep(max(0.0, settled - time.monotonic()))
+            settled = time.monotonic() + SETTLE_SECONDS
+            display.display(prefix + printable(text), color=colour, log_only=not takes_lines())
 
         return show

@@ -287,9 +287,11 @@ class Action(LiveActionModule):
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     shown: list[tuple[str, str | None]] = []
-    fake = SimpleNamespace(
-        verbosity=0, display=lambda message, color=None: shown.append((message, color)), deprecated=print
-    )
+
+    def show(message: str, color: str | None = None, log_only: bool = False) -> None:
+        shown.append((("only to the log: " if log_only else "") + message, color))
+
+    fake = SimpleNamespace(verbosity=0, display=show, deprecated=print)
     monkeypatch.setattr(live, "Display", lambda: fake)
     return shown
 
@@ -337,6 +339,24 @@ def test_a_named_progress_file_is_kept_and_only_its_new_lines_are_shown(
     action(args={"progress_file": str(path)}).run(task_vars={})
     assert [text for text, _colour in display] == ["    one", "    two"]
     assert len(path.read_text().splitlines()) == 3
+
+
+def test_what_the_cluster_says_is_shown_and_not_sent(display: list[tuple[str, str | None]]) -> None:
+    last_words = line(
+        "Ready=False: boom\x1b[2K\r\x9b32mPASS\n\u202e \ud800", "condition", status="False", reason="x"
+    )
+    action(action_class=type("Shouting", (Action,), {"entries": (last_words,)})).run(task_vars={})
+    assert display == [(r"    Ready=False: boom\x1b[2K\r\x9b32mPASS\n\u202e \ud800", None)]
+
+
+@pytest.mark.parametrize("transport", ["local", "ssh"])
+def test_a_line_that_nobody_would_read_goes_to_the_log_alone(
+    display: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    answers = iter([True, False])
+    monkeypatch.setattr(live, "takes_lines", lambda: next(answers))
+    action(FakeConnection(transport)).run(task_vars={})
+    assert display == [("    one", None), ("only to the log:     two", C.COLOR_OK)]
 
 
 NOTHING = line("ExperimentFailed=False", "condition", type="ExperimentFailed", status="False", reason="")
