@@ -174,6 +174,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         },
         "longest_success_gap": gap(0.21),
         "outages": [],
+        "outages_of_all": [],
         "lateness": {"p50": 0.0001, "p99": 0.002, "max": 0.01},
         "stalls": [],
         "wall_clock_drift": 0.0,
@@ -253,7 +254,8 @@ def lose(
             "sent": at,
             "first_byte": None,
         }
-        | {"end": at + LATENCY, "connection": 3, "reuse": 17, "peer": "127.7.0.9:8080", "status": status}
+        | {"end": at + LATENCY, "waited": LATENCY, "connection": 3, "reuse": 17, "peer": "127.7.0.9:8080"}
+        | {"status": status}
         | {
             "errno": None,
             "request_id": f"r-{len(own['ledger'])}",

@@ -49,7 +49,7 @@ def lossy() -> Run:
     for i in range(4):
         rollouts.lose(run, 76.0 + i * 0.05, status=503)
     times = {"last_success": START + 75.38, "first_failed_send": START + 75.4, "recovered": START + 76.25}
-    run.own["outages"] = [{"connection_mode": "keep-alive", **times, "failed": 18}]
+    run.own["outages"] = [{"connection_mode": "keep-alive", **times, "failed": 18, "longest_wait": 0.5}]
     run.experiment = builders.finished(
         metrics={
             "mean-latency": {"default": "12.5", "canary": "14.1"},

@@ -14,7 +14,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.result impor
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.merge import merge
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.result import build, public_options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.ledger import FailedRequest, Ledger
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.outage import MAX_WINDOWS, Outages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.tally import Tally
 from ansible_collections.iter8.kfserving.tests.support import artefacts
@@ -176,58 +175,6 @@ def test_a_result_of_a_run_that_sent_nothing() -> None:
     assert made["ActualQPS"] == 0
     assert made["LoadTest"]["rate_kept"] is False
     assert fortio.text(made).startswith("Ended after 0s : 0 calls.")
-
-
-# Outages, without a clock
-
-
-def _identity(at: float) -> float:
-    return at
-
-
-def test_gaps_and_windows() -> None:
-    outages = Outages(100)
-    outages.success(110, 120)
-    outages.success(130, 150)
-    outages.failure(160, 170)
-    outages.success(155, 175)  # was sent before the first failure: it does not end the outage
-    outages.failure(165, 180)
-    outages.success(190, 260)
-    outages.success(265, 270)
-    outages.failure(280, 300)
-    assert outages.windows_json(_identity, "new") == [
-        {
-            "connection_mode": "new",
-            "last_success": 150,
-            "first_failed_send": 160,
-            "recovered": 260,
-            "failed": 2,
-        },
-        {
-            "connection_mode": "new",
-            "last_success": 270,
-            "first_failed_send": 280,
-            "recovered": None,
-            "failed": 1,
-        },
-    ]
-    assert outages.gap_json(_identity) == {"seconds": 85 / 1e9, "start": 175, "end": 260}
-
-
-def test_a_load_that_never_succeeds_is_one_gap() -> None:
-    outages = Outages(100)
-    outages.failure(110, 120)
-    outages.failure(120, 400)
-    assert outages.gap == 300
-    assert outages.windows[0].last_success is None
-
-
-def test_windows_are_bounded() -> None:
-    outages = Outages(0)
-    for k in range(MAX_WINDOWS + 5):
-        outages.failure(2 * k, 2 * k)
-        outages.success(2 * k + 1, 2 * k + 1)
-    assert (len(outages.windows), outages.dropped) == (MAX_WINDOWS, 5)
 
 
 def test_ledger_hands_on_what_is_fresh() -> None:

@@ -169,6 +169,7 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
     assert len(outages) == 2
     down = stamps["up"] - stamps["down"]
     for outage in outages:
+        # Of the last request before, the client knows the sending and the server the answer.
         assert abs(outage["last_success"] - stamps["last_answer"]) < exact
         assert abs(outage["first_failed_send"] - stamps["down"]) < exact
         assert abs(outage["recovered"] - stamps["first_answer"]) < exact

@@ -223,6 +223,7 @@ class Engine:
 
     def _tick(self, now: int) -> None:
         self.tally.sent = self._exchange.sent
+        self._exchange.settle()
         self.tally.health.note_wall(self._wall() - self._clock())
         self._pool.trim()
         row = self.tally.tick((self._tick_at + self.tally.anchor) // SECOND - 1)

@@ -17,6 +17,7 @@ from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, Connect
 from ..http.target import Target
 from ..options import Options
 from ..stats.ledger import FailedRequest
+from ..stats.outage import FOLD_EVERY
 from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
 from .pool import ConnectFailed, ConnectionPool
@@ -147,15 +148,17 @@ class Exchange:
             else:
                 answer.times[(now - conn.sent + 999) // 1000] += 1
             own = mode.outages
-            if own.open is not None or now - own.last_success > own.gap:
-                own.success(conn.sent, now)
-            else:
-                own.last_success = now
+            if now - own.last_success > own.gap:
+                own.widen(now)
+            own.last_success = now
+            own.answered.append((conn.seq, conn.sent))
             if overall is not own:
-                overall.success(conn.sent, now)
+                overall.success(conn.seq, conn.sent, now)
             answered.append(conn)
         if answered:
             self._go_on(answered, now)
+            if len(overall.answered) >= FOLD_EVERY:
+                self.settle()
 
     def _go_on(self, ended: list[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""
@@ -235,6 +238,7 @@ class Exchange:
             head,
             total=parser.size,
             revision=revision,
+            seq=conn.seq,
             intended=conn.intended,
             sent=conn.sent,
             end=now,
@@ -268,6 +272,13 @@ class Exchange:
             kind, detail = TIMED_OUT[conn.state]
             self._fail(conn, kind, f"{detail} within the time-out", errno="ETIMEDOUT")
         return earliest
+
+    def settle(self) -> None:
+        """Bring the outages up to date with what is in flight now."""
+        flying: dict[str, list[int]] = {name: [] for name in self._tally.connection_modes}
+        for conn in self._in_flight():
+            flying[conn.mode.name].append(conn.seq)
+        self._tally.settle(flying)
 
     def _in_flight(self) -> Iterator[Connection]:
         for conn in [*self._pool.by_fd.values(), *self._pool.waiting]:

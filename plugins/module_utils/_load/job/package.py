@@ -18,7 +18,7 @@ from ..engine import engine as loop
 from ..engine import exchange, poller, pool, resolver, schedule, writer
 from ..errors import LoadError
 from ..http import answer, classify, connection, parser, reader, request, states, target
-from ..result import fortio, merge
+from ..result import fortio, merge, together
 from ..result import result as outcome
 from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
 from . import state, worker
@@ -29,7 +29,7 @@ PARTS = (
     engine, exchange, loop, poller, pool, resolver, schedule, writer,
     http, answer, classify, connection, parser, reader, request, states, target,
     job, state, worker,
-    result, fortio, merge, outcome,
+    result, fortio, merge, outcome, together,
     stats, counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline,
 )  # fmt: skip
 _ROOM = __name__.rpartition(".job.")[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..stats.histogram import Histogram
 from .result import build
+from .together import outages_of_all
 
 MAX_LEDGER = 10000
 _SUMMED = (
@@ -17,7 +18,7 @@ _SUMMED = (
 
 
 def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several runs as one, exact in every count. Gaps and outages stay those of single runs."""
+    """Several runs as one, exact in every count. Gaps and `outages` stay those of single runs."""
     own = [result["LoadTest"] for result in results]
     first = results[0]
     snapshot: dict[str, Any] = {
@@ -29,6 +30,7 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
         "sent": sum(part["histograms"]["service"]["count"] for part in own),
         "longest_success_gap": _longest(part["longest_success_gap"] for part in own),
         "outages": sorted((window for part in own for window in part["outages"]), key=_window_start),
+        "outages_of_all": outages_of_all(own),
         "stalls": sorted((stall for part in own for stall in part["stalls"]), key=_start),
         "request_ids": [ids for part in own for ids in part["request_ids"]],
         "wall_clock_drift": max((part["wall_clock_drift"] for part in own), key=abs),

@@ -34,6 +34,7 @@ class FailedRequest(NamedTuple):
         return {
             "seq": self.seq, "class": self.kind, "detail": self.detail, "intended": epoch(self.intended),
             "sent": epoch(self.sent), "first_byte": epoch(self.first_byte), "end": epoch(self.end),
+            "waited": (self.end - (self.intended if self.sent is None else self.sent)) / 1e9,
             "connection": self.connection, "reuse": self.reuse, "peer": self.peer, "status": self.status,
             "errno": self.errno, "request_id": self.request_id, "revision": self.revision,
             "connection_mode": self.connection_mode,

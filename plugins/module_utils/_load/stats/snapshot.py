@@ -32,6 +32,7 @@ def snapshot(tally: Tally) -> dict[str, Any]:
         "connection_modes": {n: mode.to_json(tally.epoch) for n, mode in tally.connection_modes.items()},
         "longest_success_gap": tally.outages.gap_json(tally.epoch),
         **_outages(tally),
+        "outages_of_all": tally.outages.to_json(tally.epoch, "all")[0],
         **tally.health.to_json(tally.epoch),
         "sockets": tally.sockets,
         "reconnects": dict(tally.reconnects),
@@ -51,9 +52,10 @@ def _request_ids(tally: Tally) -> list[dict[str, Any]]:
 def _outages(tally: Tally) -> dict[str, Any]:
     """The modes' outages by when they began, and how many more there were."""
     used = [mode for mode in tally.connection_modes.values() if mode.requests]
-    windows = [window for mode in used for window in mode.outages.windows_json(tally.epoch, mode.name)]
+    found = [mode.outages.to_json(tally.epoch, mode.name) for mode in used]
+    windows = [window for rows, _dropped in found for window in rows]
     windows.sort(key=lambda window: float(window["first_failed_send"]))
-    return {"outages": windows, "outages_dropped": sum(mode.outages.dropped for mode in used)}
+    return {"outages": windows, "outages_dropped": sum(dropped for _rows, dropped in found)}
 
 
 def _histograms(tally: Tally) -> dict[str, Any]:

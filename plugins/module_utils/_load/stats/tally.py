@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 from ..errors import STATUS
 from ..http.parser import Head
@@ -72,16 +73,17 @@ class Tally:
         *,
         total: int,
         revision: str,
+        seq: int,
         intended: int,
         sent: int,
         end: int,
     ) -> None:
-        """Count a request that was answered as asked; `total` bytes, times in the clock's nanoseconds."""
+        """Count request `seq`, answered as asked; `total` bytes, times in the clock's nanoseconds."""
         self._duration(revision, intended, sent, end)
         self._count_successes(mode, head, total, revision, 1)
-        mode.outages.success(sent, end)
+        mode.outages.success(seq, sent, end)
         if self.outages is not mode.outages:
-            self.outages.success(sent, end)
+            self.outages.success(seq, sent, end)
 
     def failure(self, mode: ModeTally, failed: FailedRequest, total: int, head_size: int) -> None:
         """Count a failed request. Its code is its status if that is what was wrong, else Fortio's -1."""
@@ -94,9 +96,16 @@ class Tally:
         self.sizes.add(total)
         self.head_sizes.add(head_size)
         self.ledger.add(failed)
-        mode.outages.failure(sent, failed.end)
+        mode.outages.failure(failed.seq, sent, failed.end)
         if self.outages is not mode.outages:
-            self.outages.failure(sent, failed.end)
+            self.outages.failure(failed.seq, sent, failed.end)
+
+    def settle(self, in_flight: Mapping[str, Collection[int]]) -> None:
+        """Bring the outages up to date; `in_flight` has the numbers of those requests by mode."""
+        self.outages.settle([seq for numbers in in_flight.values() for seq in numbers])
+        for name, mode in self.connection_modes.items():
+            if mode.outages is not self.outages:
+                mode.outages.settle(in_flight[name])
 
     def _duration(self, revision: str, intended: int, sent: int, end: int) -> int:
         """Count how long a request took; returns its service time in microseconds, rounded up."""

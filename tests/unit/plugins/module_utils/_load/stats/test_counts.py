@@ -118,7 +118,9 @@ def test_answers_known_by_sight_count_as_those_that_were_read() -> None:
     mode = tally.connection_modes["keep-alive"]
     raw = head_of(2)
     for _time in range(2):
-        tally.success(mode, parse_head(raw), total=40, revision="a", intended=0, sent=0, end=MILLISECOND)
+        tally.success(
+            mode, parse_head(raw), total=40, revision="a", seq=_time, intended=0, sent=0, end=MILLISECOND
+        )
         tally.learn(mode, raw, 40, parse_head(raw), "a")
     mode.latest.count += 3
     mode.latest.times[1000] += 3
