@@ -43,9 +43,17 @@ options:
     description: The command that does it all again, shown at the end of the page.
     type: str
   dest:
-    description: The folder to write into. It must exist.
+    description: The folder to write into. With O(state=present) it must exist.
     type: path
     required: true
+  state:
+    description:
+      - V(absent) deletes what an earlier run left in O(dest), evidence and verdict too, so that it does not
+        pass for the next one's. It deletes only files that carry this collection's mark, and refuses a
+        folder in which another file has the name of one.
+    type: str
+    choices: [present, absent]
+    default: present
 attributes:
   check_mode:
     support: full
@@ -71,11 +79,16 @@ EXAMPLES = r"""
     inferenceservice: build/e2e/inferenceservice.json
     rerun: make e2e
     dest: build/e2e
+
+- name: Clear what an earlier run left
+  iter8.kfserving.rollout_report:
+    dest: build/e2e
+    state: absent
 """
 
 RETURN = r"""
 files:
-  description: File name to path.
+  description: File name to path, of what was written or deleted.
   returned: success
   type: dict
   sample:
@@ -85,17 +98,18 @@ files:
     summary.md: build/e2e/summary.md
 verdict:
   description: V(pass), V(fail) or V(inconclusive).
-  returned: success
+  returned: with O(state=present)
   type: str
   sample: pass
 summary:
   description: The verdict in one line.
-  returned: success
+  returned: with O(state=present)
   type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import ACCESS_LOG
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.clear import clear
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 
@@ -108,12 +122,15 @@ ARGUMENTS = {
     "access_log": {"type": "dict", "options": ACCESS_LOG},
     "rerun": {"type": "str"},
     "dest": {"type": "path", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
+        if module.params["state"] == "absent":
+            module.exit_json(**clear(module.params["dest"], module.check_mode))
         module.exit_json(**publish(module.params, module.check_mode))
     except ArtefactError as error:
         module.fail_json(msg=str(error))

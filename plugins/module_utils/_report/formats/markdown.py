@@ -11,8 +11,8 @@ from .tables import SIGNS
 
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"} | {"\n": " ", "\r": " "})
 
-# By it the role verify knows the file again, and deletes no other of its name.
-_MARK = "<!-- iter8.kfserving -->"
+# By it the file is known again, and no other of its name is deleted.
+_MARK = "Written by iter8.kfserving."
 
 
 def markdown(material: Material) -> str:

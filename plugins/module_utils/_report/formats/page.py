@@ -45,7 +45,7 @@ def page(material: Material) -> str:
     return printable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # By it the role verify knows the file again, and deletes no other of its name.
+        # By it the file is known again, and no other of its name is deleted.
         '<meta name="generator" content="iter8.kfserving">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(filter(None, sections))
