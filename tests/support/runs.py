@@ -11,7 +11,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge impo
 from ansible_collections.iter8.kfserving.tests.support import builders, rollouts
 from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
 
-NASTY = "<script>alert('x')</script> & \"quoted\" \x00 | `code`"
+NASTY = (
+    "<script>alert('x')</script> & \"quoted\" \x00 | `code` \x1b[2K\r\x1b[32mPASS\n\x9b1m \u202e\u2028 \ud800"
+)
 
 
 def store(run: Run, folder: Path) -> dict[str, Any]:

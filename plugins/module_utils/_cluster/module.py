@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import (
+    plain,
+    printable,
+    printable_lines,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import ProgressFileError
+
+# What the user gave, to be applied as it is.
+_VERBATIM = frozenset({"definitions"})
 
 
 class Failed(ClusterError):
@@ -19,12 +27,24 @@ class Failed(ClusterError):
 
 
 def run(module: Any, execute: Callable[[Any], dict[str, Any]]) -> None:
-    """Ends the module with what ``execute`` returns, or with the message (and result) of its ClusterError."""
+    """Ends the module with what ``execute`` returns, or with the message (and result) of its ClusterError.
+
+    What the cluster said is printable in both: Ansible sends results to terminals and logs.
+    """
     try:
         result = execute(module)
     except Failed as failure:
-        module.fail_json(msg=str(failure), **failure.result)
+        module.fail_json(msg=printable(str(failure)), **told(failure.result))
     except (ClusterError, ProgressFileError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=printable(str(error)))
     else:
-        module.exit_json(**result)
+        module.exit_json(**told(result))
+
+
+def told(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result as it may be shown: sentences on one line, objects with the lines that they have."""
+    shown = {}
+    for name, value in result.items():
+        text = printable if isinstance(value, str) else printable_lines
+        shown[name] = value if name in _VERBATIM else plain(value, text)
+    return shown

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # Controls (C0, DEL, C1); what turns the direction of writing; separators of lines; halves of surrogate pairs;
@@ -41,15 +41,15 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it with every text, names included, as `printable_lines` has it, and with None for
-    a number that JSON does not know (NaN and the infinities)."""
+def plain(value: Any, text: Callable[[str], str] = printable) -> Any:
+    """A value as JSON has it with every text, names included, as `text` makes it, and with None for a number
+    that JSON does not know (NaN and the infinities)."""
     if isinstance(value, str):
-        return printable_lines(value) if _NOT_PRINTABLE.search(value) else value
+        return text(value) if _NOT_PRINTABLE.search(value) else value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {plain(name): plain(each) for name, each in value.items()}
+        return {plain(name, text): plain(each, text) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [plain(each, text) for each in value]
     return value

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .printable import plain, printable
+
 
 class ProgressFileError(OSError):
     """The progress file cannot be written; its text is a whole sentence."""
@@ -27,16 +29,17 @@ class Progress:
         self._append("")
 
     def add(self, source: str, event: str, text: str, data: Mapping[str, Any] | None = None) -> None:
-        """Appends one entry, as a whole line. Raises ProgressFileError."""
+        """Appends one entry, as a whole line, with what others said made printable. Raises
+        ProgressFileError."""
         entry = {
             "time": round(self._now(), 3),
             "source": source,
             "event": event,
-            "text": text,
-            "data": dict(data or {}),
+            "text": printable(text),
+            "data": plain(data or {}),
         }
         self.entries.append(entry)
-        self._append(json.dumps(entry) + "\n")
+        self._append(json.dumps(entry, allow_nan=False) + "\n")
 
     def _append(self, text: str) -> None:
         if not self._path:

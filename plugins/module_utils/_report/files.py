@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
     ISTIO,
     REVISION,
@@ -21,8 +22,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
 
-# What neither XML 1.0 nor HTML can hold, not even escaped: most controls, halves of pairs, no characters.
-_UNPRINTABLE = re.compile("[^\t\n\r\u0020-~\u00a0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
 _LONGEST_LINE = 65536
 
 
@@ -102,8 +101,26 @@ def _format(given: Mapping[str, Any]) -> Format:
         raise ArtefactError(f"access_log: {error}") from None
 
 
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits} is no number that JSON knows")
+    return value
+
+
+def parse(content: str) -> Any:
+    """What a JSON text holds, with every text in it on one printable line: what servers said is among it.
+
+    :raises ValueError: where it is no JSON, as with the NaN and Infinity that Python's own parser takes.
+    """
+    try:
+        return plain(json.loads(content, parse_float=_number, parse_constant=_number))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def _json_object(path: str) -> dict[str, Any]:
-    value = json.loads(Path(path).read_text(encoding="utf-8"))
+    value = parse(Path(path).read_text(encoding="utf-8"))
     if not isinstance(value, dict):
         raise ValueError("it does not hold a JSON object")
     return value
@@ -118,7 +135,7 @@ def _json_lines(path: str) -> list[Any]:
         if not line.strip():
             continue
         try:
-            values.append(json.loads(line))
+            values.append(parse(line))
         except ValueError:
             raise ValueError(f"line {number} is not JSON") from None
     return values
@@ -142,10 +159,8 @@ def write_whole(path: str, content: str) -> bool:
 
 
 def as_json(value: Any) -> str:
-    """JSON for people and programs: indented, and the same text for the same value."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """JSON for people and programs: indented, and the same text for the same value.
 
-
-def printable(text: str) -> str:
-    """The text with a sign in place of every character that XML or HTML cannot hold."""
-    return _UNPRINTABLE.sub("\ufffd", text)
+    :raises ValueError: for a number that JSON does not know.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 
@@ -19,7 +20,7 @@ def judge(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]
     """
     expectations = {name: params.get(name) for name in ("expect_winner", "expect_iterations")}
     thresholds = _thresholds({**(params.get("thresholds") or {}), **expectations})
-    verdict = decide(read_evidence(params), thresholds).as_dict()
+    verdict = plain(decide(read_evidence(params), thresholds).as_dict())
     changed = False
     if params.get("dest") and not check_mode:
         changed = write_whole(params["dest"], as_json(verdict))

@@ -4,19 +4,20 @@ objects."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Facts, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load, Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 
-from .files import ArtefactError, read_evidence
+from .files import ArtefactError, parse, read_evidence
 
 TITLES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
@@ -65,7 +66,7 @@ def gather(params: Mapping[str, Any]) -> Material:
     evidence = read_evidence(params)
     verdict = _verdict(params.get("verdict"))
     if verdict is None:
-        verdict = decide(evidence, Thresholds()).as_dict()
+        verdict = plain(decide(evidence, Thresholds()).as_dict())
     return Material(
         verdict,
         study(evidence),
@@ -82,8 +83,7 @@ def _verdict(path: str | None) -> Mapping[str, Any] | None:
     if os.path.isdir(path):
         raise ArtefactError(f"verdict: {path} is a folder. Give the path of the file.")
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        found = parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("verdict") in TITLES else None
+    return found if isinstance(found, dict) and str(found.get("verdict")) in TITLES else None

@@ -13,7 +13,7 @@ from kubernetes import client, config, dynamic
 
 from ...support.cluster_playbook import Tasks
 from ...support.sandbox import Running
-from .test_waits import crd, patiently
+from ...support.stage import crd, patiently
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 

@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 from typing import Any
 from xml.etree import ElementTree
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
 
-from ..files import printable
 from ..material import Material
 
 _SUITE = "iter8.kfserving.rollout"
@@ -47,10 +47,11 @@ def junit(material: Material) -> str:
     )
     _properties(suite, material)
     suite.extend(cases)
-    ElementTree.SubElement(suite, "system-out").text = printable(material.verdict["summary"])
+    ElementTree.SubElement(suite, "system-out").text = material.verdict["summary"]
     ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    whole = ElementTree.tostring(root, encoding="unicode")
+    return printable_lines(f'<?xml version="1.0" encoding="UTF-8"?>\n{whole}\n')
 
 
 def _properties(suite: ElementTree.Element, material: Material) -> None:
@@ -72,7 +73,7 @@ def _case(name: str, claim: str, found: Mapping[str, Any] | None) -> ElementTree
         return case
     tag = {"fail": "failure", "inconclusive": "error"}.get(found["verdict"])
     if tag:
-        texts = [printable(f["text"]) for f in found["findings"] if f["verdict"] != "pass"]
+        texts = [f["text"] for f in found["findings"] if f["verdict"] != "pass"]
         body = ElementTree.SubElement(case, tag, {"message": texts[0], "type": found["verdict"]})
         body.text = "\n".join(texts)
     return case

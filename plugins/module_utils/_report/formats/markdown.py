@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
+
 from ..material import Material
 from .tables import SIGNS
 
@@ -24,7 +26,7 @@ def markdown(material: Material) -> str:
     if reasons:
         parts.append("\n".join(f"- **{r['verdict']}**: {_text(r['text'])}" for r in reasons))
     parts += [_revisions(material), _phases(material), _objectives(material), _MARK]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return printable_lines("\n\n".join(filter(None, parts)) + "\n")
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
+
 from ..material import TITLES, Material
 
 Samples = Iterable[tuple[Mapping[str, str], Any]]
@@ -100,4 +102,4 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return printable_lines(value).replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

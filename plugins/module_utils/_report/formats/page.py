@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
     count,
     elapsed,
@@ -17,7 +18,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
 
 from ..charts.histogram import histogram_chart, histograms, summary
 from ..charts.timeline import timeline_chart
-from ..files import printable
 from ..material import Material
 from . import tables
 from .style import STYLE
@@ -42,7 +42,7 @@ def page(material: Material) -> str:
         _section("Run it again", _rerun(material)),
     ]
     title = f"{material.title}: rollout of {material.subject or 'a model'}"
-    return printable(
+    return printable_lines(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # By it the file is known again, and no other of its name is deleted.

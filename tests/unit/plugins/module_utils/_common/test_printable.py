@@ -58,7 +58,7 @@ def test_lines_stay_lines_where_they_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"a\x1b": ["b\x9b", ("c\nd", 1)]}, {"a\\x1b": ["b\\x9b", ["c\nd", 1]]}),
+        ({"a\x1b": ["b\x9b", ("c\nd", 1)]}, {"a\\x1b": ["b\\x9b", ["c\\nd", 1]]}),
         ({"gap": float("nan"), "low": -float("inf")}, {"gap": None, "low": None}),
         ([1.5, True, None, 10**40], [1.5, True, None, 10**40]),
     ],
@@ -66,3 +66,8 @@ def test_lines_stay_lines_where_they_are_asked_for() -> None:
 def test_values_are_plain_all_the_way_down(given: Any, expected: Any) -> None:
     assert plain(given) == expected
     json.dumps(plain(given), ensure_ascii=False, allow_nan=False).encode()
+
+
+def test_lines_within_values_stay_where_they_are_asked_for() -> None:
+    given = {"message": "one\ntwo\x1b", "n": float("inf")}
+    assert plain(given, printable_lines) == {"message": "one\ntwo\\x1b", "n": None}

@@ -17,10 +17,11 @@ def test_entries_are_stamped_kept_and_appended(tmp_path: Path) -> None:
     path = tmp_path / "timeline.jsonl"
     path.write_text('{"earlier": true}\n')
     progress = Progress(str(path), lambda: 1606082025.12345)
-    progress.add("experiment", "present", "a\nb", {"n": 1})
+    progress.add("experiment", "present", "a\nb \x1b[2K\x9b \ud800", {"n": 1, "m": ["\r"], "x": float("nan")})
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     expected = {
-        "time": 1606082025.123, "source": "experiment", "event": "present", "text": "a\nb", "data": {"n": 1}
+        "time": 1606082025.123, "source": "experiment", "event": "present",
+        "text": r"a\nb \x1b[2K\x9b \ud800", "data": {"n": 1, "m": [r"\r"], "x": None},
     }  # fmt: skip
     assert lines == [{"earlier": True}, expected]
     assert progress.entries == [expected]

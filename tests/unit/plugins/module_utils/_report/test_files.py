@@ -99,3 +99,34 @@ def test_a_failed_replacement_leaves_no_scratch_file(tmp_path: Path) -> None:
 
 def test_json_is_stable_and_readable() -> None:
     assert as_json({"b": "ü", "a": [1]}) == '{\n  "b": "ü",\n  "a": [\n    1\n  ]\n}\n'
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_json_holds_no_number_that_json_does_not_know(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        as_json({"gap": [number]})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"a": NaN}', "NaN is no number that JSON knows"),
+        ('{"a": [-Infinity]}', "-Infinity is no number that JSON knows"),
+        ('{"a": 1e999}', "1e999 is no number that JSON knows"),
+        ("[" * 200_000, "it is nested too deeply"),
+    ],
+)
+def test_what_only_python_takes_for_json_is_damaged(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "load.json"
+    path.write_text(content)
+    found = read_evidence({"load": str(path)})
+    assert found.load is None
+    assert found.problems == {"load": f"the file {path} is damaged: {problem}"}
+
+
+def test_texts_of_servers_are_read_as_they_can_be_shown(tmp_path: Path) -> None:
+    (tmp_path / "load.json").write_text(r'{"revisions": {"\ud800": "\u001b[2J", "ü": "a\nb"}}')
+    (tmp_path / "timeline.jsonl").write_text('{"text": "\\u009b1m\\r"}\n')
+    found = read_evidence({"load": str(tmp_path / "load.json"), "timeline": str(tmp_path / "timeline.jsonl")})
+    assert found.load == {"revisions": {r"\ud800": r"\x1b[2J", "ü": r"a\nb"}}
+    assert found.timeline == [{"text": r"\x9b1m\r"}]

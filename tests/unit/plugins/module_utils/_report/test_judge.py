@@ -48,3 +48,17 @@ def test_judge_passes_expectations_on(tmp_path: Path) -> None:
     params = {**runs.store(rollouts.rolled_back(), tmp_path), "dest": None, "expect_winner": "baseline"}
     assert judge(params)["verdict"]["verdict"] == "pass"
     assert judge({**params, "expect_iterations": 3})["verdict"]["verdict"] == "fail"
+
+
+def test_a_revision_that_no_file_can_hold_gets_a_verdict(tmp_path: Path) -> None:
+    run = rollouts.good()
+    run.own["revisions"] = {
+        "\ud800": run.own["revisions"].popitem()[1],
+        "\x1b[32m\n": {"requests": 1, "failed": 0},
+    }
+    params = {**runs.store(run, tmp_path), "dest": str(tmp_path / "verdict.json")}
+    verdict = judge(params)["verdict"]
+    assert verdict["verdict"] != "pass"
+    assert set(verdict["revisions"]) >= {r"\ud800", r"\x1b[32m\n"}
+    assert json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8")) == verdict
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

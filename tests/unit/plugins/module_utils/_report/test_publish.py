@@ -6,6 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import (
+    printable,
+    printable_lines,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
@@ -30,9 +34,20 @@ def test_every_run_gives_four_well_formed_files(name: str, tmp_path: Path) -> No
     assert len(html) < 1_500_000
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["verdict named", "judged anew"])
+def test_what_a_server_said_is_shown_and_not_sent(tmp_path: Path, named: bool) -> None:
+    judged = runs.judged(runs.hostile(), tmp_path)
+    summary = publish({**judged, "verdict": judged["verdict"] if named else None})["summary"]
+    assert printable(summary) == summary
+    for name in ("verdict.json", "report.html", "junit.xml", "metrics.txt", "summary.md"):
+        text = (tmp_path / name).read_bytes().decode()
+        assert printable_lines(text) == text
+        assert r"\x1b[32mPASS" in text.replace("\\\\", "\\").replace("\\[", "["), name
+
+
 def test_a_missing_verdict_is_judged_anew(tmp_path: Path) -> None:
     params = runs.store(rollouts.good(), tmp_path)
-    for content in (None, "{", "[]", '{"verdict": "perhaps"}'):
+    for content in (None, "{", "[]", '{"verdict": "perhaps"}', '{"verdict": ["pass"]}'):
         if content is not None:
             (tmp_path / "verdict.json").write_text(content)
         assert publish({**params, "verdict": str(tmp_path / "verdict.json")})["verdict"] == "pass"
