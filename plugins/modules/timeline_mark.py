@@ -98,6 +98,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import append_line
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -111,11 +112,12 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     path = Path(module.params["path"])
     event = {name: module.params[name] for name in ("event", "text", "data")}
-    entry = {"time": round(time.time(), 3), "source": "playbook", **event}
+    # Playbooks pass on what a cluster said.
+    entry = plain({"time": round(time.time(), 3), "source": "playbook", **event})
     if not module.check_mode:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            append_line(path, json.dumps(entry))
+            append_line(path, json.dumps(entry, allow_nan=False))
         except OSError as error:
             module.fail_json(msg=f"The timeline {path} cannot be written: {error.strerror}.")
     module.exit_json(changed=True, entry=entry)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     experiment as experiments,
 )
@@ -51,8 +52,9 @@ class Recorder:
             *([("Experiment", experiment)] if experiment else []),
         ]
         self._family = Family(*roots)
-        self._observations = observations
-        self._timeline = timeline
+        # Whoever runs in the cluster says what stands in messages; these files are shown and copied.
+        self._observations: Sink = lambda row: observations(plain(row))
+        self._timeline: Sink = lambda row: timeline(plain(row))
         self._last: dict[tuple[str, str], Row] = {}
         self._experiment: Row | None = None
         self._early_jobs: dict[str, tuple[float, Row]] = {}

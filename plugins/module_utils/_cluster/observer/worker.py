@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import own_record
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import Lines
 
@@ -96,7 +97,7 @@ class _Process:
                 recorder, clock.now() + self._plan.duration, lambda: self._stopped, self._ready, self._tick
             )
         except ClusterError as error:
-            self._say(f"{error}\n")
+            self._say(f"{printable(str(error))}\n")
             return 1
         self._finish()
         return 0

@@ -50,6 +50,14 @@ def test_an_event_is_one_line_with_the_time_of_its_writing(
     assert set(first) - {"changed", "invocation"} <= returned(module)
 
 
+def test_what_a_cluster_said_is_printable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "timeline.jsonl"
+    said = {"text": "boom\x1b[32m\r", "data": {"revision": "\x9b\u202e"}}
+    entry = run_main(module, {**ARGUMENTS, **said, "path": str(path)}, capsys)["entry"]
+    assert (entry["text"], entry["data"]) == (r"boom\x1b[32m\r", {"revision": r"\x9b\u202e"})
+    assert json.loads(path.read_text()) == entry
+
+
 def test_check_mode_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "timeline.jsonl"
     result = run_main(module, {**ARGUMENTS, "path": str(path)}, capsys, check_mode=True)

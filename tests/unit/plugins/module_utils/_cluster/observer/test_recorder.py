@@ -130,3 +130,20 @@ def test_a_kind_that_may_not_be_read_is_said():
         {"time": 10.0, "feed": "event", "type": "refused", "message": "events is forbidden"}
     ]
     assert written.timeline == []
+
+
+def test_what_the_cluster_says_is_printable_in_both_files():
+    written = Written()
+    shout = "boom\x1b[2K\r\x9b32mPASS\n\u202e\ud800"
+    shown = r"boom\x1b[2K\r\x9b32mPASS\n\u202e\ud800"
+    obj = service("5", ("m-1", 100))
+    obj["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": "x", "message": shout}]
+    written.see(INFERENCESERVICE, obj, 10.0)
+    written.recorder.refused("pod", shout, 11.0)
+    written.recorder.unobserved(INFERENCESERVICE, Unobserved(11.0, 12.0, shout), 12.0)
+    first, refused, unobserved = written.observations
+    assert first["object"]["status"]["conditions"][0]["message"] == shown
+    assert refused["message"] == unobserved["why"] == shown
+    assert shown in written.timeline[-1]["text"]
+    assert not any(set("\x1b\x9b\r\n\u202e\ud800") & set(row["text"]) for row in written.timeline)
+    assert any("boom" in row["text"] for row in written.timeline[:-1])
