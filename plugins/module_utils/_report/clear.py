@@ -16,6 +16,7 @@ _OBJECT = re.compile(rb'\A\{\}\s*\Z|"uid": "')
 MARKS = {
     "verdict.json": re.compile(rb'\A\{\s*"schema": \d+,\s*"verdict": '),
     "load.json": re.compile(rb'"Version": "iter8\.kfserving '),
+    "observations.jsonl": re.compile(rb'\A\Z|\A\{"time": [0-9.]+, ("feed"|"type"): '),
     "timeline.jsonl": re.compile(rb'\A\Z|\A\{"time": [0-9.]+, "source": '),
     "experiment.json": _OBJECT,
     "inferenceservice.json": _OBJECT,
