@@ -21,6 +21,15 @@ from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Ru
 Json = dict[str, Any]
 
 
+OBSERVED: list[Json] = [
+    {"time": 1.5, "feed": "pod", "type": "present", "object": {"kind": "Pod", "metadata": {"name": "p"}}},
+    {"time": 2.5, "feed": "pod", "type": "unobserved", "from": 1.6, "to": 2.4, "why": "no answer"},
+    {"time": 2.6, "feed": "event", "type": "refused", "message": "events is forbidden"},
+    {"time": 3.0, "type": "clock", "low": -0.1, "high": 0.2},
+    {"time": 4.0, "type": "killed", "from": 4.0, "why": "the observer was killed"},
+]
+
+
 def complete(run: Run) -> Run:
     """The run with every key that a real load's result has, where verdicts do not need them."""
     options = public_options(Options("http://127.7.0.9:8080/v1/models/my-model:predict", name="rollout"))
@@ -38,6 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = complete(rollouts.good(20))
     rollouts.lose(run, 26.5)
     publish({**runs.judged(run, folder), "rerun": "make e2e"})
+    (folder / "observations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in OBSERVED))
     return folder
 
 
@@ -106,6 +116,9 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
     ("load.json", own(lambda v: v["ledger"][0].update({"class": "odd"})), "'odd' is not one of"),
     ("load.json", own(lambda v: v["ledger"][0].pop("request_id")), "'request_id' is a required property"),
     ("load.json", own(lambda v: v["timeline"][3].update(ok=1.5)), "1.5 is not of type 'integer'"),
+    ("observations.jsonl", event(0, lambda v: v["object"].pop("kind")), "line 1"),
+    ("observations.jsonl", event(1, lambda v: v.update({"to": "later"})), "line 2"),
+    ("observations.jsonl", event(3, lambda v: v.pop("high")), "line 4"),
     ("timeline.jsonl", lambda text: text[:-1], "the last line has no end"),
     ("timeline.jsonl", lambda _unused: "", "it tells nothing"),
     ("timeline.jsonl", lambda text: "nonsense\n" + text, "line 1: it is not JSON"),

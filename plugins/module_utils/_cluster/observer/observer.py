@@ -29,7 +29,7 @@ RECONNECT_SECONDS = 0.5
 """The longest pause before a watch is opened again: here every moment counts, and it is one client."""
 POLL_READ_SECONDS = 2.0
 """A poll that is not answered by then is worth nothing."""
-CLOCK_SECONDS = 10.0
+CLOCK_SECONDS = 60.0
 """How often the API server's offset is written down."""
 ABSENT = "absent"
 
