@@ -4,12 +4,12 @@
 Its contract. Each turn reads the clock (`now`) and does what is due: first the checks (time-outs, the end of
 a second with the sink, the end of the run), then the sending. It says by when it has to go on (`wake`), polls
 until an event or that time, reads the clock anew, and serves the events. All that runs between two polls is
-the engine's own work. It may not block, since nothing is sent or received meanwhile, and what of it takes
-long shows in the lateness of the requests. A *stall* is what lies between `wake` and the clock right after
-the poll: time in which the process had to go on and did not run, being stopped or without a processor.
-Requests in flight are given that time on top of their time-out. `wake` is set right before the poll, so that
-what the sink takes is no stall and is given to nobody; where no connection is free it is as of the turn's
-beginning.
+the engine's own work, the sink included. It may not block, since nothing is sent or received meanwhile.
+
+A *stall* is time in which the engine had to go on and did not, wherever that comes from. There are two kinds,
+which do not overlap and are measured alike whether a connection is free or none is: from `wake` to the clock
+right after the poll (the process was stopped, or had no processor), and from one poll to the next (its own
+work took so long, in the sink too). Requests in flight are given that time on top of their time-out.
 """
 
 from __future__ import annotations
@@ -151,8 +151,8 @@ class Engine:
 
     def _loop(self) -> None:
         """Turn after turn, until the run is over."""
-        clock, poll, exchange = self._clock, self._poller.poll, self._exchange
-        limit, quick_polls = self._limit, self._quick_polls
+        clock, exchange, limit = self._clock, self._exchange, self._limit
+        polled = clock()
         while True:
             now = clock()
             if now >= self._check_at:
@@ -161,24 +161,30 @@ class Engine:
                     return
             if exchange.flying < limit and not self.tally.ended:
                 self._dispatch(now)
-            if exchange.flying < limit:
-                wake, poll_seconds = self._next_wake()
-            else:  # no connection is free: nothing can be sent before an answer or a time-out
-                wake = self._check_at
-                poll_seconds = (wake - now) / SECOND if wake > now else 0
-            for _poll in range(quick_polls):
-                events = poll(0)
-                if events:
-                    break
-            else:
-                events = poll(poll_seconds)
             now = clock()
-            if now - wake > STALL_AFTER:
-                self._note_stall(wake, now)
+            if now - polled > STALL_AFTER:
+                self._note_stall(polled, now)
+            if exchange.flying < limit:
+                wake, poll_seconds = self._next_wake(now)
+            else:  # no connection is free: nothing can be sent before an answer or a time-out
+                wake = max(now, self._check_at)
+                poll_seconds = (wake - now) / SECOND
+            events = self._poll(poll_seconds)
+            polled = clock()
+            if polled - wake > STALL_AFTER:
+                self._note_stall(wake, polled)
             if events:
                 self._serve(events)
                 if exchange.flying < limit and self._ending():
                     self._check_at = 0
+
+    def _poll(self, seconds: float) -> list[tuple[int, int]]:
+        poll = self._poller.poll
+        for _quick_poll in range(self._quick_polls):
+            events = poll(0)
+            if events:
+                return events
+        return poll(seconds)
 
     def _ending(self) -> bool:
         return (
@@ -241,9 +247,9 @@ class Engine:
             tally.ended = now
         return not self._exchange.flying
 
-    def _next_wake(self) -> tuple[int, float]:
+    def _next_wake(self, now: int) -> tuple[int, float]:
         """When the loop has to go on, and for how many seconds to poll until then."""
-        now, check = self._clock(), self._check_at
+        check = self._check_at
         due = NEVER if self.tally.ended else self._schedule.next_due()
         if due >= check:
             return max(now, check), max(0, check - now) / SECOND

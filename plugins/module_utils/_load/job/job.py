@@ -25,7 +25,7 @@ from .package import copy_to
 from .state import Store, check_room, read_json, read_lines
 
 OTHER_ARGUMENTS = "other arguments: stop it first, or choose another name."
-START_SECONDS = 15.0
+START_SECONDS = 60.0  # a name server that does not answer takes long
 STOP_GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
@@ -146,6 +146,9 @@ def _launch(prepared: PreparedLoad, store: Store, package: Path, python: str) ->
     try:
         said = json.loads(line)
     except ValueError:
+        record = read_json(store.record)
+        if record is not None:
+            send(record, signal.SIGKILL)  # nobody would know of it
         said = {"error": f"it did not come up; its log is {_tail(store.log)!r}"}
     if "error" in said:
         raise LoadError(str(said["error"]))

@@ -21,14 +21,14 @@ from ..http import answer, classify, connection, parser, reader, request, states
 from ..result import fortio, merge, together
 from ..result import result as outcome
 from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
-from . import state, worker
+from . import recorder, state, worker
 
 PARTS = (
     _common, files, percentile, processes,
     __main__, command, duration, errors, options,
     engine, exchange, loop, poller, pool, resolver, schedule, writer,
     http, answer, classify, connection, parser, reader, request, states, target,
-    job, state, worker,
+    job, recorder, state, worker,
     result, fortio, merge, outcome, together,
     stats, counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline,
 )  # fmt: skip

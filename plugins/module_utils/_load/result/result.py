@@ -22,7 +22,7 @@ _PUBLIC = (
 )  # fmt: skip
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
-    "revisions", "connection_modes", "longest_success_gap", "outages", "outages_of_all",
+    "timeline_dropped", "revisions", "connection_modes", "longest_success_gap", "outages", "outages_of_all",
     "outages_dropped", "stalls", "stall_count", "reconnects", "request_ids", "wall_clock_drift",
 )  # fmt: skip
 

@@ -28,6 +28,7 @@ def snapshot(tally: Tally) -> dict[str, Any]:
         "classes": dict(counts.classes),
         "client_faults": counts.client_faults,
         "ledger_dropped": tally.ledger.dropped,
+        "timeline_dropped": 0,
         "revisions": {n: {"requests": row[0], "failed": row[1]} for n, row in counts.revisions.items()},
         "connection_modes": {n: mode.to_json(tally.epoch) for n, mode in tally.connection_modes.items()},
         "longest_success_gap": tally.outages.gap_json(tally.epoch),
