@@ -137,11 +137,12 @@ def test_what_the_cluster_says_is_printable_in_both_files():
     shout = "boom\x1b[2K\r\x9b32mPASS\n\u202e\ud800"
     shown = r"boom\x1b[2K\r\x9b32mPASS\n\u202e\ud800"
     obj = service("5", ("m-1", 100))
-    obj["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": "x", "message": shout}]
+    obj["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": shout, "message": shout}]
+    written.see(INFERENCESERVICE, service("4", ("m-1", 100)), 9.0)
     written.see(INFERENCESERVICE, obj, 10.0)
     written.recorder.refused("pod", shout, 11.0)
     written.recorder.unobserved(INFERENCESERVICE, Unobserved(11.0, 12.0, shout), 12.0)
-    first, refused, unobserved = written.observations
+    _before, first, refused, unobserved = written.observations
     assert first["object"]["status"]["conditions"][0]["message"] == shown
     assert refused["message"] == unobserved["why"] == shown
     assert shown in written.timeline[-1]["text"]
