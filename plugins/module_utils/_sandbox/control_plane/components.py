@@ -14,14 +14,10 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import pki
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
-    Access,
-    ApiError,
-    KubeClient,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ..kube.client import Access, ApiError, KubeClient
+from ..paths import Layout
+from ..processes import records
+from . import pki
 
 ROLE = "control-plane"
 ETCD, APISERVER, CONTROLLER_MANAGER = "etcd", "kube-apiserver", "kube-controller-manager"

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ..paths import Layout
 
 ADMIN = "admin"
 CONTROLLER_MANAGER = "system:kube-controller-manager"

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Mapping
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import parts
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import exclusive, records
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import cache
+from .. import paths
+from ..control_plane import components
+from ..processes import exclusive, records
+from ..programs import cache
+from . import parts
 
 Report = Callable[[str], None]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
+from .. import paths
 
 COLLECTION = "ansible_collections/iter8/kfserving/plugins/module_utils"
 

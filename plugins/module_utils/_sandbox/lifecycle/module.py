@@ -13,8 +13,9 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults, paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, parts, present
+
+from .. import faults, paths
+from . import absent, parts, present
 
 # What the sandbox's processes import, and the packages that have it.
 _LIBRARIES = {"kopf": "kopf", "kubernetes": "kubernetes", "yaml": "pyyaml"}

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.paths import Layout, StateError
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import BinariesError
+from ..control_plane import components
+from ..paths import Layout, StateError
+from ..processes import records
+from ..programs.cache import BinariesError
 
 NODE = "node"
 # In the order in which they are started.

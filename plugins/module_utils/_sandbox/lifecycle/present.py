@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components, pki
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane.components import (
-    ControlPlane,
-    ControlPlaneError,
-    PortTaken,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import absent, library, parts
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import exclusive, records
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import cache, find
+from .. import paths
+from ..control_plane import components, pki
+from ..control_plane.components import ControlPlane, ControlPlaneError, PortTaken
+from ..processes import exclusive, records
+from ..programs import cache, find
+from . import absent, library, parts
 
 Report = Callable[[str], None]
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from .. import paths
+from . import records
 
 # The role, and the id, of the process that is bringing a sandbox up.
 PRESENT = "present"

@@ -22,7 +22,8 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import launch
+
+from . import launch
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+
+from ..processes import records
 
 Report = Callable[[str], None]
 

@@ -10,11 +10,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import (
-    BinariesError,
-    Report,
-    sha256,
-)
+from .cache import BinariesError, Report, sha256
 
 KUBERNETES = "https://dl.k8s.io/release"
 PROMETHEUS = "https://github.com/prometheus/prometheus/releases/download"

@@ -21,13 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import cache, download
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import (
-    BinariesError,
-    Report,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.debian import apt as debian
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.debian import build
+from . import cache, download
+from .cache import BinariesError, Report
+from .debian import apt as debian
+from .debian import build
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 ENVIRONMENT = "KUBEBUILDER_ASSETS"

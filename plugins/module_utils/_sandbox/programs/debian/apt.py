@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import BinariesError
+from ..cache import BinariesError
 
 SUITE = "bookworm"
 

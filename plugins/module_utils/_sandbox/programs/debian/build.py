@@ -14,12 +14,9 @@ import time
 from pathlib import Path
 from typing import Callable, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.cache import (
-    BinariesError,
-    Report,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs.debian.apt import Apt
+from ...processes import records
+from ..cache import BinariesError, Report
+from .apt import Apt
 
 # What a build takes at its largest is 2,610 MB (measured).
 ROOM_MEGABYTES = 3000
