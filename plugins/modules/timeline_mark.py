@@ -97,7 +97,11 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import append_line
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
+    append_line,
+    expanded,
+    require_own_folder,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 
 ARGUMENTS = {
@@ -110,14 +114,16 @@ ARGUMENTS = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    path = Path(module.params["path"])
+    path = module.params["path"]
     event = {name: module.params[name] for name in ("event", "text", "data")}
     # Playbooks pass on what a cluster said.
     entry = plain({"time": round(time.time(), 3), "source": "playbook", **event})
     if not module.check_mode:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            append_line(path, json.dumps(entry, allow_nan=False))
+            file = Path(expanded(path)).absolute()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            require_own_folder(file.parent, shared=True)
+            append_line(file, json.dumps(entry, allow_nan=False))
         except OSError as error:
             module.fail_json(msg=f"The timeline {path} cannot be written: {error.strerror}.")
     module.exit_json(changed=True, entry=entry)

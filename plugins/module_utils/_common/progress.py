@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .files import expanded, require_own_folder
 from .printable import plain, printable
 
 
@@ -26,7 +28,7 @@ class Progress:
         self.entries: list[dict[str, Any]] = []
         self._path = path
         self._now = now
-        self._append("")
+        self._open()
 
     def add(self, source: str, event: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """Appends one entry, as a whole line, with what others said made printable. Raises
@@ -40,6 +42,16 @@ class Progress:
         }
         self.entries.append(entry)
         self._append(json.dumps(entry, allow_nan=False) + "\n")
+
+    def _open(self) -> None:
+        if not self._path:
+            return
+        try:
+            self._path = expanded(self._path)
+            require_own_folder(os.path.dirname(os.path.abspath(self._path)), shared=True)
+        except OSError as error:
+            raise ProgressFileError(error.errno, error.strerror, self._path) from error
+        self._append("")
 
     def _append(self, text: str) -> None:
         if not self._path:

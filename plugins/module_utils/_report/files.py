@@ -10,7 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
+    expanded,
+    require_own_folder,
+    write_atomically,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
     ISTIO,
@@ -144,8 +148,13 @@ def _json_lines(path: str) -> list[Any]:
 def write_whole(path: str, content: str) -> bool:
     """Write a file so that readers see the old or the new one, never a part. False if it was so already.
 
-    :raises ArtefactError: where the folder is missing or cannot be written.
+    :raises ArtefactError: where the folder is missing or cannot be written, or others can write to it.
     """
+    try:
+        path = expanded(path)
+        require_own_folder(os.path.dirname(os.path.abspath(path)), shared=True)
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be written: {error.strerror or error}.") from None
     try:
         if Path(path).read_text(encoding="utf-8") == content:
             return False

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import require_own_folder
+
 from .files import ArtefactError, write_whole
 from .formats.junit import junit
 from .formats.markdown import markdown
@@ -30,6 +32,10 @@ def publish(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, An
     dest = params["dest"]
     if not os.path.isdir(dest):
         raise ArtefactError(f"dest: {dest} is not a folder. Create it first, or name another.")
+    try:
+        require_own_folder(dest)
+    except OSError as error:
+        raise ArtefactError(f"dest: {error.strerror}. Name a folder of your own.") from None
     material = gather(params)
     changed = False
     files = {}

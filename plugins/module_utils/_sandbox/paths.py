@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
+    home,
+    state_home,
+    write_atomically,
+)
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -36,22 +40,18 @@ def check_name(name: str) -> str:
     return name
 
 
-def _folder(env: Mapping[str, str], variable: str, otherwise: str) -> Path:
-    """Ours in the XDG base directory `variable`. As the specification says, a relative value is ignored."""
-    named = env.get(variable, "")
-    home = Path(env.get("HOME") or os.path.expanduser("~"))
-    base = Path(named) if os.path.isabs(named) else home / otherwise
-    return base / "iter8-kfserving"
-
-
 def sandboxes_dir(env: Mapping[str, str] = os.environ) -> Path:
-    """The folder of all sandboxes of this user."""
-    return _folder(env, "XDG_STATE_HOME", ".local/state") / "sandboxes"
+    """The folder of all sandboxes of this user. Raises OSError where there is no home."""
+    return state_home(env) / "sandboxes"
 
 
 def cache_dir(env: Mapping[str, str] = os.environ) -> Path:
-    """The folder where programs that were obtained once are kept."""
-    return _folder(env, "XDG_CACHE_HOME", ".cache")
+    """The folder where programs that were obtained once are kept: in XDG_CACHE_HOME, or in the user's home.
+
+    As the XDG specification says, a relative value is ignored. Raises OSError where there is no home.
+    """
+    named = env.get("XDG_CACHE_HOME", "")
+    return (Path(named) if os.path.isabs(named) else home(env) / ".cache") / "iter8-kfserving"
 
 
 @dataclass(frozen=True)

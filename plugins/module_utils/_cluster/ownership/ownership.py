@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -42,6 +41,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     plan,
     waves,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import expanded
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
     Progress,
     ProgressFileError,
@@ -57,7 +57,10 @@ def ownership(module: Any) -> dict[str, Any]:
 
 
 def _path(module: Any) -> str:
-    return os.path.expanduser(str(module.params["record"]))
+    try:
+        return expanded(str(module.params["record"]))
+    except OSError as error:
+        raise ClusterError(f"The record cannot be found: {error.strerror}.") from error
 
 
 def _present(module: Any, record: Record | None) -> dict[str, Any]:

@@ -16,7 +16,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     ClusterError,
     Refusal,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
+    require_own_folder,
+    write_atomically,
+)
 
 LABEL = "iter8.kfserving/run-id"
 SCHEMA = 1
@@ -106,15 +109,19 @@ class Record:
             "objects": [asdict(entry) for entry in self.entries],
         }
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            folder = os.path.dirname(os.path.abspath(path))
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            require_own_folder(folder)
             write_atomically(Path(path), json.dumps(content, indent=1) + "\n")
         except OSError as error:
             raise ClusterError(f"The record {path} cannot be written: {error.strerror}.") from error
 
 
 def load(path: str, run_id: str) -> Record | None:
-    """The run's record; None where there is no file. Refusal if it is another run's."""
+    """The run's record; None where there is no file. Refusal if it is another run's, or may be another
+    user's work: by what it says, objects are deleted."""
     try:
+        require_own_folder(os.path.dirname(os.path.abspath(path)))
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
         if content["schema"] != SCHEMA:

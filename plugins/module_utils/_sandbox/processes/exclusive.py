@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import require_own_folder
+
 from .. import paths
 from . import records
 
@@ -36,7 +38,9 @@ def locked(where: paths.Layout, busy: Callable[[], None], sleep: Callable[[float
     """Hold the sandbox's lock; `busy` is called now and then while another run holds it."""
     path = lock_path(where)
     while True:
-        where.root.parent.mkdir(parents=True, exist_ok=True)
+        where.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in filter(Path.exists, (where.root.parent, where.root)):
+            require_own_folder(folder)
         with contextlib.ExitStack() as held:
             try:
                 lock = held.enter_context(open(path, "a", encoding="utf-8"))

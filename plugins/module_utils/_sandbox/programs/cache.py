@@ -20,7 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
+    require_own_folder,
+    write_atomically,
+)
 
 from ..processes import records
 
@@ -82,7 +85,8 @@ def locked(cache: Path, report: Report, sleep: Callable[[float], None] = time.sl
 
     The kernel lets go of the lock when its holder dies.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    require_own_folder(cache)
     said = False
     while True:
         with _try_lock(cache) as held:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import require_own_folder
+
 from . import cache, download
 from .cache import BinariesError, Report
 from .debian import apt as debian
@@ -293,9 +295,11 @@ def obtain(
 ) -> Programs:
     """All programs of a sandbox, obtained if need be (minutes, once). `where`: the cache folder.
 
-    Raises BinariesError; nothing of the cache is changed then.
+    Raises BinariesError, or OSError where others can write to the cache; nothing of it is changed then.
     """
     arch = architecture(system, machine)
+    if where.exists():
+        require_own_folder(where)
     finder = _finder(where, arch, binaries_dir, env)
     paths, wanted, lacking = _at_hand(finder)
 
@@ -309,7 +313,6 @@ def obtain(
         return found is not None and prometheus is not None
 
     if not complete():
-        where.mkdir(parents=True, exist_ok=True)
         with cache.locked(where, report):
             if not complete():
                 with cache.preparing(where) as folder:
