@@ -8,6 +8,7 @@ proxies and credentials stay the client's: see ``auth.connect``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -24,11 +25,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     untrusted,
 )
 
-try:
-    from kubernetes.client.exceptions import ApiException
+with contextlib.suppress(ImportError):  # The modules report the kubernetes library, which brings urllib3.
     from urllib3.exceptions import HTTPError
-except ImportError:  # The modules report the missing kubernetes library, which brings urllib3.
-    pass
 
 Json = dict[str, Any]
 
@@ -249,6 +247,9 @@ class Api:
         read_seconds: float,
         content_type: str = JSON,
     ) -> Any:
+        # See auth.get_api_client.
+        from kubernetes.client.exceptions import ApiException
+
         where = f"{method} {self.host}{path}"
         try:
             answer = self._client.request(

@@ -8,6 +8,7 @@ the wrong cluster is hit.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -31,15 +32,9 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
     AUTH_ARG_MAP,
     AUTH_ARG_SPEC,
 )
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 
-try:
-    from kubernetes.client import ApiClient
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.dynamic import DynamicClient
+with contextlib.suppress(ImportError):  # The modules report the kubernetes library, which brings urllib3.
     from urllib3.exceptions import HTTPError, LocationValueError, ResponseError, SSLError
-except ImportError:  # The modules report the missing kubernetes library, which brings urllib3.
-    pass
 
 # For the argument_spec of every module that talks to a cluster.
 AUTH_ARGUMENTS: dict[str, Any] = dict(AUTH_ARG_SPEC)
@@ -115,12 +110,25 @@ def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS, deadline: float 
     return open_api(core.configuration, core.client.client.default_headers, deadline)
 
 
+def get_api_client(module: Any) -> Any:
+    """kubernetes.core's client for the module's options.
+
+    Imported where it is needed: its 700 models cost half a second that some tasks need not pay.
+    """
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client
+
+    return client.get_api_client(module)
+
+
 def open_api(configuration: Any, headers: Mapping[str, str], deadline: float) -> Api:
     """The API at a ``kubernetes.client.Configuration``; nothing is asked of the server yet.
 
     ``headers`` go with every request. No request is repeated unasked, nor is a redirect followed with our
     credentials: both would be the Kubernetes client's default.
     """
+    from kubernetes.client import ApiClient
+    from kubernetes.dynamic import DynamicClient
+
     configuration.retries = False
     client = ApiClient(configuration)
     for name, value in headers.items():
@@ -156,6 +164,8 @@ def classify(error: BaseException) -> BaseException:
     """A ClusterError for what the Kubernetes client raises while it loads its configuration and connects."""
     if isinstance(error, (ClusterError, SystemExit, KeyboardInterrupt)):
         return error
+    from kubernetes.client.exceptions import ApiException
+
     if isinstance(error, ApiException) and error.status:
         where = "The first request to the API server"
         return from_status(error.status, str(error.reason or ""), where, error.headers)
