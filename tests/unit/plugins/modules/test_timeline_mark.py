@@ -85,3 +85,19 @@ def test_lines_of_many_writers_stay_apart(tmp_path: Path) -> None:
     with ThreadPoolExecutor(10) as writers:
         list(writers.map(write, lines))
     assert sorted(path.read_text().splitlines()) == sorted(lines * 20)
+
+
+def test_a_path_that_cannot_be_meant_is_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_main(module, {**ARGUMENTS, "path": "~nosuchuser/timeline.jsonl"}, capsys)
+    assert result["msg"] == (
+        "The timeline ~nosuchuser/timeline.jsonl cannot be written: "
+        "there is no such user, or no such home, as ~nosuchuser."
+    )
+    assert not list(tmp_path.iterdir())
+    tmp_path.chmod(0o777)
+    result = run_main(module, {**ARGUMENTS, "path": str(tmp_path / "timeline.jsonl")}, capsys)
+    assert "everybody can write to the folder" in result["msg"]
+    assert not list(tmp_path.iterdir())

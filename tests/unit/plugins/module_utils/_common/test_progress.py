@@ -39,3 +39,27 @@ def test_a_file_that_cannot_be_written_is_reported_before_anything_happens(tmp_p
         Progress(str(path))
     assert str(caught.value) == f"The progress file {path} cannot be written: No such file or directory."
     assert caught.value.filename == str(path)
+
+
+OPEN = (
+    "everybody can write to the folder {open} (chmod go-w), "
+    "so that someone else could change what is put there"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("~nosuchuser/timeline.jsonl", "there is no such user, or no such home, as ~nosuchuser"),
+        ("{open}/timeline.jsonl", OPEN),
+    ],
+)
+def test_a_place_that_cannot_be_meant_is_one_clear_error(tmp_path: Path, path: str, why: str) -> None:
+    place = tmp_path / "open"
+    place.mkdir()
+    place.chmod(0o777)
+    with pytest.raises(ProgressFileError) as caught:
+        Progress(path.format(open=place))
+    named = path.format(open=place)
+    assert str(caught.value) == f"The progress file {named} cannot be written: {why.format(open=place)}."
+    assert not list(place.iterdir())

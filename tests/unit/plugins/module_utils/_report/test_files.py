@@ -130,3 +130,19 @@ def test_texts_of_servers_are_read_as_they_can_be_shown(tmp_path: Path) -> None:
     found = read_evidence({"load": str(tmp_path / "load.json"), "timeline": str(tmp_path / "timeline.jsonl")})
     assert found.load == {"revisions": {r"\ud800": r"\x1b[2J", "ü": r"a\nb"}}
     assert found.timeline == [{"text": r"\x9b1m\r"}]
+
+
+def test_evidence_is_not_put_where_others_can_change_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(ArtefactError) as caught:
+        write_whole(str(tmp_path / "x"), "content")
+    assert str(caught.value) == (
+        f"{tmp_path}/x cannot be written: everybody can write to the folder {tmp_path} (chmod go-w), "
+        "so that someone else could change what is put there."
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_a_user_who_is_not_there_is_one_clear_error() -> None:
+    with pytest.raises(ArtefactError, match="there is no such user, or no such home, as ~nosuchuser"):
+        write_whole("~nosuchuser/x", "content")

@@ -85,3 +85,16 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         publish({**params, "dest": str(tmp_path / "none")})
     with pytest.raises(ArtefactError, match="verdict: .* is a folder"):
         publish({**params, "verdict": str(tmp_path)})
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, check_mode: bool) -> None:
+    params = runs.judged(rollouts.good(20), tmp_path)
+    place = tmp_path / "open"
+    place.mkdir()
+    place.chmod(0o1777)
+    with pytest.raises(
+        ArtefactError, match=f"dest: everybody can write to the folder {place} .* of your own"
+    ):
+        publish({**params, "dest": str(place)}, check_mode)
+    assert not list(place.iterdir())

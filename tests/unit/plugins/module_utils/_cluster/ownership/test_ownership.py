@@ -632,3 +632,34 @@ def test_recording_keeps_the_order_of_claims(cluster: Any) -> None:
     cluster.put(*(one.definition for one in claims))
     record_uids(cluster, record)
     assert [entry.name for entry in record.entries] == names
+
+
+# Whose record it is
+
+
+@pytest.mark.parametrize("state", ["present", "claimed", "recorded", "absent"])
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_record_where_others_can_write_is_neither_read_nor_written(run: Run, state: str, mode: int) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    run.apply(obj("Namespace", "mine", labels={LABEL: RUN}))
+    before = run.record.read_bytes()
+    there = [path.rpartition("/")[2] for path in run.cluster.objects]
+    assert "mine" in there
+    run.record.parent.chmod(mode)
+    with pytest.raises(ClusterError, match=rf"The record {run.record} cannot be .*: everybody can write to"):
+        run(state, definitions=[obj("Namespace", "more")])
+    assert run.record.read_bytes() == before
+    assert [path.rpartition("/")[2] for path in run.cluster.objects] == there
+
+
+def test_the_folder_of_a_first_record_is_the_users_own(run: Run) -> None:
+    run("claimed", definitions=[obj("Namespace", "mine")])
+    assert run.record.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_record_of_a_user_who_is_not_there_is_one_clear_error(run: Run) -> None:
+    with pytest.raises(ClusterError) as caught:
+        run("claimed", record="~nosuchuser/record.json", definitions=[obj("Namespace", "mine")])
+    assert str(caught.value) == (
+        "The record cannot be found: there is no such user, or no such home, as ~nosuchuser."
+    )
