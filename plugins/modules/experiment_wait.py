@@ -168,10 +168,8 @@ transitions:
       data: {iteration: 4, weights: {baseline: 75, canary: 25}, winner: canary, requests: 87, failed: 0}
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waits import experiment_wait
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -192,10 +190,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    run(
-        AnsibleK8SModule(argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True),
-        experiment_wait,
-    )
+    run_module(ARGUMENTS, experiment_wait)
 
 
 if __name__ == "__main__":

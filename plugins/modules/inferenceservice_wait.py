@@ -159,10 +159,8 @@ transitions:
   returned: always, but for wrong input
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waits import inferenceservice_wait
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -181,10 +179,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    run(
-        AnsibleK8SModule(argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True),
-        inferenceservice_wait,
-    )
+    run_module(ARGUMENTS, inferenceservice_wait)
 
 
 if __name__ == "__main__":

@@ -116,10 +116,8 @@ host_header:
   sample: my-model.default.example.com
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.ingress import ingress_info
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -134,12 +132,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS},
-        required_together=[("gateway_host", "gateway_port")],
-        supports_check_mode=True,
-    )
-    run(module, ingress_info)
+    run_module(ARGUMENTS, ingress_info, required_together=[("gateway_host", "gateway_port")])
 
 
 if __name__ == "__main__":

@@ -209,10 +209,8 @@ transitions:
   returned: with O(state=present) and O(state=absent), on failure too
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.ownership import ownership
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "claimed", "recorded", "absent"], "required": True},
@@ -237,7 +235,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    run(AnsibleK8SModule(argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True), ownership)
+    run_module(ARGUMENTS, ownership)
 
 
 if __name__ == "__main__":

@@ -137,15 +137,13 @@ progress:
       type: dict
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.ensure_state import (
     ensure_state,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.duration import SECOND, parse
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -172,10 +170,7 @@ def execute(module):
 
 
 def main() -> None:
-    run(
-        AnsibleK8SModule(argument_spec={**AUTH_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True),
-        execute,
-    )
+    run_module(ARGUMENTS, execute)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import (
     plain,
@@ -13,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable 
     printable_lines,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import ProgressFileError
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 # What the user gave, to be applied as it is.
 _VERBATIM = frozenset({"definitions"})
@@ -24,6 +26,14 @@ class Failed(ClusterError):
     def __init__(self, message: str, result: dict[str, Any]) -> None:
         super().__init__(message)
         self.result = result
+
+
+def run_module(
+    arguments: Mapping[str, Any], execute: Callable[[Any], dict[str, Any]], **options: Any
+) -> None:
+    """Runs the module of these arguments and those that name a cluster; ``options`` are AnsibleModule's."""
+    spec = {**AUTH_ARGUMENTS, **arguments}
+    run(AnsibleK8SModule(argument_spec=spec, supports_check_mode=True, **options), execute)
 
 
 def run(module: Any, execute: Callable[[Any], dict[str, Any]]) -> None:
