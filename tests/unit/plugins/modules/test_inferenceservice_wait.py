@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module inferenceservice_wait: its documentation, and its refusals."""
+"""The module inferenceservice_wait: what it returns, and when it fails."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait impo
 from ansible_collections.iter8.kfserving.plugins.modules import inferenceservice_wait as module
 from ansible_collections.iter8.kfserving.tests.support.cluster_modules import (
     Server,
-    check_documentation,
-    check_examples,
-    check_refusal,
     returned,
     run_main,
 )
-
-ARGUMENTS: dict[str, Any] = {"name": "m"}
 
 MODEL: dict[str, Any] = {
     "metadata": {"name": "m", "uid": "u", "resourceVersion": "5"},
@@ -33,20 +28,6 @@ MODEL: dict[str, Any] = {
         },
     },
 }
-
-
-def test_the_documentation_tells_what_is_declared() -> None:
-    check_documentation(module)
-
-
-def test_the_examples_name_a_cluster_and_options_that_exist() -> None:
-    check_examples(module)
-
-
-def test_an_unnamed_cluster_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    check_refusal(module, ARGUMENTS, monkeypatch, capsys)
 
 
 def test_a_wait_returns_what_is_documented(
