@@ -168,6 +168,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "ledger": [],
         "ledger_dropped": 0,
         "timeline_dropped": 0,
+        "address_failovers": 0,
         "revisions": {name: {"requests": n, "failed": 0} for name, n in total.items() if n},
         "connection_modes": {
             "keep-alive": {"requests": requests // 2, "failed": 0, "longest_success_gap": gap(0.22)},

@@ -19,9 +19,17 @@ CONNECTION_MODES = ("keep-alive", "new", "both")
 PACING = ("open", "closed")
 MAX_CONNECTIONS = 10000
 MAX_RATE = 1_000_000  # no process comes near it
+MAX_HEAD = (
+    1024 * 1024
+)  # bytes read of a head; Envoy and nginx send no more than 64 KiB, Go's client reads 1 MiB
+MAX_INTERIM = 100
+MIN_HEAD, LARGEST_HEAD = 1024, 64 * 1024 * 1024
 _JSON_TYPES = {
     "str": ("str",), "bool": ("bool",), "int": ("int",), "float": ("int", "float"), "list": ("list",),
 }  # fmt: skip
+_NOT_NEGATIVE = (
+    "duration", "calls", "warmup", "abort_failures", "ledger_limit", "stop_at", "max_interim", "max_duration",
+)  # fmt: skip
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -29,9 +37,11 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 class Options:
     """Times in nanoseconds. `rate` is requests a second, 0 for as fast as possible.
 
-    `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. `pacing` is
-    `open` (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (as
-    Fortio's: each of `connections` sends its next request when due and not before the last was answered).
+    `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. A run that has
+    no `duration` ends after `max_duration` all the same (0: never, which is for runs that are watched).
+    `max_head` (bytes) and `max_interim` bound what is read of an answer before its body. `pacing` is `open`
+    (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (as Fortio's:
+    each of `connections` sends its next request when due and not before the last was answered).
     `connection_modes` says whether connections are kept (`keep-alive`), made for each request (`new`), or
     both in turn.
     """
@@ -66,6 +76,9 @@ class Options:
     client_cert: str = ""
     client_key: str = ""
     ledger_limit: int = 10000
+    max_head: int = MAX_HEAD
+    max_interim: int = MAX_INTERIM
+    max_duration: int = 4 * 3600 * SECOND
     labels: str = ""
 
     @property
@@ -115,9 +128,11 @@ class Options:
             )
         if not 0 <= self.max_connections <= MAX_CONNECTIONS:
             raise LoadError(f"max_connections {self.max_connections} must be from 0 to {MAX_CONNECTIONS}.")
+        if not MIN_HEAD <= self.max_head <= LARGEST_HEAD:
+            raise LoadError(f"max_head {self.max_head} must be from {MIN_HEAD} to {LARGEST_HEAD} bytes.")
         if self.timeout < 1_000_000:
             raise LoadError("The timeout must be at least one millisecond.")
-        for what in ("duration", "calls", "warmup", "abort_failures", "ledger_limit", "stop_at"):
+        for what in _NOT_NEGATIVE:
             value = getattr(self, what)
             if value < 0:
                 raise LoadError(f"{what} must not be negative.")

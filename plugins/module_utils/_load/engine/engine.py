@@ -33,6 +33,7 @@ from .schedule import NEVER, Flood, Schedule, make_schedule
 SECOND = 1_000_000_000
 STALL_AFTER = 100_000_000  # ns by which the loop is back too late from which it is a stall
 CHECK_EVERY = 50_000_000  # ns between checks while requests are in flight, so that a stall is seen
+EXPIRY_EVERY = 250_000_000  # ns between looks for idle connections that are about to be closed
 QUICK_POLLS = 20  # polls at full speed before the loop sleeps: being woken takes longer than they do
 SPIN_FOR = 50_000  # ns before a request is due from which the loop polls instead of sleeping
 
@@ -124,7 +125,8 @@ class Engine:
 
     def _plan(self, tally: Tally) -> Schedule:
         options, start = self._options, tally.started
-        ends = [start + options.duration] if options.duration else []
+        lasts = options.duration or options.max_duration
+        ends = [start + lasts] if lasts else []
         if options.stop_at:
             ends.append(max(start, int(options.stop_at * SECOND) - tally.anchor))
         return make_schedule(
@@ -212,6 +214,7 @@ class Engine:
         # After a stall there may be answers that came in time: they go before the time-outs.
         self._serve(self._poller.poll(0))
         earliest = self._exchange.expire(now)
+        self._pool.close_expired(now)
         if now >= self._tick_at:
             self._tick(now)
         if self._too_many_failures() and not self._stopping:
@@ -220,6 +223,8 @@ class Engine:
         self._check_at = min(earliest + self._options.timeout, self._tick_at)
         if self._exchange.flying:
             self._check_at = min(self._check_at, now + CHECK_EVERY)
+        elif self._pool.may_expire:
+            self._check_at = min(self._check_at, now + EXPIRY_EVERY)
         if not self.tally.ended:
             self._check_at = min(self._check_at, max(now, self._schedule.end))
 

@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import resource
 import ssl
 from collections import deque
 from typing import Callable
 
 from ..errors import CLIENT, CONNECT, DNS, TLS, is_own_fault
-from ..http.classify import WANT, tls_reason
+from ..http.classify import tls_reason
 from ..http.connection import Connection
 from ..http.parser import Parser
 from ..http.states import CONNECTING, HANDSHAKE, ConnectionEvent
 from ..http.target import SocketAddress, Target, tls_context
 from ..options import Options
-from ..stats.modes import RECEIVE, ModeTally
+from ..stats.modes import ModeTally
 from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
+
+EXPIRED = "keep_alive_timeout"  # why a connection was given up: as long as the server keeps it idle
 
 
 class ConnectFailed(Exception):
@@ -48,6 +52,7 @@ class ConnectionPool:
         self._idle: deque[Connection] = deque()
         self._kept = 0  # open connections of the mode that keeps them
         self.tally = tally
+        self.may_expire = False  # a server has announced for how long it keeps a connection
         self.by_fd: dict[int, Connection] = {}
         self.waiting: list[Connection] = []  # for the resolver
 
@@ -59,17 +64,23 @@ class ConnectionPool:
     def acquire(self, mode: ModeTally, collect: bool) -> Connection:
         """An idle connection of the mode, least recently used first, once as many are open as were asked for.
 
-        Otherwise a new one, still to be connected.
+        Otherwise a new one, still to be connected. Bytes that are there already are no answer to what is sent
+        next, and a connection that has some is given up, as is one that the server has closed or is about to.
         """
         if mode.name == "keep-alive":
-            if self._idle and self._kept >= self._options.connections:
-                conn = self._idle.popleft()
+            while self._idle and self._kept >= self._options.connections:
+                conn, now = self._idle.popleft(), self._clock()
+                reason = EXPIRED if _expired(conn, now) else conn.heard()
+                if reason:
+                    self.drop(conn, reason)
+                    continue
                 if self.tally.paced:
-                    self.tally.slept.fresh[(self._clock() - conn.freed) // 1000] += 1
+                    self.tally.slept.fresh[(now - conn.freed) // 1000] += 1
                 return conn
             self._kept += 1
         self.tally.sockets += 1
-        parser = Parser(self._options.verb == "HEAD", collect)
+        options = self._options
+        parser = Parser(options.verb == "HEAD", collect, options.max_head, options.max_interim)
         return Connection(self.tally.sockets, mode, parser, self._context is not None)
 
     def connect(self, conn: Connection) -> None:
@@ -78,17 +89,47 @@ class ConnectionPool:
             conn.step(ConnectionEvent.LOOK_UP)
             self.waiting.append(conn)
             return
-        try:
-            conn.open(self._addresses[0])
-        except OSError as error:
-            raise self._refused(error) from None
-        self.by_fd[conn.fd] = conn
-        self._poller.register(conn.fd, OUT)
+        self._open(conn)
 
-    def _refused(self, error: OSError) -> ConnectFailed:
-        self._addresses.rotate(-1)  # the next connection tries the next address of the name
-        kind = CLIENT if is_own_fault(error.errno) else CONNECT
-        return ConnectFailed(kind, error.strerror or str(error), error)
+    def _open(self, conn: Connection) -> None:
+        while True:
+            untried = (address for address in self._addresses if address not in conn.tried)
+            conn.attempted = self._clock()
+            try:
+                conn.open(next(untried))
+            except OSError as error:
+                self._turned_down(conn, error)
+            else:
+                self.by_fd[conn.fd] = conn
+                self._poller.register(conn.fd, OUT)
+                return
+
+    def _turned_down(self, conn: Connection, error: OSError) -> None:
+        """An address took no connection: not a byte of the request was sent, so the next one may be tried.
+
+        Raises ConnectFailed if none is left, or if it is this machine that lacks something.
+        """
+        assert conn.address is not None
+        conn.tried.append(conn.address)
+        if conn.address == self._addresses[0]:
+            self._addresses.rotate(-1)  # the next connection begins with the next address of the name
+        own = is_own_fault(error.errno)
+        if own or not self._has_untried(conn):
+            raise ConnectFailed(CLIENT if own else CONNECT, error.strerror or str(error), error) from None
+        self.tally.address_failovers += 1
+        if self.by_fd.pop(conn.fd, None) is not None:
+            self._poller.unregister(conn.fd)
+
+    def _has_untried(self, conn: Connection) -> bool:
+        return any(address not in conn.tried for address in self._addresses)
+
+    def hurry(self, conn: Connection, now: int) -> None:
+        """Go on to the next address once this one has had its share of the time-out. Raises ConnectFailed."""
+        if now - conn.attempted < self._options.timeout // len(self._addresses):
+            return
+        if any(address not in conn.tried and address != conn.address for address in self._addresses):
+            self._turned_down(conn, OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+            self._open(conn)
 
     def resolved(self) -> list[Connection]:
         """The resolver has answered; returns the connections that waited for that."""
@@ -120,7 +161,9 @@ class ConnectionPool:
             try:
                 conn.connected()
             except OSError as error:
-                raise self._refused(error) from None
+                self._turned_down(conn, error)
+                self._open(conn)
+                return False
             self.tally.connects.add((self._clock() - conn.sent) // 1000)
             self.tally.peers[conn.peer] = self.tally.peers.get(conn.peer, 0) + 1
             if self._context is not None:
@@ -148,20 +191,24 @@ class ConnectionPool:
 
     def idle_event(self, conn: Connection) -> None:
         """Nothing was asked, so the peer closes, or says what nobody asked for."""
-        try:
-            reason = "unsolicited" if conn.recv(RECEIVE) else "idle_close"
-        except WANT:
-            return
-        except OSError:
-            reason = "idle_close"
-        self._idle.remove(conn)
-        self.drop(conn, reason)
+        reason = conn.heard()
+        if reason:
+            self._idle.remove(conn)
+            self.drop(conn, reason)
 
     def keep(self, conn: Connection, now: int) -> None:
         """Put a connection that can serve again aside."""
         conn.step(ConnectionEvent.ANSWERED)
         conn.freed = now
         self._idle.append(conn)
+        self.may_expire = self.may_expire or conn.idle_limit is not None
+
+    def close_expired(self, now: int) -> None:
+        """Hang up on servers that announced that they are about to."""
+        if self.may_expire:
+            for conn in [conn for conn in self._idle if _expired(conn, now)]:
+                self._idle.remove(conn)
+                self.drop(conn, EXPIRED)
 
     def trim(self) -> None:
         """Drop idle connections beyond those asked for: slow answers made more, and they may be over."""
@@ -191,6 +238,10 @@ class ConnectionPool:
         """Hang up on everybody."""
         for conn in list(self.by_fd.values()):
             self.drop(conn, "")
+
+
+def _expired(conn: Connection, now: int) -> bool:
+    return conn.idle_limit is not None and now - conn.freed >= conn.idle_limit
 
 
 def _allow_descriptors(count: int) -> None:

@@ -53,6 +53,8 @@ class Resolver:
                 self.addresses, self.error = self._lookup(), None
             except OSError as error:
                 self.error = error
+            except Exception as error:  # without this thread no connection could be made any more
+                self.error = OSError(None, f"the resolver failed: {error!r}")
             with contextlib.suppress(OSError):
                 os.write(self._signal, b"x")
 

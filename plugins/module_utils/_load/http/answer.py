@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import STATUS, VALIDATION
 from ..options import Options
+from .coding import Undecoded, decoded
 from .parser import Head, Parser
 
 MAX_NAME = 200  # characters kept of what a server names itself or a request
@@ -27,6 +28,11 @@ class Judge:
         """None if the response is right, else the failure's class and what is wrong."""
         head = parser.head
         assert head is not None
+        if self.reads_body and head.codings:
+            try:
+                parser.body = decoded(parser.body, head.codings)
+            except Undecoded as problem:
+                return problem.kind, str(problem)
         expected = head.status in self._statuses if self._statuses else 200 <= head.status < 300
         if not expected:
             return STATUS, f"the status {head.status} was not expected"

@@ -9,7 +9,8 @@ import socket
 import ssl
 from typing import Any, Callable
 
-from ..stats.modes import ModeTally
+from ..stats.modes import RECEIVE, ModeTally
+from .classify import WANT
 from .parser import Parser
 from .request import Template
 from .states import NEW, ConnectionEvent, after
@@ -20,12 +21,14 @@ class Connection:
     """The socket, its state (see `states`), and the request in flight. Times are the clock's nanoseconds.
 
     `ident` numbers the sockets of a run from 1, `used` the requests that this one has served, `seq` the
-    request in flight (its `token` is the schedule's). `freed` is when the connection became idle.
+    request in flight (its `token` is the schedule's). `freed` is when the connection became idle,
+    `idle_limit` how long it may be so, as the server announced. `tried` are the addresses that took no
+    connection, `attempted` is when the present one was turned to.
     """
 
     __slots__ = (
-        "address", "fd", "first_byte", "freed", "ident", "intended", "mode", "out", "parser", "recv", "send",
-        "sent", "seq", "sock", "state", "template", "tls", "token", "used",
+        "address", "attempted", "fd", "first_byte", "freed", "ident", "idle_limit", "intended", "mode", "out",
+        "parser", "recv", "send", "sent", "seq", "sock", "state", "template", "tls", "token", "tried", "used",
     )  # fmt: skip
 
     def __init__(self, ident: int, mode: ModeTally, parser: Parser, tls: bool) -> None:
@@ -47,6 +50,9 @@ class Connection:
         self.intended = 0
         self.sent = 0
         self.freed = 0
+        self.idle_limit: int | None = None
+        self.tried: list[SocketAddress] = []
+        self.attempted = 0
         self.first_byte: int | None = None
 
     def step(self, event: ConnectionEvent) -> None:
@@ -65,6 +71,7 @@ class Connection:
 
     def open(self, address: SocketAddress) -> None:
         """Begin to connect. Raises OSError if that fails at once."""
+        self.hang_up()
         self.address = address
         self.sock = sock = socket.socket(address.family, socket.SOCK_STREAM)
         sock.setblocking(False)
@@ -102,9 +109,25 @@ class Connection:
         """Bytes that TLS has decrypted and nobody has read: epoll does not tell of them."""
         return self.sock.pending() if isinstance(self.sock, ssl.SSLSocket) else 0
 
+    def heard(self) -> str:
+        """What nobody asked for: `unsolicited` bytes, `idle_close`, or nothing (empty). Takes what is there.
+
+        To be asked while no request is in flight.
+        """
+        try:
+            return "unsolicited" if self.recv(RECEIVE) else "idle_close"
+        except WANT:
+            return ""
+        except OSError:
+            return "idle_close"
+
     def close(self) -> None:
         """Hang up. A socket that is closed leaves the epoll set by itself."""
         self.step(ConnectionEvent.CLOSE)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the socket, if there is one."""
         if self.sock is not None:
             self.sock.close()
             self.sock = None

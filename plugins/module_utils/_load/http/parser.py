@@ -3,8 +3,9 @@
 
 It never guesses: what is not a whole, well-formed response raises. It is stricter than the RFC obliges a
 client to be: bare line feeds, folded header lines, white space before a chunk's extension, a Transfer-
-Encoding beside a Content-Length or in HTTP/1.0, and transfer codings other than `chunked` are refused: each
-is a known way to read a wrong length, and no server in use sends them.
+Encoding beside a Content-Length or in HTTP/1.0, and one that does not end with `chunked` are refused: each
+is a known way to read a wrong length, and no server in use sends them. Codings before `chunked` say nothing
+of the length: the body is framed by its chunks, and whoever reads it takes the codings off.
 
 It is not h11, since the engine is copied to hosts and containers that have the standard library alone. h11 is
 what the fuzzer (tests/bench/fuzz.py) holds it against: where the two differ, one of the rules above says why.
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 import re
 
-MAX_HEAD = 65536
-MAX_INTERIM = 16
-MAX_CHUNK_LINE = 4096
+from ..duration import SECOND
+from ..options import MAX_HEAD, MAX_INTERIM
+
+MAX_CHUNK_LINE = 16384
 MAX_COLLECTED_BODY = 16 * 1024 * 1024
 
 NO_BODY, LENGTH, CHUNKED, UNTIL_EOF = range(4)
@@ -32,6 +34,8 @@ _CHUNK_SHAPE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;" + _TEXT + rb"|[ \t]*)\r\n"
 _CHUNK_PREFIX = re.compile(rb"[0-9A-Fa-f]{0,16}(?:;" + _TEXT + rb"|[ \t]*)\r?")
 _BARE_LF = re.compile(rb"(?:^|[^\r])\n")
 _LENGTH_SHAPE = re.compile(rb"[0-9]{1,18}")
+_TOKEN_SHAPE = re.compile(_TOKEN)
+_TIMEOUT = re.compile(rb"(?:^|[,; \t])timeout[ \t]*=[ \t]*\"?([0-9]{1,9})(?![0-9])", re.IGNORECASE)
 _OPENING = b"HTTP/1."
 _FRAMING = (b"content-length", b"transfer-encoding")  # they have no place in trailers
 
@@ -49,9 +53,13 @@ class Truncated(Exception):
 
 
 class Head:
-    """Status line and headers of one response, with the framing of its body."""
+    """Status line and headers of one response, with the framing of its body.
 
-    __slots__ = ("fields", "framing", "keep_alive", "length", "size", "status")
+    `codings` are those of its Transfer-Encoding but the last, which is `chunked`, in the order applied;
+    `idle_limit` is for how many nanoseconds the connection may be idle before it is not to be used again.
+    """
+
+    __slots__ = ("codings", "fields", "framing", "idle_limit", "keep_alive", "length", "size", "status")
 
     def __init__(
         self,
@@ -62,7 +70,11 @@ class Head:
         framing: int,
         length: int,
         size: int,
+        codings: tuple[str, ...] = (),
+        idle_limit: int | None = None,
     ) -> None:
+        self.idle_limit = idle_limit
+        self.codings = codings
         self.status = status
         self.keep_alive = keep_alive
         self.framing = framing
@@ -87,23 +99,45 @@ def _content_length(values: list[bytes]) -> int:
     return int(value)
 
 
+def _codings(value: bytes, http11: bool) -> tuple[str, ...]:
+    """What was applied to the body before it was cut into chunks."""
+    names = [part.strip(b" \t").lower() for part in value.split(b",")]
+    if not http11 or names.pop() != b"chunked" or b"chunked" in names:
+        raise Malformed("a Transfer-Encoding that does not end with chunked, or one in HTTP/1.0")
+    if not all(_TOKEN_SHAPE.fullmatch(name) for name in names):
+        raise Malformed("a Transfer-Encoding that is not valid")
+    return tuple(name.decode() for name in names)
+
+
 def _framing(
     status: int, http11: bool, fields: dict[bytes, bytes], lengths: list[bytes], head_request: bool
-) -> tuple[int, int]:
+) -> tuple[int, int, tuple[str, ...]]:
     coding = fields.get(b"transfer-encoding")
+    codings: tuple[str, ...] = ()
     length = _content_length(lengths) if lengths else None
     if coding is not None:
         if length is not None:
             raise Malformed("both Transfer-Encoding and Content-Length")
-        if coding.lower() != b"chunked" or not http11:
-            raise Malformed("a Transfer-Encoding other than chunked, or one in HTTP/1.0")
+        codings = _codings(coding, http11)
     if head_request or status < 200 or status in (204, 304):
-        return NO_BODY, 0
+        return NO_BODY, 0, ()
     if coding is not None:
-        return CHUNKED, 0
+        return CHUNKED, 0, codings
     if length is not None:
-        return LENGTH, length
-    return UNTIL_EOF, 0
+        return LENGTH, length, ()
+    return UNTIL_EOF, 0, ()
+
+
+def _idle_limit(announced: bytes | None) -> int | None:
+    """From `Keep-Alive: timeout=N`: N seconds less one, or half of less than two.
+
+    The server counts from when it sent the answer, and a request must not meet its closing on the way.
+    """
+    found = None if announced is None else _TIMEOUT.search(announced)
+    if found is None:
+        return None
+    nanoseconds = int(found.group(1)) * SECOND
+    return nanoseconds - min(SECOND, nanoseconds // 2)
 
 
 def parse_head(raw: bytes, head_request: bool = False) -> Head:
@@ -120,24 +154,43 @@ def parse_head(raw: bytes, head_request: bool = False) -> Head:
         if name == b"content-length":
             lengths.append(value)
         fields[name] = fields[name] + b", " + value if name in fields else value
-    framing, length = _framing(status, http11, fields, lengths, head_request)
+    framing, length, codings = _framing(status, http11, fields, lengths, head_request)
     options = {part.strip(b" \t") for part in fields.get(b"connection", b"").lower().split(b",")}
     keep_alive = b"close" not in options and (http11 or b"keep-alive" in options) and framing != UNTIL_EOF
-    return Head(status, fields, keep_alive=keep_alive, framing=framing, length=length, size=len(raw))
+    return Head(
+        status,
+        fields,
+        keep_alive=keep_alive,
+        framing=framing,
+        length=length,
+        size=len(raw),
+        codings=codings,
+        idle_limit=_idle_limit(fields.get(b"keep-alive")),
+    )
 
 
 class Parser:
     """One response at a time. `feed` bytes as they come, `eof` when the peer closed; `reset` before the next.
 
-    `collect` keeps the body (up to 16 MiB, then TooLong); otherwise it is only counted.
+    `collect` keeps the body (up to 16 MiB, then TooLong); otherwise it is only counted. A head or trailers of
+    more than `max_head` bytes and more than `max_interim` interim responses are TooLong as well: no fault of
+    the server's.
     """
 
     __slots__ = (
-        "_buffer", "_collect", "_expect", "_head_request", "_interim", "_left", "_limit", "_state",
-        "body", "excess", "head", "raw_head", "size",
+        "_buffer", "_collect", "_expect", "_head_request", "_interim", "_left", "_max_head", "_max_interim",
+        "_state", "body", "excess", "head", "raw_head", "size",
     )  # fmt: skip
 
-    def __init__(self, head_request: bool = False, collect: bool = False) -> None:
+    def __init__(
+        self,
+        head_request: bool = False,
+        collect: bool = False,
+        max_head: int = MAX_HEAD,
+        max_interim: int = MAX_INTERIM,
+    ) -> None:
+        self._max_head = max_head
+        self._max_interim = max_interim
         self._head_request = head_request
         self._collect = collect
         self.reset()
@@ -148,7 +201,6 @@ class Parser:
         self._buffer = bytearray()
         self._left = 0
         self._interim = 0
-        self._limit = MAX_HEAD
         self._expect = 0  # how much of the buffer was searched for the end of the head
         self.head: Head | None = None
         self.raw_head = b""
@@ -196,8 +248,8 @@ class Parser:
         end = at + 4 if at >= 0 else 0
         if _BARE_LF.search(buffer, max(0, self._expect - 1), end or len(buffer)):
             raise Malformed(f"a bare line feed in the {what}")
-        if (end or len(buffer)) > self._limit:
-            raise Malformed(f"the {what} exceeds {self._limit} bytes")
+        if (end or len(buffer)) > self._max_head:
+            raise TooLong(f"the {what} has more than the {self._max_head} bytes that are read (max_head)")
         self._expect = len(buffer)
         return end
 
@@ -215,8 +267,10 @@ class Parser:
         head = parse_head(raw, self._head_request)
         if head.status < 200:
             self._interim += 1
-            if head.status == 101 or self._interim > MAX_INTERIM:
+            if head.status == 101:
                 raise Malformed("an interim response that was not asked for")
+            if self._interim > self._max_interim:
+                raise TooLong(f"more than the {self._max_interim} interim responses read (max_interim)")
             return bool(buffer)
         self.head, self.raw_head, self.size = head, raw, len(raw)
         self._begin_body(head)
@@ -255,7 +309,7 @@ class Parser:
         buffer = self._buffer
         end = buffer.find(b"\n") + 1
         if (end or len(buffer)) > MAX_CHUNK_LINE:
-            raise Malformed("a chunk's size line is too long")
+            raise TooLong(f"a chunk's size line has more than the {MAX_CHUNK_LINE} bytes that are read")
         if not end:
             if not _CHUNK_PREFIX.fullmatch(buffer):
                 raise Malformed("a chunk's size is not valid")
@@ -268,7 +322,7 @@ class Parser:
         self.size += end
         del buffer[:end]
         self._state = _CHUNK_DATA if self._left else _TRAILERS
-        self._limit, self._expect = MAX_HEAD, 0
+        self._expect = 0
         return True
 
     def _read_chunk_end(self) -> bool:

@@ -2,7 +2,8 @@
 """The states of a connection, and every step from one to the next: all there is of this state machine.
 
     NEW ── LOOK_UP ──▸ RESOLVING ── CONNECT ──▸ CONNECTING ── SECURE ──▸ HANDSHAKE
-     └────────────── CONNECT ──────────────────────▴ │                       │
+     └────────────── CONNECT ──────────────────────▴ │                       │     (and CONNECT again, to the
+                                                     │                       │      next address of the name)
                                         WROTE_ALL,   ▾                       ▾
     IDLE ───────────────────────────▸   WROTE_PART:  WRITING ──▸ WAITING ── HEARD ──▸ READING
      ▴                                                              │                    │
@@ -56,7 +57,7 @@ TRANSITIONS: dict[ConnectionState, dict[ConnectionEvent, ConnectionState]] = {
     NEW: {LOOK_UP: RESOLVING, CONNECT: CONNECTING, CLOSE: CLOSED},
     # Looked up once more: the addresses that came are too old by now.
     RESOLVING: {LOOK_UP: RESOLVING, CONNECT: CONNECTING, CLOSE: CLOSED},
-    CONNECTING: {SECURE: HANDSHAKE, **_WRITES},
+    CONNECTING: {CONNECT: CONNECTING, SECURE: HANDSHAKE, **_WRITES},
     HANDSHAKE: _WRITES,
     IDLE: _WRITES,
     WRITING: {HEARD: WRITING, **_WRITES},

@@ -17,7 +17,7 @@ from .. import __main__, command, duration, engine, errors, http, job, options, 
 from ..engine import engine as loop
 from ..engine import exchange, poller, pool, resolver, schedule, writer
 from ..errors import LoadError
-from ..http import answer, classify, connection, parser, reader, request, states, target
+from ..http import answer, classify, coding, connection, parser, reader, request, states, target
 from ..result import fortio, merge, together
 from ..result import result as outcome
 from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
@@ -27,7 +27,7 @@ PARTS = (
     _common, files, percentile, processes,
     __main__, command, duration, errors, options,
     engine, exchange, loop, poller, pool, resolver, schedule, writer,
-    http, answer, classify, connection, parser, reader, request, states, target,
+    http, answer, classify, coding, connection, parser, reader, request, states, target,
     job, recorder, state, worker,
     result, fortio, merge, outcome, together,
     stats, counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline,

@@ -13,7 +13,7 @@ from .together import outages_of_all
 MAX_LEDGER = 10000
 _SUMMED = (
     "requests", "failed", "unsent", "warmup_failed", "client_faults", "ledger_dropped",
-    "timeline_dropped", "outages_dropped", "stall_count",
+    "timeline_dropped", "outages_dropped", "stall_count", "address_failovers",
 )  # fmt: skip
 
 

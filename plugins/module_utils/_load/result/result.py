@@ -23,7 +23,8 @@ _PUBLIC = (
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
     "timeline_dropped", "revisions", "connection_modes", "longest_success_gap", "outages", "outages_of_all",
-    "outages_dropped", "stalls", "stall_count", "reconnects", "request_ids", "wall_clock_drift",
+    "outages_dropped", "stalls", "stall_count", "reconnects", "address_failovers",
+    "request_ids", "wall_clock_drift",
 )  # fmt: skip
 
 

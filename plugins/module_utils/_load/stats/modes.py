@@ -21,7 +21,7 @@ class KnownAnswer:
     times (µs) of its revision, of all its answers together.
     """
 
-    __slots__ = ("count", "head", "parsed", "revision", "times", "total")
+    __slots__ = ("count", "head", "idle_limit", "parsed", "revision", "times", "total")
 
     def __init__(
         self, head: bytes, total: int, parsed: Head | None, revision: str, times: defaultdict[int, int]
@@ -31,6 +31,7 @@ class KnownAnswer:
         self.parsed = parsed
         self.revision = revision
         self.times = times
+        self.idle_limit = None if parsed is None else parsed.idle_limit
         self.count = 0
 
 

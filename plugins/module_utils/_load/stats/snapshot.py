@@ -36,6 +36,7 @@ def snapshot(tally: Tally) -> dict[str, Any]:
         "outages_of_all": tally.outages.to_json(tally.epoch, "all")[0],
         **tally.health.to_json(tally.epoch),
         "sockets": tally.sockets,
+        "address_failovers": tally.address_failovers,
         "reconnects": dict(tally.reconnects),
         "peers": dict(tally.peers),
         **_histograms(tally),

@@ -58,6 +58,7 @@ class Tally:
         self.sizes = Histogram()
         self.head_sizes = Histogram()
         self.sockets = 0
+        self.address_failovers = 0  # addresses that took no connection, after which another was tried
         self.reconnects: dict[str, int] = {}
         self.peers: dict[str, int] = {}
         self._timeline = Timeline()

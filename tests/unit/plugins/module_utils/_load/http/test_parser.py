@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser 
     Parser,
     TooLong,
     Truncated,
+    parse_head,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,8 @@ def outcome(pieces: list[bytes], head: bool = False) -> Outcome | str:
         return "malformed"
     except Truncated:
         return "truncated"
+    except TooLong:
+        return "too long"
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -104,12 +107,14 @@ MALFORMED = [
     ("endless length", OK + b"Content-Length: " + b"9" * 40 + b"\r\n\r\n"),
     ("two lengths", OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"),
     ("length and chunked", OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("gzip, chunked", OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    ("chunked, gzip", OK + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+    ("gzip", OK + b"Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n"),
+    ("gzip, chunked in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    ("nothing, chunked", OK + b"Transfer-Encoding: , chunked\r\n\r\n0\r\n\r\n"),
     ("chunked twice", OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     ("identity", OK + b"Transfer-Encoding: identity\r\n\r\nx"),
     ("chunked in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     ("switching protocols", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
-    ("interim without end", b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + 1)),
     ("excess", OK + b"Content-Length: 1\r\n\r\nxy"),
     ("excess after chunks", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"),
     ("body with 204", b"HTTP/1.1 204 No\r\n\r\nx"),
@@ -121,13 +126,18 @@ MALFORMED = [
     ("chunk longer than said", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n"),
     ("length as a trailer", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 0\r\n\r\n"),
     ("trailer without colon", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nx\r\n\r\n"),
+]
+
+# What the parser reads no further, though the server may be right.
+TOO_LONG = [
+    ("interim without end", b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + 1)),
     ("head too large", OK + b"A: " + b"x" * MAX_HEAD + b"\r\n\r\n"),
     ("head too large, unfinished", OK + b"A: " + b"x" * MAX_HEAD),
     (
         "trailers too large",
         OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: " + b"x" * MAX_HEAD + b"\r\n\r\n",
     ),
-    ("chunk extension too long", OK + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 5000),
+    ("chunk extension too long", OK + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 17_000),
 ]
 
 TRUNCATED = [
@@ -155,6 +165,59 @@ def test_whole_in_one_piece_and_cut_at_every_byte(data: bytes, expected: Outcome
     assert parse([data[i : i + 1] for i in range(len(data))]) == expected
     for cut in range(1, len(data)):
         assert parse([data[:cut], data[cut:]]) == expected
+
+
+@pytest.mark.parametrize("data", cases(TOO_LONG))
+def test_too_long_however_it_is_cut(data: bytes) -> None:
+    for cut in (len(data), 1, 1000, len(data) // 2):
+        assert outcome([data[:cut], data[cut:]]) == "too long"
+
+
+@pytest.mark.parametrize("size", [60_000, 200_000, 1_000_000])
+def test_a_head_larger_than_real_servers_send_is_read(size: int) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 40
+    head = OK + b"Set-Cookie: " + b"x" * size + b"\r\nContent-Length: 2\r\n\r\n"
+    assert outcome([interim + head + b"ok"]) == (200, b"ok", True)
+
+
+def test_the_limits_are_those_given() -> None:
+    parser = Parser(max_head=100, max_interim=1)
+    with pytest.raises(TooLong, match=r"more than the 100 bytes that are read \(max_head\)"):
+        parser.feed(OK + b"A: " + b"x" * 100)
+    parser.reset()
+    with pytest.raises(TooLong, match=r"more than the 1 interim responses read \(max_interim\)"):
+        parser.feed(b"HTTP/1.1 102 Processing\r\n\r\n" * 2)
+
+
+def test_codings_before_chunked_leave_the_framing_to_the_chunks() -> None:
+    parser = Parser(collect=True)
+    assert parser.feed(OK + b"Transfer-Encoding: GZip , Chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    assert parser.head is not None
+    assert (parser.head.codings, bytes(parser.body)) == (("gzip",), b"abc")
+    parser.reset()
+    lines = b"Transfer-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n"
+    assert parser.feed(OK + lines + b"\r\n0\r\n\r\n")
+    assert parser.head is not None
+    assert parser.head.codings == ("deflate",)
+
+
+@pytest.mark.parametrize(
+    ("announced", "seconds"),
+    [
+        ("timeout=5", 4.0),
+        ("max=100, Timeout=2", 1.0),
+        ("timeout = 1", 0.5),
+        ("timeout=0", 0.0),
+        ('timeout="30", max=7', 29.0),
+        ("max=100", None),
+        ("mytimeout=5", None),
+        ("timeout=-5", None),
+        ("timeout=5000000000000", None),
+    ],
+)
+def test_for_how_long_a_connection_may_be_idle(announced: str, seconds: float | None) -> None:
+    head = parse_head(OK + b"Content-Length: 0\r\nKeep-Alive: " + announced.encode() + b"\r\n\r\n")
+    assert head.idle_limit == (None if seconds is None else seconds * 1e9)
 
 
 @pytest.mark.parametrize("data", cases(MALFORMED))
