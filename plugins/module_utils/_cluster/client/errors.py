@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,12 @@ class UnknownKind(NotFound):
 
 
 class Conflict(ClusterError):
-    """409: the object is not the one that was meant, or is in a state that forbids the change."""
+    """409: the object is not the one that was meant, or is in a state that forbids the change.
+
+    ``fields`` are those that other managers own, each with the manager, after a server-side apply.
+    """
+
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 class Gone(ClusterError):
@@ -68,6 +74,8 @@ _BY_STATUS = {
     429: Unreachable,
 }
 
+_MANAGER = re.compile(r'^conflict with "(.*)".*$', re.DOTALL)
+
 _RETRY_SECONDS_LEAST = 0.2
 
 _ADVICE = {
@@ -89,7 +97,22 @@ def from_status(
         error.certain = isinstance(details, Mapping) and bool(details.get("name"))
     if isinstance(error, Unreachable):
         error.retry_after = _retry_after(headers or {})
+    if isinstance(error, Conflict):
+        error.fields = _owned_by_others(body)
     return error
+
+
+def _owned_by_others(body: Mapping[str, Any] | str) -> tuple[tuple[str, str], ...]:
+    """The fields and their managers that a Status names as conflicts of a server-side apply."""
+    details = body.get("details") if isinstance(body, Mapping) else None
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    found = [
+        (str(cause.get("field") or "a field"), str(cause.get("message") or ""))
+        for cause in (causes if isinstance(causes, list) else [])
+        if isinstance(cause, Mapping) and cause.get("reason") == "FieldManagerConflict"
+    ]
+    # The manager stands in the message alone: conflict with "kubectl" using apps/v1
+    return tuple((name, _MANAGER.sub(r"\1", words) or "another manager") for name, words in found)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

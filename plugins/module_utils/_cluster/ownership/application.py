@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
+    Conflict,
     NotFound,
     UnknownKind,
     Unreachable,
@@ -98,11 +99,23 @@ class Application:
 
 
 def apply(api: Api, claim: Claim, *, dry_run: bool = False) -> Json:
-    """The claimed object as it is once it is applied, or with ``dry_run`` as it would be."""
+    """The claimed object as it is once it is applied, or with ``dry_run`` as it would be.
+
+    Raises Conflict, with what owns which field, where others own fields of the definition.
+    """
     entry = claim.entry
     resource = api.resource(entry.api_version, entry.kind)
     path = resource.path(entry.namespace or None, entry.name)
-    return api.apply(path, claim.definition, FIELD_MANAGER, dry_run=dry_run)
+    try:
+        return api.apply(path, claim.definition, FIELD_MANAGER, dry_run=dry_run)
+    except Conflict as error:
+        if not error.fields:
+            raise
+        owned = ", ".join(f"{name} ({manager})" for name, manager in error.fields)
+        raise Conflict(
+            f"{entry} was not applied, for others own fields that its definition sets otherwise: {owned}. "
+            "Take these out of the definition, or have their owners give them up; none is taken away."
+        ) from error
 
 
 def would_change(api: Api, claim: Claim) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
     Conflict,
     UnknownKind,
+    from_status,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
@@ -118,6 +120,60 @@ def test_a_refusal_ends_it_with_the_record_of_what_was_created(run: Run) -> None
     assert recorded(run) == {"Namespace first": "uid-1", "Namespace second": "", "Namespace third": ""}
     run("absent")
     assert run.cluster.names() == []
+
+
+def conflict(*causes: dict[str, Any]) -> ClusterError:
+    """As an API server of 1.29 answers a server-side apply."""
+    message = f"Apply failed with {len(causes)} conflicts: ..."
+    status = {"kind": "Status", "message": message, "reason": "Conflict", "details": {"causes": list(causes)}}
+    return from_status(409, status, "PATCH https://127.0.0.1:1/api/v1/namespaces/mine/configmaps/c")
+
+
+def owned(manager: str, field: str, version: str = "v1") -> dict[str, str]:
+    words = f'conflict with "{manager}" using {version}'
+    return {"reason": "FieldManagerConflict", "message": words, "field": field}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_fields_of_other_managers_are_named_with_their_owners_and_tried_once(
+    run: Run, check_mode: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = obj("ConfigMap", "c", "mine")
+    run.cluster.put(there)
+    asked: list[str] = []
+
+    def refused(path: str, *_arguments: Any, **_options: Any) -> Any:
+        asked.append(path)
+        raise conflict(
+            owned("kubectl-client-side-apply", ".data.a"), owned('argo "cd"', ".data.b", "apps/v1")
+        )
+
+    monkeypatch.setattr(run.cluster, "apply", refused)
+    with pytest.raises(ClusterError) as caught:
+        run("present", check_mode=check_mode, definitions=[{**there, "data": {"a": "1", "b": "2"}}])
+    assert str(caught.value) == (
+        "ConfigMap mine/c was not applied, for others own fields that its definition sets otherwise: "
+        '.data.a (kubectl-client-side-apply), .data.b (argo "cd"). Take these out of the definition, or have '
+        "their owners give them up; none is taken away."
+    )
+    assert len(asked) == 1
+    assert run.clock.now == 0.0
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        {"reason": "FieldValueInvalid", "message": "no", "field": ".a"},
+        "text",
+        {"reason": "FieldManagerConflict"},
+    ],
+)
+def test_another_conflict_is_told_as_the_server_has_it(cause: Any) -> None:
+    error = conflict(cause)
+    assert isinstance(error, Conflict)
+    expected = (("a field", "another manager"),) if cause == {"reason": "FieldManagerConflict"} else ()
+    assert error.fields == expected
+    assert "Apply failed with 1 conflicts" in str(error)
 
 
 def test_it_is_on_record_before_anything_is_applied(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
