@@ -257,7 +257,7 @@ def test_at_full_speed_bytes_that_are_there_before_a_request_are_looked_for(
     options = Options(url=server.url, calls=4, connections=1)
     tally = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None).run()
     assert (tally.counts.failed, server.requests) == (0, 4)
-    assert tally.reconnects["unsolicited"] == 3
+    assert tally.reconnects["unsolicited"] in (3, 4)  # what follows the last may come after its end
 
 
 # Codings and limits
