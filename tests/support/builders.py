@@ -20,9 +20,13 @@ def isvc(
     traffic: Mapping[str, int] | None = None,
     ready_status: str = "True",
     uid: str = "uid-1",
+    percent: int = 1,
     **status: Any,
 ) -> dict[str, Any]:
-    """An InferenceService as KFServing 0.5 writes it; `status` adds or replaces fields of its status."""
+    """An InferenceService as KFServing 0.5 writes it; `status` adds or replaces fields of its status.
+
+    `percent` is what its spec asks for.
+    """
     ready = created if ready is None else ready
     shares = {created: 1, rolledout: 99} if traffic is None else traffic
     predictor = {
@@ -39,7 +43,9 @@ def isvc(
         "apiVersion": "serving.kubeflow.org/v1beta1",
         "kind": "InferenceService",
         "metadata": {"name": "my-model", "namespace": "default", "uid": uid, "generation": 2},
-        "spec": {"predictor": {"canaryTrafficPercent": 1, "tensorflow": {"storageUri": "gs://flowers-2"}}},
+        "spec": {
+            "predictor": {"canaryTrafficPercent": percent, "tensorflow": {"storageUri": "gs://flowers-2"}}
+        },
         "status": {
             "url": "http://my-model.default.example.com",
             "components": {"predictor": predictor},
@@ -59,7 +65,7 @@ def stale() -> dict[str, Any]:
 
 
 def promoted() -> dict[str, Any]:
-    return isvc(rolledout=CANARY, previous=BASELINE, traffic={CANARY: 100})
+    return isvc(rolledout=CANARY, previous=BASELINE, traffic={CANARY: 100}, percent=100)
 
 
 def _condition(kind: str, status: str, reason: str = "", message: str = "") -> dict[str, str]:

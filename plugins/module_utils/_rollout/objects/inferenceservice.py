@@ -18,6 +18,8 @@ from .tree import Condition, conditions, entries, mapping, number, text
 
 # KServe's modelStatus.transitionStatus values that no waiting mends.
 _BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
+# KServe's modes in which it makes Deployments: called so up to 0.15, and from 0.16 on.
+_WITHOUT_REVISIONS = ("RawDeployment", "Standard")
 # Knative's reasons for a revision that it has given up.
 _GIVEN_UP = ("RevisionFailed", "ProgressDeadlineExceeded", "ContainerMissing")
 
@@ -105,8 +107,9 @@ def assess(
     `baseline_revision` is the revision recorded before the change. `new_revision` asks that the latest
     created revision is another one; it is the default where a baseline is named. `expected_traffic` gives
     percent by revision name, or by `latest` (the latest created revision), `baseline` (the one named) and
-    `previous` (the previous rolled-out one); the traffic must be exactly that and sum to 100. Without it,
-    any traffic that sums to 100 will do.
+    `previous` (the previous rolled-out one); the traffic must be exactly that and sum to 100. Without it, the
+    traffic must be what the object's own spec asks for: for a moment after a change of the percent alone the
+    old status stands there, complete and Ready.
     """
     if new_revision is None:
         new_revision = baseline_revision is not None
@@ -118,7 +121,7 @@ def assess(
     else:
         stale = new_revision and snapshot.revisions.created == (baseline_revision or "")
         state, reason, message = _failure(obj, snapshot, stale) or _pending(
-            snapshot, baseline_revision, expected_traffic, new_revision
+            obj, snapshot, baseline_revision, expected_traffic, new_revision
         )
     return ServiceOutcome(state, reason, message, snapshot.revisions, snapshot.traffic, conditions(obj))
 
@@ -133,6 +136,10 @@ def _failure(obj: Mapping[str, Any], snapshot: Snapshot, stale: bool) -> _Answer
         detail = f": {snapshot.load_failure}" if snapshot.load_failure else ""
         return State.FAILED, snapshot.transition_status, f"the model is {snapshot.transition_status}{detail}"
     created = snapshot.revisions.created
+    mode = text(mapping(obj, "status"), "deploymentMode")
+    if mode in _WITHOUT_REVISIONS and not created:
+        message = f"in deployment mode {mode} an InferenceService has no revisions that could be waited for"
+        return State.FAILED, "NoRevisions", message
     if stale or not created:
         return None
     for condition in conditions(obj):
@@ -142,6 +149,7 @@ def _failure(obj: Mapping[str, Any], snapshot: Snapshot, stale: bool) -> _Answer
 
 
 def _pending(
+    obj: Mapping[str, Any],
     snapshot: Snapshot,
     baseline_revision: str | None,
     expected_traffic: Mapping[str, int] | None,
@@ -160,6 +168,8 @@ def _pending(
         status = snapshot.ready_condition.status
         return State.PENDING, "NotReady", f"Ready is {status}{_why(snapshot)}"
     problem = _traffic_problem(snapshot, baseline_revision, expected_traffic)
+    if expected_traffic is None:
+        problem = problem or _own_traffic_problem(obj, snapshot)
     if problem:
         return State.PENDING, "TrafficNotAsExpected", problem
     return (
@@ -195,6 +205,22 @@ def _traffic_problem(
     if seen == wanted and not forbidden:
         return None
     return f"the traffic is {_spell(snapshot.traffic)}, not yet {_spell(dict(expected))}"
+
+
+def _own_traffic_problem(obj: Mapping[str, Any], snapshot: Snapshot) -> str | None:
+    """What the status does not show yet of the percent that the object's own spec asks for."""
+    asked = mapping(obj, "spec", "predictor").get("canaryTrafficPercent", 100)
+    now = snapshot.revisions
+    others = {now.rolledout, now.previous, *snapshot.traffic} - {"", now.created}
+    if not isinstance(asked, int) or (not others and number(mapping(obj, "metadata"), "generation") <= 1):
+        # A first revision has all, whatever is asked. Once the spec was changed another one is on its way.
+        return None
+    rows = entries(obj, "status", "components", "predictor", "traffic")
+    names = [text(row, "revisionName") for row in rows if number(row, "percent") > 0]
+    if len(set(names)) < len(names):
+        return f"{names[0]} has both the latest's and the previous one's traffic"
+    share = snapshot.traffic.get(now.created, 0)
+    return None if share == asked else f"the latest revision has {share} %, and its spec asks for {asked} %"
 
 
 def _spell(traffic: Mapping[str, int]) -> str:

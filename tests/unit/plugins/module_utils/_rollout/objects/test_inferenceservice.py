@@ -152,9 +152,11 @@ def test_while_the_status_is_the_baselines_its_failed_revision_is_old_news() -> 
 
 
 def test_a_first_deployment_needs_no_baseline() -> None:
-    assert inferenceservice.assess(builders.stale()).state is State.SUCCEEDED
-    assert inferenceservice.assess(builders.stale(), new_revision=True).state is State.SUCCEEDED
-    assert inferenceservice.assess(builders.stale(), BASELINE, new_revision=False).state is State.SUCCEEDED
+    first = builders.stale()
+    first["metadata"]["generation"] = 1
+    assert inferenceservice.assess(first).state is State.SUCCEEDED
+    assert inferenceservice.assess(first, new_revision=True).state is State.SUCCEEDED
+    assert inferenceservice.assess(first, BASELINE, new_revision=False).state is State.SUCCEEDED
 
 
 def test_what_is_read_from_an_object() -> None:
@@ -242,6 +244,70 @@ def test_after_each_change_the_status_is_the_old_one_first(
     assert list(dict.fromkeys(found)) == reasons
 
 
+@pytest.mark.parametrize(
+    ("percent", "traffic", "reason"),
+    [
+        (25, {CANARY: 25, BASELINE: 75}, "AsExpected"),
+        (25, {CANARY: 10, BASELINE: 90}, "TrafficNotAsExpected"),
+        (25, {CANARY: 100}, "TrafficNotAsExpected"),
+        (0, {BASELINE: 100}, "AsExpected"),
+        (0, {CANARY: 10, BASELINE: 90}, "TrafficNotAsExpected"),
+        (100, {CANARY: 100}, "AsExpected"),
+        (100, {CANARY: 90, BASELINE: 10}, "TrafficNotAsExpected"),
+    ],
+)
+def test_what_its_own_spec_asks_for_is_what_is_waited_for(percent, traffic, reason) -> None:
+    """A change of the percent alone creates no revision, and leaves the old status Ready for a moment."""
+    outcome = inferenceservice.assess(builders.isvc(percent=percent, traffic=traffic))
+    assert outcome.reason == reason
+    if outcome.state is State.PENDING:
+        assert f"its spec asks for {percent} %" in outcome.message
+
+
+def test_what_is_asked_for_by_name_comes_before_the_spec() -> None:
+    assert (
+        inferenceservice.assess(
+            builders.isvc(percent=1), expected_traffic={"latest": 1, "baseline": 99}
+        ).reason
+        != "AsExpected"
+    )
+    assert (
+        inferenceservice.assess(builders.isvc(percent=50), BASELINE, {"latest": 1, "baseline": 99}).reason
+        == "AsExpected"
+    )
+
+
+def test_a_spec_without_a_percent_asks_for_all() -> None:
+    obj = builders.isvc(traffic={CANARY: 10, BASELINE: 90})
+    del obj["spec"]["predictor"]["canaryTrafficPercent"]
+    assert "its spec asks for 100 %" in inferenceservice.assess(obj).message
+
+
+def test_one_revision_in_both_entries_is_not_the_split_yet() -> None:
+    """KServe shows the old revision twice until the new one is ready."""
+    obj = builders.isvc(created=BASELINE, percent=20)
+    rows = [{"revisionName": BASELINE, "percent": share, "latestRevision": share == 20} for share in (20, 80)]
+    obj["status"]["components"]["predictor"].update(traffic=rows, previousRolledoutRevision="older")
+    assert inferenceservice.assess(obj).reason == "TrafficNotAsExpected"
+    assert "both" in inferenceservice.assess(obj).message
+
+
+def test_a_first_revision_has_all_whatever_is_asked() -> None:
+    obj = builders.isvc(created=BASELINE, rolledout=BASELINE, traffic={BASELINE: 100}, percent=10)
+    assert inferenceservice.assess(obj).reason == "TrafficNotAsExpected"
+    obj["metadata"]["generation"] = 1
+    assert inferenceservice.assess(obj).reason == "AsExpected"
+
+
+@pytest.mark.parametrize("mode", ["RawDeployment", "Standard"])
+def test_where_there_are_no_revisions_it_says_so_at_once(mode) -> None:
+    obj = builders.isvc(deploymentMode=mode)
+    obj["status"]["components"]["predictor"] = {"url": "http://m"}
+    outcome = inferenceservice.assess(obj)
+    assert (outcome.state, outcome.reason) == (State.FAILED, "NoRevisions")
+    assert mode in outcome.message
+
+
 def feed(stability: Stability, *steps: tuple[float, dict[str, Any] | None]) -> list[str]:
     return [stability.feed(time, obj).reason for time, obj in steps]
 
@@ -270,7 +336,11 @@ def test_an_interruption_starts_the_time_again() -> None:
 
 def test_another_split_starts_the_time_again() -> None:
     wait = Stability(BASELINE, stable_seconds=2)
-    steps = [(0.0, builders.isvc()), (1.9, builders.isvc(traffic={CANARY: 100})), (3.0, builders.promoted())]
+    steps = [
+        (0.0, builders.isvc()),
+        (1.9, builders.isvc(traffic={CANARY: 100}, percent=100)),
+        (3.0, builders.promoted()),
+    ]
     assert feed(wait, *steps) == ["NotStableYet"] * 3
 
 
