@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 
-import h11
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.command import run
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import (
     Malformed,
@@ -28,6 +27,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser 
     Truncated,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+from ansible_collections.iter8.kfserving.tests.support.oracle import oracle
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SEEDS = [
@@ -73,33 +73,6 @@ def damaged(chance: random.Random) -> bytes:
         else:
             data[at : at + 1] = chance.choice(TOKENS)
     return bytes(data)
-
-
-def oracle(data: bytes) -> tuple[int, bytes] | None:
-    """What h11 reads from the bytes and the end of the connection; None for what it refuses."""
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
-    connection.send(h11.EndOfMessage())
-    status, body, ended = 0, b"", False
-    try:
-        connection.receive_data(data)
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                if ended:
-                    return None
-                connection.receive_data(b"")
-                ended = True
-            elif isinstance(event, h11.Response):
-                status = event.status_code
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return None if connection.trailing_data[0] else (status, body)
-            elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
-                return None
-    except h11.RemoteProtocolError:
-        return None
 
 
 def parsed(pieces: list[bytes]) -> Outcome:

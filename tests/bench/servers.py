@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from programs import Programs
@@ -61,20 +61,22 @@ def nginx(programs: Programs) -> Iterator[str]:
         folder, port = Path(name), free_port()
         (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, port=port, page=PAGE))
         command = [programs.paths["nginx"], "-e", "stderr", "-p", name, "-c", str(folder / "nginx.conf")]
-        process = subprocess.Popen(command, env=programs.environment)
-        try:
-            wait_for(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
+        with serving(port, command, programs.environment) as url:
+            yield url
 
 
 @contextlib.contextmanager
 def stamping(folder: Path) -> Iterator[str]:
     """A server that writes down when each request arrives (see `stamp`); yields its URL."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, __file__, str(port), str(folder / "stamps")])
+    with serving(port, [sys.executable, __file__, str(port), str(folder / "stamps")]) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(port: int, command: list[str], environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A process that serves this loopback port; yields its URL, and ends it."""
+    process = subprocess.Popen(command, env=environment)
     try:
         wait_for(port, process)
         yield f"http://127.0.0.1:{port}"

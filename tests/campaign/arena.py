@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -42,6 +43,16 @@ class CampaignError(Exception):
 def until(check: Callable[[], Any], seconds: float, what: str) -> Any:
     """Wait for something; an API server that is away counts as not yet."""
     return waiting.until(check, seconds, what, ignoring=(ApiException, HTTPError, OSError))
+
+
+@contextlib.contextmanager
+def may_be_absent() -> Iterator[None]:
+    """Within it, that an object is not there ends the block and is no error."""
+    try:
+        yield
+    except ApiException as error:
+        if error.status != 404:
+            raise
 
 
 class Arena:
@@ -168,21 +179,15 @@ class Arena:
 
     def exists(self, kind: tuple[str, str, str], name: str) -> bool:
         """Whether the object is there."""
-        try:
+        with may_be_absent():
             self.custom.get_namespaced_custom_object(*kind[:2], NAMESPACE, kind[2], name)
-        except ApiException as error:
-            if error.status != 404:
-                raise
-            return False
-        return True
+            return True
+        return False
 
     def delete(self, kind: tuple[str, str, str], name: str) -> None:
         """Delete the object, if it is there."""
-        try:
+        with may_be_absent():
             self.custom.delete_namespaced_custom_object(*kind[:2], NAMESPACE, kind[2], name)
-        except ApiException as error:
-            if error.status != 404:
-                raise
 
     def watch_refused(self, kind: tuple[str, str, str], version: str) -> ApiException | None:
         """What the API server says against a watch from this version of all objects of the kind."""

@@ -74,13 +74,23 @@ def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(schema, registry=registry)
 
 
-def _against(name: str) -> Callable[[str], Iterator[str]]:
-    def check(text: str) -> Iterator[str]:
+def _json(check: Callable[[Any], Iterator[str]]) -> Callable[[str], Iterator[str]]:
+    """The check of a text that must be JSON, by that of its value."""
+
+    def checked(text: str) -> Iterator[str]:
         try:
             value = _parse(text)
         except ValueError as error:
             yield f"it is not JSON: {error}"
-            return
+        else:
+            yield from check(value)
+
+    return checked
+
+
+def _against(name: str) -> Callable[[str], Iterator[str]]:
+    @_json
+    def check(value: Any) -> Iterator[str]:
         error = best_match(validator(name).iter_errors(value))
         if error is not None:
             yield f"{error.json_path}: {error.message[:200]}"
@@ -107,12 +117,8 @@ def _lines(schema: str) -> Callable[[str], Iterator[str]]:
 def _object(kind: str) -> Callable[[str], Iterator[str]]:
     """An object as the API server gives it, or an empty one where it was gone."""
 
-    def check(text: str) -> Iterator[str]:
-        try:
-            value = _parse(text)
-        except ValueError as error:
-            yield f"it is not JSON: {error}"
-            return
+    @_json
+    def check(value: Any) -> Iterator[str]:
         if not isinstance(value, dict):
             yield "it is not an object"
         elif value and (value.get("kind") != kind or not value.get("apiVersion")):

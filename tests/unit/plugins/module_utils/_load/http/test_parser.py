@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import h11
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import (
     MAX_HEAD,
@@ -14,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser 
     Truncated,
     parse_head,
 )
+from ansible_collections.iter8.kfserving.tests.support.oracle import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -318,36 +318,6 @@ def responses(draw: st.DrawFn) -> bytes:
     interim = b"HTTP/1.1 100 Continue\r\n\r\n" if version == b"1.1" and draw(st.booleans()) else b""
     reason = draw(st.sampled_from((b" OK", b" ", b"")))
     return interim + b"HTTP/%s %d%s\r\n" % (version, status, reason) + b"".join(lines) + b"\r\n" + tail
-
-
-def oracle(data: bytes) -> tuple[int, bytes] | None:
-    """What h11 makes of the bytes and an end of the connection; None if it refuses them."""
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
-    connection.send(h11.EndOfMessage())
-    status: int | None = None
-    body = b""
-    fed_end = False
-    try:
-        connection.receive_data(data)
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                if fed_end:
-                    return None
-                connection.receive_data(b"")
-                fed_end = True
-            elif isinstance(event, h11.Response):
-                status = event.status_code
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                trailing = connection.trailing_data[0]
-                return None if status is None or trailing else (status, body)
-            elif isinstance(event, (h11.ConnectionClosed,)) or event is h11.PAUSED:
-                return None
-    except h11.RemoteProtocolError:
-        return None
 
 
 @settings(max_examples=200, deadline=None)
