@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
@@ -31,18 +32,16 @@ POLL_SECONDS = 0.3
 T = TypeVar("T")
 
 
+@dataclass
 class Application:
     """Server-side apply of claimed objects, one after another, and the wait for workloads."""
 
-    def __init__(
-        self, api: Api, record: Record, progress: Progress, *, clock: Clock, deadline: float
-    ) -> None:
-        self._api = api
-        self._record = record
-        self._progress = progress
-        self._clock = clock
-        self._deadline = deadline
-        self.changed = False
+    api: Api
+    record: Record
+    progress: Progress
+    clock: Clock
+    deadline: float
+    changed: bool = False
 
     def run(self, claims: Sequence[Claim]) -> None:
         """Applies all, CustomResourceDefinitions first, and takes the UIDs of what is created on record.
@@ -53,10 +52,10 @@ class Application:
         crds = [one for one in claims if one.entry.kind == "CustomResourceDefinition"]
         others = [one for one in claims if one.entry.kind != "CustomResourceDefinition"]
         for one in crds + others:
-            obj = self._patiently(lambda one=one: apply(self._api, one))  # type: ignore[misc]
+            obj = self._patiently(lambda one=one: apply(self.api, one))  # type: ignore[misc]
             self.changed = self.changed or differs(one.before, obj)
             if not one.entry.existed:
-                self._record.put(with_uid(one.entry, str(obj["metadata"]["uid"])))
+                self.record.put(with_uid(one.entry, str(obj["metadata"]["uid"])))
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Calls again while the API server, or a webhook of its, does not answer, and while it does not yet
@@ -65,10 +64,10 @@ class Application:
             try:
                 return call()
             except (UnknownKind, Unreachable) as error:
-                if self._clock.now() >= self._deadline:
+                if self.clock.now() >= self.deadline:
                     raise
-                self._api.forget_kinds()
-                self._clock.sleep(POLL_SECONDS if isinstance(error, UnknownKind) else 1.0)
+                self.api.forget_kinds()
+                self.clock.sleep(POLL_SECONDS if isinstance(error, UnknownKind) else 1.0)
 
     def wait(self, workloads: Sequence[Mapping[str, str]]) -> None:
         """Waits until each workload (kind, namespace, name) is ready; ClusterError at the deadline."""
@@ -77,19 +76,19 @@ class Application:
             found = at_once(lambda each: self._shortfall(each[0]), left)
             for (_workload, words), short in zip(left, found):
                 if not short:
-                    self._progress.add("playbook", "ready", f"{words} is ready")
+                    self.progress.add("playbook", "ready", f"{words} is ready")
             still = [(each, short) for each, short in zip(left, found) if short]
-            if still and self._clock.now() >= self._deadline:
+            if still and self.clock.now() >= self.deadline:
                 told = "; ".join(f"{each[1]}: {short}" for each, short in still)
                 raise ClusterError(f"Not all workloads are ready in time. {told}.")
             left = [each for each, _short in still]
             if left:
-                self._clock.sleep(POLL_SECONDS)
+                self.clock.sleep(POLL_SECONDS)
 
     def _shortfall(self, workload: Mapping[str, str]) -> str:
         try:
-            resource = self._api.resource("apps/v1", workload["kind"])
-            return shortfall(self._api.get(resource.path(workload["namespace"], workload["name"])))
+            resource = self.api.resource("apps/v1", workload["kind"])
+            return shortfall(self.api.get(resource.path(workload["namespace"], workload["name"])))
         except UnknownKind:
             raise
         except NotFound:

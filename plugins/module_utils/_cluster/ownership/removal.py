@@ -141,29 +141,20 @@ def _stage(entry: ClaimedObject) -> int:
     return 1 if entry.kind in _WORKLOADS else 2 if entry.kind in _WEBHOOKS else 3
 
 
+@dataclass
 class Removal:
     """Deletes waves of objects and waits until each is gone."""
 
-    def __init__(
-        self,
-        api: Api,
-        record: Record,
-        progress: Progress,
-        *,
-        clock: Clock,
-        deadline: float,
-        save: Callable[[], None],
-    ) -> None:
-        """``save`` writes the record whenever something is gone: a run that is killed goes on from there."""
-        self._save = save
-        self._api = api
-        self._record = record
-        self._progress = progress
-        self._clock = clock
-        self._deadline = deadline
-        self._reported: dict[ClaimedObject, str] = {}
-        self.deleted: list[ClaimedObject] = []
-        self.kept: list[Json] = []
+    api: Api
+    record: Record
+    progress: Progress
+    clock: Clock
+    deadline: float
+    # Called whenever something is gone, to write the record: a run that is killed goes on from there.
+    save: Callable[[], None]
+    deleted: list[ClaimedObject] = field(default_factory=list)
+    kept: list[Json] = field(default_factory=list)
+    _reported: dict[ClaimedObject, str] = field(default_factory=dict)
 
     def run(self, doomed: Sequence[ClaimedObject]) -> None:
         """Deletes all of ``doomed``; StillThere, with the reasons, when some are left at the deadline."""
@@ -177,7 +168,7 @@ class Removal:
     def _ask(self, entry: ClaimedObject) -> bool:
         """Asks the API server to delete exactly this object; False if it turned out to be another one."""
         try:
-            resource = kind_of(self._api, entry)
+            resource = kind_of(self.api, entry)
         except UnknownKind:
             # Whether the object is gone with its kind is found out while waiting for it.
             return True
@@ -186,12 +177,12 @@ class Removal:
         options = {"preconditions": {"uid": entry.uid}, "propagationPolicy": policy}
         try:
             self._patiently(
-                lambda: self._api.delete(resource.path(entry.namespace or None, entry.name), options)
+                lambda: self.api.delete(resource.path(entry.namespace or None, entry.name), options)
             )
         except NotFound:
             return True
         except Conflict as conflict:
-            found = find(self._api, entry, self._clock.sleep)
+            found = find(self.api, entry, self.clock.sleep)
             now = found[1] if found else None
             if (
                 now is not None
@@ -213,9 +204,9 @@ class Removal:
                 call()
                 return
             except Unreachable:
-                if self._clock.now() >= self._deadline:
+                if self.clock.now() >= self.deadline:
                     raise
-                self._clock.sleep(1.0)
+                self.clock.sleep(1.0)
 
     def _wait(self, asked: list[ClaimedObject]) -> None:
         left = asked
@@ -223,10 +214,10 @@ class Removal:
             left = self._still_there(left)
             if not left:
                 return
-            if self._clock.now() >= self._deadline:
+            if self.clock.now() >= self.deadline:
                 left_over = "; ".join(f"{entry}: {self._reported[entry]}" for entry in left)
                 raise StillThere(f"Not all objects are gone in time. {left_over}.", left)
-            self._clock.sleep(POLL_SECONDS)
+            self.clock.sleep(POLL_SECONDS)
 
     def _still_there(self, entries: list[ClaimedObject]) -> list[ClaimedObject]:
         """Those of ``entries`` that are still there; reports which have gone, and what holds the others."""
@@ -234,22 +225,22 @@ class Removal:
         for entry, obj in zip(entries, at_once(self._current, entries)):
             if obj is None:
                 self.deleted.append(entry)
-                self._record.drop(entry)
-                self._progress.add("playbook", "deleted", f"{entry} deleted", {"object": entry.ref})
+                self.record.drop(entry)
+                self.progress.add("playbook", "deleted", f"{entry} deleted", {"object": entry.ref})
                 continue
             left.append(entry)
             held = held_by(obj)
             if self._reported.get(entry) != held:
                 if entry in self._reported:
-                    self._progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
+                    self.progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
                 self._reported[entry] = held
         if len(left) < len(entries):
-            self._save()
+            self.save()
         return left
 
     def _current(self, entry: ClaimedObject) -> Json | None:
         try:
-            found = find(self._api, entry, self._clock.sleep)
+            found = find(self.api, entry, self.clock.sleep)
         except (Unreachable, UnknownKind) as error:
             return {"metadata": {"uid": entry.uid}, "unknown": str(error)}
         return found[1] if found and found[1]["metadata"]["uid"] == entry.uid else None

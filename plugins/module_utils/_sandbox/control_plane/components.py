@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
@@ -131,35 +132,28 @@ def administrator(where: Layout, api_port: int) -> KubeClient:
     return KubeClient(access)
 
 
+@dataclass
 class ControlPlane:
     """Boots what is not running. `programs`: paths by name."""
 
-    def __init__(
-        self,
-        where: Layout,
-        programs: Mapping[str, str],
-        ports: Mapping[str, int],
-        network: int,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._where = where
-        self._programs = programs
-        self._ports = ports
-        self._network = network
-        self._clock = clock
-        self._sleep = sleep
-        self._client = administrator(where, ports["api"])
+    where: Layout
+    programs: Mapping[str, str]
+    ports: Mapping[str, int]
+    network: int
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self._client = administrator(self.where, self.ports["api"])
 
     def etcd_argv(self) -> list[str]:
         """TLS with client certificates for both ports, and no fsync: the data is disposable."""
-        keys = self._where.pki
-        client = f"https://127.0.0.1:{self._ports['etcd']}"
-        peer = f"https://{etcd_peer(self._network)}:{CLAIM_PORT}"
+        keys = self.where.pki
+        client = f"https://127.0.0.1:{self.ports['etcd']}"
+        peer = f"https://{etcd_peer(self.network)}:{CLAIM_PORT}"
         argv = [
-            self._programs[ETCD],
-            f"--data-dir={self._where.etcd}",
+            self.programs[ETCD],
+            f"--data-dir={self.where.etcd}",
             "--unsafe-no-fsync",
             "--log-level=warn",
         ]
@@ -173,16 +167,16 @@ class ControlPlane:
 
     def apiserver_argv(self) -> list[str]:
         """RBAC; tokens only, nobody unnamed; no Endpoints object of itself, which could not be loopback."""
-        keys = self._where.pki
+        keys = self.where.pki
         return [
-            self._programs[APISERVER],
-            f"--etcd-servers=https://127.0.0.1:{self._ports['etcd']}",
+            self.programs[APISERVER],
+            f"--etcd-servers=https://127.0.0.1:{self.ports['etcd']}",
             f"--etcd-cafile={keys}/ca.crt",
             f"--etcd-certfile={keys}/apiserver-etcd-client.crt",
             f"--etcd-keyfile={keys}/apiserver-etcd-client.key",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
-            f"--secure-port={self._ports['api']}",
+            f"--secure-port={self.ports['api']}",
             f"--tls-cert-file={keys}/apiserver.crt",
             f"--tls-private-key-file={keys}/apiserver.key",
             f"--token-auth-file={keys}/{pki.TOKENS}",
@@ -199,10 +193,10 @@ class ControlPlane:
 
     def controller_manager_argv(self) -> list[str]:
         """Each controller with its own service account; no port is served."""
-        keys = self._where.pki
+        keys = self.where.pki
         argv = [
-            self._programs[CONTROLLER_MANAGER],
-            f"--kubeconfig={self._where.controller_manager_kubeconfig}",
+            self.programs[CONTROLLER_MANAGER],
+            f"--kubeconfig={self.where.controller_manager_kubeconfig}",
             f"--service-account-private-key-file={keys}/sa.key",
             f"--root-ca-file={keys}/ca.crt",
             "--use-service-account-credentials",
@@ -214,12 +208,12 @@ class ControlPlane:
             "--profiling=false",
         ]
         # Before 1.24 there was an insecure port, open by default.
-        if _knows_flag(self._programs[CONTROLLER_MANAGER], "port"):
+        if _knows_flag(self.programs[CONTROLLER_MANAGER], "port"):
             argv.append("--port=0")
         return argv
 
     def _record(self, name: str) -> Path:
-        return self._where.processes / f"{name}.json"
+        return self.where.processes / f"{name}.json"
 
     def running(self, name: str) -> bool:
         """Whether this part of the control plane runs."""
@@ -230,18 +224,18 @@ class ControlPlane:
         """Start a part unless it runs. Returns whether it was started."""
         if self.running(name):
             return False
-        log = self._where.logs / f"{name}.log"
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._where.root)}
+        log = self.where.logs / f"{name}.log"
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.where.root)}
         records.start(
-            self._where.processes, name, argv, role=ROLE, log=log, env=environment, cwd=self._where.root
+            self.where.processes, name, argv, role=ROLE, log=log, env=environment, cwd=self.where.root
         )
         return True
 
     def _require_ports(self) -> None:
         for name, port, address in (
-            (ETCD, self._ports["etcd"], "127.0.0.1"),
-            (ETCD, CLAIM_PORT, etcd_peer(self._network)),
-            (APISERVER, self._ports["api"], "127.0.0.1"),
+            (ETCD, self.ports["etcd"], "127.0.0.1"),
+            (ETCD, CLAIM_PORT, etcd_peer(self.network)),
+            (APISERVER, self.ports["api"], "127.0.0.1"),
         ):
             if not self.running(name) and not port_is_free(port, address):
                 raise PortTaken(
@@ -271,19 +265,19 @@ class ControlPlane:
         self._wait(lambda: self._client.healthy(path), "the controllers to work", *parts)
 
     def _wait(self, done: Callable[[], bool], what: str, *parts: str) -> None:
-        deadline = self._clock() + _READY_SECONDS
+        deadline = self.clock() + _READY_SECONDS
         while not done():
             for name in parts:
                 if not self.running(name):
                     self._explain(name)
-            if self._clock() > deadline:
+            if self.clock() > deadline:
                 raise ControlPlaneError(
-                    f"Waited {_READY_SECONDS:.0f} s for {what}: see the logs in {self._where.logs}."
+                    f"Waited {_READY_SECONDS:.0f} s for {what}: see the logs in {self.where.logs}."
                 )
-            self._sleep(_POLL_SECONDS)
+            self.sleep(_POLL_SECONDS)
 
     def _explain(self, name: str) -> None:
-        log = self._where.logs / f"{name}.log"
+        log = self.where.logs / f"{name}.log"
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         last = text.splitlines()[-_LOG_LINES:]
         # Not a crash's whole trace: what it says is above it.

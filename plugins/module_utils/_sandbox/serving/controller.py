@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .. import faults
@@ -29,38 +30,32 @@ _LOG = logging.getLogger("serving")
 Object = Mapping[str, Any]
 
 
+@dataclass
 class Controller:
     """Reconciles all InferenceServices. ``now`` gives the time for the status, as RFC 3339."""
 
-    def __init__(
-        self,
-        api: ServingApi,
-        gateway: GatewayWriter,
-        admin: Callable[[str], GatewayAdmin],
-        now: Callable[[], str],
-    ) -> None:
-        self._api = api
-        self._gateway = gateway
-        self._admin = admin
-        self._now = now
+    api: ServingApi
+    gateway: GatewayWriter
+    admin: Callable[[str], GatewayAdmin]
+    now: Callable[[], str]
 
     def run_once(self) -> float:
         """Do one pass; return the seconds until the next one is due without any event.
 
         :raises ApiError: the API server refused something; the caller tries again later.
         """
-        services = self._api.services()
-        deployments = self._api.deployments()
-        pods = self._api.pods()
+        services = self.api.services()
+        deployments = self.api.deployments()
+        pods = self.api.pods()
         living = [service for service in services if not service["metadata"].get("deletionTimestamp")]
         plans = [self._plan(service, deployments, pods) for service in living]
-        ips = self._api.gateway_ips()
-        hosts = wanted_hosts(plans, self._gateway.applied())
-        routes = self._gateway.apply(hosts, endpoints(pods), [self._admin(ip) for ip in ips])
+        ips = self.api.gateway_ips()
+        hosts = wanted_hosts(plans, self.gateway.applied())
+        routes = self.gateway.apply(hosts, endpoints(pods), [self.admin(ip) for ip in ips])
         if routes.problem:
             _LOG.warning("gateway: %s", routes.problem)
         if ips:
-            self._api.set_load_balancer(ips)
+            self.api.set_load_balancer(ips)
         for plan in plans:
             self._scale(plan, routes)
             self._write_status(plan, routes)
@@ -72,7 +67,7 @@ class Controller:
     def _plan(self, service: Object, deployments: Sequence[Object], pods: Sequence[Object]) -> ServicePlan:
         meta = service["metadata"]
         if resources.FINALIZER not in meta.get("finalizers", []):
-            service = self._api.set_finalizers(service, [*meta.get("finalizers", []), resources.FINALIZER])
+            service = self.api.set_finalizers(service, [*meta.get("finalizers", []), resources.FINALIZER])
         revisions = resources.revisions_of(service, deployments)
         refused = ""
         try:
@@ -90,11 +85,11 @@ class Controller:
         if revisions and revisions[-1].predictor_hash == resources.predictor_hash(service):
             return revisions
         canary = bool(serving_status.predictor_status(service).get("latestRolledoutRevision"))
-        environment = faults.revision_environment(self._api.active_faults(), canary)
+        environment = faults.revision_environment(self.api.active_faults(), canary)
         deployment = resources.next_revision(service, revisions, environment)
         if deployment is None:
             return revisions
-        created = self._api.create_deployment(deployment)
+        created = self.api.create_deployment(deployment)
         _LOG.info("%s: created %s", _name(service), created["metadata"]["name"])
         return [*revisions, *resources.revisions_of(service, [created])]
 
@@ -106,7 +101,7 @@ class Controller:
             replicas = revision.wanted if keep else 0
             if replicas != revision.replicas:
                 _LOG.info("%s: scale %s to %d", _name(plan.service), revision.name, replicas)
-                self._api.scale(revision, replicas)
+                self.api.scale(revision, replicas)
 
     def _write_status(self, plan: ServicePlan, routes: RouteState) -> None:
         seen = serving_status.Observation(
@@ -117,10 +112,10 @@ class Controller:
             and (routes.confirmed or serving_status.was_routed(plan.service, plan.traffic)),
             gateway_problem=routes.problem,
         )
-        status = serving_status.status(plan.service, seen, self._now())
+        status = serving_status.status(plan.service, seen, self.now())
         if status != plan.service.get("status"):
             _LOG.info("%s: %s", _name(plan.service), _summary(status))
-            self._api.put_status(plan.service, status)
+            self.api.put_status(plan.service, status)
 
     def _delete(self, service: Object, revisions: Sequence[resources.Revision], routes: RouteState) -> None:
         """Once the routes are gone (they are not among the wanted ones): the pods, then the object."""
@@ -129,11 +124,11 @@ class Controller:
             return
         for revision in revisions:
             if config.cluster_name(revision.namespace, revision.name) not in routes.clusters:
-                self._api.delete_deployment(revision)
+                self.api.delete_deployment(revision)
         if not revisions:
             _LOG.info("%s: deleted", _name(service))
             left = [name for name in meta["finalizers"] if name != resources.FINALIZER]
-            self._api.set_finalizers(service, left)
+            self.api.set_finalizers(service, left)
 
 
 def _name(service: Object) -> str:
