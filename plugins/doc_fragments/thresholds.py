@@ -48,17 +48,37 @@ options:
         default: 2.0
       share_tolerance:
         description:
-          - How far a revision's share of the requests may be from its weight, from 0 to 1.
-          - It is absolute and not a part of the weight. With 0.05, any share up to 10 % will do where the
-            weight is 5 %.
+          - How far a revision's share of the requests may be from its weight, from 0 to 1, in absolute
+            points.
+          - It holds along with O(thresholds.share_tolerance_relative). At a weight of 50 %, 0.05 allows from
+            45 to 55 %.
         type: float
         default: 0.05
+      share_tolerance_relative:
+        description:
+          - The same as a part of the weight, or of what is left to 100 % where that is less, from 0 to 1.
+          - At a weight of 5 %, 0.5 allows from 2.5 to 7.5 %.
+        type: float
+        default: 0.5
       max_stall_seconds:
         description: How long the load generator may stand still before an outage could have gone unseen.
         type: float
         default: 1.0
       max_lateness_p99:
         description: How late 99 % of the requests may be sent at most, in seconds.
+        type: float
+        default: 0.5
+      max_unobserved:
+        description:
+          - For how many seconds in all nothing may have watched the traffic within the shift, from when the
+            canary was applied until the expected revision had all the traffic.
+          - Between two waits, while the API server was away, and before an observer began or after it ended,
+            nothing watches.
+        type: float
+        default: 1.0
+      max_clock_uncertainty:
+        description:
+          - How uncertain it may be, in seconds, how far two clocks are apart whose times are compared.
         type: float
         default: 0.5
 """

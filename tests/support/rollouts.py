@@ -235,9 +235,12 @@ def lose(
     lost = own["revisions"].setdefault(revision, {"requests": 0, "failed": 0})
     lost["failed"] += 1
     if lost["failed"] > lost["requests"]:
-        # It is a request of this revision, then, and not of the canary's.
+        # It is a request of this revision, then, and not of who answered it.
         lost["requests"] += 1
-        own["revisions"][CANARY]["requests"] -= 1
+        victim = CANARY if row["revisions"].get(CANARY) else BASELINE
+        own["revisions"][victim]["requests"] -= 1
+        row["revisions"][victim] -= 1
+        row["revisions"][revision] = row["revisions"].get(revision, 0) + 1
     own["connection_modes"]["keep-alive"]["failed"] += 1
     own["classes"][kind] = own["classes"].get(kind, 0) + 1
     if kind == "client":

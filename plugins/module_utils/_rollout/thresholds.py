@@ -3,11 +3,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .roles import BASELINE, CANARY
+
+_AT_LEAST_ZERO = (
+    "max_lost",
+    "max_gap",
+    "min_requests",
+    "min_requests_per_revision",
+    "propagation_seconds",
+    "max_stall_seconds",
+    "max_lateness_p99",
+    "max_unobserved",
+    "max_clock_uncertainty",
+    "expect_iterations",
+)
 
 
 @dataclass(frozen=True)
@@ -20,9 +34,12 @@ class Thresholds:
     `propagation_seconds` is how long before or after the moment in the timeline a change of traffic may
     really have happened: routes take time to reach the gateway, and statuses take time to tell.
     `share_tolerance` is how far a revision's share of the requests may be from its weight even if there are
-    enough requests to notice: in absolute points, so 0.05 allows from 0 to 10 % at a weight of 5 %.
+    enough requests to notice, in absolute points, and `share_tolerance_relative` the same as a part of the
+    weight: both hold, so at a weight of 5 % a share from 2.5 to 7.5 % will do.
     `max_stall_seconds` is how long the load generator may stand still, `max_lateness_p99` how late 99 % of
-    the requests may be sent. `expect_iterations` of None means as many as the Experiment planned.
+    the requests may be sent. `max_unobserved` is for how long, in all, nothing may have watched the traffic
+    within the shift, `max_clock_uncertainty` how far two clocks may be apart for all that is known.
+    `expect_iterations` of None means as many as the Experiment planned.
     """
 
     max_lost: int = 0
@@ -32,25 +49,35 @@ class Thresholds:
     latency: Mapping[float, float] = field(default_factory=dict)
     propagation_seconds: float = 2.0
     share_tolerance: float = 0.05
+    share_tolerance_relative: float = 0.5
     max_stall_seconds: float = 1.0
     max_lateness_p99: float = 0.5
+    max_unobserved: float = 1.0
+    max_clock_uncertainty: float = 0.5
     expect_winner: str = CANARY
     expect_iterations: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_lost", "min_requests", "min_requests_per_revision", "propagation_seconds"):
-            _at_least_zero(name, getattr(self, name))
-        for name in ("max_stall_seconds", "max_lateness_p99", "max_gap", "expect_iterations"):
+        for name in _AT_LEAST_ZERO:
             if getattr(self, name) is not None:
                 _at_least_zero(name, getattr(self, name))
-        if not 0 <= self.share_tolerance <= 1:
-            raise ValueError(f"share_tolerance must be from 0 to 1, not {self.share_tolerance:g}.")
+        for name in ("share_tolerance", "share_tolerance_relative"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name):g}.")
         if self.expect_winner not in {BASELINE, CANARY}:
             raise ValueError(f"expect_winner must be {CANARY} or {BASELINE}, not {self.expect_winner!r}.")
         for percentile, seconds in self.latency.items():
             if not 0 < percentile <= 100:
                 raise ValueError(f"latency: {percentile:g} is not a percentile above 0 and up to 100.")
             _at_least_zero(f"latency at percentile {percentile:g}", seconds)
+
+    def share_limit(self, weight: float) -> float:
+        """How far a share may be from this weight (0 to 1), which is as far as the other's is from its own.
+
+        At a weight of 0 or 1 there is nothing to be a part of, and another rule looks at each answer.
+        """
+        part = self.share_tolerance_relative * min(weight, 1 - weight)
+        return min(self.share_tolerance, part) if part > 0 else self.share_tolerance
 
     def gap_limit(self, asked_rate: float) -> float:
         """The longest allowed gap in seconds at this rate (requests a second; 0 is as fast as possible)."""
@@ -73,5 +100,7 @@ class Thresholds:
 
 
 def _at_least_zero(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value:g}.")
     if value < 0:
         raise ValueError(f"{name} must not be below 0, it is {value:g}.")

@@ -16,7 +16,7 @@ from .evidence.facts import Evidence, Facts, study
 from .messages import count, elapsed, rate_below, utc
 from .objects.events import State
 from .roles import CANARY
-from .rules import gateway, rollout, traffic
+from .rules import gateway, rollout, traffic, watched
 from .rules import load as rules_load
 from .rules.rule import Finding, Grade, Rule, worst
 from .thresholds import Thresholds
@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     *rules_load.LOST,
     *rollout.RULES,
     *traffic.RULES,
+    *watched.RULES,
     *gateway.RULES,
     *rules_load.TRUST,
 )
@@ -101,6 +102,7 @@ class Verdict:
             "failures": details.failures(self.facts),
             "connection_modes": details.connection_modes(self.facts),
             "outages": details.outages(self.facts),
+            "causes": [dict(cause) for cause in self.facts.causes],
             "generator": details.generator(self.facts),
             "named_by": self.facts.named_by if self.facts.names_tell else None,
             "gateway": details.gateway(self.facts),
@@ -118,8 +120,10 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     """
     thresholds = thresholds or Thresholds()
     facts = study(evidence)
+    # A run that changed nothing is no rollout, and nothing can be said of one.
+    rules = tuple(r for r in RULES if r.check is rollout.run_not_stopped or not facts.marks.changed_nothing)
     claims = tuple(
-        Claim(rule, tuple(findings)) for rule in RULES if (findings := rule.check(facts, thresholds))
+        Claim(rule, tuple(findings)) for rule in rules if (findings := rule.check(facts, thresholds))
     )
     grade = worst([claim.grade for claim in claims])
     return Verdict(grade, _summary(grade, facts, claims), claims, facts, thresholds)
@@ -149,6 +153,8 @@ def _revisions(facts: Facts) -> dict[str, dict[str, Any]]:
 
 def _summary(grade: Grade, facts: Facts, claims: tuple[Claim, ...]) -> str:
     """One line for people: the requests, the gap, how it ended, and what is missing where something is."""
+    if facts.marks.changed_nothing:
+        return "; ".join(finding.text for claim in claims for finding in claim.findings)
     parts = [*_load_clauses(facts), *_end_clauses(facts)]
     if grade is Grade.INCONCLUSIVE:
         texts = [f.text for claim in claims for f in claim.findings if f.grade is Grade.INCONCLUSIVE]

@@ -68,11 +68,15 @@ class Ids:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """What the log says of one request. `flags` and `revision` are empty where there are none."""
+    """What the log says of one request. `flags` and `revision` are empty where there are none.
+
+    `time` is when it came, by the gateway's clock.
+    """
 
     status: int | None
     flags: str
     revision: str
+    time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -186,12 +190,13 @@ class LogReader:
             status=int(str(status)) if re.fullmatch("[0-9]{1,3}", str(status)) else None,
             flags=str(flags) if known else "",
             revision="" if revision == "-" else revision,
+            time=_time(row.get(self._names["time"])),
         )
 
     def _count(self, row: Mapping[str, Any], entry: LogEntry) -> None:
         self._statuses[str(entry.status)] += 1
         self._revisions[entry.revision] += 1
-        began = _time(row.get(self._names["time"]))
+        began = entry.time
         if began is None:
             return
         duration = _time(row.get(self._names["duration"]))

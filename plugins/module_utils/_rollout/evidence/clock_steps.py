@@ -7,13 +7,13 @@ What the weights were when a request was answered is not known then.
 from __future__ import annotations
 
 from ..messages import elapsed, utc
+from .clocks import STAMP_SECONDS
 from .facts import Facts
 from .load import STOPPED
 
-# How far the times of one writer may go back or the clock may move while the load runs, and how late a task
-# may stamp what it did, before it is suspected that the clock was set.
+# How far the times of one writer may go back or the clock may move while the load runs before it is suspected
+# that the clock was set.
 _CLOCK_STEP_SECONDS = 1.0
-_STAMP_SECONDS = 10.0
 
 
 def steps(facts: Facts) -> list[str]:
@@ -41,7 +41,7 @@ def _apart(facts: Facts) -> list[str]:
     return [
         f"the load test {what} at {utc(own)}, and {utc(written)} by the timeline"
         for what, own, written in pairs
-        if written is not None and abs(own - written) > _STAMP_SECONDS
+        if written is not None and abs(own - written) > STAMP_SECONDS
     ]
 
 

@@ -7,14 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..messages import utc
 from ..objects import experiment as experiments
 from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
 from ..roles import BASELINE, CANARY
+from ..thresholds import Thresholds
 from .access_log import AccessLog
+from .causes import causes
+from .clocks import Clocks, compare
 from .gateway import named_by_answers, named_by_log
 from .load import Load, LoadFormatError, read_load
 from .marks import Marks, marks
+from .offset import SAME, Offset
 from .phases import Phase, phases
 from .timeline import Moment, TimelineFormatError, read_timeline
 
@@ -31,7 +36,8 @@ ANSWERS, ACCESS_LOG = "answers", "access_log"
 @dataclass(frozen=True)
 class Evidence:
     """What a run left behind; None or empty for what is missing, with the reason in `problems` under the
-    same name. The access log is evidence only where it was asked for."""
+    same name. The access log and the observer's `observations` are evidence only where they were asked
+    for."""
 
     load: Mapping[str, Any] | None = None
     timeline: Sequence[Any] | None = None
@@ -39,6 +45,7 @@ class Evidence:
     inferenceservice: Mapping[str, Any] | None = None
     access_log: AccessLog | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
+    observations: Sequence[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class Facts:
 
     `answered_load` is the load as its own answers have it, `load` that with what the access log adds;
     `named_by` says whose names the load has. `problems` has, by the name of the evidence, why it is missing.
+    `causes` has what happened around each window of losses, as verdict.json has it.
     """
 
     load: Load | None
@@ -73,26 +81,51 @@ class Facts:
     compared: Mapping[str, str]
     phases: tuple[PhaseCount, ...]
     problems: Mapping[str, str]
+    clocks: Clocks = Clocks()
+    causes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def roles(self) -> dict[str, str]:
         """Revision name -> role."""
         return _roles(self.baseline, self.canary)
 
+    def expected(self, thresholds: Thresholds) -> str:
+        """The revision that is to end with all the traffic; empty where it is not known."""
+        return self.canary if thresholds.expect_winner == CANARY else self.baseline
+
     def requests_of(self, revision: str) -> int:
         """How many requests named this revision."""
         return self.load.revisions.get(revision, (0, 0))[0] if self.load else 0
 
     @property
-    def unproven_names(self) -> tuple[str, ...]:
-        """What the answers named before the canary was applied, if never the baseline: not revisions,
-        then."""
-        return _unproven_names(self.load, self.marks.canary_applied, self.roles) if self.load else ()
+    def names_before(self) -> tuple[str, ...]:
+        """What the answers named before the canary was applied, when only the baseline served."""
+        if self.load is None:
+            return ()
+        return _names_before(self.load, self.marks.canary_applied, self.names_ahead)
+
+    @property
+    def names_proven(self) -> bool:
+        """Whether one of these was the baseline, so that names are those of revisions.
+
+        The canary's name proves nothing then. What cannot be known is not asked for: which moment was before
+        the canary, and who the baseline was.
+        """
+        known = self.marks.canary_applied is not None and self.baseline
+        return not known or self.baseline in self.names_before
 
     @property
     def names_tell(self) -> bool:
         """Whether the answers name revisions at all, so that rules about who answered can be applied."""
-        return self.load is not None and any(self.load.revisions) and not self.unproven_names
+        return self.load is not None and any(self.load.revisions) and self.names_proven
+
+    @property
+    def names_ahead(self) -> Offset:
+        """How far the clock by which the names of a second are counted is ahead of the timeline's."""
+        ahead, gateway = self.clocks.load, self.clocks.gateway
+        if self.named_by != ACCESS_LOG or gateway is None:
+            return ahead
+        return Offset(ahead.low + gateway.low, ahead.high + gateway.high)
 
     def name_of(self, revision: str) -> str:
         """The revision for people: with its role where it has one."""
@@ -117,15 +150,17 @@ def study(evidence: Evidence) -> Facts:
         problems["access_log"] = evidence.problems["access_log"]
     answered_load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
-    # An object that was gone when it was to be kept is an empty one.
-    experiment = evidence.experiment or None
     service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None
     found = _borne_out(marks(moments), service)
+    # An object that was gone when it was to be kept is an empty one.
+    experiment = _of_this_run(evidence.experiment or None, found, problems)
+    found = _by_roles(found, experiment)
     compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
     roles = _roles(baseline, canary)
-    load, named_by = _named(answered_load, evidence.access_log, found.canary_applied, roles)
+    clocks = compare(answered_load, found, evidence.access_log)
+    load, named_by = _named(answered_load, evidence.access_log, found.canary_applied, baseline, clocks)
     cuts = phases(found, roles, load.started, load.ended) if load else []
     return Facts(
         load=load,
@@ -142,13 +177,47 @@ def study(evidence: Evidence) -> Facts:
         compared=compared,
         phases=tuple(_count(load, cuts)) if load else (),
         problems=problems,
+        clocks=clocks,
+        causes=tuple(causes(load.ledger, evidence.observations or ())) if load else (),
     )
+
+
+def _of_this_run(
+    experiment: Mapping[str, Any] | None, found: Marks, problems: dict[str, str]
+) -> Mapping[str, Any] | None:
+    """The Experiment, unless it is older than the run, and then no evidence of it.
+
+    Its creationTimestamp is the API server's, in whole seconds.
+    """
+    created = experiments.created(experiment) if experiment else None
+    if created is None or found.run_began is None:
+        return experiment
+    offset = found.api_server or SAME
+    if created - offset.high >= found.run_began:
+        return experiment
+    sure = created + 1 - offset.low < found.run_began
+    if not sure and found.api_server is None:
+        return experiment
+    how = "is" if sure else "may be, for all that is known of the API server's clock,"
+    began = f"which began at {utc(found.run_began)}"
+    problems["experiment"] = f"the Experiment {how} older than this run: created at {utc(created)}, {began}"
+    return None
+
+
+def _by_roles(found: Marks, experiment: Mapping[str, Any] | None) -> Marks:
+    """The marks, where the timeline has the winner by the name of its version."""
+    done = found.completion
+    if done is None or done.winner is None or experiment is None:
+        return found
+    winner = experiments.roles(experiment).get(done.winner, done.winner)
+    return replace(found, completion=replace(done, winner=winner))
 
 
 def _borne_out(found: Marks, service: services.Snapshot | None) -> Marks:
     """The marks, where the InferenceService ended with another split than the one observed last: it changed
     after the last watch, at a time that is not known."""
-    if service is None or not found.traffic or service.traffic == found.traffic[-1][1]:
+    told = service is not None and service.traffic_told
+    if service is None or not told or not found.traffic or service.traffic == found.traffic[-1][1]:
         return found
     since = found.last_observed if found.unobserved_since is None else found.unobserved_since
     return replace(found, unobserved_since=since)
@@ -159,24 +228,25 @@ def _roles(baseline: str, canary: str) -> dict[str, str]:
 
 
 def _named(
-    load: Load | None, log: AccessLog | None, applied: float | None, roles: Mapping[str, str]
+    load: Load | None, log: AccessLog | None, applied: float | None, baseline: str, clocks: Clocks
 ) -> tuple[Load | None, str]:
     """The load with the names that are relied on, and whose they are: the answers' own, or the log's where
     those are none, or not revisions."""
     if load is None or log is None:
         return load, ANSWERS
-    if any(load.revisions) and not _unproven_names(load, applied, roles):
+    before = _names_before(load, applied, clocks.load)
+    if any(load.revisions) and (not before or not baseline or baseline in before):
         return named_by_answers(load, log), ANSWERS
     return named_by_log(load, log), ACCESS_LOG
 
 
-def _unproven_names(load: Load, applied: float | None, roles: Mapping[str, str]) -> tuple[str, ...]:
-    """The names before the canary was applied, if none of them is the baseline's."""
-    if applied is None or BASELINE not in roles.values():
+def _names_before(load: Load, applied: float | None, ahead: Offset) -> tuple[str, ...]:
+    """The names in the seconds that surely were over when the canary was applied, by a clock that is so far
+    ahead of the timeline's."""
+    if applied is None:
         return ()
-    before = [second for second in load.seconds if second.start + 1 <= applied]
-    names = {name for second in before for name, n in second.revisions.items() if n and name}
-    return () if names & set(roles) else tuple(sorted(names))
+    before = [second for second in load.seconds if second.start + 1 - ahead.low <= applied]
+    return tuple(sorted({name for second in before for name, n in second.revisions.items() if n and name}))
 
 
 def _load(result: Mapping[str, Any] | None, problems: dict[str, str]) -> Load | None:

@@ -97,7 +97,8 @@ class Load:
     - `revisions`: requests and failures by name; the empty name is that of answers that named none.
     - `ledger`: a record for each failure, but for the `ledger_dropped` that were only counted.
     - `gap`: the longest time between two successes; `outages` as load.json has them.
-    - `lateness_p99`: 99 % of the requests were sent at most this late.
+    - `lateness_p99`, `lateness_max`: 99 % of the requests, or all, were sent at most this late.
+    - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
     - `response_time`: a histogram of Fortio's shape, in seconds.
     """
@@ -123,6 +124,8 @@ class Load:
     gap: Gap
     outages: tuple[Mapping[str, Any], ...]
     lateness_p99: float
+    lateness_max: float
+    expected: frozenset[int]
     stalls: tuple[Stall, ...]
     wall_clock_drift: float
     response_time: Mapping[str, Any]
@@ -151,6 +154,7 @@ def read_load(result: Any) -> Load:
     top = _mapping(result, "the result")
     own = _mapping(top.get("LoadTest"), "LoadTest")
     requests, failed = _whole(own, "requests"), _whole(own, "failed")
+    lateness = _mapping(own.get("lateness"), "LoadTest.lateness")
     rows = [_mapping(row, "LoadTest.timeline") for row in _list(own, "timeline")]
     # A run that is still going on, or was killed, has no end: it lasted as long as it has counted.
     started, duration = _number(own, "started"), _number(top, "ActualDuration") / 1e9
@@ -175,7 +179,9 @@ def read_load(result: Any) -> Load:
         ledger_dropped=_whole(own, "ledger_dropped"),
         gap=_gap(own.get("longest_success_gap")),
         outages=tuple(_mapping(row, "LoadTest.outages") for row in _list(own, "outages")),
-        lateness_p99=_number(_mapping(own.get("lateness"), "LoadTest.lateness"), "p99"),
+        lateness_p99=_number(lateness, "p99"),
+        lateness_max=_number(lateness, "max"),
+        expected=_statuses(own.get("expect_status")),
         stalls=tuple(
             Stall(_number(row, "start"), _number(row, "seconds"))
             for row in (_mapping(row, "LoadTest.stalls") for row in _list(own, "stalls"))
@@ -183,6 +189,14 @@ def read_load(result: Any) -> Load:
         wall_clock_drift=_number(own, "wall_clock_drift"),
         response_time=_mapping(own.get("response_time"), "LoadTest.response_time"),
         seconds=tuple(_second(row) for row in rows),
+    )
+
+
+def _statuses(value: Any) -> frozenset[int]:
+    return (
+        frozenset(status for status in value if type(status) is int)
+        if isinstance(value, list)
+        else frozenset()
     )
 
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .intervals import Intervals
+from .observed import last_observed, unobserved
+from .offset import Offset
 from .timeline import Moment
 
 
@@ -30,14 +32,19 @@ class Marks:
     - `baseline_revision`: the revision that served before, as the playbook noted it; empty if it did not.
     - `created_revision`: the first other revision created at or after `canary_applied`, so the canary's;
       empty if none was observed.
-    - `completion`: the Experiment's end. It is not yet the end of the shift: promotion is still to come.
+    - `completion`: the Experiment's end; one that came before the canary was applied is another run's. It is
+      not yet the end of the shift: promotion is still to come.
     - `traffic`: each observed split, percent by revision name, with the moment from which it was observed.
-    - `shift_ended`: when one revision, whichever, had all the traffic, at or after the Experiment's end.
-    - `unobserved`: the intervals between two watches of the InferenceService, from the last observation of
-      the one to the first of the next; the traffic may have changed at any moment of them.
+    - `shift_ended`: when one revision, whichever, got all the traffic for good, at or after the Experiment's
+      end.
+    - `unobserved`: the intervals in which nothing watched the InferenceService; the traffic may have changed
+      at any moment of them.
     - `unobserved_since`: from then on nothing bears out the split that was observed last.
     - `last_observed`: the last observation of the InferenceService; `canary_applied` if none came after it.
     - `stopped`: the event with which the playbook says what error cut the run short.
+    - `run_began`: when the load or an observer began, whichever was first.
+    - `api_server`: how far the API server's clock is ahead of the timeline's, as the observer told last.
+    - `iterations`: the most that the Experiment was seen to have completed since the canary was applied.
     - `failed_handlers`, `deletions`: the events that tell of a failed handler Job and of a deleted object.
     """
 
@@ -53,8 +60,23 @@ class Marks:
     unobserved_since: float | None = None
     last_observed: float | None = None
     stopped: Moment | None = None
+    run_began: float | None = None
+    api_server: Offset | None = None
+    iterations: int = 0
     failed_handlers: tuple[Moment, ...] = ()
     deletions: tuple[Moment, ...] = ()
+
+    @property
+    def changed_nothing(self) -> bool:
+        """Whether the run was stopped before it changed anything."""
+        applied = self.canary_applied
+        return self.stopped is not None and (applied is None or self.stopped.time < applied)
+
+    def full_share(self, revision: str) -> float | None:
+        """From when on this revision had all the traffic until the end, at or after the Experiment's end."""
+        if not self.traffic or self.traffic[-1][1] != {revision: 100}:
+            return None
+        return self.shift_ended
 
     def unobserved_until(self, end: float) -> Intervals:
         """All the intervals in which the traffic may have changed unobserved, where the last, if it is open,
@@ -71,7 +93,8 @@ def marks(moments: Iterable[Moment]) -> Marks:
     stopped = _first(ordered, "playbook", "load_stopped")
     start = applied.time if applied else None
     name = str(applied.data.get("baseline") or "") if applied else ""
-    completed = _first(ordered, "experiment", "completed")
+    completed = _first([m for m in ordered if start is None or m.time >= start], "experiment", "completed")
+    since = unobserved(ordered, start)
     traffic = tuple(
         (m.time, _percents(m.data.get("traffic"))) for m in _all(ordered, "inferenceservice", "traffic")
     )
@@ -84,10 +107,20 @@ def marks(moments: Iterable[Moment]) -> Marks:
         completion=_completion(completed) if completed else None,
         traffic=traffic,
         shift_ended=_shift_ended(traffic, completed.time) if completed else None,
-        unobserved=Intervals(_between_watches(ordered, start)),
-        unobserved_since=_unobserved_since(ordered, start),
-        last_observed=_last_observed(ordered, start),
+        unobserved=since.intervals,
+        unobserved_since=since.since,
+        last_observed=last_observed(ordered, start),
         stopped=_first(ordered, "playbook", "stopped"),
+        run_began=min(
+            (
+                m.time
+                for m in ordered
+                if (m.source, m.event) in {("playbook", "load_started"), ("observer", "started")}
+            ),
+            default=None,
+        ),
+        api_server=_api_server(ordered),
+        iterations=_iterations(ordered, start),
         failed_handlers=tuple(
             m for m in _all(ordered, "experiment", "handler") if str(m.data.get("status")).lower() == "failed"
         ),
@@ -132,41 +165,32 @@ def _completion(moment: Moment) -> Completion:
 
 
 def _shift_ended(traffic: Sequence[tuple[float, Mapping[str, int]]], completed: float) -> float | None:
-    at_the_end = [split for time, split in traffic if time <= completed][-1:]
-    if any(100 in split.values() for split in at_the_end):
-        return completed
-    return next((time for time, split in traffic if time > completed and 100 in split.values()), None)
-
-
-def _between_watches(ordered: Iterable[Moment], applied: float | None) -> Iterator[tuple[float, float]]:
-    """From the last observation of each watch, or from when the canary was applied, to the first of the
-    next."""
-    if applied is None:
-        return
-    # One watch observes several things at one time, so the time before it is the last earlier one.
-    before = last = applied
-    for moment in ordered:
-        if moment.source == "inferenceservice" and moment.time > last:
-            before, last = last, moment.time
-        if moment.data.get("first") is True and before < moment.time == last:
-            yield before, last
-
-
-def _last_observed(ordered: Iterable[Moment], applied: float | None) -> float | None:
-    if applied is None:
+    """Traffic that goes back and comes again has ended nothing, so the last time counts."""
+    if not traffic or 100 not in traffic[-1][1].values():
         return None
-    return max([applied, *(m.time for m in ordered if m.source == "inferenceservice")])
+    since = traffic[-1][0]
+    for time, split in reversed(traffic):
+        if split != traffic[-1][1]:
+            break
+        since = time
+    return max(since, completed)
 
 
-def _unobserved_since(ordered: Sequence[Moment], applied: float | None) -> float | None:
-    """The last observation before the last wait, where that wait ended before it observed any split.
+def _api_server(ordered: Iterable[Moment]) -> Offset | None:
+    """The observer's estimate gets better, or wider where a clock was set: the last one counts."""
+    found: Offset | None = None
+    for moment in _all(ordered, "observer", "clock"):
+        low, high = moment.data.get("low"), moment.data.get("high")
+        told = isinstance(low, (int, float)) and isinstance(high, (int, float))
+        if told and moment.data.get("whose") == "api_server" and low <= high:
+            found = Offset(float(low), float(high))
+    return found
 
-    One wait begins with the canary, the next with the Experiment, and each reports first what it finds.
-    """
-    if applied is None:
-        return None
-    begun = [m.time for m in _all(ordered, "playbook", "experiment_created") if m.time >= applied]
-    last_wait = max([applied, *begun])
-    if any(m.time >= last_wait for m in _all(ordered, "inferenceservice", "traffic")):
-        return None
-    return _last_observed([m for m in ordered if m.time < last_wait], applied)
+
+def _iterations(ordered: Iterable[Moment], applied: float | None) -> int:
+    told = [
+        m.data.get("iteration")
+        for m in _all(ordered, "experiment", "iteration")
+        if applied is None or m.time >= applied
+    ]
+    return max((n for n in told if isinstance(n, int)), default=0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,24 +22,29 @@ class Share:
     high: float
 
 
-def shares(facts: Facts, role: str, margin: float) -> Iterator[Share]:
+def shares(facts: Facts, role: str, margin: float, longest: float = math.inf) -> Iterator[Share]:
     """Each second of the load with the weights that may have routed it.
 
     A request counts in the second in which it ended, so it was routed up to `slowest` earlier. A change of
     weight may really have happened up to `margin` seconds before or after the moment that the timeline
-    gives it, or at any time of the unobserved interval in which it lies.
+    gives it, or at any time of the unobserved interval in which it lies. In one that is longer than
+    `longest` it may have been anything. All by the timeline's clock, as far as the others are known by it.
     """
     phases = [count.phase for count in facts.phases]
+    ahead = facts.names_ahead
     for second in facts.load.seconds if facts.load else ():
-        earliest, latest = second.start - second.slowest - margin, second.start + 1 + margin
+        earliest = second.start - second.slowest - margin - ahead.high
+        latest = second.start + 1 + margin - ahead.low
+        blind = False
         for begin, end in facts.marks.unobserved:
             if begin <= latest and end >= earliest:
+                blind = blind or end - begin > longest
                 earliest, latest = min(earliest, begin), max(latest, end)
         touched = [phase for phase in phases if phase.start <= latest and phase.end > earliest]
         # A second outside the load, which a sound result does not have, may have had any weight.
         around = touched or phases
         weights = [phase.weights.get(role, 0) / 100 for phase in around]
-        known = all(phase.weights for phase in around)
+        known = not blind and all(phase.weights for phase in around)
         low, high = (min(weights), max(weights)) if known else (0.0, 1.0)
         yield Share(second, facts.phase_of(second.start + 0.5), low, high)
 
@@ -70,6 +76,11 @@ class Split:
             return 0.0
         share = self.answered / self.requests
         return max(0.0, share - self.high, self.low - share)
+
+    @property
+    def nearest(self) -> float:
+        """The limit that the share is outside of."""
+        return self.high if self.requests and self.answered / self.requests > self.high else self.low
 
 
 def split(rows: Sequence[Share], revision: str, others: Sequence[str]) -> Split:

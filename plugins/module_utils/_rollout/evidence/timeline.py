@@ -15,13 +15,17 @@ class TimelineFormatError(ValueError):
 
 @dataclass(frozen=True)
 class Moment:
-    """One event with its time, in seconds since the epoch."""
+    """One event with its time, in seconds since the epoch.
+
+    `resource_version` is that of the object that an observer saw, empty for what others tell.
+    """
 
     time: float
     source: str
     event: str
     text: str
     data: Mapping[str, Any]
+    resource_version: str = ""
 
 
 def read_timeline(lines: Iterable[Any]) -> tuple[Moment, ...]:
@@ -44,6 +48,7 @@ def read_timeline(lines: Iterable[Any]) -> tuple[Moment, ...]:
                 str(line["event"]),
                 str(line.get("text", "")),
                 data if isinstance(data, Mapping) else {},
+                str(line.get("resource_version") or ""),
             )
         )
     return tuple(moments)

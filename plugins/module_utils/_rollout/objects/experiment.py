@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ..roles import BASELINE, CANARY
@@ -31,7 +32,7 @@ class ExperimentOutcome:
     `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
     `winner` is None where iter8 found none.
     `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
-    `iterations_planned` is 0 where the Experiment does not say.
+    `iterations_planned` is 0 where the Experiment does not say, `winner_told` whether it says if there is one.
     """
 
     state: State
@@ -43,6 +44,7 @@ class ExperimentOutcome:
     iterations_planned: int = 0
     weights: dict[str, int] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+    winner_told: bool = True
 
 
 def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
@@ -105,7 +107,17 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
         iterations_planned=planned_iterations(experiment),
         weights=_weights(status, by_name),
         conditions=found,
+        winner_told=isinstance(_winner(status).get("winnerFound"), bool),
     )
+
+
+def created(experiment: Mapping[str, Any]) -> float | None:
+    """When the API server created it: epoch seconds, whole ones; None where that is not told."""
+    stamp = text(mapping(experiment, "metadata"), "creationTimestamp")
+    try:
+        return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _state(found: tuple[Condition, ...]) -> tuple[State, Condition]:
@@ -125,8 +137,12 @@ def _state(found: tuple[Condition, ...]) -> tuple[State, Condition]:
 
 
 def _winner_name(status: Mapping[str, Any]) -> str:
-    data = mapping(status, "analysis", "winnerAssessment", "data")
+    data = _winner(status)
     return text(data, "winner") if data.get("winnerFound") is True else ""
+
+
+def _winner(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(status, "analysis", "winnerAssessment", "data")
 
 
 def _weights(status: Mapping[str, Any], by_name: Mapping[str, str]) -> dict[str, int]:

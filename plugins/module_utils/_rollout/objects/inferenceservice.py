@@ -36,7 +36,11 @@ class Revisions:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one version of the object says. `traffic` holds only revisions with more than 0 percent."""
+    """What one version of the object says. `traffic` holds only revisions with more than 0 percent.
+
+    `traffic_told` is whether it says how the traffic is split, by names: not all modes do. `ready_told` is
+    whether it says anything about being ready.
+    """
 
     revisions: Revisions
     ready: bool
@@ -45,6 +49,8 @@ class Snapshot:
     url: str
     transition_status: str = ""
     load_failure: str = ""
+    traffic_told: bool = True
+    ready_told: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,9 @@ def read(obj: Mapping[str, Any] | None) -> Snapshot:
     """The object as a snapshot; an absent object or status reads as nothing created, nothing ready."""
     status = mapping(obj, "status")
     predictor = mapping(status, "components", "predictor")
-    ready = next((c for c in conditions(obj) if c.type == "Ready"), Condition("Ready", "Unknown"))
+    told = next((c for c in conditions(obj) if c.type == "Ready"), None)
+    ready = told or Condition("Ready", "Unknown")
+    traffic = _traffic(predictor)
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
     return Snapshot(
@@ -75,10 +83,12 @@ def read(obj: Mapping[str, Any] | None) -> Snapshot:
         ),
         ready=ready.status == "True",
         ready_condition=ready,
-        traffic=_traffic(predictor),
+        traffic=traffic,
         url=text(status, "url"),
         transition_status=text(model, "transitionStatus"),
         load_failure=text(failure, "message") or text(failure, "reason"),
+        traffic_told=isinstance(predictor.get("traffic"), list) and "" not in traffic,
+        ready_told=told is not None,
     )
 
 

@@ -36,6 +36,14 @@ class Objective:
         return " and ".join(parts) or "no limit"
 
     @property
+    def beyond(self) -> bool:
+        """Whether the value is outside its limits, whatever the assessment says."""
+        if self.value is None:
+            return False
+        above = self.upper_limit is not None and self.value > self.upper_limit
+        return above or (self.lower_limit is not None and self.value < self.lower_limit)
+
+    @property
     def text(self) -> str:
         """How the version did, for people."""
         if self.value is None:

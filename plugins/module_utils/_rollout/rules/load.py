@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..evidence.load import COMPLETE_STATES, Gap, Load, Lost, percentile_of
 from ..flags import meaning
 from ..messages import count, elapsed, in_phases, rate_below, tally, utc
 from ..thresholds import Thresholds
+from . import counts
 from .rule import Finding, Rule, failed, passed, unproven, worst
 
 # The class of failures that are the generator's own: they say nothing about the service.
@@ -101,7 +103,20 @@ def _gap(load: Load, gap: Gap, limit: float, mode: str = "") -> list[Finding]:
     )
     if length - own <= limit:
         return unproven(f"{message}; the generator itself stood still for {elapsed(own)} of it", **figures)
+    if _nothing_asked(load, gap, limit):
+        late = f"requests were sent up to {elapsed(load.lateness_max)} late, and none took that long"
+        return unproven(f"{message}; {late}: the generator itself stood still", **figures)
     return failed(message, **figures)
+
+
+def _nothing_asked(load: Load, gap: Gap, limit: float) -> bool:
+    """Whether the generator was late by what makes the gap too long, and no request was on its way then: what
+    ended around the gap had taken less, and nothing failed."""
+    too_long = gap.seconds - limit
+    around = [second for second in load.seconds if gap.start - 1 < second.start <= gap.end]
+    slowest = max((second.slowest for second in around), default=math.inf)
+    failures = any(second.failed for second in around)
+    return load.lateness_max >= too_long and slowest < too_long and not failures
 
 
 def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -133,32 +148,6 @@ def load_complete(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     return unproven(
         f"the load test did not end properly: it is {load.state or 'in no known state'}", state=load.state
     )
-
-
-def counts_agree(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
-    load = facts.load
-    if load is None:
-        return []
-    sums = {
-        "RetCodes": sum(load.codes.values()),
-        "DurationHistogram": load.counted,
-        "ok and failed": load.ok + load.failed,
-        "revisions": sum(requests for requests, _unused in load.revisions.values()),
-        "timeline": sum(second.requests for second in load.seconds),
-    }
-    wrong = {name: total for name, total in sums.items() if total != load.requests}
-    recorded = len(load.ledger) + load.ledger_dropped
-    if recorded != load.failed:
-        wrong["records of failures"] = recorded
-    if load.client_faults > load.failed:
-        wrong["faults of the generator"] = load.client_faults
-    if not wrong:
-        return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
-    listed = ", ".join(f"{name} {total}" for name, total in wrong.items())
-    message = (
-        f"the counts of the load test disagree: {count(load.requests, 'request')}, {load.failed} failed, but"
-    )
-    return unproven(f"{message} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
 
 
 def rate_kept(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
@@ -254,7 +243,7 @@ LOST = (
 TRUST = (
     Rule("load_complete", "The load test ended properly", load_complete),
     Rule("enough_requests", "There were enough requests", enough_requests),
-    Rule("counts_agree", "The counts of the load test agree", counts_agree),
+    *counts.RULES,
     Rule("rate_kept", "The asked rate was kept", rate_kept),
     Rule("generator_ran", "The load generator ran without a stall", generator_ran),
     Rule("generator_on_time", "The load generator sent on time", generator_on_time),

@@ -14,9 +14,10 @@ from .rule import Finding, Rule, failed, passed, unproven
 def run_not_stopped(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     stopped = facts.marks.stopped
     if stopped is not None:
-        return failed(
-            f"the run was cut short: {stopped.text or 'the timeline does not tell why'}", **stopped.data
-        )
+        why = stopped.text or "the timeline does not tell why"
+        if facts.marks.changed_nothing:
+            return unproven(f"the run was stopped before the canary was applied: {why}", **stopped.data)
+        return failed(f"the run was cut short: {why}", **stopped.data)
     return passed("the run was not cut short") if facts.moments else []
 
 
@@ -63,7 +64,16 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
             for o in missed
         ],
     }
+    if outcome.winner is None and not outcome.winner_told and outcome.state is State.SUCCEEDED:
+        return unproven("the Experiment does not tell whether there is a winner", **figures)
     if outcome.winner == wanted:
+        doubts = [o for o in facts.objectives if o.role == wanted and (not o.met or o.beyond)]
+        if doubts:
+            each = "; ".join(o.text for o in doubts)
+            figures["doubtful"] = [o.metric for o in doubts]
+            return unproven(
+                f"the winner is the {wanted}, but its own assessment contradicts it: {each}", **figures
+            )
         return passed(f"the winner is the {wanted}", **figures)
     message = f"the winner is the {outcome.winner}" if outcome.winner else "there is no winner"
     why = "".join(f"; {objective.text}" for objective in missed)
@@ -77,6 +87,9 @@ def iterations_done(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     wanted = thresholds.expect_iterations
     if wanted is None:
         wanted = outcome.iterations_planned
+    if thresholds.expect_iterations is None and not wanted:
+        # What was not planned cannot be missed.
+        return []
     figures = {"iterations": outcome.iterations, "expected": wanted}
     if outcome.iterations == wanted:
         return passed(f"all {count(wanted, 'iteration')} were done", **figures)
@@ -86,11 +99,13 @@ def iterations_done(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 
 
 def traffic_moved(facts: Facts, thresholds: Thresholds) -> list[Finding]:
-    wanted = facts.canary if thresholds.expect_winner == CANARY else facts.baseline
+    wanted = facts.expected(thresholds)
     if facts.service is None or not wanted:
         return []
     traffic = facts.service.traffic
     figures = {"traffic": dict(traffic), "expected": wanted}
+    if not facts.service.traffic_told:
+        return unproven("the InferenceService does not tell by names how its traffic is split", **figures)
     if traffic == {wanted: 100}:
         return passed(f"all traffic ended on {facts.name_of(wanted)}", **figures)
     ended = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(traffic.items()))
@@ -105,6 +120,8 @@ def ready_at_end(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     ready = service.ready_condition
     if service.ready:
         return passed("the InferenceService was ready at the end")
+    if not service.ready_told:
+        return unproven("the InferenceService does not tell whether it was ready at the end")
     message = f"the InferenceService was not ready at the end: Ready is {ready.status}"
     why = f" ({ready.message or ready.reason})" if ready.message or ready.reason else ""
     return failed(message + why, status=ready.status, reason=ready.reason, message=ready.message)

@@ -7,17 +7,19 @@ from ..evidence.clock_steps import steps
 from ..evidence.facts import ACCESS_LOG, Facts
 from ..evidence.intervals import Interval, Intervals
 from ..evidence.load import Load
+from ..evidence.offset import SAME
 from ..evidence.shares import Share, shares, split
 from ..messages import count, elapsed, tally, utc
 from ..roles import BASELINE, CANARY
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, failed, passed, unproven
+from .watched import uncertain
 
 # The chance of calling a split wrong that is right, over all the splits of one run together.
 _FALSE_ALARM = 1e-6
 
 
-def load_spans_rollout(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
+def load_spans_rollout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     load, marks = facts.load, facts.marks
     if load is None:
         return []
@@ -27,9 +29,11 @@ def load_spans_rollout(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
         )
     if marks.completion is None:
         return unproven("the timeline does not tell when the Experiment ended, so the load may not cover it")
-    begun = marks.canary_applied - load.started
-    end = marks.completion.time if marks.shift_ended is None else marks.shift_ended
-    beyond = load.ended - end
+    # At the worst, where the clocks are two.
+    ahead = facts.clocks.load if facts.clocks.contradicted else SAME
+    begun = marks.canary_applied - load.started + ahead.low
+    end = marks.full_share(facts.expected(thresholds)) or marks.shift_ended or marks.completion.time
+    beyond = load.ended - ahead.high - end
     figures = {"seconds_before_canary": begun, "seconds_after_rollout": beyond}
     if begun <= 0:
         message = (
@@ -71,13 +75,13 @@ def answers_named(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
-    if facts.unproven_names:
-        names = ", ".join(facts.unproven_names)
-        message = f"before the canary, {_namer(facts)} named {names}, never the baseline"
-        return unproven(
-            f"{message} {facts.baseline}: they do not tell revisions", names=list(facts.unproven_names)
-        )
     requests, lost = load.revisions.get("", (0, 0))
+    if not facts.names_proven and any(load.revisions):
+        named = ", ".join(facts.names_before) or "nobody"
+        message = f"before the canary, {_namer(facts)} named {named}, never the baseline"
+        return unproven(
+            f"{message} {facts.baseline}: they do not tell revisions", names=list(facts.names_before)
+        )
     by_log = facts.named_by == ACCESS_LOG
     if requests > lost:
         neither = ", nor does the gateway's log" if by_log else ""
@@ -157,7 +161,10 @@ def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     for phase, members in groups.items():
         seen = split(members, facts.canary, [facts.baseline])
         chance = seen.chance
-        if chance * len(groups) >= _FALSE_ALARM or seen.distance <= thresholds.share_tolerance:
+        limit = thresholds.share_limit(seen.nearest)
+        if not seen.requests and sum(row.second.requests for row in members):
+            found += unproven(f"during {phase} no answer named the baseline or the canary", phase=phase)
+        if chance * len(groups) >= _FALSE_ALARM or seen.distance <= limit:
             continue
         share = seen.answered / seen.requests
         figures = {"phase": phase, "requests": seen.requests, "canary": seen.answered, "share": share}
@@ -181,12 +188,14 @@ def _unknown_split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         return []
     if not marks.traffic:
         return unproven("the timeline tells no traffic split, so who should have answered is not known")
-    wanted = facts.canary if thresholds.expect_winner == CANARY else facts.baseline
+    wanted = facts.expected(thresholds)
     ended_well = facts.service is None or facts.service.traffic == {wanted: 100}
-    if marks.unobserved_since is None or not ended_well:
+    end = marks.full_share(wanted)
+    since = marks.unobserved_since
+    if since is None or since >= (load.ended if end is None else end) or not ended_well:
         return []
-    message = f"nothing watched the traffic split from {utc(marks.unobserved_since)} on"
-    return unproven(f"{message}, so who should have answered is not known", since=marks.unobserved_since)
+    message = f"nothing watched the traffic split from {utc(since)} on"
+    return unproven(f"{message}, so who should have answered is not known", since=since)
 
 
 def _range(low: float, high: float) -> str:
@@ -196,12 +205,12 @@ def _range(low: float, high: float) -> str:
 def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
     """Each second with the role's weights; none where the timeline does not tell the weights, who is who, or
     the time."""
-    if steps(facts):
+    if steps(facts) or uncertain(facts, thresholds):
         return []
     known = facts.marks.traffic and facts.marks.canary_applied is not None
     if not facts.names_tell or not known or not (facts.baseline and facts.canary) or not facts.phases:
         return []
-    return list(shares(facts, role, thresholds.propagation_seconds))
+    return list(shares(facts, role, thresholds.propagation_seconds, thresholds.max_unobserved))
 
 
 RULES = (

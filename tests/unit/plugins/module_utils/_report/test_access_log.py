@@ -21,10 +21,11 @@ def log_lines(run: Run) -> list[str]:
     ids = iter(range(1, run.own["requests"] + 1))
     lines = ["[info] Envoy was started", json.dumps({"request_id": "other-0000000001", "response_code": 503})]
     for row in run.own["timeline"]:
-        for name, n in row["revisions"].items():
-            entry = {"start_time": row["second"] + 0.5, "duration": 20, "response_code": 200}
+        names = [name for name, n in row["revisions"].items() for _unused in range(n)]
+        for place, name in enumerate(names):
+            entry = {"start_time": row["second"] + place / len(names), "duration": 20, "response_code": 200}
             entry["upstream_cluster"] = f"outbound|80||{name}.default.svc.cluster.local"
-            lines += [json.dumps({**entry, "request_id": f"ab12-{next(ids):010d}"}) for _unused in range(n)]
+            lines.append(json.dumps({**entry, "request_id": f"ab12-{next(ids):010d}"}))
     return lines
 
 

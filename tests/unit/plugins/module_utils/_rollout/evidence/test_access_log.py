@@ -110,8 +110,8 @@ def test_the_entries_of_failures_are_kept_whatever_their_ids() -> None:
         wanted=("ab12-0000000001", "made-by-the-gateway"),
     )
     assert log.entries == {
-        "ab12-0000000001": LogEntry(503, "UF,URX", "my-model-wl2cv"),
-        "made-by-the-gateway": LogEntry(404, "NR", ""),
+        "ab12-0000000001": LogEntry(503, "UF,URX", "my-model-wl2cv", 1795593601.9),
+        "made-by-the-gateway": LogEntry(404, "NR", "", 1795593601.9),
     }
     assert log.requests == 2
 

@@ -153,6 +153,17 @@ CASES = [
         {"steps": 1},
     ),
     Case(
+        "answers without a body",
+        "answers_whole",
+        lambda run: run.load.update(RetCodes={"200": 8000, "204": 1000}),  # type: ignore[union-attr]
+        UNSURE,
+        {"statuses": {"204": 1000}},
+        text=(
+            "1000 answers with status 204 had no body, which is no prediction, and nobody says that it was "
+            "expected"
+        ),
+    ),
+    Case(
         "too few requests",
         "enough_requests",
         lambda run: setattr(run, "load", rollouts.load(rate=3)),

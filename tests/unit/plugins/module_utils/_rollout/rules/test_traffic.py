@@ -5,7 +5,15 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import traffic
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.tests.support import rollouts
-from ansible_collections.iter8.kfserving.tests.support.bends import Bend, adding, answered, at, own, without
+from ansible_collections.iter8.kfserving.tests.support.bends import (
+    Bend,
+    adding,
+    answered,
+    at,
+    both,
+    own,
+    without,
+)
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
 from ansible_collections.iter8.kfserving.tests.support.judging import (
     FAIL,
@@ -25,7 +33,7 @@ CASES = [
         at("playbook", "canary_applied", -1.0),
         UNSURE,
         {"seconds_before_canary": -1.0, "seconds_after_rollout": 13.0},
-        also={"clock_steady": UNSURE},
+        also={"clock_steady": UNSURE, "answers_named": UNSURE},
         text="the load began 1.00 s after the canary was applied at 07:59:59.000 UTC",
     ),
     Case(
@@ -73,6 +81,7 @@ CASES = [
         ),
         UNSURE,
         {"since": START + 10.0},
+        also={"watched_throughout": UNSURE, "views_agree": UNSURE},
     ),
     Case(
         "answers without a name",
@@ -109,12 +118,50 @@ CASES = [
         text=f"the baseline {BASELINE} answered only 45 requests, fewer than the 50 asked for",
     ),
     Case(
-        "the baseline got nothing",
+        "the baseline got next to nothing",
         "enough_per_revision",
+        both(answered(1, 90, canary=100), answered(0, 1, baseline=49, canary=51)),
+        UNSURE,
+        {"revision": BASELINE, "requests": 49, "min_requests_per_revision": 50},
+        also={"none_at_weight_zero": FAIL, "shares_as_set": FAIL},
+    ),
+    Case(
+        "only the canary's name before the canary",
+        "answers_named",
         answered(0, 90, canary=100),
         UNSURE,
-        {"revision": BASELINE, "requests": 0, "min_requests_per_revision": 50},
-        also={"none_at_weight_zero": FAIL, "shares_as_set": FAIL},
+        {"names": [CANARY]},
+    ),
+    Case(
+        "nobody is named before the canary",
+        "answers_named",
+        lambda run: run.own.update(timeline=run.own["timeline"][5:]),
+        UNSURE,
+        {"names": []},
+        also={"counts_agree": UNSURE, "requests_in_every_phase": UNSURE},
+    ),
+    Case(
+        "a phase without named answers",
+        "shares_as_set",
+        answered(30, 35, unnamed=100),
+        UNSURE,
+        {"phase": "canary at 25 %"},
+        also={"answers_named": UNSURE},
+    ),
+    Case(
+        "nobody answers for the canary at 5 %",
+        "shares_as_set",
+        both(lambda run: setattr(run, "load", rollouts.load(400)), answered(20, 25, baseline=400)),
+        FAIL,
+        {
+            "phase": "canary at 5 %",
+            "requests": 2000,
+            "canary": 0,
+            "share": 0.0,
+            "low": 0.026,
+            "high": 0.11,
+            "chance": pytest.approx(0, abs=1e-15),
+        },
     ),
     Case(
         "the canary answers before it has weight",
@@ -237,7 +284,7 @@ def test_a_baseline_that_answered_before_the_canary_proves_the_names() -> None:
     ("bend", "grade"),
     [
         (own(started=START + 5.0), "inconclusive"),
-        (own(started=START + 4.5), "pass"),
+        (both(own(started=START + 4.5), at("playbook", "load_started", 4.6)), "pass"),
         (own(ended=START + 77.0), "inconclusive"),
         (own(ended=START + 77.5), "pass"),
     ],
@@ -311,8 +358,8 @@ def test_the_weights_are_reported_as_they_were() -> None:
     share = "during canary at 1 % the canary answered 25.5% of 1000 requests"
     assert texts == [f"{share}, where its weight was between 0.7% and 2.2%"]
     run = rollouts.good()
-    run.own["timeline"] = run.own["timeline"][13:17]
-    answered(0, 4, baseline=50, canary=50)(run)
+    run.own["timeline"] = [run.own["timeline"][0], *run.own["timeline"][13:17]]
+    answered(1, 5, baseline=50, canary=50)(run)
     texts = [r["text"] for r in verdict(run)["reasons"] if r["rule"] == "shares_as_set"]
     assert texts[-1].endswith("the canary answered 50.0% of 400 requests, where its weight was 1.0%")
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.tests.support import builders, rollouts
 from ansible_collections.iter8.kfserving.tests.support.bends import adding, answered
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
@@ -20,27 +21,44 @@ def test_without_an_observed_split_nothing_is_held_against_a_revision() -> None:
     assert claim(verdict(run), "shares_as_set") is None
 
 
-def test_today_twenty_unobserved_seconds_within_the_shift_still_pass() -> None:
-    """The second watch observes 55 % first, at 45 s; the canary had reached 25 % and more from 30 s on.
-
-    That no revision is blamed for these seconds is right. That the verdict is a pass is a fault, which this
-    test holds as it is today: so long a time within the shift in which nothing observed the traffic proves
-    nothing, and is to become inconclusive.
-    """
-    run = rollouts.good()
+def unwatched(run: Run) -> None:
+    """The second watch observes 55 % first, at 45 s; the canary had reached 25 % and more from 30 s on."""
     assert run.timeline is not None
     unobserved = {START + at for at in (30, 35, 40)}
     run.timeline = [e for e in run.timeline if e["event"] != "traffic" or e["time"] not in unobserved]
-    assert {r["rule"] for r in verdict(run)["reasons"]} == {"shares_as_set"}
     first = next(e for e in run.timeline if e["event"] == "traffic" and e["time"] == START + 45)
     first["data"]["first"] = True
     # A first snapshot tells the revisions again, at the same time.
     again = rollouts.event(45, "inferenceservice", "revision_ready", revision=CANARY)
     run.timeline.insert(run.timeline.index(first), again)
+
+
+def test_twenty_unobserved_seconds_within_the_shift_are_no_pass_and_nobodys_fault() -> None:
+    run = rollouts.good()
+    unwatched(run)
     found = verdict(run)
-    assert (found["verdict"], found["reasons"]) == ("pass", [])
+    assert (found["verdict"], [r["rule"] for r in found["reasons"]]) == (
+        "inconclusive",
+        ["watched_throughout"],
+    )
+    assert rollouts.figures(found, "watched_throughout") == {
+        "seconds": 20.0,
+        "intervals": 1,
+        "max_unobserved": 1.0,
+    }
     expected = "Nothing watched the traffic from 08:00:25.000 UTC to 08:00:45.000 UTC"
     assert any(line.startswith(expected) for line in found["not_covered"])
+    assert verdict(run, Thresholds(max_unobserved=20.0))["verdict"] == "pass"
+    assert verdict(run, Thresholds(max_unobserved=19.9))["verdict"] == "inconclusive"
+
+
+def test_without_the_mark_of_a_new_watch_the_same_seconds_are_held_against_the_canary() -> None:
+    run = rollouts.good()
+    unwatched(run)
+    next(e for e in run.timeline or [] if e["time"] == START + 45 and e["event"] == "traffic")["data"].pop(
+        "first"
+    )
+    assert {r["rule"] for r in verdict(run)["reasons"]} == {"shares_as_set"}
 
 
 def stop_observing(run: Run) -> None:
@@ -102,7 +120,7 @@ def test_a_canary_that_is_ready_before_the_watch_begins_does_not_leak() -> None:
     run.drop_events("inferenceservice", "revision_created")
     run.drop_events("inferenceservice", "revision_ready")
     next(e for e in run.timeline if e["time"] == START + 10)["data"]["first"] = True
-    assert verdict(run)["verdict"] == "pass"
+    assert verdict(run, Thresholds(max_unobserved=5.0))["verdict"] == "pass"
     answered(1, 2, baseline=99, canary=1)(run)
     assert verdict(run)["reasons"][0]["rule"] == "none_at_weight_zero", (
         "before it was applied it had no weight"

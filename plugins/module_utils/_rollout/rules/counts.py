@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the counts of the load test: every view of them must tell the same, and of right answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from ..evidence.facts import Facts
+from ..evidence.load import Load
+from ..messages import count, elapsed
+from ..thresholds import Thresholds
+from .rule import Finding, Rule, passed, unproven
+
+# The class of failures by the status, which alone have a code of their own; Fortio's code for the others.
+_STATUS, _CLIENT, _NO_CODE = "status", "client", "-1"
+# Statuses whose answers have no body (RFC 9110, sections 15.3.5 and 15.3.6).
+_BODILESS = (204, 205)
+# By how much an outage may be longer than a gap for how both are measured.
+_OUTAGE_SECONDS = 1.0
+
+
+def counts_agree(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
+    load = facts.answered_load
+    if load is None:
+        return []
+    wrong = dict(_totals(load)) or dict(_parts(load))
+    if not wrong:
+        return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
+    listed = ", ".join(f"{name} {total}" for name, total in wrong.items())
+    message = (
+        f"the counts of the load test disagree: {count(load.requests, 'request')}, {load.failed} failed, but"
+    )
+    return unproven(f"{message} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
+
+
+def _totals(load: Load) -> Iterator[tuple[str, int]]:
+    """Each view of all requests, or of all failures, that has another sum."""
+    modes = load.connection_modes.values()
+    requests = {
+        "RetCodes": sum(load.codes.values()),
+        "DurationHistogram": load.counted,
+        "ok and failed": load.ok + load.failed,
+        "revisions": sum(n for n, _unused in load.revisions.values()),
+        "connection modes": sum(mode.requests for mode in modes),
+        "timeline": sum(second.requests for second in load.seconds),
+    }
+    failures = {
+        "records of failures": len(load.ledger) + load.ledger_dropped,
+        "failures by class": sum(load.classes.values()),
+        "failures by revision": sum(k for _unused, k in load.revisions.values()),
+        "failures by connection mode": sum(mode.failed for mode in modes),
+        "failures by second": sum(second.failed for second in load.seconds),
+    }
+    yield from ((name, total) for name, total in requests.items() if total != load.requests)
+    yield from ((name, total) for name, total in failures.items() if total != load.failed)
+    if load.client_faults != load.classes.get(_CLIENT, 0):
+        yield "faults of the generator", load.client_faults
+
+
+def _parts(load: Load) -> Iterator[tuple[str, int | float]]:
+    """Where the sums are right: each part that cannot be, with what it should be in its name."""
+    by_status = load.classes.get(_STATUS, 0)
+    right = sum(n for code, n in load.codes.items() if _is_right(code, load))
+    yield from _unless(right, load.ok, "answers with a right status in RetCodes, with ok")
+    yield from _unless(load.codes.get(_NO_CODE, 0), load.failed - by_status, "failures without a status")
+    named: Counter[str] = Counter()
+    for second in load.seconds:
+        named.update(second.revisions)
+    for name in sorted({*named, *load.revisions}):
+        total = load.revisions.get(name, (0, 0))[0]
+        yield from _unless(named[name], total, f"by seconds for {name or 'no revision'}")
+    rows = (*((f"for {name or 'no revision'}", row) for name, row in load.revisions.items()),)
+    modes = ((f"on {name} connections", mode[:2]) for name, mode in load.connection_modes.items())
+    for what, (n, k) in (*rows, *modes):
+        if not 0 <= k <= n:
+            yield f"failures {what} of {n}", k
+    yield from _of_the_ledger(load)
+    yield from _of_the_outages(load)
+
+
+def _is_right(code: str, load: Load) -> bool:
+    if not code.isdecimal():
+        return False
+    return int(code) in load.expected if load.expected else 200 <= int(code) < 300
+
+
+def _unless(total: int, wanted: int, what: str) -> Iterator[tuple[str, int]]:
+    if total != wanted:
+        yield f"{what} {wanted}, but", total
+
+
+def _of_the_ledger(load: Load) -> Iterator[tuple[str, int]]:
+    """What is recorded of each kind; where records were dropped, only more than there can be."""
+    modes = {name: mode.failed for name, mode in load.connection_modes.items()}
+    revisions = {name: k for name, (_unused, k) in load.revisions.items()}
+    views: tuple[tuple[str, Counter[str], Mapping[str, int]], ...] = (
+        ("class", Counter(row.kind for row in load.ledger), load.classes),
+        ("connections", Counter(row.connection_mode for row in load.ledger), modes),
+        ("revision", Counter(row.revision for row in load.ledger), revisions),
+    )
+    for what, recorded, counted in views:
+        for name in sorted({*recorded, *counted}):
+            have, told = recorded[name], counted.get(name, 0)
+            if have > told or (have < told and not load.ledger_dropped):
+                yield f"records of {what} {name or 'none'} {told}, but", have
+
+
+def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
+    slowest = max((second.slowest for second in load.seconds), default=0.0)
+    lost: Counter[str] = Counter()
+    for outage in load.outages:
+        mode, failed = str(outage.get("connection_mode")), outage.get("failed")
+        lost[mode] += failed if isinstance(failed, int) else 0
+        begin, end = outage.get("first_failed_send"), outage.get("recovered")
+        known = load.connection_modes.get(mode)
+        gap = known.gap.seconds if known and known.gap else load.gap.seconds
+        if isinstance(begin, (int, float)) and isinstance(end, (int, float)):
+            if end - begin > gap + slowest + _OUTAGE_SECONDS:
+                yield f"seconds of an outage where the longest gap is {elapsed(gap)}", round(end - begin, 3)
+    for mode, failed in lost.items():
+        known = load.connection_modes.get(mode)
+        if failed > (known.failed if known else 0):
+            yield f"failures in outages on {mode} connections of {known.failed if known else 0}", failed
+
+
+def answers_whole(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
+    load = facts.load
+    if load is None:
+        return []
+    empty = {
+        status: load.codes[str(status)]
+        for status in _BODILESS
+        if load.codes.get(str(status)) and status not in load.expected
+    }
+    if empty:
+        each = " and ".join(f"{count(n, 'answer')} with status {status}" for status, n in empty.items())
+        message = f"{each} had no body, which is no prediction, and nobody says that it was expected"
+        return unproven(message, statuses={str(status): n for status, n in empty.items()})
+    return passed("no answer was one without a body by its status")
+
+
+RULES = (
+    Rule("counts_agree", "The counts of the load test agree", counts_agree),
+    Rule("answers_whole", "Every answer was one that can have a body", answers_whole),
+)

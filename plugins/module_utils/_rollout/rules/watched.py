@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the evidence as a whole: was all of the shift seen, do its parts tell the same, by what clocks?"""
+
+from __future__ import annotations
+
+from ..evidence.facts import ACCESS_LOG, Facts
+from ..messages import count, elapsed, utc
+from ..objects.events import State
+from ..thresholds import Thresholds
+from .rule import Finding, Rule, passed, unproven
+
+
+def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    load, marks = facts.load, facts.marks
+    # A run that was cut short has its reason already.
+    if load is None or marks.canary_applied is None or not marks.traffic or marks.stopped is not None:
+        return []
+    ended = marks.full_share(facts.expected(thresholds)) or marks.shift_ended
+    end = max(ended or load.ended, marks.canary_applied)
+    parts = marks.unobserved_until(end).clip(marks.canary_applied, end)
+    limit = thresholds.max_unobserved
+    figures = {"seconds": parts.total(), "intervals": len(parts), "max_unobserved": limit}
+    longest = max(parts, key=lambda part: part.seconds, default=None)
+    if longest is None:
+        return passed("the traffic was watched throughout the shift", **figures)
+    message = f"within the shift nothing watched the traffic for {elapsed(parts.total())}"
+    if parts.total() <= limit:
+        return passed(message, **figures)
+    when = f"the longest from {utc(longest.begin)} to {utc(longest.end)}"
+    return unproven(f"{message}, more than {elapsed(limit)}; {when}", **figures)
+
+
+def views_agree(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    """Only what would pass by itself is held against the timeline: else there is a reason already."""
+    found = _completion(facts, thresholds) + _iterations(facts) + _split(facts, thresholds)
+    if found or not facts.moments or (facts.experiment is None and facts.service is None):
+        return found
+    return passed("the timeline and the objects tell the same")
+
+
+def _completion(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    outcome, done = facts.experiment, facts.marks.completion
+    if outcome is None or done is None or outcome.state is not State.SUCCEEDED:
+        return []
+    found = []
+    if done.failed:
+        message = f"the timeline says that the Experiment failed ({done.message})"
+        found += unproven(f"{message}, and the Experiment that it succeeded", timeline=done.message)
+    if done.winner != outcome.winner == thresholds.expect_winner:
+        seen = f"the {done.winner}" if done.winner else "nobody"
+        message = f"the timeline has {seen} for the winner, and the Experiment the {outcome.winner}"
+        found += unproven(message, timeline=done.winner, experiment=outcome.winner)
+    return found
+
+
+def _iterations(facts: Facts) -> list[Finding]:
+    outcome, seen = facts.experiment, facts.marks.iterations
+    if outcome is None or outcome.state is not State.SUCCEEDED or seen <= outcome.iterations:
+        return []
+    message = f"the timeline tells of {count(seen, 'iteration')}, and the Experiment of {outcome.iterations}"
+    return unproven(message, timeline=seen, experiment=outcome.iterations)
+
+
+def _split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    wanted, marks, service = facts.expected(thresholds), facts.marks, facts.service
+    if service is None or not wanted or not marks.traffic or marks.stopped is not None:
+        return []
+    if service.traffic != {wanted: 100}:
+        return []
+    last = dict(marks.traffic[-1][1])
+    if last == service.traffic:
+        return []
+    told = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(last.items()))
+    message = f"the traffic ended with {told or 'no revision'} by the timeline"
+    return unproven(
+        f"{message}, and with 100 % on {facts.name_of(wanted)} by the InferenceService",
+        timeline=last,
+        inferenceservice=dict(service.traffic),
+    )
+
+
+def clocks_known(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    if facts.load is None or not facts.moments:
+        return []
+    limit = thresholds.max_clock_uncertainty
+    found = [
+        finding
+        for message, low, high in uncertain(facts, thresholds)
+        for finding in unproven(message, low=low, high=high, max_clock_uncertainty=limit)
+    ]
+    return found or passed("the clocks of the evidence are known by each other", max_clock_uncertainty=limit)
+
+
+def uncertain(facts: Facts, thresholds: Thresholds) -> list[tuple[str, float, float]]:
+    """The clocks that are not known well enough to compare their times, each with what is known."""
+    clocks, limit = facts.clocks, thresholds.max_clock_uncertainty
+    found = []
+    if clocks.contradicted:
+        ahead = f"the load's clock is at least {elapsed(clocks.load.low)} ahead of the timeline's"
+        message = f"{ahead}: by that the load began or ended after the playbook said so"
+        found.append((message, clocks.load.low, clocks.load.high))
+    gateway = clocks.gateway
+    if facts.named_by == ACCESS_LOG and gateway is not None and gateway.width > limit:
+        known = f"between {gateway.low:+.2f} and {gateway.high:+.2f} s"
+        message = f"the gateway's clock is {known} ahead of the load's, which is too uncertain"
+        found.append((message, gateway.low, gateway.high))
+    return found
+
+
+RULES = (
+    Rule("watched_throughout", "The traffic was watched throughout the shift", watched_throughout),
+    Rule("views_agree", "The timeline and the objects tell the same", views_agree),
+    Rule("clocks_known", "The clocks are known by each other", clocks_known),
+)
