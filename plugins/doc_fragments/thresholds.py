@@ -50,8 +50,7 @@ options:
         description:
           - How far a revision's share of the requests may be from its weight, from 0 to 1, in absolute
             points.
-          - It holds along with O(thresholds.share_tolerance_relative). At a weight of 50 %, 0.05 allows from
-            45 to 55 %.
+          - It holds along with share_tolerance_relative. At a weight of 50 %, 0.05 allows from 45 to 55 %.
         type: float
         default: 0.05
       share_tolerance_relative:

@@ -39,6 +39,11 @@ options:
   inferenceservice:
     description: Path of the InferenceService as it was at the end, in JSON.
     type: path
+  observations:
+    description:
+      - Path of what M(iter8.kfserving.rollout_observer) saw, one JSON object a line. It tells what happened
+        around the losses. The file may be missing.
+    type: path
   rerun:
     description: The command that does it all again, shown at the end of the page.
     type: str
@@ -77,6 +82,7 @@ EXAMPLES = r"""
     timeline: build/e2e/timeline.jsonl
     experiment: build/e2e/experiment.json
     inferenceservice: build/e2e/inferenceservice.json
+    observations: build/e2e/observations.jsonl
     rerun: make e2e
     dest: build/e2e
 
@@ -119,6 +125,7 @@ ARGUMENTS = {
     "timeline": {"type": "path"},
     "experiment": {"type": "path"},
     "inferenceservice": {"type": "path"},
+    "observations": {"type": "path"},
     "access_log": {"type": "dict", "options": ACCESS_LOG},
     "rerun": {"type": "str"},
     "dest": {"type": "path", "required": True},

@@ -42,6 +42,11 @@ options:
   inferenceservice:
     description: Path of the InferenceService as it was at the end, in JSON.
     type: path
+  observations:
+    description:
+      - Path of what M(iter8.kfserving.rollout_observer) saw, one JSON object a line. It tells what happened
+        around the losses. The file may be missing.
+    type: path
   expect_winner:
     description: Which version must win and end with all the traffic.
     type: str
@@ -76,6 +81,7 @@ EXAMPLES = r"""
     timeline: build/e2e/timeline.jsonl
     experiment: build/e2e/experiment.json
     inferenceservice: build/e2e/inferenceservice.json
+    observations: build/e2e/observations.jsonl
     thresholds:
       latency:
         99: 0.5
@@ -163,6 +169,12 @@ verdict:
           since the epoch, with the phase and the classes of what failed.
       type: list
       elements: dict
+    causes:
+      description:
+        - For each window of losses what was seen to happen around it, nearest first, and the gateway's flags.
+          What happened around a loss need not be why.
+      type: list
+      elements: dict
     generator:
       description: How well the load generator itself did, its rates, its lateness and its stalls.
       type: dict
@@ -198,6 +210,7 @@ ARGUMENTS = {
     "timeline": {"type": "path"},
     "experiment": {"type": "path"},
     "inferenceservice": {"type": "path"},
+    "observations": {"type": "path"},
     "access_log": {"type": "dict", "options": ACCESS_LOG},
     "thresholds": {"type": "dict", "default": {}, "options": THRESHOLDS},
     "expect_winner": {"type": "str", "choices": ["canary", "baseline"], "default": "canary"},

@@ -92,7 +92,8 @@ def unready(**words: str) -> list[dict[str, str]]:
 
 
 def unplanned(run: Run) -> None:
-    assert run.experiment is not None and run.timeline is not None
+    assert run.experiment is not None
+    assert run.timeline is not None
     run.experiment["status"]["completedIterations"] = 7
     run.timeline = [e for e in run.timeline if e["data"].get("iteration", 0) <= 7]
 

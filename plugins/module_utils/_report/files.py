@@ -34,11 +34,11 @@ class ArtefactError(Exception):
 
 
 def read_evidence(paths: Mapping[str, Any]) -> Evidence:
-    """The evidence in the files of `load`, `timeline`, `experiment` and `inferenceservice`, and in the log of
-    the gateway that `access_log` tells of (`path`, `fields`, `revision_pattern`).
+    """The evidence in the files of `load`, `timeline`, `experiment`, `inferenceservice` and `observations`,
+    and in the log of the gateway that `access_log` tells of (`path`, `fields`, `revision_pattern`).
 
     A file that is missing or damaged is missing evidence, reported in `problems`, for it says something about
-    the run.
+    the run. But observations there may be none, where no observer ran.
 
     :raises ArtefactError: where a path is a folder, or what is said of the log makes no sense: slips of the
         person who gave it.
@@ -50,6 +50,7 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
         "timeline": _json_lines,
         "experiment": _json_object,
         "inferenceservice": _json_object,
+        "observations": _json_lines,
     }
     for name, reader in readers.items():
         path = paths.get(name)
@@ -60,6 +61,8 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
         try:
             found[name] = reader(path)
         except OSError as error:
+            if name == "observations" and isinstance(error, FileNotFoundError):
+                continue
             problems[name] = f"the file {path} cannot be read: {error.strerror or error}"
         except ValueError as error:
             problems[name] = f"the file {path} is damaged: {error}"

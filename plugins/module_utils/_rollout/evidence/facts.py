@@ -178,8 +178,12 @@ def study(evidence: Evidence) -> Facts:
         phases=tuple(_count(load, cuts)) if load else (),
         problems=problems,
         clocks=clocks,
-        causes=tuple(causes(load.ledger, evidence.observations or ())) if load else (),
+        causes=tuple(causes(load.ledger, _rows(evidence.observations))) if load else (),
     )
+
+
+def _rows(observations: Sequence[Any] | None) -> list[Mapping[str, Any]]:
+    return [row for row in observations or () if isinstance(row, Mapping)]
 
 
 def _of_this_run(

@@ -181,8 +181,9 @@ def _api_server(ordered: Iterable[Moment]) -> Offset | None:
     found: Offset | None = None
     for moment in _all(ordered, "observer", "clock"):
         low, high = moment.data.get("low"), moment.data.get("high")
-        told = isinstance(low, (int, float)) and isinstance(high, (int, float))
-        if told and moment.data.get("whose") == "api_server" and low <= high:
+        if moment.data.get("whose") != "api_server":
+            continue
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low <= high:
             found = Offset(float(low), float(high))
     return found
 

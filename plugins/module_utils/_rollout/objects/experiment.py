@@ -32,7 +32,8 @@ class ExperimentOutcome:
     `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
     `winner` is None where iter8 found none.
     `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
-    `iterations_planned` is 0 where the Experiment does not say, `winner_told` whether it says if there is one.
+    `iterations_planned` is 0 where the Experiment does not say; `winner_told` is whether it says if there is
+    a winner.
     """
 
     state: State

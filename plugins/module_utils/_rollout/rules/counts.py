@@ -24,7 +24,7 @@ def counts_agree(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.answered_load
     if load is None:
         return []
-    wrong = dict(_totals(load)) or dict(_parts(load))
+    wrong: dict[str, int | float] = dict(_totals(load)) or dict(_parts(load))
     if not wrong:
         return passed(f"every count of the load test agrees on {load.requests}", requests=load.requests)
     listed = ", ".join(f"{name} {total}" for name, total in wrong.items())
@@ -34,7 +34,7 @@ def counts_agree(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     return unproven(f"{message} {listed}", requests=load.requests, failed=load.failed, **{"sums": wrong})
 
 
-def _totals(load: Load) -> Iterator[tuple[str, int]]:
+def _totals(load: Load) -> Iterator[tuple[str, int | float]]:
     """Each view of all requests, or of all failures, that has another sum."""
     modes = load.connection_modes.values()
     requests = {
@@ -115,9 +115,10 @@ def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
         begin, end = outage.get("first_failed_send"), outage.get("recovered")
         known = load.connection_modes.get(mode)
         gap = known.gap.seconds if known and known.gap else load.gap.seconds
-        if isinstance(begin, (int, float)) and isinstance(end, (int, float)):
-            if end - begin > gap + slowest + _OUTAGE_SECONDS:
-                yield f"seconds of an outage where the longest gap is {elapsed(gap)}", round(end - begin, 3)
+        if not isinstance(begin, (int, float)) or not isinstance(end, (int, float)):
+            continue
+        if end - begin > gap + slowest + _OUTAGE_SECONDS:
+            yield f"seconds of an outage where the longest gap is {elapsed(gap)}", round(end - begin, 3)
     for mode, failed in lost.items():
         known = load.connection_modes.get(mode)
         if failed > (known.failed if known else 0):

@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 from ..evidence.bounds import loss_rate_upper_bound
-from ..evidence.clock_steps import steps
 from ..evidence.facts import Facts
 from ..evidence.intervals import Intervals
 from ..evidence.load import COMPLETE_STATES, Gap, Load, Lost, percentile_of
@@ -16,6 +15,7 @@ from ..flags import meaning
 from ..messages import count, elapsed, in_phases, rate_below, tally, utc
 from ..thresholds import Thresholds
 from . import counts
+from .clock_steps import steps
 from .rule import Finding, Rule, failed, passed, unproven, worst
 
 # The class of failures that are the generator's own: they say nothing about the service.

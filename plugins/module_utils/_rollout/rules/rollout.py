@@ -70,10 +70,8 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         doubts = [o for o in facts.objectives if o.role == wanted and (not o.met or o.beyond)]
         if doubts:
             each = "; ".join(o.text for o in doubts)
-            figures["doubtful"] = [o.metric for o in doubts]
-            return unproven(
-                f"the winner is the {wanted}, but its own assessment contradicts it: {each}", **figures
-            )
+            message = f"the winner is the {wanted}, but its own assessment contradicts it: {each}"
+            return unproven(message, doubtful=[o.metric for o in doubts], **figures)
         return passed(f"the winner is the {wanted}", **figures)
     message = f"the winner is the {outcome.winner}" if outcome.winner else "there is no winner"
     why = "".join(f"; {objective.text}" for objective in missed)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from ..evidence.clock_steps import steps
 from ..evidence.facts import ACCESS_LOG, Facts
 from ..evidence.intervals import Interval, Intervals
 from ..evidence.load import Load
@@ -12,6 +11,7 @@ from ..evidence.shares import Share, shares, split
 from ..messages import count, elapsed, tally, utc
 from ..roles import BASELINE, CANARY
 from ..thresholds import Thresholds
+from .clock_steps import steps
 from .rule import Finding, Rule, failed, passed, unproven
 from .watched import uncertain
 
@@ -162,7 +162,7 @@ def shares_as_set(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         seen = split(members, facts.canary, [facts.baseline])
         chance = seen.chance
         limit = thresholds.share_limit(seen.nearest)
-        if not seen.requests and sum(row.second.requests for row in members):
+        if not seen.requests and any(row.second.requests for row in members):
             found += unproven(f"during {phase} no answer named the baseline or the canary", phase=phase)
         if chance * len(groups) >= _FALSE_ALARM or seen.distance <= limit:
             continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules about the evidence as a whole: was all of the shift seen, do its parts tell the same, by what clocks?"""
+"""Rules about the evidence as a whole: was the shift seen, do its parts tell the same, by which clocks?"""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ What the weights were when a request was answered is not known then.
 
 from __future__ import annotations
 
+from ..evidence.clocks import STAMP_SECONDS
+from ..evidence.facts import Facts
+from ..evidence.load import STOPPED
 from ..messages import elapsed, utc
-from .clocks import STAMP_SECONDS
-from .facts import Facts
-from .load import STOPPED
 
 # How far the times of one writer may go back or the clock may move while the load runs before it is suspected
 # that the clock was set.
