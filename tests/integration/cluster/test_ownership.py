@@ -220,7 +220,7 @@ def test_a_kind_that_nobody_serves_is_one_clear_error_before_anything_is_applied
 
 
 def test_a_field_of_another_manager_is_named_with_its_owner_at_once(run: Run) -> None:
-    core_api = client.CoreV1Api(run.cluster)
+    core_api = run.core
     theirs = {"metadata": {"name": "contested"}, "data": {"a": "theirs", "b": "theirs"}}
     core_api.create_namespaced_config_map(THERE, theirs, field_manager="argo-cd")
     mine = {**core("ConfigMap", "contested", THERE), "data": {"a": "mine"}}
