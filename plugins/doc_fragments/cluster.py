@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """C(iter8.kfserving.cluster): the refusal; C(.wait): the options of waits."""
+    """C(iter8.kfserving.cluster): the refusal; C(.wait), C(.inferenceservice): options that modules share."""
 
     DOCUMENTATION = r"""
 requirements:
@@ -56,4 +56,20 @@ attributes:
 notes:
   - The wait is a watch of the Kubernetes API, not a poll. It survives a restart of the API server
     and an expired resource version, until O(timeout).
+"""
+
+    INFERENCESERVICE = r"""
+options:
+  name:
+    description: The InferenceService's name.
+    type: str
+    required: true
+  namespace:
+    description: Its namespace.
+    type: str
+    default: default
+  api_version:
+    description: Its API version, V(serving.kubeflow.org/v1beta1) or V(serving.kserve.io/v1beta1).
+    type: str
+    default: serving.kubeflow.org/v1beta1
 """

@@ -17,8 +17,7 @@ description:
     compares a revision with itself, or when the Experiment or the InferenceService is deleted
     or was never there.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster

@@ -17,27 +17,15 @@ description:
   - It ends at once when the object says that it has failed for good, when it is deleted, and when it is
     not there.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.cluster.inferenceservice
   - iter8.kfserving.cluster.wait
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.info_module
 options:
-  name:
-    description: The InferenceService's name.
-    type: str
-    required: true
-  namespace:
-    description: Its namespace.
-    type: str
-    default: default
-  api_version:
-    description: Its API version, V(serving.kubeflow.org/v1beta1) or V(serving.kserve.io/v1beta1).
-    type: str
-    default: serving.kubeflow.org/v1beta1
   state:
     description:
       - With V(present), wait until it is as asked.

@@ -14,26 +14,14 @@ description:
   - The address is the load balancer's; where there is none, a ready node's and the Service's node port;
     or the one that is given.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.cluster.inferenceservice
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.info_module
 options:
-  name:
-    description: The InferenceService's name.
-    type: str
-    required: true
-  namespace:
-    description: Its namespace.
-    type: str
-    default: default
-  api_version:
-    description: Its API version.
-    type: str
-    default: serving.kubeflow.org/v1beta1
   gateway_namespace:
     description: The namespace of the gateway's Service.
     type: str

@@ -38,8 +38,7 @@ attributes:
       - A load that is running is not started again if its arguments are the same, and refused if they differ.
 options:
   name:
-    description:
-      - The load's name. It names the folder that the load's state is kept in.
+    description: The load's name. It names the folder that the load's state is kept in.
     type: str
     required: true
   state:
@@ -75,8 +74,7 @@ options:
     type: dict
     default: {}
   method:
-    description:
-      - The HTTP method. Without it V(POST) is used where there is a payload, else V(GET).
+    description: The HTTP method. Without it V(POST) is used where there is a payload, else V(GET).
     type: str
   payload:
     description:
@@ -89,23 +87,19 @@ options:
         request.
     type: path
   payload_files:
-    description:
-      - Files whose contents are the body of one request after the other, in turn.
+    description: Files whose contents are the body of one request after the other, in turn.
     type: list
     elements: path
   rate:
-    description:
-      - Requests a second in all, up to a million; V(0) for as fast as O(connections) allow.
+    description: Requests a second in all, up to a million; V(0) for as fast as O(connections) allow.
     type: float
     default: 2
   duration:
-    description:
-      - How long to send requests, such as V(90s), V(5m) or V(1h30m); V(0) for until stopped.
+    description: How long to send requests, such as V(90s), V(5m) or V(1h30m); V(0) for until stopped.
     type: str
     default: 5m
   calls:
-    description:
-      - Stop after this many requests; V(0) for no such limit.
+    description: Stop after this many requests; V(0) for no such limit.
     type: int
     default: 0
   stop_at:
@@ -114,8 +108,7 @@ options:
         have passed when the load starts.
     type: str
   connections:
-    description:
-      - How many connections to keep open and use in turn.
+    description: How many connections to keep open and use in turn.
     type: int
     default: 4
   max_connections:
@@ -150,18 +143,15 @@ options:
     type: bool
     default: true
   warmup:
-    description:
-      - How many requests to send first, one after the other, that are not counted.
+    description: How many requests to send first, one after the other, that are not counted.
     type: int
     default: 0
   abort_failures:
-    description:
-      - End the load once this many requests have failed; V(0) for never.
+    description: End the load once this many requests have failed; V(0) for never.
     type: int
     default: 0
   revision_header:
-    description:
-      - The response header that names the revision that answered.
+    description: The response header that names the revision that answered.
     type: str
   revision_field:
     description:
@@ -170,8 +160,7 @@ options:
         have 16 MiB; a longer one counts as a failure of the load generator's own.
     type: str
   expect_status:
-    description:
-      - The statuses that count as success. Without it these are 200 to 299.
+    description: The statuses that count as success. Without it these are 200 to 299.
     type: list
     elements: int
   expect_body:
@@ -180,33 +169,26 @@ options:
         one counts as a failure of the load generator's own.
     type: str
   address:
-    description:
-      - Connect to this C(host:port) rather than to that of O(url).
+    description: Connect to this C(host:port) rather than to that of O(url).
     type: str
   unix_socket:
-    description:
-      - Connect to this Unix socket rather than to the host of O(url).
+    description: Connect to this Unix socket rather than to the host of O(url).
     type: path
   server_name:
-    description:
-      - The name for TLS (SNI, and to check the certificate against) rather than the host of O(url).
+    description: The name for TLS (SNI, and to check the certificate against) rather than the host of O(url).
     type: str
   verify:
-    description:
-      - Whether the server's certificate must be valid.
+    description: Whether the server's certificate must be valid.
     type: bool
     default: true
   ca_file:
-    description:
-      - File with the certificates (PEM) to trust rather than the system's.
+    description: File with the certificates (PEM) to trust rather than the system's.
     type: path
   client_cert:
-    description:
-      - File with the client's certificate (PEM).
+    description: File with the client's certificate (PEM).
     type: path
   client_key:
-    description:
-      - File with the key of O(client_cert) (PEM, without a passphrase), where that does not hold it.
+    description: File with the key of O(client_cert) (PEM, without a passphrase), where that does not hold it.
     type: path
   connect_check:
     description:
@@ -214,13 +196,11 @@ options:
     type: bool
     default: true
   ledger_limit:
-    description:
-      - How many failed requests to keep a record of. Further ones are counted only.
+    description: How many failed requests to keep a record of. Further ones are counted only.
     type: int
     default: 10000
   labels:
-    description:
-      - Free text for the result's C(Labels), O(name) without it.
+    description: Free text for the result's C(Labels), O(name) without it.
     type: str
     default: ""
   dest:

@@ -17,13 +17,11 @@ extends_documentation_fragment:
   - iter8.kfserving.attributes.info_module
 options:
   name:
-    description:
-      - The load's name.
+    description: The load's name.
     type: str
     required: true
   state_dir:
-    description:
-      - Folder for the state of loads, as given to M(iter8.kfserving.load_test).
+    description: Folder for the state of loads, as given to M(iter8.kfserving.load_test).
     type: path
 seealso:
   - module: iter8.kfserving.load_test
@@ -41,12 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description:
-    - What the load is doing now.
-    - V(absent) means that there is no load of this name, V(running) that it is sending requests, V(finished)
-      that it ended by itself, V(stopped) that it was stopped before its end, V(aborted) that it ended itself
-      because of too many failures, and V(interrupted) that its process was killed. The result then lacks at
-      most its last second.
+  description: What the load is doing now. As of M(iter8.kfserving.load_test).
   returned: success
   type: str
   choices: [absent, running, finished, stopped, aborted, interrupted]

@@ -15,8 +15,7 @@ description:
     match. What existed before the run is never labelled and never deleted, be it a namespace, a
     CustomResourceDefinition or anything else.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster

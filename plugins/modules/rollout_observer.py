@@ -23,8 +23,7 @@ description:
   - Objects are cut to what decides about a rollout. Environment variables, annotations and pod templates
     are not recorded, nor are credentials in a model's URI.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 requirements:
   - Linux or another system on which a process can be forked
 extends_documentation_fragment:

@@ -16,8 +16,7 @@ description:
   - They are written whatever the outcome. What is missing is said in them, and each file is replaced as a
     whole.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.access_log
   - iter8.kfserving.attributes

@@ -18,8 +18,7 @@ description:
   - Evidence that is missing or damaged makes the verdict inconclusive. The module itself fails only for wrong
     input. What a verdict means for the play is for the play to say, see the examples.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.access_log
   - iter8.kfserving.thresholds

@@ -19,12 +19,10 @@ description:
   - Several sandboxes can live side by side, by name, and each is one folder.
   - Runs on the controller only, on Linux on x86-64 and arm64.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 options:
   name:
-    description:
-      - The sandbox's name, of lower-case letters, digits and hyphens.
+    description: The sandbox's name, of lower-case letters, digits and hyphens.
     type: str
     default: default
   state:
@@ -68,8 +66,7 @@ options:
       - The action plugin fills it in.
     type: int
   progress_file:
-    description:
-      - A file to append each step to, as a line of JSON.
+    description: A file to append each step to, as a line of JSON.
     type: path
   source_dir:
     description:

@@ -14,8 +14,7 @@ description:
   - The line is written at once and whole, so that waits may append to the same file (their
     O(iter8.kfserving.experiment_wait#module:progress_file)).
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.attributes
 options:

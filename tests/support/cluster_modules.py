@@ -20,8 +20,10 @@ def documented(module: ModuleType) -> dict[str, Any]:
     """The module's own options and those of our fragment, as documented."""
     document = yaml.safe_load(module.DOCUMENTATION)
     options = dict(document["options"])
-    if "iter8.kfserving.cluster.wait" in document["extends_documentation_fragment"]:
-        options.update(yaml.safe_load(ModuleDocFragment.WAIT)["options"])
+    for name in document["extends_documentation_fragment"]:
+        if name.startswith("iter8.kfserving.cluster."):
+            fragment = getattr(ModuleDocFragment, name.rpartition(".")[2].upper())
+            options.update(yaml.safe_load(fragment)["options"])
     return options
 
 
