@@ -81,7 +81,10 @@ options:
     type: str
     default: 4h
   dest:
-    description: With O(state=stopped), the file that takes the observations, one JSON object a line.
+    description:
+      - The file that takes the observations, one JSON object a line.
+      - With O(state=started) they are put there when the observer ends, whoever brings that about; those of
+        one that was killed with O(state=stopped) or O(state=absent).
     type: path
   state_dir:
     description:

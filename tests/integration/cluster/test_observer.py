@@ -233,6 +233,26 @@ def test_one_that_is_killed_leaves_what_it_saw_and_when_it_ended(stage: Stage, o
     assert ended["time"] == pytest.approx(rows[-1]["from"], abs=0.01)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, 0])
+def test_what_it_saw_is_kept_when_it_is_removed(observing: Observing, stage: Stage, number: int) -> None:
+    """As teardown removes it, where the playbook that was to stop it was killed."""
+    dest = observing.folder / "kept.jsonl"
+    observing.start(dest=str(dest))
+    stage.model("r1", {"r1": 100})
+    observing.saw("r1")
+    killed = time.time()
+    if number:
+        os.kill(observing.process["pid"], number)
+    assert observing.module(state="absent")["status"] == "absent"
+    rows = [json.loads(line) for line in dest.read_text().splitlines()]
+    assert "r1" in [_created(row["object"]) for row in rows if row.get("feed") == "inferenceservice"]
+    assert (rows[-1]["type"] == "killed") == bool(number)
+    if number:
+        assert killed - 1 <= rows[-1]["from"] <= killed
+    ended = observing.events("stopped")[-1]
+    assert ended["data"].get("killed", False) == bool(number)
+
+
 def test_a_full_disk_costs_no_evidence(stage: Stage, observing: Observing) -> None:
     """Files may grow no further, then may again: what was seen meanwhile is written with its own time."""
     observing.start()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -79,8 +80,10 @@ def _plan(params: Any, duration: float) -> Plan:
         namespace=params["namespace"],
         experiment=params["experiment"] or "",
         handler_namespace=params["handler_namespace"] or "",
-        timeline=params["timeline"] or "",
+        # The observer leaves the folder that a relative path is meant from.
+        timeline=os.path.abspath(params["timeline"]) if params["timeline"] else "",
         duration=duration,
+        dest=os.path.abspath(params["dest"]) if params["dest"] else "",
     )
 
 

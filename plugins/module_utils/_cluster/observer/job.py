@@ -8,6 +8,7 @@ else: its session, the folder, what Ansible reads.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -174,12 +175,26 @@ def mark_killed(timeline: str, at: float) -> None:
         raise ClusterError(f"The timeline {timeline} cannot be written: {error.strerror}.") from None
 
 
+def _keep_interrupted(state_dir: str | None, name: str) -> None:
+    """Put what a killed observer saw where it would have put it itself."""
+    killed = killed_at(state_dir, name)
+    if killed is None:
+        return
+    plan = plan_of(state_dir, name)
+    if plan.get("timeline"):
+        mark_killed(plan["timeline"], killed)
+    if plan.get("dest"):
+        deliver(state_dir, name, plan["dest"])
+
+
 def remove(state_dir: str | None, name: str) -> bool:
-    """Stop it and remove its folder. True if there was one."""
+    """Stop it and remove its folder; what it saw is at its destination then. True if there was one."""
     store = ObserverStore(state_dir, name)
     if not store.exists():
         return False
     stop(state_dir, name)
+    with contextlib.suppress(ClusterError):
+        _keep_interrupted(state_dir, name)  # what cannot be written must not keep the folder
     with store.locked(create=False) as there:
         if there:
             store.remove()

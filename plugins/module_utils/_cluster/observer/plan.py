@@ -26,7 +26,10 @@ class ObserverStore(Store):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be observed, for whom, and for how long at the most (seconds)."""
+    """What is to be observed, for whom, and for how long at the most (seconds).
+
+    `dest` is the file that takes the observations at the end, whoever brings that about; empty for none.
+    """
 
     name: str
     inferenceservice: str
@@ -35,6 +38,7 @@ class Plan:
     handler_namespace: str
     timeline: str
     duration: float
+    dest: str = ""
 
     @property
     def public(self) -> dict[str, Any]:
