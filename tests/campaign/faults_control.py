@@ -126,6 +126,7 @@ _OBJECTS = (
             says={"nothing_deleted": "the InferenceService was deleted", "run_not_stopped": "deleted"},
             also=["evidence_complete", "load_spans_rollout", "gap_short", "enough_per_revision"]
             + ["experiment_succeeded"],
+            traces={"baseline": ["ending", "ended", "gone", "unready"]},
         ),
         evidence.lost,
         strike=strikes.at(strikes.watched, strikes.at_iteration(4, 6, strikes.delete_service)),

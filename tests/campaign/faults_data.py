@@ -13,6 +13,8 @@ from judging import expect, losses
 
 # Inconclusive beside the failure, where the canary never came to its Experiment.
 _NO_EXPERIMENT = ("evidence_complete", "load_spans_rollout", "canary_got_traffic")
+# What the observer sees of a pod whose process was killed, and of one that stands still or goes.
+_KILLED = ("ended", "restarted", "unready", "stuck")
 _ROLLED_BACK = {"traffic_moved": "100 % on the baseline {baseline}"}
 
 _CANARY = (
@@ -75,7 +77,7 @@ _CANARY = (
     Fault(
         "canary-killed",
         "The canary's process is killed once, while it has traffic.",
-        expect("fail", lost=losses("status 503", by=["canary"])),
+        expect("fail", lost=losses("status 503", by=["canary"]), traces={"canary": _KILLED}),
         evidence.lost,
         strike=strikes.at_iteration(3, 5, strikes.kill_canary),
         settings=LONG,
@@ -94,6 +96,7 @@ _CANARY = (
             # With what it answered before the analytics either still has data of it, or none. Its weight may
             # grow to 95 %, and at two answers a second gaps of more than two seconds come by chance.
             also=["expected_winner", "enough_per_revision", "gap_short"],
+            traces={"canary": ["unready"]},
         ),
         evidence.lost,
         strike=strikes.at_iteration(3, 5, strikes.hang_canary),
@@ -106,7 +109,7 @@ _BASELINE = (
     Fault(
         "baseline-killed",
         "The baseline's process is killed during the shift.",
-        expect("fail", lost=losses("status 503", by=["baseline"])),
+        expect("fail", lost=losses("status 503", by=["baseline"]), traces={"baseline": _KILLED}),
         evidence.lost,
         strike=strikes.at_iteration(1, 3, strikes.kill_baseline),
         settings=LONG,
@@ -114,7 +117,12 @@ _BASELINE = (
     Fault(
         "old-revision-killed-before-drained",
         "The old revision's process is killed at promotion, before the traffic has left it.",
-        expect("fail", lost=losses("status 503", by=["baseline"], phase="promotion")),
+        expect(
+            "fail",
+            lost=losses("status 503", by=["baseline"], phase="promotion"),
+            # The controller may have begun to end it by then.
+            traces={"baseline": [*_KILLED, "ending", "gone"]},
+        ),
         evidence.lost,
         strike=strikes.at(Course.wait_completed, strikes.kill_baseline),
         # Few enough iterations that the old revision still has a good share of the traffic at their end.

@@ -40,7 +40,8 @@ class Expectation:
 
     Any other rule is a wrong reason. The rules that must be there must have the verdict's own grade. For each
     rule in ``says`` one of its reasons must hold the text; in it, ``{canary}`` and ``{baseline}`` stand for
-    the names of the revisions.
+    the names of the revisions. For each role in ``traces`` something of one of the kinds must be told to have
+    happened to that revision around a window of losses.
     """
 
     verdict: str
@@ -48,6 +49,7 @@ class Expectation:
     also: frozenset[str] = frozenset()
     lost: Losses | None = None
     says: Mapping[str, str] = field(default_factory=dict)
+    traces: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """In short: the verdict, the rules, and how requests are lost."""
@@ -65,10 +67,12 @@ def expect(
     also: Sequence[str] = (),
     lost: Losses | None = None,
     says: Mapping[str, str] | None = None,
+    traces: Mapping[str, Sequence[str]] | None = None,
 ) -> Expectation:
     """An expectation of a verdict that is not a pass. What is told of losses makes `nothing_lost` a rule."""
     named = {*rules, *(says or {}), *(["nothing_lost"] if lost else [])}
-    return Expectation(verdict, frozenset(named), frozenset(also) - named, lost, says or {})
+    kinds = {role: frozenset(some) for role, some in (traces or {}).items()}
+    return Expectation(verdict, frozenset(named), frozenset(also) - named, lost, says or {}, kinds)
 
 
 def problem(expected: Expectation, verdict: Mapping[str, Any]) -> str:
@@ -83,7 +87,10 @@ def problem(expected: Expectation, verdict: Mapping[str, Any]) -> str:
     others = sorted({reason["rule"] for reason in reasons} - expected.rules - expected.also)
     if others:
         return f"a reason that does not belong: {', '.join(others)}"
-    return _unsaid(expected.says, verdict) or (_wrong_losses(expected.lost, verdict) if expected.lost else "")
+    wrong = _unsaid(expected.says, verdict) or (
+        _wrong_losses(expected.lost, verdict) if expected.lost else ""
+    )
+    return wrong or _untraced(expected.traces, verdict)
 
 
 def _unsaid(says: Mapping[str, str], verdict: Mapping[str, Any]) -> str:
@@ -111,6 +118,20 @@ def _wrong_losses(lost: Losses, verdict: Mapping[str, Any]) -> str:
             return f"requests were lost {what} {', '.join(sorted(seen - needed - allowed))}"
     if lost.phase and lost.phase not in figures.get("phases", {}):
         return f"nothing was lost in the phase {lost.phase!r}"
+    return ""
+
+
+def _untraced(traces: Mapping[str, frozenset[str]], verdict: Mapping[str, Any]) -> str:
+    """The first role around whose losses nothing of what the fault did to it is told."""
+    if "causes" not in verdict:
+        return ""
+    names = {row["role"]: name for name, row in verdict.get("revisions", {}).items()}
+    around = [each for cause in verdict["causes"] for each in cause["around"]]
+    for role, kinds in traces.items():
+        told = {each["kind"] for each in around if each["revision"] == names.get(role, "?")}
+        if not told & kinds:
+            some = f"; {', '.join(sorted(told))} is" if told else ""
+            return f"nothing of {', '.join(sorted(kinds))} is told of the {role} around its losses{some}"
     return ""
 
 

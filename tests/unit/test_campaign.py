@@ -116,6 +116,34 @@ def test_what_a_reason_says(text: str, problem: str) -> None:
     assert judging.problem(expected, lossy([], [], [], text)) == problem
 
 
+def caused(*around: tuple[str, str]) -> dict[str, Any]:
+    """A verdict of lost requests with what happened around them, as kinds and revisions."""
+    told = [{"kind": kind, "revision": revision} for kind, revision in around]
+    return {**lossy([], [], []), "causes": [{"around": []}, {"around": told}]}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "problem"),
+    [
+        (lossy([], [], []), ""),
+        (caused(("restarted", CANARY)), ""),
+        (caused(("traffic", ""), ("unready", CANARY)), ""),
+        (caused(), "nothing of restarted, unready is told of the canary around its losses"),
+        (
+            caused(("restarted", BASELINE), ("traffic", "")),
+            "nothing of restarted, unready is told of the canary around its losses",
+        ),
+        (
+            caused(("gone", CANARY)),
+            "nothing of restarted, unready is told of the canary around its losses; gone is",
+        ),
+    ],
+)
+def test_the_traces_of_a_fault_must_be_told(verdict: dict[str, Any], problem: str) -> None:
+    expected = judging.expect("fail", "nothing_lost", traces={"canary": ["restarted", "unready"]})
+    assert judging.problem(expected, verdict) == problem
+
+
 def test_an_expectation_in_short() -> None:
     assert str(RESETS) == "fail (nothing_lost: reset)"
     assert str(judging.PASS) == "pass"
