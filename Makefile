@@ -8,6 +8,7 @@ SANDBOX   ?= explore
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 ANSIBLE_ARGS ?=
 CAMPAIGN_ARGS ?=
+KILLS_ARGS ?=
 MUTATION_ARGS ?=
 SANITY_ARGS ?=
 
@@ -18,7 +19,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign mutation molecule docs build clean
+.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign kills mutation molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +83,9 @@ bench: fortio ## The load engine beside wrk, hey and Fortio (build/bench/bench.j
 
 campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")
 	@$(BIN)/python tests/campaign/run.py $(CAMPAIGN_ARGS)
+
+kills: $(VENV)/.ready-dev ## kill -9 of any process of a run at moments of the seed's, then teardown: what is left? (KILLS_ARGS="--seed N --kills N")
+	@$(BIN)/python tests/campaign/kills.py $(KILLS_ARGS)
 
 mutation: $(VENV)/.ready-mutation ## Rules of the verdict taken away: does a test fail each time? Then mutmut on them, which takes long (MUTATION_ARGS=--no-mutmut)
 	@$(BIN)/python tests/mutation/run.py $(MUTATION_ARGS)

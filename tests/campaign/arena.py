@@ -189,6 +189,21 @@ class Arena:
         with may_be_absent():
             self.custom.delete_namespaced_custom_object(*kind[:2], NAMESPACE, kind[2], name)
 
+    def named(self, name: str) -> list[str]:
+        """All objects of the cluster, events left out, that have this in their names."""
+        found = []
+        for resource in dynamic.DynamicClient(self._api).resources.search():
+            is_list = isinstance(resource, dynamic.resource.ResourceList)
+            if is_list or "list" not in (resource.verbs or ()) or resource.kind == "Event":
+                continue
+            with contextlib.suppress(dynamic.exceptions.DynamicApiError):
+                found += [
+                    f"{resource.kind} {one['metadata']['name']}"
+                    for one in resource.get().to_dict()["items"]
+                    if name in one["metadata"]["name"]
+                ]
+        return found
+
     def watch_refused(self, kind: tuple[str, str, str], version: str) -> ApiException | None:
         """What the API server says against a watch from this version of all objects of the kind."""
         listing = self.custom.list_namespaced_custom_object

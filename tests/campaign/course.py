@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job as observer
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes as load_process
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
 from arena import EXPERIMENTS, NAMESPACE, ROOT, SERVICES, Arena, CampaignError, until
@@ -40,6 +41,8 @@ def name_of(fault: str, seed: int) -> str:
 class Course:
     """A run and all that a fault may want of it. Its randomness is its seed's, so it can be run again."""
 
+    limit_seconds = LIMIT_SECONDS
+
     def __init__(self, arena: Arena, fault: str, seed: int, folder: Path, settings: dict[str, Any]) -> None:
         self.arena = arena
         self.seed = seed
@@ -58,10 +61,14 @@ class Course:
     def start(self) -> None:
         """Apply the default model and start the playbook, which begins by waiting for the model."""
         self.artifacts.mkdir(parents=True)
-        self._write_samples()
+        self.write_samples()
         self.arena.create(SERVICES, yaml.safe_load((self.folder / "default.yaml").read_text()))
+        self.play(HERE / "rollout.yml")
+
+    def play(self, playbook: Path, *arguments: str) -> None:
+        """Start a playbook with the run's variables, in a session of its own."""
         variables = self.folder / "variables.json"
-        variables.write_text(json.dumps(self._variables()))
+        variables.write_text(json.dumps(self.variables()))
         environment = {
             **self.arena.env,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -70,11 +77,11 @@ class Course:
             "KUBECONFIG": "/nonexistent/must-not-be-used",
             **self.environment,
         }
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(HERE / "rollout.yml")]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(playbook)]
         self.began = time.time()
-        with open(self.folder / "playbook.log", "wb") as log:
+        with open(self.folder / "playbook.log", "ab") as log:
             self._process = subprocess.Popen(
-                [*command, "-e", f"@{variables}"],
+                [*command, "-e", f"@{variables}", *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -88,10 +95,10 @@ class Course:
         assert self._process is not None
         if self._process.poll() is not None:
             return False
-        if time.time() - self.began > LIMIT_SECONDS:
+        if time.time() - self.began > self.limit_seconds:
             self.kill()
             raise CampaignError(
-                f"The run took more than {LIMIT_SECONDS:g} s; see {self.folder}/playbook.log."
+                f"The run took more than {self.limit_seconds:g} s; see {self.folder}/playbook.log."
             )
         return True
 
@@ -125,11 +132,12 @@ class Course:
                     os.kill(pid, signal.SIGCONT)
 
     def clean_up(self) -> None:
-        """Remove the run's load, should it still run, and its objects.
+        """Remove the run's load and observer, should they still run, and its objects.
 
         The controller takes its time to drain them; the next run has other names and need not wait for that.
         """
         job.remove(self.loads, self.name)
+        observer.remove(str(self.state / "observers"), self.name)
         self.arena.delete(EXPERIMENTS, self.name)
         self.arena.delete(SERVICES, self.name)
 
@@ -140,7 +148,7 @@ class Course:
         except FileNotFoundError:
             raise CampaignError(f"There is no verdict; see {self.folder}/playbook.log.") from None
 
-    def _write_samples(self) -> None:
+    def write_samples(self) -> None:
         """The quickstart's samples under this run's name, with a short experiment."""
         for name in ("default", "canary", "experiment"):
             document = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())
@@ -152,7 +160,8 @@ class Course:
                 document["spec"]["predictor"]["tensorflow"]["env"] = self.settings["canary_env"]
             (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(document))
 
-    def _variables(self) -> dict[str, Any]:
+    def variables(self) -> dict[str, Any]:
+        """What the playbooks are told."""
         return {
             "iter8_kfserving_kubeconfig": str(self.arena.where.kubeconfig),
             "iter8_kfserving_context": f"sandbox-{self.arena.name}",
@@ -246,9 +255,14 @@ class Course:
         return list(self.arena.access_log(self.began, f"{self.name}.{NAMESPACE}."))
 
     @property
+    def state(self) -> Path:
+        """Where the collection keeps its state."""
+        return Path(self.arena.env["XDG_STATE_HOME"]) / "iter8-kfserving"
+
+    @property
     def loads(self) -> str:
         """The state folder of loads."""
-        return str(Path(self.arena.env["XDG_STATE_HOME"]) / "iter8-kfserving/loads")
+        return str(self.state / "loads")
 
     def signal_load(self, number: int) -> bool:
         """Signal the load generator; False if it does not run."""
