@@ -18,30 +18,13 @@ description:
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
-  - iter8.kfserving.access_log
+  - iter8.kfserving.evidence
   - iter8.kfserving.attributes
 options:
   verdict:
     description:
       - Path of the verdict that M(iter8.kfserving.rollout_verdict) wrote.
       - Where it is missing or damaged, the rest is judged by the default thresholds.
-    type: path
-  load:
-    description: Path of the result of M(iter8.kfserving.load_test).
-    type: path
-  timeline:
-    description: Path of the timeline, one JSON object a line.
-    type: path
-  experiment:
-    description: Path of the Experiment as it was at the end, in JSON.
-    type: path
-  inferenceservice:
-    description: Path of the InferenceService as it was at the end, in JSON.
-    type: path
-  observations:
-    description:
-      - Path of what M(iter8.kfserving.rollout_observer) saw, one JSON object a line. It tells what happened
-        around the losses. The file may be missing.
     type: path
   rerun:
     description: The command that does it all again, shown at the end of the page.
@@ -113,19 +96,14 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import ACCESS_LOG
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import EVIDENCE
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.clear import clear
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 
 ARGUMENTS = {
     "verdict": {"type": "path"},
-    "load": {"type": "path"},
-    "timeline": {"type": "path"},
-    "experiment": {"type": "path"},
-    "inferenceservice": {"type": "path"},
-    "observations": {"type": "path"},
-    "access_log": {"type": "dict", "options": ACCESS_LOG},
+    **EVIDENCE,
     "rerun": {"type": "str"},
     "dest": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

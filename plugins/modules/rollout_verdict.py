@@ -20,32 +20,10 @@ description:
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
-  - iter8.kfserving.access_log
+  - iter8.kfserving.evidence
   - iter8.kfserving.thresholds
   - iter8.kfserving.attributes
 options:
-  load:
-    description: Path of the result of M(iter8.kfserving.load_test).
-    type: path
-  timeline:
-    description:
-      - Path of the timeline, one JSON object a line, as M(iter8.kfserving.experiment_wait) and
-        M(iter8.kfserving.inferenceservice_wait) write it.
-      - The play adds the moments that only it knows, with C(source) V(playbook) and C(event)
-        V(load_started), V(canary_applied) (its C(data.baseline) is the revision that served before),
-        V(load_stopped), and V(stopped) where an error cut the run short.
-    type: path
-  experiment:
-    description: Path of the Experiment as it was at the end, in JSON.
-    type: path
-  inferenceservice:
-    description: Path of the InferenceService as it was at the end, in JSON.
-    type: path
-  observations:
-    description:
-      - Path of what M(iter8.kfserving.rollout_observer) saw, one JSON object a line. It tells what happened
-        around the losses. The file may be missing.
-    type: path
   expect_winner:
     description: Which version must win and end with all the traffic.
     type: str
@@ -198,19 +176,14 @@ verdict:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import (
-    ACCESS_LOG,
+    EVIDENCE,
     THRESHOLDS,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
 
 ARGUMENTS = {
-    "load": {"type": "path"},
-    "timeline": {"type": "path"},
-    "experiment": {"type": "path"},
-    "inferenceservice": {"type": "path"},
-    "observations": {"type": "path"},
-    "access_log": {"type": "dict", "options": ACCESS_LOG},
+    **EVIDENCE,
     "thresholds": {"type": "dict", "default": {}, "options": THRESHOLDS},
     "expect_winner": {"type": "str", "choices": ["canary", "baseline"], "default": "canary"},
     "expect_iterations": {"type": "int"},

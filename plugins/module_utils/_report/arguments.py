@@ -9,8 +9,7 @@ from typing import Any
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import ISTIO
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
-# Documented in the fragment iter8.kfserving.access_log.
-ACCESS_LOG: dict[str, Any] = {
+_ACCESS_LOG: dict[str, Any] = {
     "path": {"type": "path"},
     "fields": {
         "type": "dict",
@@ -18,6 +17,16 @@ ACCESS_LOG: dict[str, Any] = {
         "options": {name: {"type": "str", "default": default} for name, default in ISTIO.items()},
     },
     "revision_pattern": {"type": "str"},
+}
+
+# Documented in the fragment iter8.kfserving.evidence.
+EVIDENCE: dict[str, Any] = {
+    "load": {"type": "path"},
+    "timeline": {"type": "path"},
+    "experiment": {"type": "path"},
+    "inferenceservice": {"type": "path"},
+    "observations": {"type": "path"},
+    "access_log": {"type": "dict", "options": _ACCESS_LOG},
 }
 
 _TYPES = {"int": "int", "float": "float", "float | None": "float", "Mapping[float, float]": "dict"}

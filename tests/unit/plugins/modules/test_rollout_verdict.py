@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.iter8.kfserving.plugins.doc_fragments import access_log, thresholds
+from ansible_collections.iter8.kfserving.plugins.doc_fragments import evidence, thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import THRESHOLDS
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.modules import rollout_report, rollout_verdict
@@ -39,7 +39,7 @@ def test_the_documentation_is_true(module: ModuleType) -> None:
     document = yaml.safe_load(module.DOCUMENTATION)
     assert "iter8.kfserving.attributes" in document["extends_documentation_fragment"]
     options = dict(document["options"])
-    for fragment in (access_log, thresholds):
+    for fragment in (evidence, thresholds):
         name = fragment.__name__.rpartition(".")[2]
         if f"iter8.kfserving.{name}" in document["extends_documentation_fragment"]:
             options |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]

@@ -1,16 +1,38 @@
 # Copyright: (c) 2026, the iter8.kfserving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation of the gateway's access log as evidence."""
+"""Documentation of the evidence that a rollout leaves behind."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """C(iter8.kfserving.access_log): the option of that name."""
+    """C(iter8.kfserving.evidence): where each piece of it lies."""
 
     DOCUMENTATION = r"""
 options:
+  load:
+    description: Path of the result of M(iter8.kfserving.load_test).
+    type: path
+  timeline:
+    description:
+      - Path of the timeline, one JSON object a line, as M(iter8.kfserving.experiment_wait) and
+        M(iter8.kfserving.inferenceservice_wait) write it.
+      - The play adds the moments that only it knows, with C(source) V(playbook) and C(event)
+        V(load_started), V(canary_applied) (its C(data.baseline) is the revision that served before),
+        V(load_stopped), and V(stopped) where an error cut the run short.
+    type: path
+  experiment:
+    description: Path of the Experiment as it was at the end, in JSON.
+    type: path
+  inferenceservice:
+    description: Path of the InferenceService as it was at the end, in JSON.
+    type: path
+  observations:
+    description:
+      - Path of what M(iter8.kfserving.rollout_observer) saw, one JSON object a line. It tells what happened
+        around the losses. The file may be missing.
+    type: path
   access_log:
     description:
       - The gateway's access log, where it was fetched into a file, for instance with C(kubectl logs).
