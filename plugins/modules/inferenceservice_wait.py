@@ -29,14 +29,16 @@ options:
   state:
     description:
       - With V(present), wait until it is as asked.
+      - With V(serving), wait until clients are served, whatever the latest revision is. It may be a canary
+        that was rolled back because it never became ready.
       - With V(absent), wait until it is gone; the finalizers that hold it are shown. The module deletes
         nothing.
     type: str
-    choices: [present, absent]
+    choices: [present, serving, absent]
     default: present
   baseline_revision:
     description:
-      - The revision that served before the change, as RV(revisions.ready) of an earlier wait gave it.
+      - The revision that served before the change, as RV(revisions.serving) of an earlier wait gave it.
       - Leave it out for a first deployment.
     type: str
   new_revision:
@@ -72,7 +74,7 @@ EXAMPLES = r"""
     kubeconfig: ~/.kube/config
     context: staging
     name: my-model
-    baseline_revision: "{{ baseline.revisions.ready }}"
+    baseline_revision: "{{ baseline.revisions.serving }}"
     traffic:
       latest: 1
       baseline: 99
@@ -125,11 +127,18 @@ revisions:
     previous:
       description: The rolled-out revision before that.
       type: str
+    serving:
+      description:
+        - The revision that a rollout starts from, the rolled-out one while it has traffic, otherwise the one
+          with most of it.
+        - The latest ready one may be a canary that was rolled back, and serves nobody.
+      type: str
   sample:
     created: my-model-predictor-default-zwjbq
     ready: my-model-predictor-default-zwjbq
     rolledout: my-model-predictor-default-wl2cv
     previous: ""
+    serving: my-model-predictor-default-wl2cv
 traffic:
   description: Percent by revision.
   type: dict
@@ -154,7 +163,7 @@ ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
     "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "serving", "absent"], "default": "present"},
     "baseline_revision": {"type": "str"},
     "new_revision": {"type": "bool"},
     "traffic": {"type": "dict"},

@@ -86,6 +86,7 @@ TABLE = {
         packages=("ansible",),
     ),
     "filter": Room(rooms=_util("_cluster", "_load", "_report", "_rollout", "_common"), packages=("ansible",)),
+    "lookup": Room(rooms=_util("_common"), packages=("ansible", "yaml")),
     "doc_fragments": Room(),
 }  # fmt: skip
 

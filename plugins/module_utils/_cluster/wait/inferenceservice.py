@@ -32,11 +32,17 @@ class PresentWaiter:
         new_revision: bool | None,
         traffic: Mapping[str, int] | None,
         stable_seconds: float,
+        serving: bool = False,
     ) -> None:
         self.name = name
         self.inferenceservice: Json | None = None
         self._stability = Stability(
-            baseline_revision, traffic, new_revision, stable_seconds, 2 if stable_seconds > 0 else 1
+            baseline_revision,
+            traffic,
+            new_revision,
+            stable_seconds,
+            2 if stable_seconds > 0 else 1,
+            serving=serving,
         )
         self._synced = False
         self._gone = False

@@ -185,6 +185,7 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
             new_revision=params["new_revision"],
             traffic=_percents(params["traffic"]),
             stable_seconds=params["stable_seconds"],
+            serving=params["state"] == "serving",
         )
     run = _Run(module)
     end = run.wait(waiter, (FEED, (params["api_version"], "InferenceService"), namespace, name))

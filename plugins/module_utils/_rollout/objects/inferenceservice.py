@@ -26,12 +26,13 @@ _GIVEN_UP = ("RevisionFailed", "ProgressDeadlineExceeded", "ContainerMissing")
 
 @dataclass(frozen=True)
 class Revisions:
-    """The predictor's revision names, each empty while unknown."""
+    """The predictor's revision names, each empty while unknown; `serving` is the one that clients get."""
 
     created: str = ""
     ready: str = ""
     rolledout: str = ""
     previous: str = ""
+    serving: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ def read(obj: Mapping[str, Any] | None) -> Snapshot:
     traffic = _traffic(predictor)
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
+    traffic = _traffic(predictor)
     return Snapshot(
         revisions=Revisions(
             created=text(predictor, "latestCreatedRevision"),
             ready=text(predictor, "latestReadyRevision"),
             rolledout=text(predictor, "latestRolledoutRevision"),
             previous=text(predictor, "previousRolledoutRevision"),
+            serving=_serving(text(predictor, "latestRolledoutRevision"), traffic),
         ),
         ready=ready.status == "True",
         ready_condition=ready,
@@ -106,11 +109,20 @@ def _traffic(predictor: Mapping[str, Any]) -> dict[str, int]:
     return traffic
 
 
+def _serving(rolledout: str, traffic: Mapping[str, int]) -> str:
+    """The revision that a rollout starts from: the rolled-out one while it has traffic, else the one with
+    most of it. The latest ready one may be a canary that was rolled back, and serves nobody."""
+    if rolledout in traffic or not traffic:
+        return rolledout
+    return max(traffic, key=lambda name: (traffic[name], name))
+
+
 def assess(
     obj: Mapping[str, Any] | None,
     baseline_revision: str | None = None,
     expected_traffic: Mapping[str, int] | None = None,
     new_revision: bool | None = None,
+    serving: bool = False,
 ) -> ServiceOutcome:
     """Whether one snapshot shows everything asked at once.
 
@@ -119,7 +131,9 @@ def assess(
     percent by revision name, or by `latest` (the latest created revision), `baseline` (the one named) and
     `previous` (the previous rolled-out one); the traffic must be exactly that and sum to 100. Without it, the
     traffic must be what the object's own spec asks for: for a moment after a change of the percent alone the
-    old status stands there, complete and Ready.
+    old status stands there, complete and Ready. With `serving` nothing
+    more is asked than traffic that sums to 100: the latest revision may be a canary that was rolled back
+    because it never became ready.
     """
     if new_revision is None:
         new_revision = baseline_revision is not None
@@ -128,6 +142,9 @@ def assess(
         state, reason, message = State.PENDING, "NotFound", "the InferenceService does not exist yet"
     elif text(mapping(obj, "metadata"), "deletionTimestamp"):
         state, reason, message = State.FAILED, "Deleting", "the InferenceService is being deleted"
+    elif serving and sum(snapshot.traffic.values()) == 100:
+        state, reason = State.SUCCEEDED, "AsExpected"
+        message = f"revision {snapshot.revisions.serving} serves; traffic {_spell(snapshot.traffic)}"
     else:
         stale = new_revision and snapshot.revisions.created == (baseline_revision or "")
         state, reason, message = _failure(obj, snapshot, stale) or _pending(
@@ -253,17 +270,22 @@ class Stability:
         new_revision: bool | None = None,
         stable_seconds: float = 2.0,
         snapshots: int = 2,
+        *,
+        serving: bool = False,
     ) -> None:
         self._baseline_revision = baseline_revision
         self._expected_traffic = expected_traffic
         self._new_revision = new_revision
+        self._serving = serving
         self._stable_seconds = stable_seconds
         self._uid = ""
         self._held = Held(stable_seconds, snapshots)
 
     def feed(self, time: float, obj: Mapping[str, Any] | None) -> ServiceOutcome:
         """The answer with this snapshot, taken at `time`, added."""
-        outcome = assess(obj, self._baseline_revision, self._expected_traffic, self._new_revision)
+        outcome = assess(
+            obj, self._baseline_revision, self._expected_traffic, self._new_revision, self._serving
+        )
         uid = text(mapping(obj, "metadata"), "uid")
         if self._uid and uid != self._uid:
             fate = "was replaced by another one of the same name" if uid else "was deleted during the wait"

@@ -37,7 +37,8 @@ def test_a_wait_returns_what_is_documented(
     result = run_main(module, {"name": "m", "stable_seconds": 0}, capsys)
     assert returned(module) <= set(result)
     assert result["outcome"] == "succeeded"
-    assert result["revisions"] == {"created": "a", "ready": "a", "rolledout": "", "previous": ""}
+    revisions = {"created": "a", "ready": "a", "rolledout": "", "previous": "", "serving": "a"}
+    assert result["revisions"] == revisions
     assert result["traffic"] == {"a": 100}
     assert result["url"] == "http://m.default.example.com"
 

@@ -161,7 +161,7 @@ def test_a_first_deployment_needs_no_baseline() -> None:
 
 def test_what_is_read_from_an_object() -> None:
     snapshot = inferenceservice.read(builders.promoted())
-    assert snapshot.revisions == Revisions(created=CANARY, ready=CANARY, rolledout=CANARY, previous=BASELINE)
+    assert snapshot.revisions == Revisions(CANARY, CANARY, CANARY, BASELINE, CANARY)
     assert snapshot.traffic == {CANARY: 100}
     assert snapshot.url == "http://my-model.default.example.com"
     assert snapshot.ready
@@ -191,7 +191,7 @@ def test_an_object_as_kfserving_wrote_it() -> None:
     outcome = inferenceservice.assess(obj, BASELINE, {"latest": 1, "baseline": 99})
     assert outcome.state is State.SUCCEEDED
     assert outcome.traffic == {CANARY: 1, BASELINE: 99}
-    assert outcome.revisions == Revisions(created=CANARY, ready=CANARY, rolledout=BASELINE)
+    assert outcome.revisions == Revisions(CANARY, CANARY, BASELINE, "", BASELINE)
 
 
 def recorded() -> list[dict[str, Any]]:

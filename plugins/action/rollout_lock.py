@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, the iter8.kfserving contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tells the module of the same name which playbook it works for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """The lock is on the controller, where the playbook runs."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._connection.transport != "local":
+            return {
+                "failed": True,
+                "msg": "The lock is on the controller: run the task with 'connection: local', or delegate it "
+                "to localhost.",
+            }
+        # A worker runs this; its parent is the playbook.
+        arguments = {"owner_pid": os.getppid(), **self._task.args}
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        return result
