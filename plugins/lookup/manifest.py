@@ -84,8 +84,8 @@ def _wrong(obj: Any, kind: str) -> str:
         return f"holds no object, where an {kind} is needed"
     group, _slash, version = str(obj.get("apiVersion")).rpartition("/")
     if obj.get("kind") != kind or group not in GROUPS[kind]:
-        shown = f"{obj.get('kind')} of {obj.get('apiVersion')}"
-        return f"holds a {shown}, where an {kind} of {' or '.join(GROUPS[kind])} is needed"
+        shown = f"the kind {obj.get('kind')} of {obj.get('apiVersion')}"
+        return f"holds {shown}, where an {kind} of {' or '.join(GROUPS[kind])} is needed"
     metadata = obj.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -99,6 +99,23 @@ def _wrong(obj: Any, kind: str) -> str:
     return ""
 
 
+def read(name: str, kind: str, loader: Any) -> dict[str, Any]:
+    """The object of this kind in the file that a user calls `name`; AnsibleError with its path otherwise.
+
+    `loader` is Ansible's DataLoader, which opens vaults.
+    """
+    path = os.path.abspath(os.path.expanduser(name))
+    if not os.path.isfile(path):
+        raise AnsibleError(f"The file {path} does not exist. Nothing was changed; name one that does.")
+    try:
+        with open(loader.get_real_file(path, decrypt=True), encoding="utf-8") as file:
+            return single(file.read(), path, kind)
+    except UnicodeDecodeError:
+        raise AnsibleError(f"{path} is no text in UTF-8. {_ADVICE}") from None
+    except OSError as error:
+        raise AnsibleError(f"{path} cannot be read: {error.strerror}. {_ADVICE}") from None
+
+
 class LookupModule(LookupBase):
     """The lookup."""
 
@@ -106,17 +123,4 @@ class LookupModule(LookupBase):
         self, terms: list[str], variables: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
-        kind = self.get_option("kind")
-        return [self._read(os.path.abspath(os.path.expanduser(term)), kind) for term in terms]
-
-    def _read(self, path: str, kind: str) -> dict[str, Any]:
-        if not os.path.isfile(path):
-            raise AnsibleError(f"The file {path} does not exist. Nothing was changed; name one that does.")
-        try:
-            # Also what is in a vault.
-            with open(self._loader.get_real_file(path, decrypt=True), encoding="utf-8") as file:
-                return single(file.read(), path, kind)
-        except UnicodeDecodeError:
-            raise AnsibleError(f"{path} is no text in UTF-8. {_ADVICE}") from None
-        except OSError as error:
-            raise AnsibleError(f"{path} cannot be read: {error.strerror}. {_ADVICE}") from None
+        return [read(term, self.get_option("kind"), self._loader) for term in terms]

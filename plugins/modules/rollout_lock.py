@@ -127,7 +127,8 @@ def _refuse(path: Path, artifacts: str, pid: int) -> None:
         if artifacts and lock.get("artifacts") == artifacts:
             raise Held(
                 f"A rollout that writes to {artifacts} is under way already: {where}. Nothing was changed, "
-                "and it goes on. Name another folder with -e iter8_kfserving_artifacts=DIR (make: ARTIFACTS=DIR)."
+                "and it goes on. Name another folder with -e iter8_kfserving_artifacts=DIR (make: "
+                "ARTIFACTS=DIR)."
             )
 
 

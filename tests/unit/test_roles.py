@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import require_run_id
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
@@ -144,3 +149,65 @@ def test_the_readme_sets_what_is_needed(role: Path) -> None:
     assert needed <= given
     assert {name for name in given if not name.startswith(FAMILY)} <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= given
+
+
+def rendered(name: str, **variables: Any) -> Any:
+    """A variable of the family, as a playbook that imports preflight has it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It says so where another test did it before.
+        init_plugin_loader([])
+    role = ROOT / "roles/preflight"
+    loader = DataLoader()
+    family = {
+        **loader.load_from_file(str(role / "defaults/main.yml"), trusted_as_template=True),
+        **loader.load_from_file(str(role / "vars/main.yml"), trusted_as_template=True),
+        "ansible_check_mode": False,
+        **variables,
+    }
+    return Templar(loader, variables=family).template(family[name])
+
+
+CONTEXTS = [
+    "arn:aws:eks:eu-west-1:123456789012:cluster/some-very-long-name-that-goes-on-and-on-and-on-for-long",
+    "gke_my-project-123456_europe-west1-b_a-cluster-with-quite-a-long-name-0123456789-0123456789",
+    "kubernetes-admin@kubernetes",
+    "---",
+    "ü/ñ",
+    "x",
+    "a" * 300,
+]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_whatever_a_context_is_called_its_run_has_names_that_fit(context: str, tmp_path: Path) -> None:
+    cluster = {"iter8_kfserving_kubeconfig": "/k", "iter8_kfserving_context": context}
+    name = rendered("iter8_kfserving_run_name", **cluster)
+    state = {"iter8_kfserving_state": str(tmp_path)}
+    run_id = rendered("iter8_kfserving_run_id", **cluster, **state)
+    assert run_id.startswith(name)
+    # A label's value, a load's name, and a file's.
+    require_run_id(run_id)
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name)
+    assert Path(rendered("iter8_kfserving_record", **cluster, **state)).parent == tmp_path / "runs"
+
+
+def test_contexts_that_look_alike_have_runs_of_their_own() -> None:
+    long = ["arn:aws:eks:eu-west-1:1:cluster/models", "arn:aws:eks:eu-west-2:1:cluster/models", "a/b", "a:b"]
+    names = {
+        rendered("iter8_kfserving_run_name", iter8_kfserving_kubeconfig="/k", iter8_kfserving_context=context)
+        for context in long
+    }
+    assert len(names) == 4
+    assert sum("cluster-models-" in name for name in names) == 2
+
+
+def test_a_context_that_is_called_as_the_sandboxs_is_a_cluster_beside_a_kubeconfig() -> None:
+    assert rendered("iter8_kfserving_on_sandbox")
+    named = {"iter8_kfserving_kubeconfig": "/k", "iter8_kfserving_context": "sandbox-e2e"}
+    assert not rendered("iter8_kfserving_on_sandbox", **named)
+    assert rendered("preflight_names_context", **named)
+    assert rendered("iter8_kfserving_run_name", **named) != rendered("iter8_kfserving_run_name")
+    half = {"iter8_kfserving_kubeconfig": "/k"}
+    assert not rendered("preflight_names_context", **half), "a kubeconfig alone names no context"
+    assert not rendered("iter8_kfserving_on_sandbox", **half)
+    assert rendered("preflight_names_context", iter8_kfserving_context="prod")
