@@ -5,7 +5,13 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
+    expanded,
+    require_own_folder,
+)
 
 from ..client.api import Api
 from ..client.auth import connect
@@ -39,6 +45,8 @@ def ensure_state(module: Any, duration: float) -> dict[str, Any]:
     """
     params = module.params
     name, state_dir = params["name"], params["state_dir"]
+    for option in ("timeline", "dest"):
+        _require_own_place(option, params[option])
     before = job.state(state_dir, name)
     changed = _ensure(module, before, duration)
     return {
@@ -46,6 +54,17 @@ def ensure_state(module: Any, duration: float) -> dict[str, Any]:
         "status": before if module.check_mode else job.state(state_dir, name),
         "progress": job.progress(state_dir, name),
     }
+
+
+def _require_own_place(option: str, path: str | None) -> None:
+    """Raises ClusterError where the file would lie in a folder that others can write to."""
+    try:
+        folder = Path(expanded(path or "")).absolute().parent
+        # It may be about to be made, in check mode at least.
+        if path and folder.exists():
+            require_own_folder(folder, shared=True)
+    except OSError as error:
+        raise ClusterError(f"{option}: {path} cannot be written: {error.strerror}.") from error
 
 
 def _ensure(module: Any, before: str, duration: float) -> bool:

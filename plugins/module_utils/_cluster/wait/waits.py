@@ -62,7 +62,7 @@ class _Run:
     def __init__(self, module: Any) -> None:
         self.params: Mapping[str, Any] = module.params
         self.check_mode = bool(module.check_mode)
-        self.progress = Progress(self.params["progress_file"], time.time)
+        self.progress = Progress(None if self.check_mode else self.params["progress_file"], time.time)
         self._clock = Clock()
         self._deadline = self._clock.now() + self.params["timeout"]
         self._module = module

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 
 from .. import faults, paths
@@ -107,9 +108,9 @@ def run(module: AnsibleModule) -> None:
     transitions: list[dict[str, Any]] = []
     act = _present if module.params["state"] == "present" else _absent
     try:
-        progress = Progress(module.params["progress_file"])
+        progress = Progress(None if module.check_mode else module.params["progress_file"])
         transitions = progress.entries
         results = act(module, progress)
     except parts.ERRORS as error:
-        module.fail_json(msg=explain(error), transitions=transitions)
+        module.fail_json(msg=printable_lines(explain(error)), transitions=transitions)
     module.exit_json(transitions=transitions, **results)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,9 +83,15 @@ def test_a_time_out_says_what_was_missing(
 
 
 def test_check_mode_looks_once_and_does_not_fail(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"experiments": [], "jobs": []}))
-    result = run_main(module, {"name": "e", "api_version": "iter8.tools/v2alpha2"}, capsys, check_mode=True)
+    progress = tmp_path / "none" / "progress"
+    result = run_main(
+        module,
+        {"name": "e", "api_version": "iter8.tools/v2alpha2", "progress_file": str(progress)},
+        capsys,
+        check_mode=True,
+    )
     assert "failed" not in result
     assert result["reason"] == "ExperimentNotFound"

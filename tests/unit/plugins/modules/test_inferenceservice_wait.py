@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,10 +65,16 @@ def test_percentages_are_read_before_a_cluster_is_asked(
 
 
 def test_check_mode_looks_once_and_does_not_fail(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"inferenceservices": [MODEL]}))
-    result = run_main(module, {"name": "m", "baseline_revision": "a"}, capsys, check_mode=True)
+    progress = tmp_path / "none" / "progress"
+    result = run_main(
+        module,
+        {"name": "m", "baseline_revision": "a", "progress_file": str(progress)},
+        capsys,
+        check_mode=True,
+    )
     assert "failed" not in result
     assert (result["outcome"], result["message"]) == (
         "pending",

@@ -140,7 +140,9 @@ def test_absent_where_there_is_nothing_changes_nothing(folder: Path) -> None:
 def test_check_mode_does_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(present, "up", None)
     monkeypatch.setattr(absent, "down", None)
-    assert run(name="one", check_mode=True)["changed"] is True
+    progress = folder / "progress"
+    assert run(name="one", check_mode=True, progress_file=str(progress))["changed"] is True
+    assert not progress.exists()
     assert not folder.exists()
     (folder / "one").mkdir(parents=True)
     assert run(name="one", state="absent", check_mode=True)["changed"] is True
