@@ -14,6 +14,8 @@ description:
   - Objects are deleted only where the run's label C(iter8.kfserving/run-id) and the recorded UID both
     match. What existed before the run is never labelled and never deleted, be it a namespace, a
     CustomResourceDefinition or anything else.
+  - The Jobs that iter8 makes in C(iter8-system) for the run's Experiments, and leaves behind, go with these.
+    Where Jobs may not be listed there, that is told in RV(kept).
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:

@@ -29,6 +29,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.contents import (
     foreign_contents,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.handler_jobs import (
+    experiments,
+    handler_jobs,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import Sleep
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     ClaimedObject,
@@ -145,7 +149,11 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
     api = connect(module, deadline=deadline)
     _bind(api, record)
     planned = plan(api, record, clock.sleep)
+    made_for = experiments(planned.doomed)
+    jobs, unseen = handler_jobs(api, made_for)
     _refuse_foreign(module, api, planned.doomed, clock.sleep)
+    planned.kept += unseen
+    planned.doomed = list({entry.key: entry for entry in [*planned.doomed, *jobs]}.values())
     if module.check_mode:
         order = [entry for wave in waves(planned.doomed) for entry in wave]
         deleted = [entry.ref for entry in order]
@@ -156,7 +164,13 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
     )
     problem: Exception | None = None
     try:
+        # On record before their Experiment goes, without which nothing would tell whose they are.
+        _note(record, _path(module), jobs)
         removal.run(planned.doomed)
+        # While it went, iter8 may have made another.
+        late, _unused = handler_jobs(api, made_for)
+        _note(record, _path(module), late)
+        removal.run(late)
     except (ClusterError, ProgressFileError) as error:
         problem = error
     record.save(_path(module))
@@ -173,6 +187,13 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
             f"Not all that this run created is gone: {'; '.join(planned.left)}. It stays on record.", result
         )
     return result
+
+
+def _note(record: Record, path: str, entries: Sequence[ClaimedObject]) -> None:
+    for entry in entries:
+        record.put(entry)
+    if entries:
+        record.save(path)
 
 
 def _bind(api: Api, record: Record) -> None:

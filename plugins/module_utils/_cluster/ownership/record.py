@@ -30,7 +30,10 @@ _RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class ClaimedObject:
-    """One claimed object. ``uid`` is empty until it was recorded after the run had created it."""
+    """One claimed object. ``uid`` is empty until it was recorded after the run had created it.
+
+    ``derived`` is one that a controller made for an object of the run, without the run's label.
+    """
 
     api_version: str
     kind: str
@@ -38,6 +41,7 @@ class ClaimedObject:
     name: str
     existed: bool
     uid: str = ""
+    derived: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -106,7 +110,7 @@ class Record:
             "schema": SCHEMA,
             "run_id": self.run_id,
             "cluster": self.cluster,
-            "objects": [asdict(entry) for entry in self.entries],
+            "objects": [_written(entry) for entry in self.entries],
         }
         try:
             folder = os.path.dirname(os.path.abspath(path))
@@ -142,6 +146,10 @@ def load(path: str, run_id: str) -> Record | None:
             f"The record {path} is of run {found}, not of {run_id}. Name that run or another record."
         )
     return Record(run_id, entries, cluster)
+
+
+def _written(entry: ClaimedObject) -> Json:
+    return {name: value for name, value in asdict(entry).items() if name != "derived" or value}
 
 
 def with_uid(entry: ClaimedObject, uid: str) -> ClaimedObject:

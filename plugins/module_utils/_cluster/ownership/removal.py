@@ -105,7 +105,7 @@ def _found(api: Api, entry: ClaimedObject, sleep: Sleep) -> tuple[Resource, Json
 
 def _judge(made: RemovalPlan, entry: ClaimedObject, resource: Resource, obj: Json, run_id: str) -> None:
     uid = str(obj["metadata"]["uid"])
-    if not belongs(obj, run_id):
+    if not (entry.derived or belongs(obj, run_id)):
         made.keep(entry, "it does not carry this run's label", left=entry.uid == uid)
     elif entry.uid not in ("", uid):
         made.keep(entry, "it is another object of the same name: its UID differs")

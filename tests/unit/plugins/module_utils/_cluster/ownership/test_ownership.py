@@ -47,6 +47,96 @@ def run(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(cluster, tmp_path / "state" / "record.json", monkeypatch)
 
 
+# Jobs that iter8 makes for an Experiment
+
+
+def _rolled_out(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run with an Experiment in a cluster that has iter8, and the Experiment as it is there."""
+    run.cluster.put(obj("Namespace", "iter8-system"), obj("Namespace", "ns"))
+    experiment = obj("Experiment", "e", "ns")
+    run.apply(experiment)
+    path = "/apis/iter8.tools/v2alpha1/namespaces/ns/experiments/e"
+    there: dict[str, Any] = run.cluster.get(path)
+    return experiment, there
+
+
+def _job(run: Run, experiment: dict[str, Any], handler: str = "start") -> str:
+    segment = experiment["metadata"]["uid"].rpartition("-")[2]
+    name = f"{handler}-handler-{experiment['metadata']['name']}-{segment}"
+    run.cluster.put(obj("Job", name, "iter8-system"))
+    return name
+
+
+def _jobs(run: Run) -> list[str]:
+    listed = run.cluster.get("/apis/batch/v1/namespaces/iter8-system/jobs")["items"]
+    return [each["metadata"]["name"] for each in listed]
+
+
+def test_the_jobs_of_its_experiments_go_with_them_and_no_others(run: Run) -> None:
+    _unused, there = _rolled_out(run)
+    names = [_job(run, there), _job(run, there, "finish")]
+    another = {"metadata": {"name": "e", "uid": "0-0-0-0-another"}}
+    theirs = _job(run, another)
+    foreseen = run("absent", check_mode=True)
+    assert refs(foreseen["deleted"])[0] == "Experiment e"
+    assert set(refs(foreseen["deleted"])[1:]) == {f"Job {name}" for name in names}
+    assert refs(run("absent")["deleted"]) == refs(foreseen["deleted"])
+    assert _jobs(run) == [theirs]
+
+
+def test_a_removal_that_was_killed_after_the_experiment_went_still_finds_its_jobs(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _unused, there = _rolled_out(run)
+    name = _job(run, there)
+    real = run.cluster.delete
+
+    def killed_at_the_job(path: str, options: dict[str, Any]) -> Any:
+        if path.endswith(f"/jobs/{name}"):
+            raise KeyboardInterrupt
+        return real(path, options)
+
+    monkeypatch.setattr(run.cluster, "delete", killed_at_the_job)
+    with pytest.raises(KeyboardInterrupt):
+        run("absent")
+    monkeypatch.setattr(run.cluster, "delete", real)
+    assert [entry.name for entry in run.recorded()] == [name]
+    assert refs(run("absent")["deleted"]) == [f"Job {name}"]
+    assert _jobs(run) == []
+
+
+def test_a_job_that_is_made_while_its_experiment_goes_goes_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _unused, there = _rolled_out(run)
+    real = run.cluster.delete
+
+    def launched_meanwhile(path: str, options: dict[str, Any]) -> Any:
+        if path.endswith("/experiments/e"):
+            _job(run, there, "finish")
+        return real(path, options)
+
+    monkeypatch.setattr(run.cluster, "delete", launched_meanwhile)
+    assert len(run("absent")["deleted"]) == 2
+    assert _jobs(run) == []
+
+
+def test_jobs_that_may_not_be_listed_are_told_as_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _rolled_out(run)
+    real = run.cluster.get
+
+    def refused(path: str, *given: Any, **options: Any) -> Any:
+        if path.endswith("/jobs"):
+            raise Forbidden("jobs is forbidden")
+        return real(path, *given, **options)
+
+    monkeypatch.setattr(run.cluster, "get", refused)
+    gone = run("absent")
+    assert refs(gone["deleted"]) == ["Experiment e"]
+    assert refs(gone["kept"]) == ["Job *-handler-e-*"]
+    assert "may not be listed" in gone["kept"][0]["reason"]
+
+
 # Claiming
 
 
