@@ -75,14 +75,7 @@ def would_remove(name: str, env: Mapping[str, str] = os.environ) -> list[str]:
     return [process.id for process in found if records.alive(process)]
 
 
-def down(
-    name: str,
-    report: Report,
-    *,
-    cache_dir: Path,
-    env: Mapping[str, str] = os.environ,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Down:
+def down(name: str, report: Report, *, cache_dir: Path, env: Mapping[str, str] = os.environ) -> Down:
     """Remove the sandbox, whatever state it is in: whoever is bringing it up, the node, its pods, the rest.
 
     Raises one of ERRORS.
@@ -98,7 +91,7 @@ def down(
                 report("ending the run that is bringing it up")
                 ended.extend(each.id for each in records.end_all([busy], _STARTER_GRACE))
 
-        with exclusive.locked(where, end_present, sleep):
+        with exclusive.locked(where, end_present, time.sleep):
             report("ending the node, its pods and the control plane")
             ended += remove(where)
     ended += [each.id for each in cache.clean(cache_dir)]

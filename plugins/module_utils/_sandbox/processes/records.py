@@ -57,10 +57,6 @@ class Process:
     record: Path
     child: Optional[subprocess.Popen[bytes]] = field(default=None, compare=False, repr=False)
 
-    def exit_status(self) -> Optional[int]:
-        """As `Popen.poll` gives it; None while it runs, and where another program started it."""
-        return self.child.poll() if self.child is not None else None
-
     @property
     def identity(self) -> dict[str, Any]:
         """What tells it from a later process with the same number."""

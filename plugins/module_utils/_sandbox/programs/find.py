@@ -271,16 +271,9 @@ def _at_hand(finder: _Finder) -> tuple[dict[str, Path], Optional[str], tuple[str
     return paths, wanted, lacking
 
 
-def check(
-    where: Path,
-    *,
-    binaries_dir: Optional[Path] = None,
-    env: Mapping[str, str] = os.environ,
-    system: str = sys.platform,
-    machine: str = platform.machine(),
-) -> None:
+def check(where: Path, *, binaries_dir: Optional[Path] = None) -> None:
     """Raise BinariesError for what `obtain` could not do anything about; changes and downloads nothing."""
-    _at_hand(_finder(where, architecture(system, machine), binaries_dir, env))
+    _at_hand(_finder(where, architecture(sys.platform, platform.machine()), binaries_dir, os.environ))
 
 
 def obtain(

@@ -57,10 +57,10 @@ def configuration_name(service: Object) -> str:
     return f"{service['metadata']['name']}-predictor-default"
 
 
-def host(service: Object, prefix: str = "") -> str:
+def host(service: Object) -> str:
     """The InferenceService's own host name."""
     meta = service["metadata"]
-    return f"{prefix}{meta['name']}.{meta['namespace']}.{DOMAIN}"
+    return f"{meta['name']}.{meta['namespace']}.{DOMAIN}"
 
 
 def predictor_host(service: Object, tag: str = "") -> str:
