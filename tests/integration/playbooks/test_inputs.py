@@ -76,6 +76,14 @@ CASES: list[Any] = [
         "the name may have 34 at most",
         id="handler-with-a-long-name",
     ),
+    pytest.param(["rollout_canary_file={broken}"], "broken.yaml is no YAML", id="broken-canary"),
+    pytest.param(["quickstart_default_file={two}"], "two.yaml holds 2 objects", id="two-default-models"),
+    pytest.param(
+        ["rollout_experiment_file={kind}"], "kind.yaml holds the kind ConfigMap", id="no-experiment"
+    ),
+    pytest.param(
+        ["rollout_canary_file={other}"], "are of different models, my-model and other", id="other-model"
+    ),
     pytest.param(
         ['{{"verify_thresholds": {{"max_lost": -1}}}}'],
         "thresholds: max_lost must not be below 0, it is -1.",
@@ -116,9 +124,18 @@ CASES: list[Any] = [
 
 @pytest.fixture
 def experiments(tmp_path: Path) -> dict[str, str]:
-    """Experiments whose handlers' Jobs would have a name too long for a label."""
+    """Files that are not what they should be; Experiments whose handlers' Jobs would have a name too long."""
+    canary = (ROOT / "samples/quickstart/canary.yaml").read_text()
     sample = yaml.safe_load((ROOT / "samples/quickstart/experiment.yaml").read_text())
-    files = {}
+    texts = {
+        "broken": "a: [b\n",
+        "two": f"{canary}---\n{canary}",
+        "kind": "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n",
+        "other": canary.replace("my-model", "other"),
+    }
+    files = {name: str(tmp_path / f"{name}.yaml") for name in texts}
+    for name, path in files.items():
+        Path(path).write_text(texts[name])
     for case, length, handlers in (("long_name", 36, {}), ("long_handler", 35, {"finish": "promote"})):
         sample["metadata"]["name"] = "e" * length
         sample["spec"]["strategy"]["handlers"] = handlers

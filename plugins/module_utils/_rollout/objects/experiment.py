@@ -58,8 +58,13 @@ def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
     for index, candidate in enumerate(entries(info, "candidates")):
         name = text(candidate, "name")
         if name:
-            found.setdefault(name, CANARY if index == 0 else name)
+            found.setdefault(name, CANARY if index == 0 else _own_role(name))
     return found
+
+
+def _own_role(name: str) -> str:
+    """A further candidate's role: its name, lest it be called as one of the two that have a meaning."""
+    return f"candidate {name}" if name in (BASELINE, CANARY) else name
 
 
 def revisions(experiment: Mapping[str, Any]) -> dict[str, str]:

@@ -116,6 +116,39 @@ def test_a_further_candidate_keeps_its_name() -> None:
     assert experiment.roles({}) == {}
 
 
+def test_a_further_candidate_by_the_name_of_a_role_does_not_take_it() -> None:
+    obj = builders.finished()
+    obj["spec"]["versionInfo"] = {
+        "baseline": {"name": "v1", "tags": {"revision": "m-1"}},
+        "candidates": [
+            {"name": "v2", "tags": {"revision": "m-2"}},
+            {"name": "canary", "tags": {"revision": "m-3"}},
+            {"name": "baseline", "tags": {"revision": "m-4"}},
+            {"name": "v1"},
+        ],
+    }
+    obj["status"]["currentWeightDistribution"] = [
+        {"name": name, "value": value}
+        for name, value in (("v1", 40), ("v2", 30), ("canary", 20), ("baseline", 10))
+    ]
+    obj["status"]["analysis"]["winnerAssessment"]["data"]["winner"] = "canary"
+    outcome = experiment.assess(obj)
+    shown = {"baseline": 40, "canary": 30, "candidate canary": 20, "candidate baseline": 10}
+    assert outcome.weights == shown
+    assert outcome.winner == "candidate canary"
+    assert experiment.revisions(obj) == dict(zip(shown, ("m-1", "m-2", "m-3", "m-4")))
+
+
+@pytest.mark.parametrize("candidates", [{}, {"candidates": None}, {"candidates": []}])
+def test_an_experiment_without_candidates_has_a_baseline_and_no_canary(candidates: dict[str, Any]) -> None:
+    obj = builders.finished(winner="default")
+    obj["spec"]["versionInfo"] = {"baseline": {"name": "default", "tags": {"revision": "m-1"}}, **candidates}
+    obj["status"]["currentWeightDistribution"] = [{"name": "default", "value": 100}]
+    outcome = experiment.assess(obj)
+    assert (outcome.winner, outcome.weights) == ("baseline", {"baseline": 100})
+    assert experiment.revisions(obj) == {"baseline": "m-1"}
+
+
 def test_v2alpha2_recommends_in_its_own_field_and_counts_loops() -> None:
     obj = builders.finished(names=LATER)
     del obj["status"]["recommendedBaseline"]
