@@ -13,8 +13,7 @@ description:
     write over each other's evidence. The second one is refused while the first one runs.
   - What a playbook that was killed left does not hold up anybody.
 version_added: "1.0.0"
-author:
-  - The iter8.kfserving contributors (@iter8-tools)
+author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.attributes
 attributes:

@@ -87,11 +87,12 @@ def test_connections_that_a_slow_time_made_are_kept_for_a_second_and_no_longer(s
     assert result["SocketCount"] == surplus + 2
 
 
-def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
-    def slow(visit: Any) -> None:
-        time.sleep(0.1)
-        visit.ok()
+def slow(visit: Any) -> None:
+    time.sleep(0.1)
+    visit.ok()
 
+
+def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
     result = load(
         serve(slow).url,
         rate=50,
@@ -110,11 +111,6 @@ def test_a_pool_that_is_too_small_shows(serve: Any, load: Any) -> None:
 @pytest.mark.parametrize("catch_up", [True, False])
 def test_a_closed_loop_that_is_too_slow_shows(serve: Any, load: Any, catch_up: bool) -> None:
     """Also where a late loop shifts its plan, and no single request is late then."""
-
-    def slow(visit: Any) -> None:
-        time.sleep(0.1)
-        visit.ok()
-
     own = load(
         serve(slow).url,
         rate=50,

@@ -260,14 +260,19 @@ def test_a_pod_that_is_no_more_is_not_insisted_on(status: int, world: World) -> 
     assert len(world.server.asked("DELETE")) == 1
 
 
+async def left_running(world: World, one: Json) -> None:
+    """The pod is ready, and the node that ran it is gone."""
+    task = asyncio.ensure_future(world.life(one).run())
+    await until(world.server.ready)
+    task.cancel()
+    await asyncio.wait({task})
+
+
 def test_the_next_node_adopts_and_writes_nothing_that_holds(world: World) -> None:
     one = pod()
 
     async def scene() -> None:
-        task = asyncio.ensure_future(world.life(one).run())
-        await until(world.server.ready)
-        task.cancel()
-        await asyncio.wait({task})
+        await left_running(world, one)
         before = world.running()
         seen = {**one, "status": world.server.status}
         seen["metadata"] = {**one["metadata"], "annotations": {LOG_ANNOTATION: str(world.folder.log("main"))}}
@@ -295,10 +300,7 @@ def test_a_pod_deleted_while_no_node_was_there_is_ended(world: World) -> None:
     one = pod()
 
     async def scene() -> None:
-        task = asyncio.ensure_future(world.life(one).run())
-        await until(world.server.ready)
-        task.cancel()
-        await asyncio.wait({task})
+        await left_running(world, one)
         assert len(world.running()) == 1
         await world.life(deleted(one)).run()
 
