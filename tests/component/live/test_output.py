@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -17,7 +16,7 @@ import pytest
 
 from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 GROUP = "serving.kubeflow.org"
 SERVICES = f"/apis/{GROUP}/v1beta1/namespaces/default/inferenceservices"
@@ -132,7 +131,7 @@ def play(server: Server, folder: Path, output: Any) -> subprocess.Popen[bytes]:
 
 def ends_well(process: subprocess.Popen[bytes], folder: Path) -> None:
     try:
-        process.wait(60)
+        process.wait(120)
     finally:
         process.kill()
         process.wait()
@@ -156,8 +155,6 @@ def test_the_disk_is_full(server: Server, tmp_path: Path) -> None:
 
 def test_the_reader_stays(server: Server, tmp_path: Path) -> None:
     process = play(server, tmp_path, subprocess.PIPE)
-    began = time.monotonic()
-    output, _nothing = process.communicate(timeout=60)
+    output, _nothing = process.communicate(timeout=120)
     assert output.count(b"m-2") > 10, output.decode()
-    assert time.monotonic() - began < 60
     assert (tmp_path / "reached").exists()

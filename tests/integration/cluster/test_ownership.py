@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -224,11 +223,9 @@ def test_a_field_of_another_manager_is_named_with_its_owner_at_once(run: Run) ->
     theirs = {"metadata": {"name": "contested"}, "data": {"a": "theirs", "b": "theirs"}}
     core_api.create_namespaced_config_map(THERE, theirs, field_manager="argo-cd")
     mine = {**core("ConfigMap", "contested", THERE), "data": {"a": "mine"}}
-    began = time.monotonic()
     refused = Tasks(run.sandbox, run.folder).run(run._task("present", definitions=[mine]))
     assert refused["failed"] is True
     assert f"ConfigMap {THERE}/contested was not applied" in refused["msg"]
     assert ".data.a (argo-cd)" in refused["msg"]
-    assert time.monotonic() - began < 60
     assert core_api.read_namespaced_config_map("contested", THERE).data == theirs["data"]
     core_api.delete_namespaced_config_map("contested", THERE)
