@@ -219,25 +219,6 @@ class KubeClient:
         query: Optional[Mapping[str, str]] = None,
     ) -> Json:
         """One call; the object that the server answers."""
-        answer = json.loads(self._request(method, path, body, content_type, query))
-        return answer if isinstance(answer, dict) else {}
-
-    def healthy(self, path: str) -> bool:
-        """Whether the server answers a check, such as `/readyz`, with success. Raises nothing."""
-        try:
-            self._request("GET", path)
-        except ApiError:
-            return False
-        return True
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        body: Union[Mapping[str, Any], list[Json], None] = None,
-        content_type: str = "application/json",
-        query: Optional[Mapping[str, str]] = None,
-    ) -> bytes:
         try:
             response = self._pool.request(
                 method,
@@ -250,7 +231,18 @@ class KubeClient:
             raise ApiUnreachable(f"{method} {path}: {error}") from error
         if response.status >= 300:
             raise _refusal(response.status, response.data)
-        return response.data
+        answer = json.loads(response.data)
+        return answer if isinstance(answer, dict) else {}
+
+    def healthy(self, path: str) -> bool:
+        """Whether the server answers a check, such as `/readyz`, with success. Raises nothing."""
+        try:
+            response = self._pool.request(
+                "GET", self._url(path, None), headers=self._headers(), timeout=_CALL_TIMEOUT
+            )
+        except urllib3.exceptions.HTTPError:
+            return False
+        return bool(response.status < 300)
 
     def watch(self, path: str, query: Mapping[str, str], quiet_seconds: float) -> Iterator[Json]:
         """The events of a watch, until the server ends it.
