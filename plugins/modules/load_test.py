@@ -64,6 +64,8 @@ options:
   headers:
     description:
       - Headers of each request. C(Host) may differ from the host of O(url).
+      - Those that carry credentials, such as C(Authorization), C(Cookie) or C(X-Api-Key), are refused; they
+        belong into O(secret_headers).
       - The engine adds C(X-Request-Id), unique to each request, unless it is given here.
     type: dict
     default: {}
@@ -80,7 +82,9 @@ options:
     description:
       - The body of each request. V({uuid}) in it becomes a new UUID in each request. Ansible does not show
         it.
-    type: str
+      - A text is sent as it is. A mapping or a list is sent as JSON, as C(application/json) unless O(headers)
+        say otherwise.
+    type: raw
   payload_file:
     description:
       - File on the target host with the body of each request. V({uuid}) in it becomes a new UUID in each
@@ -95,9 +99,17 @@ options:
     type: float
     default: 2
   duration:
-    description: How long to send requests, such as V(90s), V(5m) or V(1h30m); V(0) for until stopped.
+    description:
+      - How long to send requests, such as V(90s), V(5m) or V(1h30m); V(0) for until stopped, though for
+        O(max_duration) at most.
     type: str
     default: 5m
+  max_duration:
+    description:
+      - How long to send requests at most with a O(duration) of V(0), since whoever was to stop the load may
+        never do so. The load is V(finished) then.
+    type: str
+    default: 4h
   calls:
     description: Stop after this many requests; V(0) for no such limit.
     type: int
@@ -168,6 +180,18 @@ options:
       - Text that must be in the body of each response. A body that is read for it may have 16 MiB; a longer
         one counts as a failure of the load generator's own.
     type: str
+  max_head:
+    description:
+      - How many bytes to read of a response's status line and headers, and of its trailers, at most. One
+        that has more counts as a failure of the load generator's own, of class C(client).
+    type: int
+    default: 1048576
+  max_interim:
+    description:
+      - How many interim responses (status 100 to 199) to read before a response at most. One after more
+        counts as a failure of the load generator's own, of class C(client).
+    type: int
+    default: 100
   address:
     description: Connect to this C(host:port) rather than to that of O(url).
     type: str
@@ -211,9 +235,14 @@ options:
     description:
       - Folder for the state of loads. Without it this is C($XDG_STATE_HOME/iter8-kfserving/loads), that is
         usually C(~/.local/state/iter8-kfserving/loads).
+      - It has to be the user's own. One that somebody else can write to is refused.
     type: path
 notes:
   - Needs Python 3.9 or later on the target host, and nothing beside its standard library.
+  - A connection that the server announced to keep for some seconds (C(timeout) of its header C(Keep-Alive))
+    is closed before that.
+  - Where a name has several addresses and one takes no connection, the next one is tried, as long as no byte
+    of the request was sent; C(address_failovers) in the result counts how often.
   - The load's process ends by itself after O(duration). On a SIGTERM or SIGINT it ends with its full
     report.
   - Of a process that is killed with SIGKILL all but the last second is kept, and the result's state is
@@ -349,7 +378,9 @@ result:
           description: The longest time without a success.
           type: dict
         outages:
-          description: Windows in which requests on keep-alive or on new connections failed.
+          description: >-
+            Runs of consecutive requests that all failed, on keep-alive and on new connections, by when they
+            were sent.
           type: list
           elements: dict
         rate_kept:
@@ -390,11 +421,12 @@ ARGUMENTS = {
     "headers": {"type": "dict", "default": {}},
     "secret_headers": {"type": "dict", "default": {}, "no_log": True},
     "method": {"type": "str"},
-    "payload": {"type": "str", "no_log": True},
+    "payload": {"type": "raw", "no_log": True},
     "payload_file": {"type": "path"},
     "payload_files": {"type": "list", "elements": "path"},
     "rate": {"type": "float", "default": 2},
     "duration": {"type": "str", "default": "5m"},
+    "max_duration": {"type": "str", "default": "4h"},
     "calls": {"type": "int", "default": 0},
     "stop_at": {"type": "str"},
     "connections": {"type": "int", "default": 4},
@@ -409,6 +441,8 @@ ARGUMENTS = {
     "revision_field": {"type": "str"},
     "expect_status": {"type": "list", "elements": "int"},
     "expect_body": {"type": "str"},
+    "max_head": {"type": "int", "default": 1048576},
+    "max_interim": {"type": "int", "default": 100},
     "address": {"type": "str"},
     "unix_socket": {"type": "path"},
     "server_name": {"type": "str"},
@@ -438,6 +472,15 @@ class LoadTestModule(AnsibleModule):
         super().fail_json(msg, **kwargs)
 
 
+def leaves(value):  # type: ignore[no-untyped-def]
+    """The texts of all values within a payload, as Ansible would hide them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return {text for one in value for text in leaves(one)}
+    return {str(value)}
+
+
 def main() -> None:
     """Entry point."""
     module = LoadTestModule(
@@ -447,7 +490,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     # The payload is in nothing that is returned; searching for it would hide numbers that are part of it.
-    module.no_log_values.discard(module.params["payload"])
+    module.no_log_values.difference_update(leaves(module.params["payload"]))
     invocation = {"module_args": shown(module.params)}
     try:
         module.exit_json(invocation=invocation, **ensure_state(module.params, module.check_mode))

@@ -38,7 +38,8 @@ class Options:
     """Times in nanoseconds. `rate` is requests a second, 0 for as fast as possible.
 
     `duration` and `calls` of 0 set no end; `stop_at` is seconds since the epoch, 0 for none. A run that has
-    no `duration` ends after `max_duration` all the same (0: never, which is for runs that are watched).
+    neither `duration` nor `stop_at` ends after `max_duration` all the same (0: never, which is for runs that
+    somebody watches).
     `max_head` (bytes) and `max_interim` bound what is read of an answer before its body. `pacing` is `open`
     (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (as Fortio's:
     each of `connections` sends its next request when due and not before the last was answered).

@@ -447,6 +447,78 @@ def test_a_state_folder_that_may_not_be_entered(ensure: Any, tmp_path: Path) -> 
     assert not list(closed.iterdir())
 
 
+def open_to_all(path: Path) -> None:
+    path.chmod(0o777)
+
+
+def open_to_its_group(path: Path) -> None:
+    os.chown(path, -1, 65_533)
+    path.chmod(0o770)
+
+
+def somebody_elses(path: Path) -> None:
+    os.chown(path, 64_321, -1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize("spoil", [open_to_all, open_to_its_group, somebody_elses])
+@pytest.mark.parametrize("which", ["loads", "loads/one", "dest"])
+def test_a_folder_that_others_can_write_to_is_refused(
+    ensure: Any, tmp_path: Path, spoil: Callable[[Path], None], which: str
+) -> None:
+    """Before anything of the load is put there: its code runs from the one, the other is evidence."""
+    for name in ("loads", "loads/one", "dest"):
+        (tmp_path / name).mkdir(mode=0o700)
+    spoil(tmp_path / which)
+    for check_mode in (True, False):
+        with pytest.raises(LoadError, match=f"{tmp_path / which}"):
+            ensure(check_mode=check_mode, dest=str(tmp_path / "dest" / "load.json"))
+    assert [*(tmp_path / "loads" / "one").iterdir(), *(tmp_path / "dest").iterdir()] == []
+    assert ensure.server.requests == 0
+
+
+def test_the_folders_that_a_load_makes_are_its_users_own_whatever_the_umask(ensure: Any) -> None:
+    before = os.umask(0)
+    try:
+        ensure()
+    finally:
+        os.umask(before)
+    for folder in (Path(ensure.base), Path(ensure.base) / "one"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert ensure(state="stopped", url=None)["status"] == "stopped"
+    assert ensure(calls=3)["changed"] is True
+
+
+def test_a_name_server_that_is_slow_when_a_load_starts_is_waited_for(
+    ensure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it takes too long, nothing is left running of which nobody knows."""
+    whole = job.copy_to
+    slow = "import socket, time\nwhole = socket.getaddrinfo\n"
+    slow += "socket.getaddrinfo = lambda *a, **b: (time.sleep(4), whole(*a, **b))[1]\n"
+
+    def with_a_slow_resolver(folder: Path) -> Path:
+        package = whole(folder)
+        main = package / "__main__.py"
+        future = "from __future__ import annotations\n"
+        main.write_text(main.read_text().replace(future, future + slow, 1))
+        return package
+
+    monkeypatch.setattr(job, "copy_to", with_a_slow_resolver)
+    named = ensure.server.url.replace("127.0.0.1", "localhost")
+    before = time.monotonic()
+    assert ensure(url=named, calls=5)["changed"] is True
+    assert time.monotonic() - before > 4
+    until(lambda: ensure.server.requests == 5, 10, "the requests")
+    ensure(state="absent", url=None)
+    monkeypatch.setattr(job, "START_SECONDS", 2.5)
+    with pytest.raises(LoadError, match="it did not come up"):
+        ensure(url=named, calls=7)
+    assert not Path(ensure.base, "one").exists()
+    time.sleep(3)
+    assert ensure.server.requests == 5
+
+
 def test_no_room(ensure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     space = namedtuple("space", "f_bavail f_frsize")  # noqa: PYI024
     monkeypatch.setattr(store.os, "statvfs", lambda _path: space(1000, 4096))

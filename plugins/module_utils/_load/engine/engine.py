@@ -125,7 +125,7 @@ class Engine:
 
     def _plan(self, tally: Tally) -> Schedule:
         options, start = self._options, tally.started
-        lasts = options.duration or options.max_duration
+        lasts = options.duration or (0 if options.stop_at else options.max_duration)
         ends = [start + lasts] if lasts else []
         if options.stop_at:
             ends.append(max(start, int(options.stop_at * SECOND) - tally.anchor))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import re
 import time
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..._common.files import expanded
 from .. import duration
 from ..errors import LoadError, refuse_nul
 from ..http.target import shown_url
@@ -20,13 +22,21 @@ from . import job
 _HIDDEN = "***"
 # Headers that hold credentials by their name: they are hidden also where they were given as plain ones.
 _CREDENTIAL = re.compile(r"auth|cookie|token|secret|passw|credential|key", re.IGNORECASE)
+# Those that are refused as plain ones: fewer, since `X-Routing-Key` or `X-Author` may well be none.
+_SECRET_NAME = re.compile(
+    r"authori[sz]ation|(?<![a-z])auth(?![a-z])|cookie|token(?![a-z])|secret|passw|credential|bearer"
+    r"|(?:api|access|account|auth|client|functions|private|secret|service|subscription)[-_]?key",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"\s*(?:basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
 _PLAIN = (
     "name", "url", "rate", "pacing", "catch_up", "calls", "connections", "connection_modes", "warmup",
     "abort_failures", "ledger_limit", "verify", "labels",
 )  # fmt: skip
 _OPTIONAL = (
     "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",
-    "address", "unix_socket", "server_name", "ca_file", "client_cert", "client_key",
+    "max_head", "max_interim", "address", "unix_socket", "server_name", "ca_file", "client_cert",
+    "client_key",
 )  # fmt: skip
 
 
@@ -55,26 +65,51 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
     given: dict[str, Any] = {name: arguments[name] for name in _PLAIN}
     given.update({name: arguments[name] for name in _OPTIONAL if arguments.get(name)})
     headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
+    for name, value in (arguments.get("headers") or {}).items():
+        if _holds_credentials(str(name), str(value)):
+            raise LoadError(f"The header {name!r} carries credentials: give it in secret_headers.")
     for name, value in headers.items():
         if not isinstance(value, (str, int, float)):
             raise LoadError(f"The value of header {name!r} must be a text or a number.")
     given["headers"] = [(str(name), str(value)) for name, value in headers.items()]
     given["payloads"] = _payloads(arguments)
+    if not isinstance(arguments.get("payload"), (str, type(None))) and "content-type" not in {
+        name.lower() for name, _value in given["headers"]
+    }:
+        given["headers"].append(("Content-Type", "application/json"))
     given["duration"] = duration.parse(arguments["duration"], "duration")
+    if arguments.get("max_duration") is not None:
+        given["max_duration"] = duration.parse(arguments["max_duration"], "max_duration")
+        if not given["max_duration"]:
+            raise LoadError(
+                "max_duration must not be 0: nobody may be there to end a load that runs detached."
+            )
     given["timeout"] = duration.parse(arguments["timeout"], "timeout")
     if arguments.get("stop_at"):
         given["stop_at"] = moment(str(arguments["stop_at"]))
     return Options(**given)
 
 
+def _holds_credentials(name: str, value: str) -> bool:
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.match(value))
+
+
+def _payload(given: Any) -> bytes:
+    """A text as it is, anything else (a mapping, a list) as JSON."""
+    try:
+        return (given if isinstance(given, str) else json.dumps(given, allow_nan=False)).encode()
+    except (TypeError, ValueError):  # not shown: it may be secret
+        raise LoadError("The payload holds what neither UTF-8 nor JSON can carry.") from None
+
+
 def _payloads(arguments: Mapping[str, Any]) -> list[bytes]:
     if arguments.get("payload") is not None:
-        return [str(arguments["payload"]).encode()]
+        return [_payload(arguments["payload"])]
     payloads = []
     for path in arguments.get("payload_files") or filter(None, [arguments.get("payload_file")]):
         refuse_nul(path, "payload file")
-        file = Path(path).expanduser()
         try:
+            file = Path(expanded(path))
             if file.exists() and not (file.is_file() or file.is_dir()):
                 raise LoadError(f"The payload file {path} is not a regular file.")
             payloads.append(file.read_bytes())

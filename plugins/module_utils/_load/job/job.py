@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from ..._common.files import write_atomically
+from ..._common.files import expanded, require_own_folder, write_atomically
 from ..._common.processes import alive, send
 from ..errors import LoadError, refuse_nul
 from ..http.target import parse_url, probe, tls_context
@@ -53,8 +53,14 @@ def prepare(
     target = parse_url(options)
     tls_context(options, target)
     store = Store(state_dir, options.name)
-    check_room(store.folder, "state folder")
     dest = destination(dest)
+    try:
+        store.check_owner()
+        if dest:
+            require_own_folder(Path(dest).parent, shared=True)
+    except OSError as error:
+        raise LoadError(f"The load could put nothing where nobody else can: {error.strerror}.") from None
+    check_room(store.folder, "state folder")
     if dest:
         check_room(Path(dest).parent, "folder of the destination")
     if connect:
@@ -67,7 +73,10 @@ def destination(dest: str) -> str:
     if not dest:
         return ""
     refuse_nul(dest, "destination")
-    dest = os.path.realpath(os.path.expanduser(dest))
+    try:
+        dest = os.path.realpath(expanded(dest))
+    except OSError as error:
+        raise LoadError(f"The destination {dest} cannot be used: {error.strerror}.") from None
     if os.path.isdir(dest):
         raise LoadError(f"The destination {dest} is a folder: name a file.")
     if os.path.exists(dest) and not os.path.isfile(dest):
@@ -149,6 +158,7 @@ def _launch(prepared: PreparedLoad, store: Store, package: Path, python: str) ->
         record = read_json(store.record)
         if record is not None:
             send(record, signal.SIGKILL)  # nobody would know of it
+            wait_for_end(record, STOP_GRACE_SECONDS)
         said = {"error": f"it did not come up; its log is {_tail(store.log)!r}"}
     if "error" in said:
         raise LoadError(str(said["error"]))
@@ -215,6 +225,17 @@ def wait(
 ) -> bool:
     """Wait until the load's process has ended; False if it has not within `seconds`."""
     record = read_json(Store(state_dir, name).record)
+    return wait_for_end(record, seconds, clock=clock, sleep=sleep)
+
+
+def wait_for_end(
+    record: dict[str, Any] | None,
+    seconds: float | None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """The same of the recorded process."""
     deadline = None if seconds is None else clock() + seconds
     while alive(record):
         if deadline is not None and clock() >= deadline:

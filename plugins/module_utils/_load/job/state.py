@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..._common.files import expanded, require_own_folder, state_home
 from ..errors import LoadError, refuse_nul
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -23,11 +24,13 @@ RESERVED_BYTES = 8 * 1024 * 1024
 
 def base_folder(state_dir: str | None, kind: str = "loads") -> Path:
     """Where the folders of jobs of a kind lie: `state_dir`, or the user's state folder. Raises LoadError."""
-    if state_dir:
-        refuse_nul(state_dir, "state folder")
-        return Path(state_dir).expanduser()
-    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(home) / "iter8-kfserving" / kind
+    refuse_nul(state_dir or "", "state folder")
+    try:
+        return Path(expanded(state_dir)) if state_dir else state_home() / kind
+    except OSError as error:
+        raise LoadError(
+            f"The state folder{f' {state_dir}' if state_dir else ''} cannot be used: {error.strerror}."
+        ) from None
 
 
 class Store:
@@ -73,7 +76,9 @@ class Store:
         while True:
             try:
                 if create:
-                    self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    self.base.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    self.folder.mkdir(exist_ok=True, mode=0o700)
+                    self.check_owner()
                 handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
                 if create:
@@ -86,6 +91,12 @@ class Store:
                 if os.path.samestat(os.fstat(handle), os.stat(self.folder)):
                     return handle
             os.close(handle)  # another removed the folder while this one waited for it
+
+    def check_owner(self) -> None:
+        """Raise OSError if somebody else can put files where the code of the job, or its evidence, lies."""
+        for folder in (self.base, self.folder):
+            if os.path.isdir(folder):  # that of Path raises where a folder above may not be entered
+                require_own_folder(folder)
 
     def hold_room(self) -> None:
         """Keep room for the result, so that it can be written to a disk that was filled meanwhile."""

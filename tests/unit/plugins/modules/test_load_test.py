@@ -9,8 +9,16 @@ from typing import Any, Dict, Tuple
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.iter8.kfserving.plugins.module_utils._common import files
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import ensure
 from ansible_collections.iter8.kfserving.plugins.modules import load_test, load_test_info
+
+WHOLE: Dict[str, Any] = {
+    **{name: spec.get("default") for name, spec in load_test.ARGUMENTS.items()},
+    "name": "x",
+    "url": "http://127.0.0.1/",
+}
 
 
 def call(
@@ -40,7 +48,7 @@ def test_every_argument_is_used() -> None:
     used = {*ensure._PLAIN, *ensure._OPTIONAL}
     own = {
         "state", "headers", "secret_headers", "payload", "payload_file", "payload_files", "duration",
-        "timeout", "stop_at", "connect_check", "dest", "state_dir",
+        "max_duration", "timeout", "stop_at", "connect_check", "dest", "state_dir",
     }  # fmt: skip
     assert used | own == set(load_test.ARGUMENTS)
 
@@ -81,6 +89,106 @@ def test_a_payload_that_is_a_number_hides_no_other(capsys: pytest.CaptureFixture
     _code, said = call(load_test, capsys, arguments)
     assert said["progress"]["requests"] == 0
     assert said["invocation"]["module_args"]["calls"] == 100
+
+
+def test_the_values_of_a_payload_given_as_a_mapping_hide_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    payload = {"instances": [[7, 0.5], [True, None]], "signature": "absent"}
+    arguments = {"name": "x", "state": "absent", "payload": payload, "calls": 7, "state_dir": str(tmp_path)}
+    _code, said = call(load_test, capsys, arguments)
+    assert (said["status"], said["invocation"]["module_args"]["calls"]) == ("absent", 7)
+    assert said["invocation"]["module_args"]["payload"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent", "typed"),
+    [
+        ({"instances": [[1, 2]], "ok": True}, b'{"instances": [[1, 2]], "ok": true}', True),
+        ([None, "{uuid}", 1.5], b'[null, "{uuid}", 1.5]', True),
+        (7, b"7", True),
+        ('{"a": 1}', b'{"a": 1}', False),
+        ("\u00e4", b"\xc3\xa4", False),
+        ("", b"", False),
+    ],
+)
+def test_a_payload_is_sent_as_json_unless_it_is_a_text(payload: Any, sent: bytes, typed: bool) -> None:
+    options = ensure.options_from({**WHOLE, "payload": payload})
+    assert options.payloads == [sent]
+    assert options.headers == ([("Content-Type", "application/json")] if typed else [])
+    given = ensure.options_from({**WHOLE, "payload": payload, "headers": {"content-TYPE": "text/x"}})
+    assert given.headers == [("content-TYPE", "text/x")]
+
+
+@pytest.mark.parametrize("payload", [{"a": float("nan")}, "\ud800", {"a": {1, 2}}])
+def test_a_payload_that_cannot_be_sent_is_refused(payload: Any) -> None:
+    with pytest.raises(LoadError, match="neither UTF-8 nor JSON"):
+        ensure.options_from({**WHOLE, "payload": payload})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Authorization", "x"),
+        ("proxy-authorization", "x"),
+        ("Cookie", "a=b"),
+        ("X-Api-Key", "x"),
+        ("x-apikey", "x"),
+        ("X-Auth-Token", "x"),
+        ("X-Amz-Security-Token", "x"),
+        ("Ocp-Apim-Subscription-Key", "x"),
+        ("X-Client-Secret", "x"),
+        ("X-Forwarded-For-Us", "Bearer s3cret"),
+        ("X-Other", "basic dXNlcjpwYXNz"),
+    ],
+)
+def test_credentials_in_headers_are_refused(name: str, value: str) -> None:
+    with pytest.raises(LoadError, match="secret_headers") as refusal:
+        ensure.options_from({**WHOLE, "headers": {name: value}})
+    assert name in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+    assert ensure.options_from({**WHOLE, "secret_headers": {name: value}}).headers == [(name, value)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Host", "Content-Type", "X-Author", "X-Max-Tokens", "X-Routing-Key", "Idempotency-Key", "X-Tokenizer"],
+)
+def test_other_headers_are_not(name: str) -> None:
+    assert ensure.options_from({**WHOLE, "headers": {name: "basically x"}}).headers == [(name, "basically x")]
+
+
+def test_a_load_always_has_a_bound() -> None:
+    assert ensure.options_from({**WHOLE, "duration": "0"}).max_duration == 4 * 3600 * 10**9
+    assert ensure.options_from({**WHOLE, "max_duration": "90m"}).max_duration == 5400 * 10**9
+    with pytest.raises(LoadError, match="max_duration must not be 0"):
+        ensure.options_from({**WHOLE, "duration": "0", "max_duration": "0"})
+
+
+@pytest.mark.parametrize("argument", ["state_dir", "payload_file", "dest"])
+def test_a_home_that_is_not_there_is_one_clear_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any, argument: str
+) -> None:
+    arguments = {
+        "name": "x", "url": "http://127.0.0.1:1/", "state_dir": str(tmp_path), argument: "~nosuchuser/x",
+    }  # fmt: skip
+    code, said = call(load_test, capsys, arguments)
+    assert code == 1
+    assert "no such user" in said["msg"]
+    assert "~nosuchuser" in said["msg"]
+
+
+def test_no_home_and_an_unknown_user_is_one_clear_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(files.os, "getuid", lambda: 64_322)
+    code, said = call(load_test, capsys, {"name": "x", "url": "http://127.0.0.1:1/"})
+    assert code == 1
+    assert said["msg"].startswith(
+        "The state folder cannot be used: HOME is not set and user 64322 is not known"
+    )
 
 
 @pytest.mark.parametrize(
