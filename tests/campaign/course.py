@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = ROOT / "samples/quickstart"
-LIMIT_SECONDS = 150.0
+LIMIT_SECONDS = 300.0
 _POLL_SECONDS = 0.05
 
 
