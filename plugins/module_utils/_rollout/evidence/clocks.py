@@ -37,6 +37,11 @@ class Clocks:
     contradicted: bool = False
     gateway: Offset | None = None
 
+    @property
+    def whole_seconds(self) -> int:
+        """How many whole seconds the gateway's clock is ahead, by which its seconds are matched."""
+        return 0 if self.gateway is None else round((self.gateway.low + self.gateway.high) / 2)
+
 
 def compare(load: Load | None, marks: Marks, log: AccessLog | None) -> Clocks:
     """What the evidence tells of its clocks."""

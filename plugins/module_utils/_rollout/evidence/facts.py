@@ -125,7 +125,8 @@ class Facts:
         ahead, gateway = self.clocks.load, self.clocks.gateway
         if self.named_by != ACCESS_LOG or gateway is None:
             return ahead
-        return Offset(ahead.low + gateway.low, ahead.high + gateway.high)
+        rest = -self.clocks.whole_seconds
+        return Offset(ahead.low + gateway.low + rest, ahead.high + gateway.high + rest)
 
     def name_of(self, revision: str) -> str:
         """The revision for people: with its role where it has one."""
@@ -241,7 +242,7 @@ def _named(
     before = _names_before(load, applied, clocks.load)
     if any(load.revisions) and (not before or not baseline or baseline in before):
         return named_by_answers(load, log), ANSWERS
-    return named_by_log(load, log), ACCESS_LOG
+    return named_by_log(load, log, clocks.whole_seconds), ACCESS_LOG
 
 
 def _names_before(load: Load, applied: float | None, ahead: Offset) -> tuple[str, ...]:

@@ -33,14 +33,16 @@ def _with_entry(lost: Lost, log: AccessLog, named: str) -> Lost:
     return replace(lost, logged=True, flags=entry.flags, revision=named or entry.revision)
 
 
-def named_by_log(load: Load, log: AccessLog) -> Load:
+def named_by_log(load: Load, log: AccessLog, ahead: int = 0) -> Load:
     """The load, with its requests named by the log instead of by their answers. What the log does not have
-    stays without a name."""
+    stays without a name. The log's clock is so many seconds ahead."""
     ledger = tuple(_with_entry(lost, log, "") for lost in load.ledger)
     failed = Counter(lost.revision for lost in ledger)
     revisions = {name: (n, failed.get(name, 0)) for name, n in log.revisions.items() if name}
     unnamed = load.requests - sum(n for n, _unused in revisions.values())
     if unnamed > 0:
         revisions[""] = (unnamed, max(0, load.failed - sum(k for _unused, k in revisions.values())))
-    seconds = tuple(replace(second, revisions=log.seconds.get(second.start, {})) for second in load.seconds)
+    seconds = tuple(
+        replace(second, revisions=log.seconds.get(second.start + ahead, {})) for second in load.seconds
+    )
     return replace(load, ledger=ledger, revisions=revisions, seconds=seconds)
