@@ -75,7 +75,7 @@ def timeline_chart(material: Material, width: float) -> str:
     y = _latency(frame, bins, y, parts)
     # Over the bands, but not over the failures' marks, each of which tells its own story.
     parts += [_stall(frame, stall, top, y - top - _GAP) for stall in load.stalls]
-    parts += [_outage(frame, outage, top, y - top - _GAP) for outage in load.outages]
+    parts += [_outage(frame, outage, top, y - top - _GAP) for outage in load.lasting_outages]
     y = _failures(material, frame, y, parts)
     y = _axis(frame, y, parts)
     title = "The rollout over time"
@@ -256,7 +256,7 @@ def describe(material: Material) -> str:
         )
         + "."
     ]
-    for outage in load.outages[:10]:
+    for outage in load.lasting_outages[:10]:
         start, end = outage.get("first_failed_send"), outage.get("recovered")
         if isinstance(start, (int, float)):
             until = f"to {utc(end)}" if isinstance(end, (int, float)) else "to the end"

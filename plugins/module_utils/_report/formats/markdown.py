@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.causes import sentence
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import utc
 
 from ..material import Material
 from .tables import SIGNS
 
+_MOST_CAUSES = 5
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"} | {"\n": " ", "\r": " "})
 
 # By it the file is known again, and no other of its name is deleted.
@@ -25,8 +28,16 @@ def markdown(material: Material) -> str:
     reasons = verdict.get("reasons", [])
     if reasons:
         parts.append("\n".join(f"- **{r['verdict']}**: {_text(r['text'])}" for r in reasons))
-    parts += [_revisions(material), _phases(material), _objectives(material), _MARK]
+    parts += [_causes(material), _revisions(material), _phases(material), _objectives(material), _MARK]
     return printable_lines("\n\n".join(filter(None, parts)) + "\n")
+
+
+def _causes(material: Material) -> str:
+    """What happened around the first losses: a comment is read in passing."""
+    rows = [cause for cause in material.verdict.get("causes", []) if cause["around"] or cause["flags"]]
+    return "\n".join(
+        f"- {utc(cause['from'])[:12]}: {_text(sentence(cause))}" for cause in rows[:_MOST_CAUSES]
+    )
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from html import escape
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.causes import sentence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
     count,
     elapsed,
@@ -32,6 +33,7 @@ def page(material: Material) -> str:
         _reasons(material),
         _section("Over time", _charts(material)),
         _section("Failed requests", _losses(material)),
+        _section("What happened around them", _causes(material)),
         _section("By phase", tables.phases(material) if material.verdict.get("phases") else ""),
         _section("By revision and connection", _by_whom(material)),
         _section("Response times", _response_times(material)),
@@ -187,7 +189,7 @@ def _charts(material: Material) -> str:
     load = material.load
     unobserved = material.facts.marks.unobserved_until(load.ended) if load else ()
     pale = " Pale: nothing watched the traffic then." if unobserved else ""
-    more = ' <span class="chip outage"></span>outage' if load and load.outages else ""
+    more = ' <span class="chip outage"></span>outage' if load and load.lasting_outages else ""
     more += ' <span class="chip stall"></span>load generator stood still' if load and load.stalls else ""
     keys = (
         '<p class="small"><span class="chip baseline"></span>baseline '
@@ -205,8 +207,30 @@ def _losses(material: Material) -> str:
     left = load.failed - min(len(load.ledger), tables.MOST_LOSSES)
     message = f"{count(left, 'failed request')} more {'is' if left == 1 else 'are'} not shown here"
     more = f"<p>{message}; load.json has what was recorded.</p>" if left else ""
-    outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.outages else ""
-    return shown + more + outages
+    outages = f"<h3>Outages</h3>{tables.outages(material)}" if load.lasting_outages else ""
+    return _waits(material) + shown + more + outages
+
+
+def _waits(material: Material) -> str:
+    """How the losses lie, and how long the clients waited for them."""
+    load = material.load
+    if load is None or not load.waits:
+        return ""
+    lasting = sum(row.get("failed", 0) for row in load.lasting_outages)
+    alone = max(0, load.failed - lasting)
+    parts = [f"{lasting} of them in {count(len(load.lasting_outages), 'outage')}"] if lasting else []
+    parts += [f"{alone} between requests that were answered"] if alone else []
+    waited = f"their clients waited from {elapsed(load.waits[0])} to {elapsed(load.waits[-1])}"
+    return f"<p>{escape(_sentence('; '.join([*parts, waited])))}</p>"
+
+
+def _causes(material: Material) -> str:
+    items = "".join(
+        f"<li>{escape(utc(cause['from'])[:12])}: {escape(sentence(cause))}</li>"
+        for cause in material.verdict.get("causes", [])
+    )
+    note = "<p class='small soft'>What happened around a loss need not be why. Nearest first.</p>"
+    return f"<ul>{items}</ul>{note}" if items else ""
 
 
 def _by_whom(material: Material) -> str:

@@ -154,15 +154,26 @@ def _short(material: Material, revision: str) -> Html:
 
 
 def outages(material: Material) -> str:
-    """From the last success before each outage to the first success after."""
+    """The outages of several sends in a row, from the last success sent before to the first sent after."""
+    load = material.load
     rows = []
-    for row in material.verdict.get("outages", []):
-        first, end = row.get("first_failed_send"), row.get("recovered")
-        length = elapsed(end - first) if _is_time(first) and _is_time(end) else "not recovered"
+    for row in load.lasting_outages if load else ():
+        first, end, waited = (row.get(key) for key in ("first_failed_send", "recovered", "longest_wait"))
+        known = isinstance(first, (int, float)) and isinstance(end, (int, float))
+        length = elapsed(float(end or 0) - float(first or 0)) if known else "not recovered"
         times = (_time(row.get("last_success")), _time(first), _time(end), length)
-        rows.append((row.get("connection_mode"), *times, row.get("failed")))
-    heads = ("Connections", "Last success", "First failed send", "Recovered", "Length", "Lost#")
-    return table("Times in UTC.", heads, rows, "tight")
+        longest = elapsed(waited) if isinstance(waited, (int, float)) else None
+        rows.append((row.get("connection_mode"), *times, row.get("failed"), longest))
+    heads = (
+        "Connections",
+        "Last success",
+        "First failed send",
+        "Recovered",
+        "Length",
+        "Lost#",
+        "Longest wait#",
+    )
+    return table("Times of sending, in UTC.", heads, rows, "tight")
 
 
 def events(material: Material) -> str:

@@ -147,8 +147,9 @@ def study(evidence: Evidence) -> Facts:
         for name, what in _PIECES.items()
         if not getattr(evidence, name)
     }
-    if "access_log" in evidence.problems:
-        problems["access_log"] = evidence.problems["access_log"]
+    for asked in ("access_log", "observations"):
+        if asked in evidence.problems:
+            problems[asked] = evidence.problems[asked]
     answered_load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
     service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None

@@ -132,6 +132,18 @@ class Load:
     seconds: tuple[Second, ...]
 
     @property
+    def lasting_outages(self) -> list[Mapping[str, Any]]:
+        """The outages of several sends in a row. A loss that stands alone is none that a client would call
+        so, nor is one in which a success was sent after its first failure."""
+        return [row for row in self.outages if _lasts(row)]
+
+    @property
+    def waits(self) -> list[float]:
+        """How long clients waited for their requests to fail, in seconds, the shortest first."""
+        ends = ((row.at, row.raw.get("end")) for row in self.ledger)
+        return sorted(end - at for at, end in ends if isinstance(end, (int, float)) and end >= at)
+
+    @property
     def gaps(self) -> dict[str, Gap]:
         """The longest gap on each kind of connection that was used."""
         return {
@@ -190,6 +202,13 @@ def read_load(result: Any) -> Load:
         response_time=_mapping(own.get("response_time"), "LoadTest.response_time"),
         seconds=tuple(_second(row) for row in rows),
     )
+
+
+def _lasts(outage: Mapping[str, Any]) -> bool:
+    before, first, failed = (outage.get(key) for key in ("last_success", "first_failed_send", "failed"))
+    if not isinstance(first, (int, float)) or not isinstance(failed, int) or failed < 2:
+        return False
+    return not isinstance(before, (int, float)) or before <= first
 
 
 def _statuses(value: Any) -> frozenset[int]:
