@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import AUTH_ARGUMENTS
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import (
     plain,
     printable,
@@ -15,6 +13,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable 
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import ProgressFileError
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from .client.auth import AUTH_ARGUMENTS
+from .client.errors import ClusterError
 
 # What the user gave, to be applied as it is.
 _VERBATIM = frozenset({"definitions"})

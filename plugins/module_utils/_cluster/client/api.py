@@ -17,13 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    NotFound,
-    UnknownKind,
-    Unreachable,
-    from_status,
-    untrusted,
-)
+from .errors import NotFound, UnknownKind, Unreachable, from_status, untrusted
 
 with contextlib.suppress(ImportError):  # The modules report the kubernetes library, which brings urllib3.
     from urllib3.exceptions import HTTPError

@@ -15,23 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import (
-    PATIENCE_SECONDS,
-    Api,
-    patiently,
-    reason_of,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    Refusal,
-    Unreachable,
-    from_status,
-    untrusted,
-)
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import (
-    AUTH_ARG_MAP,
-    AUTH_ARG_SPEC,
-)
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_MAP, AUTH_ARG_SPEC
+
+from .api import PATIENCE_SECONDS, Api, patiently, reason_of
+from .errors import ClusterError, Refusal, Unreachable, from_status, untrusted
 
 with contextlib.suppress(ImportError):  # The modules report the kubernetes library, which brings urllib3.
     from urllib3.exceptions import HTTPError, LocationValueError, ResponseError, SSLError

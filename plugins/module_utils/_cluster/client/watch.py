@@ -19,16 +19,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    Forbidden,
-    Gone,
-    NotFound,
-    Unauthorized,
-    UnknownKind,
-    Unreachable,
-)
+from .api import Json, Resource
+from .errors import ClusterError, Forbidden, Gone, NotFound, Unauthorized, UnknownKind, Unreachable
 
 # The server ends each watch after this long, and a silence some seconds longer means a dead connection.
 WINDOW_SECONDS = 30.0

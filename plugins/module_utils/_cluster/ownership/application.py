@@ -7,24 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    Conflict,
-    NotFound,
-    UnknownKind,
-    Unreachable,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
-    Claim,
-    at_once,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    Record,
-    with_uid,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+
+from ..client.api import Api, Json
+from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
+from ..client.watch import Clock
+from .claims import Claim, at_once
+from .record import Record, with_uid
 
 FIELD_MANAGER = "iter8-kfserving"
 POLL_SECONDS = 0.3

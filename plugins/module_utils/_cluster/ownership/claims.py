@@ -10,27 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    NotFound,
-    UnknownKind,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import (
-    CONFIRM_SECONDS,
-    Sleep,
-    defined,
-    find,
-    kind_of,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    LABEL,
-    ClaimedObject,
-    Record,
-    belongs,
-    group_of,
-    with_uid,
-)
+from ..client.api import Api, Json, Resource
+from ..client.errors import ClusterError, NotFound, UnknownKind
+from .lookups import CONFIRM_SECONDS, Sleep, defined, find, kind_of
+from .record import LABEL, ClaimedObject, Record, belongs, group_of, with_uid
 
 # Requests at a time: enough to hide the network's latency, too few to trouble an API server.
 PARALLEL = 8

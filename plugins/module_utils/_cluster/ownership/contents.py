@@ -8,21 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    MethodNotAllowed,
-    NotFound,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import at_once
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import (
-    CONFIRM_SECONDS,
-    Sleep,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    ClaimedObject,
-    belongs,
-    group_of,
-)
+from ..client.api import Api, Json, Resource
+from ..client.errors import MethodNotAllowed, NotFound
+from .claims import at_once
+from .lookups import CONFIRM_SECONDS, Sleep
+from .record import ClaimedObject, belongs, group_of
 
 # Kept by Kubernetes itself, in every namespace.
 _AUTOMATIC_KINDS = frozenset(

@@ -5,17 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    Forbidden,
-    NotFound,
-    UnknownKind,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    ClaimedObject,
-    group_of,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.handler import handler_of
+
+from ..client.api import Api, Json
+from ..client.errors import Forbidden, NotFound, UnknownKind
+from .record import ClaimedObject, group_of
 
 NAMESPACE = "iter8-system"
 _JOB = "batch/v1"

@@ -9,16 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    Forbidden,
-    NotFound,
-    UnknownKind,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    ClaimedObject,
-    group_of,
-)
+from ..client.api import Api, Json, Resource
+from ..client.errors import Forbidden, NotFound, UnknownKind
+from .record import ClaimedObject, group_of
 
 # How long is waited before each further question where a 404 proves nothing.
 CONFIRM_SECONDS = (0.5, 1.5)

@@ -7,49 +7,24 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    Forbidden,
-    NotFound,
-    Refusal,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
-    Application,
-    would_change,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
-    Claim,
-    claim,
-    record_uids,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.contents import (
-    foreign_contents,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.handler_jobs import (
-    experiments,
-    handler_jobs,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import Sleep
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    ClaimedObject,
-    Record,
-    load,
-    require_run_id,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.removal import (
-    Removal,
-    plan,
-    waves,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import expanded
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
     Progress,
     ProgressFileError,
 )
+
+from ..client.api import Api
+from ..client.auth import connect
+from ..client.errors import ClusterError, Forbidden, NotFound, Refusal
+from ..client.watch import Clock
+from ..module import Failed
+from .application import Application, would_change
+from .claims import Claim, claim, record_uids
+from .contents import foreign_contents
+from .handler_jobs import experiments, handler_jobs
+from .lookups import Sleep
+from .record import ClaimedObject, Record, load, require_run_id
+from .removal import Removal, plan, waves
 
 
 def ownership(module: Any) -> dict[str, Any]:

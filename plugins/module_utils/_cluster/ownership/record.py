@@ -11,15 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    Refusal,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import (
     require_own_folder,
     write_atomically,
 )
+
+from ..client.api import Json
+from ..client.errors import ClusterError, Refusal
 
 LABEL = "iter8.kfserving/run-id"
 SCHEMA = 1

@@ -7,31 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    Conflict,
-    NotFound,
-    UnknownKind,
-    Unreachable,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
-    at_once,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.lookups import (
-    Sleep,
-    find,
-    kind_of,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
-    ClaimedObject,
-    Record,
-    belongs,
-    group_of,
-    with_uid,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+
+from ..client.api import Api, Json, Resource
+from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
+from ..client.watch import Clock
+from .claims import at_once
+from .lookups import Sleep, find, kind_of
+from .record import ClaimedObject, Record, belongs, group_of, with_uid
 
 POLL_SECONDS = 0.3
 

@@ -6,14 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import (
-    CONNECTION,
-    End,
-    connection_event,
-    named,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     experiment as experiments,
 )
@@ -24,6 +16,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.stability import Held
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.roles import BASELINE, CANARY
+
+from ..client.api import Json
+from ..client.watch import Notice
+from .waiting import CONNECTION, End, connection_event, named
 
 EXPERIMENT = "experiment"
 INFERENCESERVICE = "inferenceservice"

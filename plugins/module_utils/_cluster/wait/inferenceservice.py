@@ -5,18 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import (
-    End,
-    connection_event,
-    named,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.inferenceservice import (
     Stability,
     transitions,
 )
+
+from ..client.api import Json
+from ..client.watch import Notice
+from .waiting import End, connection_event, named
 
 FEED = "inferenceservice"
 

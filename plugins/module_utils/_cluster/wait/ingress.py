@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Json
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    NotFound,
-)
+from ..client.api import Api, Json
+from ..client.auth import connect
+from ..client.errors import ClusterError, NotFound
 
 
 @dataclass(frozen=True)

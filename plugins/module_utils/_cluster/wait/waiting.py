@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import (
-    Clock,
-    Notice,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
+
+from ..client.watch import Clock, Notice
 
 # Between notices a decision is due now and then: stability is a matter of time passing without news.
 TICK_SECONDS = 0.5

@@ -8,31 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Json, Resource
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock, Feeds, Watch
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.followed import Followed
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.experiment import (
-    EXPERIMENT,
-    INFERENCESERVICE,
-    JOBS,
-    Counts,
-    ExperimentWaiter,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.inferenceservice import (
-    FEED,
-    AbsentWaiter,
-    PresentWaiter,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waiting import (
-    End,
-    Source,
-    Waiter,
-    wait,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
     Progress,
     ProgressFileError,
@@ -43,6 +18,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     inferenceservice as inferenceservices,
 )
+
+from ..client.api import Json, Resource
+from ..client.auth import connect
+from ..client.errors import ClusterError
+from ..client.watch import Clock, Feeds, Watch
+from ..module import Failed
+from ..observer import job
+from ..observer.followed import Followed
+from .experiment import EXPERIMENT, INFERENCESERVICE, JOBS, Counts, ExperimentWaiter
+from .inferenceservice import FEED, AbsentWaiter, PresentWaiter
+from .waiting import End, Source, Waiter, wait
 
 # Which outcomes each value of `expect` accepts.
 ACCEPTED = {
