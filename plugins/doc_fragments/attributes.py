@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """C(iter8.kfserving.attributes): what attributes mean; C(.info_module): of a module that only looks."""
+    """C(iter8.kfserving.attributes): what attributes mean; C(.info_module), C(.state_module): support."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -22,7 +22,7 @@ attributes:
       - This takes it that nothing else has changed in between what the module looks at.
 """
 
-    # To be used together with the fragment above.
+    # To be used together with the fragment above: of modules that only look.
     INFO_MODULE = r"""
 options: {}
 attributes:
@@ -38,4 +38,16 @@ attributes:
     support: full
     details:
       - Nothing is changed in any mode.
+"""
+
+    # Likewise: of modules that bring about a state.
+    STATE_MODULE = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
 """

@@ -16,13 +16,7 @@ version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - iter8.kfserving.attributes.state_module
 options:
   state:
     description:

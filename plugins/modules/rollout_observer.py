@@ -30,13 +30,7 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
   - iter8.kfserving.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - iter8.kfserving.attributes.state_module
 options:
   name:
     description: The observer's name, for as long as its state is kept.

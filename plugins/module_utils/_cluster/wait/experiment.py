@@ -73,25 +73,26 @@ class ExperimentWaiter:
             return self._feed_inferenceservice(notice)
         return self._feed_job(notice.object or {}) if notice.kind == "present" else []
 
+    def _current(self, notice: Notice) -> Json | None:
+        """The object as it is now; one that is gone is noted."""
+        if notice.kind == "deleted" or notice.object is None:
+            self._gone.add(notice.feed)
+            return None
+        return notice.object
+
     def _feed_experiment(self, notice: Notice) -> list[Event]:
-        current = None if notice.kind == "deleted" else notice.object
+        current = self._current(notice)
         events = experiments.transitions(self.experiment, current)
-        if current is None:
-            self._gone.add(EXPERIMENT)
-        else:
-            self.experiment = current
+        self.experiment = current or self.experiment
         counted = [self._with_counts(event) if event.event == "iteration" else event for event in events]
         early, self._early_jobs = self._early_jobs, {}
         jobs = [event for job in early.values() for event in self._feed_job(job)]
         return named(self.name, counted) + jobs
 
     def _feed_inferenceservice(self, notice: Notice) -> list[Event]:
-        current = None if notice.kind == "deleted" else notice.object
+        current = self._current(notice)
         events = inferenceservices.transitions(self.inferenceservice, current)
-        if current is None:
-            self._gone.add(INFERENCESERVICE)
-        else:
-            self.inferenceservice = current
+        self.inferenceservice = current or self.inferenceservice
         return named(str(self.inferenceservice_name), events)
 
     def _feed_job(self, job: Json) -> list[Event]:

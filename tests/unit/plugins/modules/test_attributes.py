@@ -16,6 +16,7 @@ MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 SHARED = {
     "iter8.kfserving.attributes": attributes.ModuleDocFragment.DOCUMENTATION,
     "iter8.kfserving.attributes.info_module": attributes.ModuleDocFragment.INFO_MODULE,
+    "iter8.kfserving.attributes.state_module": attributes.ModuleDocFragment.STATE_MODULE,
     "iter8.kfserving.cluster.wait": cluster.ModuleDocFragment.WAIT,
 }
 
