@@ -29,6 +29,8 @@ _PIECES = {
     "experiment": "Experiment",
     "inferenceservice": "InferenceService",
 }
+# More than clocks that are compared are apart, changes take to reach the gateway, and answers to come.
+_BEYOND_SECONDS = 60.0
 # Who names the revisions that answered.
 ANSWERS, ACCESS_LOG = "answers", "access_log"
 
@@ -64,6 +66,7 @@ class Facts:
 
     `answered_load` is the load as its own answers have it, `load` that with what the access log adds;
     `named_by` says whose names the load has. `problems` has, by the name of the evidence, why it is missing.
+    `stretches` are the phases beyond both ends of the load, which a clock that is off may reach.
     `causes` has what happened around each window of losses, as verdict.json has it.
     """
 
@@ -81,6 +84,7 @@ class Facts:
     compared: Mapping[str, str]
     phases: tuple[PhaseCount, ...]
     problems: Mapping[str, str]
+    stretches: tuple[Phase, ...] = ()
     clocks: Clocks = Clocks()
     causes: tuple[Mapping[str, Any], ...] = ()
 
@@ -179,6 +183,9 @@ def study(evidence: Evidence) -> Facts:
         compared=compared,
         phases=tuple(_count(load, cuts)) if load else (),
         problems=problems,
+        stretches=tuple(phases(found, roles, load.started - _BEYOND_SECONDS, load.ended + _BEYOND_SECONDS))
+        if load
+        else (),
         clocks=clocks,
         causes=tuple(causes(load.ledger, _rows(evidence.observations))) if load else (),
     )

@@ -30,7 +30,7 @@ def shares(facts: Facts, role: str, margin: float, longest: float = math.inf) ->
     gives it, or at any time of the unobserved interval in which it lies. In one that is longer than
     `longest` it may have been anything. All by the timeline's clock, as far as the others are known by it.
     """
-    phases = [count.phase for count in facts.phases]
+    phases = facts.stretches
     ahead = facts.names_ahead
     for second in facts.load.seconds if facts.load else ():
         earliest = second.start - second.slowest - margin - ahead.high
