@@ -48,16 +48,6 @@ progress:
   description: How far the load is, at most about a second old. As of M(iter8.kfserving.load_test).
   returned: success
   type: dict
-  sample:
-    state: running
-    requests: 240
-    failed: 0
-    revisions:
-      my-model-predictor-default-00001:
-        requests: 240
-        failed: 0
-    started: 1767268800.0
-    heartbeat: 1767268920.0
 result:
   description: The whole result once the load has ended, otherwise none. As of M(iter8.kfserving.load_test).
   returned: success
