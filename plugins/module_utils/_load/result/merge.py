@@ -136,6 +136,7 @@ def _merged_about(results: list[dict[str, Any]]) -> dict[str, Any]:
         "timeout": first["HTTPReqTimeOut"],
         "connection_modes": "new" if all(result["DisableKeepAlive"] for result in results) else "keep-alive",
         "warmup": sum(part["warmup"] for part in own),
+        "expect_status": sorted({status for part in own for status in part["expect_status"]}),
         "verify": not first["Insecure"],
         "ca_file": first["CACert"],
         "client_cert": first["Cert"],

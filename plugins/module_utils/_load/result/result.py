@@ -19,6 +19,7 @@ KEPT_SHARE = 0.99  # of the requests that were due, sent, and not late: then the
 _PUBLIC = (
     "name", "url", "rate", "pacing", "catch_up", "duration", "calls", "connections", "timeout",
     "connection_modes", "warmup", "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
+    "expect_status",
 )  # fmt: skip
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
@@ -62,6 +63,7 @@ def build(
         "actual_rate": made["ActualQPS"],
         "rate_kept": rate_kept(options, snapshot, late),
         "warmup": options["warmup"],
+        "expect_status": options["expect_status"],
         **{name: snapshot[name] for name in _COPIED},
         "ledger": ledger,
         "lateness": {
