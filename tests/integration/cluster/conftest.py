@@ -11,9 +11,10 @@ from ...support.sandbox import Running
 from ...support.stage import Stage
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def staged(sandbox: Running) -> Iterator[Stage]:
-    """A stage with its kinds and its InferenceService; no Experiment yet."""
+    """A stage with its kinds and its InferenceService; no Experiment yet. One for all who share the sandbox:
+    its namespaces take long to go, and until then no others of their names can be made."""
     found = Stage(sandbox)
     found.set_up()
     yield found
