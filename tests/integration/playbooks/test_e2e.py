@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -91,7 +92,9 @@ def test_teardown_removes_what_a_killed_run_left(playbooks: Playbooks) -> None:
     process = playbooks.start("e2e")
     assert process.stdout is not None
     for line in process.stdout:
-        if "iteration 2/12" in line:
+        # On a busy machine the wait may find the second one past.
+        found = re.search(r"iteration (\d+)/12", line)
+        if found and int(found.group(1)) >= 2:
             break
     else:
         pytest.fail("the run ended before its second iteration")

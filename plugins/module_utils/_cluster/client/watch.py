@@ -55,6 +55,7 @@ class Notice:
     - ``synced``: the first list is complete: what was not present is not there;
     - ``expired``: the server no longer knew the version from which the watch was to go on, so everything is
       listed anew, and what came and went between the two was not seen;
+    - ``cut``: a watch ended with an error, and was told everything until then (only where it is asked for);
     - ``lost``, ``back``: the API server does not answer (``message`` says why), or answers again.
     """
 
@@ -88,8 +89,12 @@ class Watch:
         name: str | None,
         clock: Clock,
         longest_pause: float = BACKOFF_MOST_SECONDS,
+        tell_cuts: bool = False,
     ) -> None:
-        """``longest_pause`` bounds the seconds before it is tried again, however often it has failed."""
+        """``longest_pause`` bounds the seconds before it is tried again, however often it has failed.
+
+        With ``tell_cuts`` each failure is told at once, as ``cut``, before it is known whether it lasts.
+        """
         self._source = source
         self._feed = feed
         self._path = resource.path(namespace)
@@ -97,6 +102,7 @@ class Watch:
         self._what = f"{resource.kind} ({resource.api_version})"
         self._clock = clock
         self._longest_pause = longest_pause
+        self._tell_cuts = tell_cuts
         self._known: dict[str, Json] = {}
         self._synced = False
         self._failures = 0
@@ -129,6 +135,8 @@ class Watch:
                 yield Notice(self._feed, "expired", self._clock.now(), message=str(gone))
                 self._pause(deadline)
             except (Unreachable, Unauthorized, Forbidden, NotFound) as error:
+                if self._tell_cuts and self._synced:
+                    yield Notice(self._feed, "cut", self._clock.now(), message=str(error))
                 yield from self._failed(error)
                 self._pause(deadline, getattr(error, "retry_after", None) or 0.0)
                 if self._failures > 2:

@@ -61,9 +61,14 @@ class Coverage:
         return found if missed > limit else None
 
     def lost(self, at: float, why: str) -> None:
-        """The watch is known to have ended at `at`, with everything before it told."""
+        """The watch is known to have ended at `at`, with everything before it told.
+
+        That holds where proofs had come until then. An end that is found after a silence without any, as by a
+        time-out, tells nothing of the silence.
+        """
         if not self._lost:
-            self._until = max(self._until, at)
+            if at - self._until <= APART_SECONDS:
+                self._until = max(self._until, at)
             self._lost = why
 
     def open(self, now: float) -> Unobserved | None:

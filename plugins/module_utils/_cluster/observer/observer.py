@@ -145,7 +145,7 @@ class Observer:
     def _follow(self, target: Target, deadline: float) -> None:
         watch = Watch(
             self._api, target.feed, target.resource, namespace=target.namespace, name=target.name,
-            clock=self._clock, longest_pause=RECONNECT_SECONDS,
+            clock=self._clock, longest_pause=RECONNECT_SECONDS, tell_cuts=True,
         )  # fmt: skip
         try:
             for notice in watch.notices(deadline):
@@ -230,6 +230,8 @@ class Observer:
             self._unsynced.discard(feed)
             if feed in DECISIVE and feed not in self._polls:
                 self._polls.setdefault(feed, Poll()).told(ABSENT)
+        elif notice.kind == "cut" and feed in self._coverage:
+            self._coverage[feed].lost(at, notice.message)
         elif notice.kind == "lost":
             self._lost.setdefault(feed, (at, notice.message))
             if feed in self._coverage:
