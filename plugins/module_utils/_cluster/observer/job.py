@@ -32,7 +32,6 @@ from ..client.errors import ClusterError
 from .plan import Make, ObserverStore, Plan
 from .worker import detached
 
-START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
 

@@ -135,10 +135,10 @@ class Observer:
     def _begin(self, recorder: Recorder) -> None:
         now = self._wall()
         recorder.began(now)
-        decisive = [target for target in self._targets if target.feed in DECISIVE and target.name]
-        for target in decisive:
-            self._coverage[target.feed] = Coverage(now)
-        threading.Thread(target=self._poll, args=(decisive,), daemon=True).start()
+        for target in self._targets:
+            if target.feed in DECISIVE and target.name:
+                self._coverage[target.feed] = Coverage(now)
+                threading.Thread(target=self._poll, args=(target,), daemon=True).start()
 
     # -- the threads
 
@@ -157,12 +157,8 @@ class Observer:
         except Exception as error:  # noqa: BLE001  A thread that dies unseen would be silence taken for peace.
             self._put(Failed(target, ClusterError(f"The watch broke: {type(error).__name__}: {error}")))
 
-    def _poll(self, targets: Sequence[Target]) -> None:
-        """Ask for the version of each object over and over, each at its own pace."""
-        for target in targets:
-            threading.Thread(target=self._poll_one, args=(target,), daemon=True).start()
-
-    def _poll_one(self, target: Target) -> None:
+    def _poll(self, target: Target) -> None:
+        """Ask for the version of the object over and over, at a pace of its own."""
         path = target.resource.path(target.namespace, target.name)
         api = self._api.with_time_limit(POLL_READ_SECONDS)
         due = self._clock.now()
