@@ -347,6 +347,7 @@ def test_the_nodes_end_leaves_no_process(space: Space) -> None:
     space.pod("willing", SLEEPER)
     space.pod("stubborn", DEAF_TO_TERM, {"terminationGracePeriodSeconds": 1})
     until(lambda: space.ready("willing") and space.ready("stubborn"), "the pods to be ready")
+    until(lambda: "up" in space.log("stubborn"), "the pod to be deaf to the signal")
     space.cluster.end("node", signal.SIGTERM)
     assert space.cluster.pod_processes() == {}
     space.cluster.up()
