@@ -411,6 +411,7 @@ report:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain, printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import ensure_state, shown
 
@@ -493,9 +494,11 @@ def main() -> None:
     module.no_log_values.difference_update(leaves(module.params["payload"]))
     invocation = {"module_args": shown(module.params)}
     try:
-        module.exit_json(invocation=invocation, **ensure_state(module.params, module.check_mode))
+        # Servers name revisions, and Ansible sends what is returned to terminals and logs.
+        result = plain(ensure_state(module.params, module.check_mode), printable_lines)
+        module.exit_json(invocation=invocation, **result)
     except LoadError as error:
-        module.fail_json(msg=str(error), invocation=invocation)
+        module.fail_json(msg=printable_lines(str(error)), invocation=invocation)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ report:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain, printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import describe
 
@@ -71,9 +72,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(changed=False, **describe(module.params["state_dir"], module.params["name"]))
+        result = plain(describe(module.params["state_dir"], module.params["name"]), printable_lines)
+        module.exit_json(changed=False, **result)
     except LoadError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=printable_lines(str(error)))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ OBSERVED: list[Json] = [
     {"time": 2.5, "feed": "pod", "type": "unobserved", "from": 1.6, "to": 2.4, "why": "no answer"},
     {"time": 2.6, "feed": "event", "type": "refused", "message": "events is forbidden"},
     {"time": 3.0, "type": "clock", "low": -0.1, "high": 0.2},
+    {"time": 3.6, "feed": "pod", "type": "unobserved", "from": 2.6, "to": 3.5, "why": "x", "unchanged": True},
     {"time": 4.0, "type": "killed", "from": 4.0, "why": "the observer was killed"},
 ]
 

@@ -28,11 +28,16 @@ SHORT_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Unobserved:
-    """From `start` to `end` (epoch seconds) nothing vouches for what was seen, and why."""
+    """From `start` to `end` (epoch seconds) nothing vouched for what was seen, and why.
+
+    `unchanged` is whether the object was found at the same version after it as before: versions are never
+    used twice, so it was that all the time.
+    """
 
     start: float
     end: float
     why: str
+    unchanged: bool = False
 
 
 class Coverage:
@@ -56,7 +61,8 @@ class Coverage:
             return None
         missed = at - self._until
         limit = SHORT_SECONDS if self._lost else APART_SECONDS if changed else QUIET_SECONDS
-        found = Unobserved(self._until, at, self._lost or "no proof that the watch is up to date")
+        why = self._lost or "no proof that the watch is up to date"
+        found = Unobserved(self._until, at, why, unchanged=not (changed or self._lost))
         self._until, self._lost = at, ""
         return found if missed > limit else None
 

@@ -78,9 +78,11 @@ class Recorder:
     def unobserved(self, feed: str, interval: Unobserved, at: float) -> None:
         """Between two moments nothing vouches for what was seen of this feed."""
         row = {"from": round(interval.start, 3), "to": round(interval.end, 3), "why": interval.why}
+        row |= {"unchanged": True} if interval.unchanged else {}
         self._observations({"time": at, "feed": feed, "type": "unobserved", **row})
         if feed in DECISIVE:
-            words = f"unobserved for {interval.end - interval.start:.2f} s: {interval.why}"
+            but = "; it was the same afterwards, so nothing was missed" if interval.unchanged else ""
+            words = f"unobserved for {interval.end - interval.start:.2f} s: {interval.why}{but}"
             self._write(Event("observer", "unobserved", f"{feed}  {words}", {"feed": feed, **row}), at)
 
     def refused(self, feed: str, message: str, at: float) -> None:

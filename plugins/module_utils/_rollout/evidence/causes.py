@@ -24,6 +24,8 @@ BEFORE_SECONDS = 30.0
 AFTER_SECONDS = 5.0
 """Statuses are written after the fact."""
 MOST = 8
+MOST_ALIKE = 3
+"""Of one kind, so that moves of the traffic, of which there are many, do not crowd out a pod's end."""
 MOST_WINDOWS = 50
 # What a pod does when all is well is around no loss.
 _QUIET = "ready"
@@ -91,8 +93,19 @@ def _told(window: Window, seen: Sequence[Happening]) -> dict[str, Any]:
         "classes": dict(Counter(each.label for each in window.lost)),
         "revisions": window.revisions,
         "flags": dict(flags.most_common()),
-        "around": [{**asdict(each), "seconds": round(distance, 3)} for distance, each in near[:MOST]],
+        "around": [{**asdict(each), "seconds": round(distance, 3)} for distance, each in _varied(near)],
     }
+
+
+def _varied(near: Sequence[tuple[float, Happening]]) -> list[tuple[float, Happening]]:
+    """The first of them, few of each kind."""
+    alike: Counter[str] = Counter()
+    chosen = []
+    for distance, each in near:
+        alike[each.kind] += 1
+        if alike[each.kind] <= MOST_ALIKE:
+            chosen.append((distance, each))
+    return chosen[:MOST]
 
 
 def _distance(time: float, window: Window) -> float:

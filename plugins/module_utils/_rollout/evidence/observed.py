@@ -67,8 +67,13 @@ def _observers(ordered: Iterable[Moment]) -> Iterator[tuple[float, float]]:
 
 
 def _told(ordered: Iterable[Moment]) -> Iterator[tuple[float, float]]:
-    """The intervals of which an observer says itself that it saw nothing of the InferenceService."""
+    """The intervals of which an observer says itself that it saw nothing of the InferenceService.
+
+    Not those after which it found the same version as before: the traffic did not change in them.
+    """
     for moment in ordered:
+        if moment.data.get("unchanged") is True:
+            continue
         if (moment.source, moment.event, moment.data.get("feed")) == (OBSERVER, "unobserved", SERVICE):
             begin, end = moment.data.get("from"), moment.data.get("to")
             if isinstance(begin, (int, float)) and isinstance(end, (int, float)):

@@ -224,6 +224,21 @@ def test_absent_twice_and_info_of_nobody(capsys: pytest.CaptureFixture[str], tmp
     assert (code, said["changed"], said["status"], said["result"]) == (0, False, "absent", None)
 
 
+@pytest.mark.parametrize(("module", "does"), [(load_test, "ensure_state"), (load_test_info, "describe")])
+def test_what_a_server_said_obeys_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: Any, does: str
+) -> None:
+    said = {"result": {"revisions": {"\x1b[2Jpass\u202e": 1}}, "report": "one\ntwo \x1b[32m\udc9b"}
+    monkeypatch.setattr(module, does, lambda *_unused: said)
+    _code, told = call(
+        module,
+        capsys,
+        {"name": "x"} if module is load_test_info else {"name": "x", "url": "http://127.0.0.1/"},
+    )
+    assert told["result"] == {"revisions": {"\\x1b[2Jpass\\u202e": 1}}
+    assert told["report"] == "one\ntwo \\x1b[32m\\udc9b"
+
+
 def test_info_refuses_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = call(load_test_info, capsys, {"name": "../x"})
     assert code == 1

@@ -36,7 +36,20 @@ def test_where_nothing_changed_a_short_gap_is_only_a_busy_machine():
     coverage = Coverage(100.0)
     assert coverage.proved(100 + 0.9 * QUIET_SECONDS, changed=False) is None
     assert coverage.proved(coverage.until + 1.1 * APART_SECONDS, changed=True) is not None
-    assert coverage.proved(coverage.until + 1.1 * QUIET_SECONDS, changed=False) is not None
+    found = coverage.proved(coverage.until + 1.1 * QUIET_SECONDS, changed=False)
+    assert found is not None
+    assert found.unchanged
+
+
+def test_a_gap_in_which_the_object_changed_or_the_watch_was_lost_proves_nothing():
+    coverage = Coverage(100.0)
+    found = coverage.proved(103.0)
+    assert found is not None
+    assert not found.unchanged
+    coverage.lost(103.2, "the connection was cut")
+    found = coverage.proved(105.0, changed=False)
+    assert found is not None
+    assert not found.unchanged
 
 
 def test_a_watch_that_is_known_to_have_ended_is_unobserved_from_then_on_however_short():

@@ -121,6 +121,8 @@ def test_what_was_not_observed_is_in_the_timeline_where_a_verdict_rests_on_it():
     (line,) = written.timeline
     assert line["data"] == {"feed": INFERENCESERVICE, "from": 10.0, "to": 12.5, "why": "no answer"}
     assert "2.50 s" in line["text"]
+    written.recorder.unobserved(INFERENCESERVICE, Unobserved(13.0, 15.5, "no answer", unchanged=True), 15.5)
+    assert written.timeline[-1]["data"]["unchanged"] is True
 
 
 def test_a_kind_that_may_not_be_read_is_said():

@@ -86,6 +86,13 @@ def test_the_nearest_comes_first_whether_before_or_after():
     assert around(rows) == ["gone", "node", "warning"]
 
 
+def test_moves_of_the_traffic_do_not_crowd_out_a_pods_own_end():
+    moves = [service(10.0 + second, m_1=90 - second, m_2=10 + second) for second in range(12)]
+    kinds = around([pod(0.0), *moves, pod(22.5, ready=False)], *(lost(10.0 + at / 2) for at in range(26)))
+    assert "unready" in kinds
+    assert 0 < kinds.count("traffic") < len(moves)
+
+
 def test_weights_that_move_before_the_revision_is_ready():
     rows = [pod(0.0, ready=False), service(1.0, m_1=100), service(9.5, m_1=90, m_2=10)]
     assert around(rows) == ["traffic", "not_ready"]

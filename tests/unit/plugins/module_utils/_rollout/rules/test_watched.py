@@ -193,6 +193,17 @@ def test_in_time_that_nobody_watched_the_split_may_have_been_anything() -> None:
     assert {r["rule"] for r in verdict(run)["reasons"]} == {"watched_throughout"}
 
 
+@pytest.mark.parametrize(("unchanged", "said"), [(True, "pass"), (False, "inconclusive")])
+def test_a_gap_after_which_the_object_was_the_same_hides_nothing(unchanged: bool, said: str) -> None:
+    run = rollouts.good()
+    observed(run, gaps=((48.0, 51.0),))
+    assert run.timeline is not None
+    for line in run.timeline:
+        if line["event"] == "unobserved" and unchanged:
+            line["data"]["unchanged"] = True
+    assert verdict(run)["verdict"] == said
+
+
 @pytest.mark.parametrize(
     ("bend", "rules"),
     [
