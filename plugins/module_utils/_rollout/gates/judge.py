@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All gates of a step, with what each has used up of its permitted error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .claims import Claim
+from .looks import Looks
+from .other import Measured, Pods, PodsGate, Query, QueryGate, judge_pods, judge_query
+from .result import GateResult, Verdict
+from .window import Window
+
+# From this many samples on a claim may be refuted: two failures of the first sixteen can show something.
+FIRST_REFUTATION = 16
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """The probabilities of a wrong decision that are permitted to a whole rollout."""
+
+    wrong_promotion: float = 0.05
+    wrong_rollback: float = 0.05
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one gate has come to within a step. `confirming` and `refuting` are the looks at its claim;
+    `good` and `bad` count looks in a row of a query; `held` what it said last that decides."""
+
+    confirming: Looks | None = None
+    refuting: Looks | None = None
+    passed: bool = False
+    good: int = 0
+    bad: int = 0
+    at: float = 0.0
+    last: GateResult | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the state keeps it."""
+        return {
+            "confirming": self.confirming.to_json() if self.confirming else None,
+            "refuting": self.refuting.to_json() if self.refuting else None,
+            "passed": self.passed,
+            "good": self.good,
+            "bad": self.bad,
+            "at": self.at,
+            "last": self.last.to_json() if self.last else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Progress:
+        """The reverse of `to_json`."""
+        last = data.get("last")
+        return cls(
+            confirming=Looks.from_json(data["confirming"]) if data.get("confirming") else None,
+            refuting=Looks.from_json(data["refuting"]) if data.get("refuting") else None,
+            passed=bool(data["passed"]),
+            good=int(data["good"]),
+            bad=int(data["bad"]),
+            at=float(data["at"]),
+            last=GateResult(**{**last, "verdict": Verdict(last["verdict"])}) if last else None,
+        )
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What each look may cost: `confirming` and `refuting` are one gate's, at one step, for all its looks."""
+
+    confirming: float
+    refuting: float
+
+
+def share_of(rates: ErrorRates, claims: int, steps: int) -> Errors:
+    """A bad canary is promoted only if the gate that it breaks passes it at every step, so each gate may have
+    the whole permitted error. A good one is rolled back if any gate at any step refutes it: they share."""
+    return Errors(rates.wrong_promotion, rates.wrong_rollback / max(1, claims * steps))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to judge by, now: requests, pods, and the answers to queries by the gate's name."""
+
+    now: float
+    window: Window | None
+    pods: Pods = Pods()
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+
+
+def judge(
+    gates: Sequence[Any],
+    before: Mapping[str, Progress],
+    percent: int,
+    evidence: Evidence,
+    errors: Errors,
+) -> dict[str, Progress]:
+    """Each gate's progress with this evidence added, by its name; `last` is what it says now."""
+    after = {}
+    for gate in gates:
+        progress = before.get(gate.name, Progress())
+        if isinstance(gate, PodsGate):
+            after[gate.name] = replace(progress, last=judge_pods(gate, evidence.pods))
+        elif isinstance(gate, QueryGate):
+            after[gate.name] = _with_query(gate, progress, percent, evidence.measured.get(gate.name))
+        else:
+            after[gate.name] = _with_claim(gate, progress, percent, evidence.window, errors)
+    return after
+
+
+def _with_query(gate: QueryGate, before: Progress, percent: int, measured: Measured | None) -> Progress:
+    query = Query(before.good, before.bad)
+    after, result = judge_query(gate, query, percent, measured, before.last)
+    return replace(before, good=after.good, bad=after.bad, last=result)
+
+
+def _with_claim(
+    claim: Claim, before: Progress, percent: int, window: Window | None, errors: Errors
+) -> Progress:
+    if not claim.applies(percent):
+        result = GateResult(
+            claim.name, Verdict.NOT_APPLICABLE, f"cannot be asked with the canary at {percent} %"
+        )
+        return replace(before, last=result)
+    if before.last is not None and before.last.verdict is Verdict.FAIL:
+        return before
+    confirming = before.confirming or first_confirmation(claim, percent, errors)
+    refuting = before.refuting or Looks(0, FIRST_REFUTATION)
+    if window is None:
+        return replace(
+            before,
+            confirming=confirming,
+            refuting=refuting,
+            passed=False,
+            last=GateResult(
+                claim.name, Verdict.INCONCLUSIVE, "no load tells of this step", 0, confirming.due
+            ),
+        )
+    samples = claim.samples(window)
+    failed, passed, doubt = False, before.passed, 0.0
+    if confirming.is_due(samples) and not passed:
+        doubt = confirming.doubt(errors.confirming)
+        passed = claim.confirmed(window, doubt)
+        confirming = confirming.after(samples)
+    if refuting.is_due(samples):
+        doubt = refuting.doubt(errors.refuting)
+        failed = claim.refuted(window, doubt)
+        refuting = refuting.after(samples)
+    verdict = Verdict.FAIL if failed else Verdict.PASS if passed else Verdict.INCONCLUSIVE
+    if doubt or before.last is None or before.last.verdict is Verdict.NOT_APPLICABLE:
+        clause, value, low, high = claim.told(window, doubt or errors.confirming)
+        result = GateResult(claim.name, verdict, clause, samples, confirming.due, value, low, high)
+    else:
+        # Between looks nothing new is said, but how many samples there are.
+        result = replace(before.last, verdict=verdict, samples=samples, needed=confirming.due)
+    return replace(before, confirming=confirming, refuting=refuting, passed=passed, last=result)
+
+
+def first_confirmation(claim: Claim, percent: int, errors: Errors) -> Looks:
+    """The first look that can confirm: with fewer samples even perfect ones would not do."""
+    return Looks(0, claim.least(percent, Looks(0, 0).doubt(errors.confirming)))
+
+
+def begin_anew(
+    progress: Mapping[str, Progress], gates: Sequence[Any], percent: int, errors: Errors
+) -> dict[str, Progress]:
+    """For samples that begin anew within a step, as with another load: looks that were spent stay spent."""
+    after = {}
+    for gate in gates:
+        one = progress.get(gate.name)
+        if one is None or one.confirming is None or one.refuting is None:
+            continue
+        doubt = one.confirming.doubt(errors.confirming)
+        after[gate.name] = replace(
+            one,
+            passed=False,
+            confirming=one.confirming.again(gate.least(percent, doubt)),
+            refuting=one.refuting.again(FIRST_REFUTATION),
+        )
+    return after
+
+
+def seconds_needed(gates: Sequence[Any], percent: int, rate: float, errors: Errors) -> tuple[float, str]:
+    """How long a step takes at least at this many requests a second, and the gate that takes longest.
+
+    Infinite without a load, where a gate needs one.
+    """
+    longest, slowest = 0.0, ""
+    for gate in gates:
+        if isinstance(gate, PodsGate):
+            continue
+        if isinstance(gate, QueryGate):
+            seconds = gate.interval * max(0, gate.successes - 1)
+        elif not gate.applies(percent):
+            continue
+        else:
+            due = first_confirmation(gate, percent, errors).due
+            seconds = due / (rate * gate.share(percent)) if rate > 0 else math.inf
+        if seconds > longest:
+            longest, slowest = seconds, gate.name
+    return longest, slowest

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The driver's decisions: plan, state so far, what is seen now → the next state and what to do.
+
+Pure, so that every order of events can be tried without a cluster. The state that comes back has to be
+stored before its action is carried out: a driver that is killed between any two moments, or a second one
+elsewhere, then goes on from there, since each patch may be sent again without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..objects.tree import mapping, number
+from .moves import Move
+from .plan import Plan
+from .seen import Seen, Start
+from .state import ABORT, BACK, FORWARD, PAUSED, PROMOTE, State
+from .turn import MODES, Action, Turn
+
+
+def begin(plan: Plan, mode: str, seen: Seen, now: float, earlier: Start | None = None) -> State:
+    """The state of a rollout that has changed nothing yet. `earlier` is what a rollout of the same version
+    started from that was rolled back: by now the object tells no more of the old one."""
+    start = MODES[mode].start(plan, seen, earlier)
+    state = State(start, now, now, generation=_generation(seen))
+    return state.noting(now, "begun", mode=mode, baseline=start.baseline)
+
+
+def moves_of(plan: Plan, state: State) -> list[Move]:
+    """The moves of the present track."""
+    mode = MODES[state.start.mode]
+    forward = mode.forward(plan, state.start)
+    if state.track == FORWARD:
+        return forward
+    return mode.back(plan, state.start, forward[: state.furthest + 1], state.baseline_there) or []
+
+
+def present_move(plan: Plan, state: State) -> Move | None:
+    """The move that is under way, None once all are done."""
+    moves = moves_of(plan, state)
+    return moves[state.move] if state.move < len(moves) else None
+
+
+def advance(plan: Plan, state: State, seen: Seen, now: float) -> tuple[State, Action]:
+    """The next state, to be stored, and the action, to be carried out after that."""
+    turn = Turn(plan, state, present_move(plan, state), seen, now)
+    action = turn.act()
+    return turn.state, action
+
+
+def sent(state: State, inferenceservice: Mapping[str, Any] | None) -> State:
+    """Once the API server has taken the patch: the InferenceService as it answered."""
+    return replace(state, sent=True, generation=number(mapping(inferenceservice, "metadata"), "generation"))
+
+
+def ask(plan: Plan, state: State, seen: Seen, what: str, *, who: str, now: float) -> State:
+    """A person asks for something, at whatever moment. What makes no sense then is noted, and changes
+    nothing."""
+    state = state.noting(now, "asked", asked=what, by=who)
+    if what == ABORT:
+        # Also after the promotion, for as long as there is a way back.
+        if state.track == BACK:
+            return state
+        turn = Turn(plan, replace(state, outcome=""), None, seen, now)
+        turn.turn_back(f"aborted by {who}")
+        return turn.state
+    if state.outcome or state.track == BACK:
+        return state
+    if what == PAUSED:
+        return replace(state, paused=True, stopped_at=state.stopped_at or now)
+    return _resumed(state, seen, what == PROMOTE, now)
+
+
+def _resumed(state: State, seen: Seen, waived: bool, now: float) -> State:
+    """Whoever resumes what was held takes the object as it is now, and evidence from now on."""
+    stood_still = now - state.stopped_at if state.stopped_at else 0.0
+    if state.hold:
+        state = replace(
+            state, hold="", cause="", gates={}, since=None, sent=False, generation=_generation(seen)
+        )
+    return replace(
+        state,
+        paused=False,
+        approved=True,
+        waived=state.waived or waived,
+        stopped_at=None,
+        counts_from=state.counts_from + stood_still,
+        reached=now if state.reached is not None else None,
+    )
+
+
+def _generation(seen: Seen) -> int:
+    return number(mapping(seen.inferenceservice, "metadata"), "generation")

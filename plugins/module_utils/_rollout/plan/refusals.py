@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What cannot be rolled out without loss, or at all: said before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..objects.inferenceservice import read
+from ..objects.tree import entries, mapping, number, text
+from .knative import PERCENT, tried_before
+from .merge import contains
+from .plan import KNATIVE, STANDARD, Plan
+from .seen import Seen, Start
+from .standard import canaries, canary_service, route_shares, stable_service
+
+_KNATIVE_NAMES = ("", "Knative", "Serverless")
+_STANDARD_NAMES = ("Standard", "RawDeployment")
+_MODE = "serving.kserve.io/deploymentMode"
+_STOPPED = "serving.kserve.io/stop"
+_LOCAL = "networking.knative.dev/visibility"
+
+
+class Refused(Exception):
+    """The rollout would lose requests, or cannot be: the message says why and what to do."""
+
+
+def mode_of(seen: Seen) -> str:
+    """The driver's mode for an InferenceService. Raises Refused where there is none.
+
+    The status counts: once it names a mode that cannot be changed, whatever the annotation says.
+    """
+    if seen.inferenceservice is None:
+        raise Refused(
+            "The InferenceService does not exist. Deploy its first version before you roll out another."
+        )
+    annotations = mapping(seen.inferenceservice, "metadata", "annotations")
+    told = text(mapping(seen.inferenceservice, "status"), "deploymentMode") or text(annotations, _MODE)
+    if told in _KNATIVE_NAMES:
+        return KNATIVE
+    if told in _STANDARD_NAMES:
+        return STANDARD
+    raise Refused(
+        f"Deployment mode {told} has no split of the traffic to be stepped: use rollout_driver observe."
+    )
+
+
+def rolled_out(plan: Plan, mode: str, seen: Seen) -> bool:
+    """Whether the new version has everything already, so that there is nothing to do.
+
+    For a moment after a change the status is that of before, so ask twice, some seconds apart.
+    """
+    if not contains(seen.predictor, plan.change):
+        return False
+    if mode == STANDARD:
+        stable = stable_service(plan.name, seen.predictor)
+        return not canaries(seen) and (seen.route is None or route_shares(seen.route) == {stable: 100})
+    now, revisions = read(seen.inferenceservice), read(seen.inferenceservice).revisions
+    whole = seen.predictor.get(PERCENT, 100) == 100 and now.traffic == {revisions.created: 100}
+    return now.ready and whole and revisions.ready == revisions.created
+
+
+def refuse(plan: Plan, mode: str, seen: Seen, earlier: Start | None) -> None:
+    """Raises Refused with the first reason that there is."""
+    metadata = mapping(seen.inferenceservice, "metadata")
+    if text(metadata, "deletionTimestamp"):
+        raise Refused("The InferenceService is being deleted.")
+    if text(mapping(metadata, "annotations"), _STOPPED).lower() == "true":
+        raise Refused(f"The InferenceService is stopped (annotation {_STOPPED}): start it first.")
+    reason = _knative(plan, seen, earlier) if mode == KNATIVE else _standard(plan, seen)
+    if reason:
+        raise Refused(f"{reason} Nothing was changed.")
+
+
+def _knative(plan: Plan, seen: Seen, earlier: Start | None) -> str:
+    now = read(seen.inferenceservice)
+    serving, rolledout = now.revisions.serving, now.revisions.rolledout
+    told = ", ".join(f"{name} {percent} %" for name, percent in sorted(now.traffic.items()))
+    checks: tuple[tuple[bool, str], ...] = (
+        (not serving, "No revision serves yet: wait until the first version does."),
+        (
+            now.traffic != {serving: 100},
+            f"No revision alone has the traffic ({told}): another rollout is under way. Wait for its end; if "
+            "it has none, promote its canary or set canaryTrafficPercent to 0.",
+        ),
+        (
+            rolledout not in ("", serving),
+            f"{serving} serves, and the rolled-out revision is {rolledout}: a split would give the rest to "
+            "the latter. Roll out one of the two first.",
+        ),
+        (seen.baseline_there is False, f"The baseline {serving} no longer exists as a revision."),
+        (
+            "canary" in mapping(seen.inferenceservice, "spec"),
+            "spec.canary is for Standard mode, and the InferenceService is in Knative mode: remove it.",
+        ),
+        (
+            tried_before(plan, seen) and earlier is None,
+            f"The new version is there already, as {now.revisions.created} without traffic, and nothing "
+            "tells what it was made from: apply the old version first, so that there is a way back.",
+        ),
+    )
+    return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _standard(plan: Plan, seen: Seen) -> str:
+    predictor, spec = seen.predictor, mapping(seen.inferenceservice, "spec")
+    stable = stable_service(plan.name, predictor)
+    checks: tuple[tuple[bool, str], ...] = (
+        (
+            seen.route is None or not entries(seen.route, "spec", "rules"),
+            "There is no HTTPRoute of the InferenceService: without KServe's Gateway API mode "
+            "(ingress.enableGatewayApi) Standard mode has no split. Use rollout_driver observe.",
+        ),
+        (
+            text(mapping(seen.inferenceservice, "metadata", "labels"), _LOCAL) == "cluster-local",
+            "The InferenceService is cluster-local: its address names one Service, which no split goes by.",
+        ),
+        (
+            bool(canaries(seen)),
+            "spec.canary holds a canary already: another rollout is under way. Set its trafficPercent to 0, "
+            "then remove it.",
+        ),
+        (
+            "canaryTrafficPercent" in predictor,
+            "spec.predictor holds canaryTrafficPercent, which Standard mode ignores (a new version has all "
+            "at once): remove it.",
+        ),
+        (
+            bool(entries(predictor, "containers")) and not mapping(predictor, "model"),
+            "KServe refuses spec.canary for a predictor of plain containers: it needs a model.",
+        ),
+        (
+            canary_service(plan) == stable,
+            f"The canary would have the predictor's name, {plan.canary_name}: give another canary_name.",
+        ),
+        (
+            route_shares(seen.route) != {stable: 100},
+            f"The HTTPRoute does not give everything to {stable}: wait until it does.",
+        ),
+        (
+            bool(mapping(spec, "transformer")) or bool(mapping(spec, "explainer")),
+            "With a transformer or an explainer the canary's weights reach their rules too in some versions "
+            "of KServe, so that the wrong component answers. Use rollout_driver observe.",
+        ),
+        (
+            _fewer_than_doubled(predictor),
+            "maxReplicas leaves no room for twice the pods, which the canary needs for a while (KServe takes "
+            "as many from the predictor as the canary has): raise it.",
+        ),
+    )
+    return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _fewer_than_doubled(predictor: Mapping[str, Any]) -> bool:
+    most, least = number(predictor, "maxReplicas"), max(1, number(predictor, "minReplicas"))
+    return 0 < most < 2 * least
+
+
+def drains(seen: Seen) -> bool:
+    """Whether the predictor's container says that it goes on serving for a while when it is to end: a hook
+    before it is stopped. Only a server can tell whether it does so by itself."""
+    rows = [mapping(seen.predictor, "model"), *entries(seen.predictor, "containers")]
+    return any(mapping(row, "lifecycle", "preStop") for row in rows)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refusals import (
+    Refused,
+    drains,
+    mode_of,
+    refuse,
+    rolled_out,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done
+from ansible_collections.iter8.kfserving.tests.support.driven import NEW, Driver, Knative, Standard, plan_of
+
+Bend = Callable[[Any], Any]
+
+
+def _knative(bend: Bend) -> Seen:
+    cluster = Knative()
+    bend(cluster)
+    for _unused in range(5):
+        cluster.tick(1.0)
+    return cluster.seen(None)
+
+
+def _predictor(**fields: Any) -> Bend:
+    return lambda cluster: cluster.patch({"spec": {"predictor": fields}})
+
+
+@pytest.mark.parametrize(
+    ("bend", "words"),
+    [
+        (_predictor(canaryTrafficPercent=20, model={"storageUri": "gs://other"}), "No revision alone"),
+        (_predictor(canaryTrafficPercent=0, **NEW), "nothing tells what it was made from"),
+        (lambda c: c.patch({"spec": {"canary": [{}]}}), "spec.canary is for Standard mode"),
+        (lambda c: c.deleted_revisions.add("iris-predictor-00001"), "no longer exists"),
+        (
+            lambda c: setattr(c, "revisions", []) or setattr(c, "slow", {1: 99.0, 2: 99.0}),
+            "No revision serves",
+        ),
+    ],
+)
+def test_what_cannot_be_rolled_out_in_knative_mode(bend: Bend, words: str) -> None:
+    seen = _knative(bend)
+    if words == "No revision serves":
+        seen.inferenceservice["status"] = {}  # type: ignore[index]
+    with pytest.raises(Refused, match=words):
+        refuse(plan_of(), "knative", seen, None)
+
+
+def _standard(bend: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Seen:
+    seen = Standard(2).seen(None)
+    assert seen.inferenceservice is not None
+    obj: Any = seen.inferenceservice
+    route: Any = seen.route
+    bend(obj, route)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("bend", "words"),
+    [
+        (lambda _obj, route: route["spec"].update(rules=[]), "no HTTPRoute"),
+        (
+            lambda obj, _route: obj["metadata"].update(
+                labels={"networking.knative.dev/visibility": "cluster-local"}
+            ),
+            "cluster-local",
+        ),
+        (lambda obj, _route: obj["spec"].update(canary=[{"trafficPercent": 5}]), "holds a canary already"),
+        (
+            lambda obj, _route: obj["spec"]["predictor"].update(canaryTrafficPercent=5),
+            "Standard mode ignores",
+        ),
+        (
+            lambda obj, _route: (
+                obj["spec"]["predictor"].pop("model"),
+                obj["spec"]["predictor"].update(containers=[{}]),
+            ),
+            "plain containers",
+        ),
+        (lambda obj, _route: obj["spec"].update(transformer={"containers": [{}]}), "transformer"),
+        (lambda obj, _route: obj["spec"]["predictor"].update(maxReplicas=3), "no room for twice"),
+        (
+            lambda _obj, route: route["spec"]["rules"][0]["backendRefs"].append({"name": "other"}),
+            "does not give everything",
+        ),
+    ],
+)
+def test_what_cannot_be_rolled_out_in_standard_mode(bend: Any, words: str) -> None:
+    seen = _standard(bend)
+    with pytest.raises(Refused, match=words) as refused:
+        refuse(plan_of(), "standard", seen, None)
+    assert "Nothing was changed" in str(refused.value)
+
+
+@pytest.mark.parametrize("cluster", [Knative(), Standard()])
+def test_what_can_be_rolled_out_is_not_refused(cluster: Any) -> None:
+    seen = cluster.seen(None)
+    refuse(plan_of(), mode_of(seen), seen, None)
+
+
+def test_stopped_or_going_is_refused() -> None:
+    for metadata, words in (
+        ({"annotations": {"serving.kserve.io/stop": "true"}}, "is stopped"),
+        ({"deletionTimestamp": "now"}, "being deleted"),
+    ):
+        seen = Knative().seen(None)
+        seen.inferenceservice["metadata"].update(metadata)  # type: ignore[index]
+        with pytest.raises(Refused, match=words):
+            refuse(plan_of(), "knative", seen, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "annotation", "mode"),
+    [
+        ("Knative", "", "knative"),
+        ("Serverless", "Standard", "knative"),
+        ("Standard", "", "standard"),
+        ("RawDeployment", "", "standard"),
+        ("", "Standard", "standard"),
+        ("", "", "knative"),
+    ],
+)
+def test_the_mode_is_that_of_the_status(status: str, annotation: str, mode: str) -> None:
+    obj = {
+        "metadata": {"annotations": {"serving.kserve.io/deploymentMode": annotation}},
+        "status": {"deploymentMode": status},
+    }
+    assert mode_of(Seen(obj)) == mode
+
+
+def test_what_has_no_split_is_refused() -> None:
+    with pytest.raises(Refused, match="ModelMesh has no split"):
+        mode_of(Seen({"status": {"deploymentMode": "ModelMesh"}}))
+    with pytest.raises(Refused, match="does not exist"):
+        mode_of(Seen(None))
+
+
+@pytest.mark.parametrize("cluster", [Knative(), Standard()])
+def test_what_is_rolled_out_is_known(cluster: Any) -> None:
+    plan = plan_of(steps=[{"percent": 50, "seconds": 1}], gates=[{"type": "pods"}])
+    assert not rolled_out(plan, cluster.mode, cluster.seen(None))
+    driver = Driver(plan, cluster)
+    for _unused in range(12):
+        driver.look()
+        driver.pass_time()
+        assert not rolled_out(plan, cluster.mode, cluster.seen(None)) or driver.state.outcome
+    assert isinstance(driver.run(), Done)
+    driver.pass_time(5.0)
+    assert rolled_out(plan, cluster.mode, cluster.seen(None))
+
+
+def test_a_hook_before_the_end_is_known() -> None:
+    def seen(predictor: dict[str, Any]) -> Seen:
+        return Seen({"spec": {"predictor": predictor}})
+
+    hook = {"lifecycle": {"preStop": {"exec": {"command": ["sleep", "15"]}}}}
+    assert drains(seen({"model": hook}))
+    assert drains(seen({"containers": [hook]}))
+    assert not drains(seen({"model": {}}))
