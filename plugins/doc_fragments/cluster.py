@@ -69,7 +69,8 @@ options:
     type: str
     default: default
   api_version:
-    description: Its API version, V(serving.kubeflow.org/v1beta1) or V(serving.kserve.io/v1beta1).
+    description:
+      - Its API version. By default the one that is served; where that are several, the one in which it is
+        there, V(serving.kserve.io/v1beta1) before V(serving.kubeflow.org/v1beta1).
     type: str
-    default: serving.kubeflow.org/v1beta1
 """

@@ -43,9 +43,10 @@ options:
       - Without it the module does not look at traffic.
     type: str
   inferenceservice_api_version:
-    description: The InferenceService's API version.
+    description:
+      - The InferenceService's API version. By default the one that is served; where that are several, the one
+        in which it is there, V(serving.kserve.io/v1beta1) before V(serving.kubeflow.org/v1beta1).
     type: str
-    default: serving.kubeflow.org/v1beta1
   handler_namespace:
     description:
       - The namespace in which iter8 runs its handlers as Jobs.
@@ -175,7 +176,7 @@ ARGUMENTS = {
     "namespace": {"type": "str", "default": "default"},
     "api_version": {"type": "str", "default": "iter8.tools/v2alpha1"},
     "inferenceservice": {"type": "str"},
-    "inferenceservice_api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "inferenceservice_api_version": {"type": "str"},
     "handler_namespace": {"type": "str", "default": "iter8-system"},
     "timeout": {"type": "int", "default": 1800},
     "expect": {"type": "str", "choices": ["any", "completed", "promoted"], "default": "completed"},

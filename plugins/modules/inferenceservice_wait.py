@@ -11,9 +11,20 @@ short_description: Wait until an InferenceService is as asked, or gone
 description:
   - Waits until an InferenceService has a ready revision, is Ready, and sends its traffic where it should,
     all in one snapshot, and all for O(stable_seconds). Shows each transition live.
-  - For a moment after a change KFServing's status is the old one, Ready included, and there is no generation
-    by which to tell. So record the revision before the change, and name it as O(baseline_revision); a wait
-    with C(kubectl) or with a wait condition would pass at once.
+  - For a moment after a change the status is the old one, Ready included, and there is no generation by which
+    to tell. So record the revision before the change, and name it as O(baseline_revision); a wait with
+    C(kubectl) or with a wait condition would pass at once.
+  - In KServe's Knative mode, and with KFServing, revisions are Knative's. In Standard mode (once called
+    RawDeployment) the status tells neither revisions nor traffic, so what the InferenceService led to is
+    followed as well, with the right to list and watch Deployments and ReplicaSets, and HTTPRoutes and pods
+    where they may be. A revision is a ReplicaSet there, and the traffic is that of the HTTPRoutes' weights.
+    The mode is the status' own.
+  - It has been rolled out in Knative mode once the latest created revision is the latest ready one, Ready is
+    true, and the traffic lies by the names of revisions as C(canaryTrafficPercent) asks. In Standard mode,
+    once each Deployment of the predictor has taken up its last change and consists of new, available pods
+    alone, the HTTPRoutes have been accepted as they are now and give each Deployment the percent that the
+    spec asks for, and Ready is true. In neither mode does it rest on C(observedGeneration), which is that of
+    a child, or on C(modelStatus), nor is Ready being false for a moment a failure.
   - It ends at once when the object says that it has failed for good, when it is deleted, and when it is
     not there.
 version_added: "1.0.0"
@@ -51,8 +62,16 @@ options:
       - The expected traffic, in percent, by revision name or by V(latest) (the latest created revision),
         V(baseline) (that of O(baseline_revision)) and V(previous) (the rolled-out one before).
       - Where the values sum to 100 the traffic must be exactly this; otherwise the rest may go elsewhere.
-      - Without it any traffic that sums to 100 will do.
+      - Without it the traffic must be what the object's own spec asks for.
     type: dict
+  stuck_seconds:
+    description:
+      - For how long a container of the latest revision's pods may fail to start (its image cannot be pulled,
+        for instance) or keep dying (started anew twice and not ready) before the wait ends as V(failed). The
+        InferenceService itself says Unknown for ever then. V(0) waits for the whole O(timeout).
+      - The first such sign is shown at once. A minute is long enough for Kubernetes to try three times.
+    type: float
+    default: 60
   timeout:
     description: Seconds to wait in all.
     type: int
@@ -162,11 +181,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.wait
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
-    "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "api_version": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "serving", "absent"], "default": "present"},
     "baseline_revision": {"type": "str"},
     "new_revision": {"type": "bool"},
     "traffic": {"type": "dict"},
+    "stuck_seconds": {"type": "float", "default": 60},
     "timeout": {"type": "int", "default": 300},
     "progress_file": {"type": "path"},
     "observer": {"type": "str"},

@@ -110,7 +110,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.ingr
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
-    "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "api_version": {"type": "str"},
     "gateway_namespace": {"type": "str", "default": "istio-system"},
     "gateway_service": {"type": "str", "default": "istio-ingressgateway"},
     "gateway_port_name": {"type": "str", "default": "http2"},

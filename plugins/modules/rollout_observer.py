@@ -38,7 +38,7 @@ options:
     required: true
   state:
     description:
-      - V(started) returns once all that a verdict rests on has been listed for the first time.
+      - V(started) returns once all that is followed has been listed for the first time.
       - V(stopped) ends it and keeps its record; O(dest) takes a copy. Of one that was killed, what it had
         written by then is there.
       - V(absent) ends it and removes its record.
@@ -53,9 +53,10 @@ options:
     type: str
     default: default
   api_version:
-    description: The InferenceService's API version.
+    description:
+      - The InferenceService's API version. By default the one that is served; where that are several, the one
+        in which it is there, V(serving.kserve.io/v1beta1) before V(serving.kubeflow.org/v1beta1).
     type: str
-    default: serving.kubeflow.org/v1beta1
   experiment:
     description: The Experiment, which need not be there yet.
     type: str
@@ -146,7 +147,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
     "inferenceservice": {"type": "str"},
     "namespace": {"type": "str", "default": "default"},
-    "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "api_version": {"type": "str"},
     "experiment": {"type": "str"},
     "experiment_api_version": {"type": "str", "default": "iter8.tools/v2alpha1"},
     "handler_namespace": {"type": "str", "default": "iter8-system"},

@@ -47,11 +47,17 @@ def run_main(
 class Server:
     """An API server that has these objects, by plural, and nothing new to tell."""
 
+    host = "https://api.example.com"
+
     def __init__(self, objects: dict[str, list[dict[str, Any]]]) -> None:
         self.objects = objects
 
     def resource(self, api_version: str, kind: str) -> Resource:
         return Resource(api_version, kind, f"{kind.lower()}s", True)
+
+    def resources(self, api_version: str) -> list[Resource]:
+        kinds = {"serving.kserve.io/v1beta1": "InferenceService"}
+        return [self.resource(api_version, kinds[api_version])] if api_version in kinds else []
 
     def get(self, path: str, query: Any = None) -> dict[str, Any]:
         return {"metadata": {"resourceVersion": "7"}, "items": self.objects[path.rpartition("/")[2]]}

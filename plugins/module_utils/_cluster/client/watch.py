@@ -56,7 +56,8 @@ class Notice:
     - ``expired``: the server no longer knew the version from which the watch was to go on, so everything is
       listed anew, and what came and went between the two was not seen;
     - ``cut``: a watch ended with an error, and was told everything until then (only where it is asked for);
-    - ``lost``, ``back``: the API server does not answer (``message`` says why), or answers again.
+    - ``lost``, ``back``: the API server does not answer (``message`` says why), or answers again;
+    - ``refused``: this kind cannot be listed, and the rest goes on without it (``message`` says why).
     """
 
     feed: str
@@ -87,18 +88,23 @@ class Watch:
         *,
         namespace: str | None,
         name: str | None,
+        labels: str = "",
         clock: Clock,
         longest_pause: float = BACKOFF_MOST_SECONDS,
         tell_cuts: bool = False,
     ) -> None:
-        """``longest_pause`` bounds the seconds before it is tried again, however often it has failed.
+        """``labels`` is a label selector; empty for all objects.
+
+        ``longest_pause`` bounds the seconds before it is tried again, however often it has failed.
 
         With ``tell_cuts`` each failure is told at once, as ``cut``, before it is known whether it lasts.
         """
         self._source = source
-        self._feed = feed
+        self.feed = feed
         self._path = resource.path(namespace)
+        self._kind = {"apiVersion": resource.api_version, "kind": resource.kind}
         self._select = {"fieldSelector": f"metadata.name={name}"} if name else {}
+        self._select |= {"labelSelector": labels} if labels else {}
         self._what = f"{resource.kind} ({resource.api_version})"
         self._clock = clock
         self._longest_pause = longest_pause
@@ -132,11 +138,11 @@ class Watch:
                             self._failures = 0
             except Gone as gone:
                 version = ""
-                yield Notice(self._feed, "expired", self._clock.now(), message=str(gone))
+                yield Notice(self.feed, "expired", self._clock.now(), message=str(gone))
                 self._pause(deadline)
             except (Unreachable, Unauthorized, Forbidden, NotFound) as error:
                 if self._tell_cuts and self._synced:
-                    yield Notice(self._feed, "cut", self._clock.now(), message=str(error))
+                    yield Notice(self.feed, "cut", self._clock.now(), message=str(error))
                 yield from self._failed(error)
                 self._pause(deadline, getattr(error, "retry_after", None) or 0.0)
                 if self._failures > 2:
@@ -164,14 +170,15 @@ class Watch:
             raise Gone(f"The watch of {self._what} was ended: {status.get('message')}")
 
     def _relisted(self, listed: Json) -> Iterator[Notice]:
-        items = {_name_of(item): item for item in listed.get("items") or []}
+        # The items of a list are without a kind of their own.
+        items = {_name_of(item): {**self._kind, **item} for item in listed.get("items") or []}
         for name in [name for name in self._known if name not in items]:
             yield self._gone(name, self._known[name])
         for item in items.values():
             yield from self._seen(item)
         if not self._synced:
             self._synced = True
-            yield Notice(self._feed, "synced", self._clock.now())
+            yield Notice(self.feed, "synced", self._clock.now())
 
     def _happened(self, event: Json) -> Iterator[Notice]:
         item = event.get("object") or {}
@@ -189,11 +196,11 @@ class Watch:
             known = None
         if known is None or _version_of({"object": known}) != _version_of({"object": item}):
             self._known[name] = item
-            yield Notice(self._feed, "present", self._clock.now(), name, item)
+            yield Notice(self.feed, "present", self._clock.now(), name, item)
 
     def _gone(self, name: str, item: Json) -> Notice:
         self._known.pop(name, None)
-        return Notice(self._feed, "deleted", self._clock.now(), name, item)
+        return Notice(self.feed, "deleted", self._clock.now(), name, item)
 
     def _answered(self) -> Iterator[Notice]:
         self._doubt_since = None
@@ -201,7 +208,7 @@ class Watch:
             seconds = self._clock.now() - self._lost_since
             self._lost_since = None
             message = f"the API server answers again after {seconds:.1f} s"
-            yield Notice(self._feed, "back", self._clock.now(), message=message)
+            yield Notice(self.feed, "back", self._clock.now(), message=message)
 
     def _failed(self, error: ClusterError) -> Iterator[Notice]:
         now = self._clock.now()
@@ -214,7 +221,7 @@ class Watch:
         if self._lost_since is None and self._failures:
             # One cut watch is daily bread; a second failure in a row is an outage worth a line.
             self._lost_since = now
-            yield Notice(self._feed, "lost", now, message=f"no answer from the API server: {error}")
+            yield Notice(self.feed, "lost", now, message=f"no answer from the API server: {error}")
 
     def _first_error(self, error: ClusterError) -> ClusterError:
         if isinstance(error, NotFound):
@@ -255,6 +262,7 @@ class Feeds:
         self._watches = 0
         self._synced = 0
         self._lost: set[str] = set()
+        self._told: set[str] = set()
 
     @property
     def blind(self) -> bool:
@@ -266,20 +274,29 @@ class Feeds:
         """Whether the first list of every watch has been taken in by ``next``."""
         return self._synced == self._watches
 
-    def follow(self, watch: Watch) -> None:
-        """Starts a watch. Its thread ends with the deadline or the process."""
+    def follow(self, watch: Watch, needed: bool = True) -> None:
+        """Starts a watch. Its thread ends with the deadline or the process.
+
+        One that is not needed ends with the notice ``refused`` where the kind cannot be listed.
+        """
 
         def run() -> None:
             try:
                 for notice in watch.notices(self._deadline):
                     self._queue.put(notice)
             except ClusterError as error:
-                self._queue.put(error)
+                refused = Notice(watch.feed, "refused", 0.0, message=str(error))
+                self._queue.put(error if needed else refused)
             except Exception as error:  # noqa: BLE001  A thread that dies unseen would be a wait for nothing.
                 self._queue.put(ClusterError(f"The watch broke: {type(error).__name__}: {error}"))
 
         self._watches += 1
         threading.Thread(target=run, name="watch", daemon=True).start()
+
+    def refuse(self, feed: str, why: str) -> None:
+        """Tells of a kind that will not be followed at all."""
+        self._watches += 1
+        self._queue.put(Notice(feed, "refused", 0.0, message=why))
 
     def next(self, seconds: float) -> Notice | None:
         """The next notice, or None after ``seconds``; raises what ended a watch."""
@@ -289,7 +306,10 @@ class Feeds:
             return None
         if isinstance(item, ClusterError):
             raise item
-        self._synced += item.kind == "synced"
+        # A watch that ended later on, for good, sees nothing any more: that is no news of its first list.
+        self._synced += item.kind == "synced" or (item.kind == "refused" and item.feed not in self._told)
+        if item.kind in ("synced", "refused"):
+            self._told.add(item.feed)
         if item.kind == "lost":
             self._lost.add(item.feed)
         elif item.kind == "back":

@@ -16,6 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.files impo
 from ..client.api import Api
 from ..client.auth import connect
 from ..client.errors import ClusterError
+from ..client.kinds import inferenceservice_kind
 from ..client.watch import Clock
 from . import job
 from .observer import Observer, Target
@@ -115,13 +116,9 @@ def _observer(module: Any, plan: Plan) -> Observer:
 
 
 def _targets(api: Api, params: Any, plan: Plan) -> list[Target]:
-    namespace = plan.namespace
-    found = [
-        Target(
-            INFERENCESERVICE, api.resource(params["api_version"], "InferenceService"), namespace,
-            plan.inferenceservice, needed=True,
-        )
-    ]  # fmt: skip
+    namespace, name = plan.namespace, plan.inferenceservice
+    service = inferenceservice_kind(api, params["api_version"], namespace, name)
+    found = [Target(INFERENCESERVICE, service, namespace, name, needed=True)]
     if plan.experiment:
         resource = api.resource(params["experiment_api_version"], "Experiment")
         found.append(Target(EXPERIMENT, resource, namespace, plan.experiment, needed=True))

@@ -31,7 +31,7 @@ class Followed:
         self._store = ObserverStore(state_dir, name)
         self._offset = 0
         self._began = time.time()
-        self._unsynced = {feed for feed in feeds if feed in DECISIVE}
+        self._unsynced = set(feeds)
         self._lost: set[str] = set()
         self._require_running()
         self._waiting = iter(self._as_things_stand())
@@ -78,24 +78,26 @@ class Followed:
         self._offset += len(whole)
         for line in whole.splitlines():
             row = json.loads(line)
-            if row.get("feed") in self._feeds and row.get("type") in ("present", "deleted"):
+            if row.get("feed") in self._feeds and row.get("type") in ("present", "deleted", "refused"):
                 yield row
 
     def _as_things_stand(self) -> list[Notice]:
         """The last version of each object that is there."""
         last: dict[tuple[str, str], dict[str, Any]] = {}
         for row in self._rows():
-            key = (row["feed"], row["object"]["metadata"]["name"])
+            key = (row["feed"], _name_of(row))
             last.pop(key, None)
             last[key] = row
-        return [self._notice(row) for row in last.values() if row["type"] == "present"]
+        return [self._notice(row) for row in last.values() if row["type"] != "deleted"]
 
     def _changes(self) -> list[Notice]:
         return [self._notice(row) for row in self._rows()]
 
     def _notice(self, row: dict[str, Any]) -> Notice:
-        name = str(row["object"]["metadata"]["name"])
-        return Notice(row["feed"], row["type"], self._clock.now(), name, row["object"])
+        now = self._clock.now()
+        return Notice(
+            row["feed"], row["type"], now, _name_of(row), row.get("object"), str(row.get("message", ""))
+        )
 
     def _state(self) -> list[Notice]:
         """What the observer's heartbeat tells: that all from before is there, or that something is lost."""
@@ -115,3 +117,8 @@ class Followed:
             found += [Notice(feed, "synced", now) for feed in sorted(self._unsynced)]
             self._unsynced = set()
         return found
+
+
+def _name_of(row: dict[str, Any]) -> str:
+    """Of the row's object; a kind that is refused has none."""
+    return str(row["object"]["metadata"]["name"]) if "object" in row else ""

@@ -92,7 +92,7 @@ class Observer:
         self._coverage: dict[str, Coverage] = {}
         self._polls: dict[str, Poll] = {}
         self._lost: dict[str, tuple[float, str]] = {}
-        self._unsynced = {target.feed for target in targets if target.needed}
+        self._unsynced = {target.feed for target in targets}
         self._changed: set[str] = set()
         self._offset = Estimate()
         self._clock_told = 0.0
@@ -105,8 +105,8 @@ class Observer:
         ready: Callable[[], None],
         tick: Callable[[dict[str, Unobserved]], None],
     ) -> None:
-        """Follow until `stopped` or the `deadline` (of `clock`). `ready` is called once everything needed has
-        been listed, `tick` several times a second with what is unobserved as of now."""
+        """Follow until `stopped` or the `deadline` (of `clock`). `ready` is called once everything has
+        been listed, or refused, `tick` several times a second with what is unobserved as of now."""
         for target in self._targets:
             threading.Thread(target=self._follow, args=(target, deadline), daemon=True).start()
         begun = False
@@ -210,6 +210,7 @@ class Observer:
         else:
             if item.target.needed:
                 raise item.error
+            self._unsynced.discard(item.target.feed)
             recorder.refused(item.target.feed, str(item.error), at)
 
     def _notice(self, recorder: Recorder, at: float, notice: Notice) -> None:

@@ -15,14 +15,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
     experiment as experiments,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import handler as handlers
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
-    inferenceservice as inferenceservices,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import pod as pods
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.family import Family
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.trim import trim
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View
 
 from ..client.watch import Notice
 from .coverage import Unobserved
@@ -56,6 +54,8 @@ class Recorder:
         self._observations: Sink = lambda row: observations(plain(row))
         self._timeline: Sink = lambda row: timeline(plain(row))
         self._last: dict[tuple[str, str], Row] = {}
+        self._inferenceservice = inferenceservice
+        self._view = View()
         self._experiment: Row | None = None
         self._early_jobs: dict[str, tuple[float, Row]] = {}
 
@@ -111,9 +111,7 @@ class Recorder:
             previous = None
         current = None if gone else obj
         events: list[Event] = []
-        if kind == "InferenceService":
-            events = inferenceservices.transitions(previous, current)
-        elif kind == "Experiment":
+        if kind == "Experiment":
             events = experiments.transitions(previous, current)
             self._experiment = current or self._experiment
         elif kind == "Pod":
@@ -122,9 +120,11 @@ class Recorder:
             self._last.pop((kind, name), None)
         else:
             self._last[kind, name] = obj
-        for event in events:
+        # What happens to the InferenceService shows in what it led to, as well.
+        for event in [*self._view.take(obj, gone), *events]:
+            about = self._inferenceservice if event.source == "inferenceservice" else name
             # Those of pods name their pod by themselves.
-            text_of = event.text if event.source == "pod" else f"{name}  {event.text}"
+            text_of = event.text if event.source == "pod" else f"{about}  {event.text}"
             self._write(Event(event.source, event.event, text_of, event.data), at, obj)
         if kind == "Experiment":
             early, self._early_jobs = self._early_jobs, {}

@@ -3,23 +3,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import pod
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.family import Family
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.inferenceservice import (
     Stability,
-    transitions,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.snapshot import (
+    STANDARD,
+    mode_of,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.stability import Held
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View
 
 from ..client.api import Json
 from ..client.watch import Notice
 from .waiting import End, connection_event, named
 
 FEED = "inferenceservice"
+# What is read of an InferenceService beside itself, as an observer follows it: in Standard mode all, else
+# the pods.
+CHILDREN = {
+    "deployment": ("apps/v1", "Deployment"),
+    "replicaset": ("apps/v1", "ReplicaSet"),
+    "httproute": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    "pod": ("v1", "Pod"),
+}
+NEEDED_IN_STANDARD = ("deployment", "replicaset")
+# What pods tell that is worth a line of a wait.
+_TOLD_OF_PODS = ("stuck", "restarted")
 
 
 class PresentWaiter:
-    """Decides when an InferenceService shows what was asked, in one snapshot, for ``stable_seconds``."""
+    """Decides when an InferenceService shows what was asked, in one snapshot, for ``stable_seconds``.
+
+    ``children`` are the feeds of `CHILDREN` that will come. A pod of the latest revision that cannot start,
+    or keeps dying, for ``stuck_seconds`` ends the wait; 0 is never.
+    """
 
     def __init__(
         self,
@@ -30,9 +52,14 @@ class PresentWaiter:
         traffic: Mapping[str, int] | None,
         stable_seconds: float,
         serving: bool = False,
+        children: Collection[str] = (),
+        stuck_seconds: float = 0.0,
     ) -> None:
         self.name = name
+        self.view = View()
         self.inferenceservice: Json | None = None
+        self._family = Family(("InferenceService", name))
+        self._baseline_revision = baseline_revision
         self._stability = Stability(
             baseline_revision,
             traffic,
@@ -41,21 +68,49 @@ class PresentWaiter:
             2 if stable_seconds > 0 else 1,
             serving=serving,
         )
+        self._stuck = Held(stuck_seconds, 2) if stuck_seconds > 0 and not serving else None
+        self._awaited = {FEED, *children}
         self._synced = False
+        self._refused: dict[str, str] = {}
+        self._pods: dict[str, Json] = {}
         self._gone = False
         self._missing = "nothing is known of it yet"
 
     def feed(self, notice: Notice) -> list[Event]:
         """Takes in a notice."""
-        if notice.kind == "synced":
+        if notice.kind == "refused":
+            self._refused[notice.feed] = notice.message
+        if notice.kind in ("synced", "refused"):
+            self._awaited.discard(notice.feed)
+        if notice.kind == "synced" and notice.feed == FEED:
             self._synced = True
         if notice.kind not in ("present", "deleted"):
-            return connection_event(notice, FEED, self.name)
-        current = None if notice.kind == "deleted" else notice.object
-        events = transitions(self.inferenceservice, current)
-        self._gone = current is None
-        self.inferenceservice = current or self.inferenceservice
+            # Each watch loses the same server: one of them is enough.
+            return connection_event(notice, FEED, self.name) if notice.feed == FEED else []
+        gone = notice.kind == "deleted" or notice.object is None
+        if notice.feed != FEED:
+            return self._take(notice.object or {}, gone)
+        self._gone = gone
+        self.inferenceservice = self.inferenceservice if gone else notice.object
+        return self._take({**(self.inferenceservice or {}), "kind": "InferenceService"}, gone)
+
+    def _take(self, obj: Json, gone: bool) -> list[Event]:
+        """An object, and what was seen before it and turns out to belong now."""
+        events = []
+        for member in self._family.take(obj):
+            is_gone = gone and member is obj
+            if member.get("kind") == "Pod":
+                events += self._of_pod(dict(member), is_gone)
+            events += self.view.take(member, is_gone)
         return named(self.name, events)
+
+    def _of_pod(self, obj: Json, gone: bool) -> list[Event]:
+        name = str(obj["metadata"]["name"])
+        before = self._pods.pop(name, None)
+        if gone:
+            return []
+        self._pods[name] = obj
+        return [each for each in pod.transitions(before, obj) if each.event in _TOLD_OF_PODS]
 
     def decide(self, now: float) -> End | None:
         """The end of the wait, if this is it."""
@@ -66,14 +121,42 @@ class PresentWaiter:
                 return None
             message = f"InferenceService {self.name} does not exist in this namespace."
             return End("failed", "NotFound", message)
-        outcome = self._stability.feed(now, self.inferenceservice)
-        self._missing = outcome.message
+        if mode_of(self.inferenceservice) == STANDARD:
+            unseen = self._unseen()
+            if unseen or self._awaited:
+                return unseen
+        return self._assessed(now)
+
+    def _assessed(self, now: float) -> End | None:
+        outcome = self._stability.feed(now, self.inferenceservice, self.view.children)
+        trouble = self._trouble(outcome.revisions.created) if outcome.state is State.PENDING else ""
+        self._missing = f"{outcome.message}: {trouble}" if trouble else outcome.message
         if outcome.state is State.PENDING:
-            return None
+            stuck = self._stuck is not None and self._stuck.feed(
+                now, bool(trouble), outcome.revisions.created
+            )
+            if not stuck:
+                return None
+            message = f"InferenceService {self.name} will not get ready: {trouble}."
+            return End("failed", "PodsStuck", message)
         if outcome.state is State.FAILED:
             message = f"InferenceService {self.name} failed ({outcome.reason}): {outcome.message}."
             return End("failed", outcome.reason, message)
         return End("succeeded", outcome.reason, f"InferenceService {self.name}: {outcome.message}.")
+
+    def _trouble(self, created: str) -> str:
+        """Of the pods of the revision that is waited for: those of the baseline are no news."""
+        return self.view.trouble(created) if created and created != self._baseline_revision else ""
+
+    def _unseen(self) -> End | None:
+        """In Standard mode the children say all: without the right to see them there is nothing to wait
+        for."""
+        for feed in NEEDED_IN_STANDARD:
+            if feed in self._refused:
+                mode = f"InferenceService {self.name} is in KServe's Standard mode"
+                why = f"what it leads to cannot be followed: {self._refused[feed]}"
+                return End("failed", "ChildrenNotSeen", f"{mode}, and {why}")
+        return None
 
     def pending(self) -> str:
         """What is still missing."""

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from ..client.api import Api, Json
 from ..client.auth import connect
 from ..client.errors import ClusterError, NotFound
+from ..client.kinds import inferenceservice_kind
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def ingress_info(module: Any) -> dict[str, Any]:
     params = module.params
     api = connect(module)
     name, namespace = params["name"], params["namespace"]
-    kind = api.resource(params["api_version"], "InferenceService")
+    kind = inferenceservice_kind(api, params["api_version"], namespace, name)
     header = host_header(_get(api, kind.path(namespace, name), f"InferenceService {namespace}/{name}"))
     if params["gateway_host"]:
         address = GatewayAddress(params["gateway_host"], params["gateway_port"], "given")

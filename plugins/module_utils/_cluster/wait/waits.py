@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
@@ -19,7 +19,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
     inferenceservice as inferenceservices,
 )
 
-from ..client.api import Json, Resource
+from ..client import kinds
+from ..client.api import Api, Json, Resource
 from ..client.auth import connect
 from ..client.errors import ClusterError
 from ..client.watch import Clock, Feeds, Watch
@@ -27,7 +28,7 @@ from ..module import Failed
 from ..observer import job
 from ..observer.followed import Followed
 from .experiment import EXPERIMENT, INFERENCESERVICE, JOBS, Counts, ExperimentWaiter
-from .inferenceservice import FEED, AbsentWaiter, PresentWaiter
+from .inferenceservice import CHILDREN, FEED, AbsentWaiter, PresentWaiter
 from .waiting import End, Source, Waiter, wait
 
 # Which outcomes each value of `expect` accepts.
@@ -38,8 +39,18 @@ ACCEPTED = {
 }
 
 
-# What is followed: the feed, (apiVersion, kind), the namespace, and one object's name or None for all.
-Target = tuple[str, tuple[str, str], str, "str | None"]
+@dataclass(frozen=True)
+class Target:
+    """What is followed: the objects of a kind, one of them, or those that carry the label of an
+    InferenceService, their `owner`. Without `needed` only where they can be."""
+
+    feed: str
+    api_version: str | None
+    kind: str
+    namespace: str
+    name: str | None = None
+    owner: str = ""
+    needed: bool = True
 
 
 class _Run:
@@ -54,25 +65,37 @@ class _Run:
         self._module = module
 
     def watch(self, *targets: Target) -> Source:
-        """Watches of its own; ClusterError at once when the server does not serve one of the kinds."""
+        """Watches of its own; ClusterError at once when the server does not serve one of the kinds that are
+        needed."""
         api, feeds = connect(self._module, deadline=self._deadline), Feeds(self._deadline)
-        for feed, kind, namespace, name in targets:
-            resource: Resource = api.resource(*kind)
-            feeds.follow(Watch(api, feed, resource, namespace=namespace, name=name, clock=self._clock))
+        group = ""
+        for target in targets:
+            resource = _resource(api, target)
+            if resource is None:
+                feeds.refuse(target.feed, f"{api.host} does not serve {target.kind} ({target.api_version})")
+                continue
+            if target.kind == kinds.INFERENCESERVICE:
+                group = resource.api_version.partition("/")[0]
+            watch = Watch(
+                api, target.feed, resource, namespace=target.namespace, name=target.name, clock=self._clock,
+                labels=f"{group}/inferenceservice={target.owner}" if target.owner else "",
+            )  # fmt: skip
+            feeds.follow(watch, target.needed)
         return feeds
 
     def follow(self, *targets: Target) -> Source:
         """The running observer that is named; ClusterError where it does not observe one of these."""
         observer, state_dir = self.params["observer"], self.params["observer_state_dir"]
         observed = job.plan_of(state_dir, observer)
-        for feed, _kind, namespace, name in targets:
+        for target in (each for each in targets if each.needed):
+            feed, name = target.feed, target.name
             place = observed.get("namespace") if name else observed.get("handler_namespace")
-            if place != namespace or (name and observed.get(feed) != name):
+            if place != target.namespace or (name and observed.get(feed) != name):
                 raise ClusterError(
                     f"The observer {observer!r} does not follow {feed} {name or ''} in namespace "
-                    f"{namespace}: start one that does, or leave out observer."
+                    f"{target.namespace}: start one that does, or leave out observer."
                 )
-        return Followed(state_dir, observer, [target[0] for target in targets], self._clock)
+        return Followed(state_dir, observer, [target.feed for target in targets], self._clock)
 
     def wait(self, waiter: Waiter, *targets: Target) -> End:
         """The end; a time-out is one too, and in check mode ``pending`` stands for all that is not over.
@@ -97,6 +120,16 @@ class _Run:
             return End("pending", "Pending", waiter.pending())
         seconds = f"{self.params['timeout']:g} s"
         return End("timeout", "Timeout", f"Not over after {seconds}: {waiter.pending()}.")
+
+
+def _resource(api: Api, target: Target) -> Resource | None:
+    """How the kind is served; None where it is not, and is not needed either."""
+    if target.kind == kinds.INFERENCESERVICE:
+        return kinds.inferenceservice_kind(api, target.api_version, target.namespace, target.name or "")
+    if target.needed:
+        return api.resource(str(target.api_version), target.kind)
+    served = api.resources(str(target.api_version))
+    return next((each for each in served if each.kind == target.kind), None)
 
 
 def load_counts(name: str | None, state_dir: str | None) -> Counts:
@@ -132,12 +165,14 @@ def experiment_wait(module: Any) -> dict[str, Any]:
         stable_seconds=params["stable_seconds"],
         counts=load_counts(params["load_test"], params["load_state_dir"]),
     )
-    targets: list[Target] = [(EXPERIMENT, (params["api_version"], "Experiment"), namespace, name)]
+    targets = [Target(EXPERIMENT, params["api_version"], "Experiment", namespace, name)]
     if params["inferenceservice"]:
-        kind = (params["inferenceservice_api_version"], "InferenceService")
-        targets.append((INFERENCESERVICE, kind, namespace, params["inferenceservice"]))
+        version = params["inferenceservice_api_version"]
+        targets.append(
+            Target(INFERENCESERVICE, version, "InferenceService", namespace, params["inferenceservice"])
+        )
     if params["handler_namespace"]:
-        targets.append((JOBS, ("batch/v1", "Job"), params["handler_namespace"], None))
+        targets.append(Target(JOBS, "batch/v1", "Job", params["handler_namespace"]))
     end = run.wait(waiter, *targets)
     seen = experiments.assess(waiter.experiment or {})
     result = {
@@ -162,9 +197,11 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
     params = module.params
     name, namespace = params["name"], params["namespace"]
     waiter: PresentWaiter | AbsentWaiter
+    targets = [Target(FEED, params["api_version"], "InferenceService", namespace, name)]
     if params["state"] == "absent":
         waiter = AbsentWaiter(name)
     else:
+        targets += _children(namespace, name)
         waiter = PresentWaiter(
             name,
             baseline_revision=params["baseline_revision"],
@@ -172,10 +209,12 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
             traffic=_percents(params["traffic"]),
             stable_seconds=params["stable_seconds"],
             serving=params["state"] == "serving",
+            children=CHILDREN,
+            stuck_seconds=params["stuck_seconds"],
         )
     run = _Run(module)
-    end = run.wait(waiter, (FEED, (params["api_version"], "InferenceService"), namespace, name))
-    seen = inferenceservices.read(waiter.inferenceservice)
+    end = run.wait(waiter, *targets)
+    seen = waiter.view.snapshot if isinstance(waiter, PresentWaiter) else inferenceservices.read(None)
     result = {
         "changed": False,
         "outcome": end.outcome,
@@ -191,6 +230,14 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
         about = f"InferenceService {namespace}/{name}: " if end.outcome == "timeout" else ""
         raise Failed(about + end.message, result)
     return result
+
+
+def _children(namespace: str, name: str) -> list[Target]:
+    """What an InferenceService leads to. An HTTPRoute has no label of KServe's, and is known by its owner."""
+    return [
+        Target(feed, version, kind, namespace, owner="" if kind == "HTTPRoute" else name, needed=False)
+        for feed, (version, kind) in CHILDREN.items()
+    ]
 
 
 def _shown(obj: Json | None) -> Json | None:

@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..messages import elapsed
-from ..objects import inferenceservice, pod
+from ..objects import pod
+from ..objects.snapshot import spell
 from ..objects.tree import mapping, text
+from ..objects.view import View
 from .load import Lost
 
 APART_SECONDS = 1.0
@@ -133,6 +135,7 @@ def _when(distance: float) -> str:
 def happenings(observations: Iterable[Row]) -> Iterator[Happening]:
     """What the observer saw happen, in the order of its rows."""
     last: dict[tuple[str, str], Row] = {}
+    view, traffic = View(), None
     for row in observations:
         at, obj = row.get("time"), mapping(row, "object")
         if not isinstance(at, (int, float)) or not obj:
@@ -140,7 +143,12 @@ def happenings(observations: Iterable[Row]) -> Iterator[Happening]:
         key = (text(obj, "kind"), text(mapping(obj, "metadata"), "name"))
         previous = last.get(key)
         gone = row.get("type") == "deleted"
-        yield from _happened(float(at), key, previous, None if gone else obj, last)
+        for event in view.take(obj, gone):
+            if event.event == "traffic":
+                if traffic is not None:
+                    yield from _traffic(float(at), traffic, event.data["traffic"], last)
+                traffic = event.data["traffic"]
+        yield from _happened(float(at), key, previous, None if gone else obj)
         if gone:
             last.pop(key, None)
         else:
@@ -152,15 +160,12 @@ def _happened(
     key: tuple[str, str],
     previous: Row | None,
     current: Row | None,
-    known: Mapping[tuple[str, str], Row],
 ) -> Iterator[Happening]:
     kind, name = key
     if kind == "Pod":
         for event in pod.transitions(previous, current):
             if event.event != _QUIET:
                 yield Happening(at, f"pod {event.text}", event.event, str(event.data.get("revision", "")))
-    elif kind == "InferenceService" and current is not None and previous is not None:
-        yield from _traffic(at, previous, current, known)
     elif kind == "Event" and current is not None and text(current, "type") == "Warning":
         about = mapping(current, "involvedObject")
         said = ": ".join(filter(None, (text(current, "reason"), text(current, "message"))))
@@ -173,15 +178,11 @@ def _happened(
 
 
 def _traffic(
-    at: float, previous: Row, current: Row, known: Mapping[tuple[str, str], Row]
+    at: float, before: Mapping[str, int], now: Mapping[str, int], known: Mapping[tuple[str, str], Row]
 ) -> Iterator[Happening]:
-    before, now = inferenceservice.read(previous), inferenceservice.read(current)
-    if now.traffic == before.traffic:
-        return
-    shares = ", ".join(f"{name} {percent} %" for name, percent in sorted(now.traffic.items()))
-    yield Happening(at, f"traffic moved: {shares}", "traffic")
-    for name, percent in sorted(now.traffic.items()):
-        if percent > before.traffic.get(name, 0) and not _any_ready(name, known):
+    yield Happening(at, f"traffic moved: {spell(now)}", "traffic")
+    for name, percent in sorted(now.items()):
+        if percent > before.get(name, 0) and name and not _any_ready(name, known):
             yield Happening(at, f"{name} got {percent} % while no pod of it was ready", "not_ready", name)
 
 

@@ -11,6 +11,8 @@ from ..messages import utc
 from ..objects import experiment as experiments
 from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
+from ..objects.snapshot import Snapshot
+from ..objects.view import view_of
 from ..roles import BASELINE, CANARY
 from ..thresholds import Thresholds
 from .access_log import AccessLog
@@ -78,7 +80,7 @@ class Facts:
     marks: Marks
     experiment: experiments.ExperimentOutcome | None
     objectives: tuple[Objective, ...]
-    service: services.Snapshot | None
+    service: Snapshot | None
     baseline: str
     canary: str
     compared: Mapping[str, str]
@@ -156,7 +158,11 @@ def study(evidence: Evidence) -> Facts:
             problems[asked] = evidence.problems[asked]
     answered_load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
-    service = services.read(evidence.inferenceservice) if evidence.inferenceservice else None
+    rows = _rows(evidence.observations)
+    service = None
+    if evidence.inferenceservice:
+        # Of what it led to, the observer saw the last.
+        service = services.read(evidence.inferenceservice, view_of(rows).children)
     found = _borne_out(marks(moments), service)
     # An object that was gone when it was to be kept is an empty one.
     experiment = _of_this_run(evidence.experiment or None, found, problems)
@@ -187,7 +193,7 @@ def study(evidence: Evidence) -> Facts:
         if load
         else (),
         clocks=clocks,
-        causes=tuple(causes(load.ledger, _rows(evidence.observations))) if load else (),
+        causes=tuple(causes(load.ledger, rows)) if load else (),
     )
 
 
@@ -226,7 +232,7 @@ def _by_roles(found: Marks, experiment: Mapping[str, Any] | None) -> Marks:
     return replace(found, completion=replace(done, winner=winner))
 
 
-def _borne_out(found: Marks, service: services.Snapshot | None) -> Marks:
+def _borne_out(found: Marks, service: Snapshot | None) -> Marks:
     """The marks, where the InferenceService ended with another split than the one observed last: it changed
     after the last watch, at a time that is not known."""
     told = service is not None and service.traffic_told

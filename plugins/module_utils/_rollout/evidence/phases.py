@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..objects.snapshot import NOT_TOLD
 from ..roles import BASELINE, CANARY
 from .marks import Marks
 
@@ -62,6 +63,8 @@ def _weights_at(time: float, found: Marks, roles: Mapping[str, str]) -> dict[str
         if at <= time:
             split = observed
     weights: dict[str, int] = {}
+    if NOT_TOLD in split:
+        return weights
     for name, percent in split.items():
         role = roles.get(name, name)
         weights[role] = weights.get(role, 0) + percent

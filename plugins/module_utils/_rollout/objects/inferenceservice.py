@@ -1,78 +1,71 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An InferenceService, read: its revisions and traffic, and whether a change of it has really taken effect.
 
-Knows serving.kubeflow.org/v1beta1 (KFServing 0.5, 0.6) and serving.kserve.io/v1beta1. For a moment after a
-change the old status stands unchanged, Ready=True included, and no generation can be compared to see that.
-So a wait records the baseline revision first and asks for a different one: see `assess` and `Stability`.
+Knows serving.kubeflow.org/v1beta1 (KFServing 0.5, 0.6) and serving.kserve.io/v1beta1 in both of its modes: in
+Knative mode the object says it all, in Standard mode its children do (see `standard`). For a moment after a
+change the old status stands unchanged, Ready=True included, and no generation can be compared to see that:
+observedGeneration is copied from a child. So a wait records the baseline revision first and asks for a
+different one: see `assess` and `Stability`. modelStatus says Loaded too early and InProgress for ever, so it
+proves nothing.
+
+*Rolled out* in Knative mode means, in one snapshot: the latest created revision is the latest ready one,
+Ready is True, and the traffic lies, by the names of revisions, as spec.predictor.canaryTrafficPercent asks.
+In Standard mode: `Standard.missing` finds nothing, and Ready is True.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .events import Event, State
+from .snapshot import (
+    KNATIVE,
+    NOT_TOLD,
+    STANDARD,
+    Children,
+    Object,
+    Revisions,
+    ServiceOutcome,
+    Snapshot,
+    mode_of,
+    spell,
+)
 from .stability import Held
+from .standard import Standard
 from .tree import Condition, conditions, entries, mapping, number, text
 
 # KServe's modelStatus.transitionStatus values that no waiting mends.
-_BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
-# KServe's modes in which it makes Deployments: called so up to 0.15, and from 0.16 on.
-_WITHOUT_REVISIONS = ("RawDeployment", "Standard")
+_INVALID = "InvalidSpec"
+_BLOCKED = ("BlockedByFailedLoad", _INVALID)
 # Knative's reasons for a revision that it has given up.
 _GIVEN_UP = ("RevisionFailed", "ProgressDeadlineExceeded", "ContainerMissing")
+_NONE: Children = {}
 
 
-@dataclass(frozen=True)
-class Revisions:
-    """The predictor's revision names, each empty while unknown; `serving` is the one that clients get."""
+def read(obj: Object | None, children: Children = _NONE) -> Snapshot:
+    """The object as a snapshot; an absent object or status reads as nothing created, nothing ready.
 
-    created: str = ""
-    ready: str = ""
-    rolledout: str = ""
-    previous: str = ""
-    serving: str = ""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What one version of the object says. `traffic` holds only revisions with more than 0 percent.
-
-    `traffic_told` is whether it says how the traffic is split, by names: not all modes do. `ready_told` is
-    whether it says anything about being ready.
+    `children` are what it led to, which only the Standard mode needs.
     """
-
-    revisions: Revisions
-    ready: bool
-    ready_condition: Condition
-    traffic: dict[str, int]
-    url: str
-    transition_status: str = ""
-    load_failure: str = ""
-    traffic_told: bool = True
-    ready_told: bool = True
-
-
-@dataclass(frozen=True)
-class ServiceOutcome:
-    """Whether what was asked of the InferenceService holds; `reason` is one word, `message` one sentence."""
-
-    state: State
-    reason: str
-    message: str
-    revisions: Revisions = field(default_factory=Revisions)
-    traffic: dict[str, int] = field(default_factory=dict)
-    conditions: tuple[Condition, ...] = ()
+    snapshot = _read(obj)
+    if obj is None or mode_of(obj) != STANDARD:
+        return snapshot
+    seen = Standard(obj, children)
+    return replace(
+        snapshot,
+        revisions=seen.revisions,
+        traffic=seen.traffic,
+        traffic_told=bool(seen.traffic) and NOT_TOLD not in seen.traffic,
+    )
 
 
-def read(obj: Mapping[str, Any] | None) -> Snapshot:
-    """The object as a snapshot; an absent object or status reads as nothing created, nothing ready."""
+def _read(obj: Object | None) -> Snapshot:
     status = mapping(obj, "status")
     predictor = mapping(status, "components", "predictor")
     told = next((c for c in conditions(obj) if c.type == "Ready"), None)
     ready = told or Condition("Ready", "Unknown")
-    traffic = _traffic(predictor)
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
     traffic = _traffic(predictor)
@@ -118,11 +111,13 @@ def _serving(rolledout: str, traffic: Mapping[str, int]) -> str:
 
 
 def assess(
-    obj: Mapping[str, Any] | None,
+    obj: Object | None,
     baseline_revision: str | None = None,
     expected_traffic: Mapping[str, int] | None = None,
     new_revision: bool | None = None,
+    *,
     serving: bool = False,
+    children: Children = _NONE,
 ) -> ServiceOutcome:
     """Whether one snapshot shows everything asked at once.
 
@@ -133,22 +128,23 @@ def assess(
     traffic must be what the object's own spec asks for: for a moment after a change of the percent alone the
     old status stands there, complete and Ready. With `serving` nothing
     more is asked than traffic that sums to 100: the latest revision may be a canary that was rolled back
-    because it never became ready.
+    because it never became ready. `children` are as in `read`.
     """
     if new_revision is None:
         new_revision = baseline_revision is not None
-    snapshot = read(obj)
+    snapshot = read(obj, children)
     if obj is None:
         state, reason, message = State.PENDING, "NotFound", "the InferenceService does not exist yet"
     elif text(mapping(obj, "metadata"), "deletionTimestamp"):
         state, reason, message = State.FAILED, "Deleting", "the InferenceService is being deleted"
-    elif serving and sum(snapshot.traffic.values()) == 100:
+    elif serving and sum(snapshot.traffic.values()) == 100 and NOT_TOLD not in snapshot.traffic:
         state, reason = State.SUCCEEDED, "AsExpected"
-        message = f"revision {snapshot.revisions.serving} serves; traffic {_spell(snapshot.traffic)}"
+        message = f"revision {snapshot.revisions.serving} serves; traffic {spell(snapshot.traffic)}"
     else:
         stale = new_revision and snapshot.revisions.created == (baseline_revision or "")
-        state, reason, message = _failure(obj, snapshot, stale) or _pending(
-            obj, snapshot, baseline_revision, expected_traffic, new_revision
+        asked = _Asked(baseline_revision, expected_traffic, new_revision)
+        state, reason, message = _failure(obj, snapshot, stale, children) or _pending(
+            obj, snapshot, asked, children
         )
     return ServiceOutcome(state, reason, message, snapshot.revisions, snapshot.traffic, conditions(obj))
 
@@ -156,54 +152,73 @@ def assess(
 _Answer = tuple[State, str, str]
 
 
-def _failure(obj: Mapping[str, Any], snapshot: Snapshot, stale: bool) -> _Answer | None:
+@dataclass(frozen=True)
+class _Asked:
+    """What `assess` is asked for."""
+
+    baseline_revision: str | None
+    traffic: Mapping[str, int] | None
+    new_revision: bool
+
+
+def _failure(obj: Object, snapshot: Snapshot, stale: bool, children: Children) -> _Answer | None:
     """A failure that waiting does not mend. While the status still tells of the baseline, its failures are
     old news."""
-    if snapshot.transition_status in _BLOCKED and not (stale and snapshot.transition_status != "InvalidSpec"):
-        detail = f": {snapshot.load_failure}" if snapshot.load_failure else ""
-        return State.FAILED, snapshot.transition_status, f"the model is {snapshot.transition_status}{detail}"
-    created = snapshot.revisions.created
-    mode = text(mapping(obj, "status"), "deploymentMode")
-    if mode in _WITHOUT_REVISIONS and not created:
+    mode, created = mode_of(obj), snapshot.revisions.created
+    if mode not in (KNATIVE, STANDARD):
         message = f"in deployment mode {mode} an InferenceService has no revisions that could be waited for"
         return State.FAILED, "NoRevisions", message
+    # In Standard mode it tells of the pods of all revisions together, and only one thing of the spec.
+    blocked = _BLOCKED if mode == KNATIVE else () if created else (_INVALID,)
+    status = snapshot.transition_status
+    if status in blocked and not (stale and status != _INVALID):
+        detail = f": {snapshot.load_failure}" if snapshot.load_failure else ""
+        return State.FAILED, status, f"the model is {status}{detail}"
     if stale or not created:
         return None
+    if mode == STANDARD:
+        given_up = Standard(obj, children).given_up()
+        return (State.FAILED, "ProgressDeadlineExceeded", given_up) if given_up else None
     for condition in conditions(obj):
         if condition.status == "False" and condition.reason in _GIVEN_UP and created in condition.message:
             return State.FAILED, condition.reason, condition.message
     return None
 
 
-def _pending(
-    obj: Mapping[str, Any],
-    snapshot: Snapshot,
-    baseline_revision: str | None,
-    expected_traffic: Mapping[str, int] | None,
-    new_revision: bool,
-) -> _Answer:
+def _pending(obj: Object, snapshot: Snapshot, asked: _Asked, children: Children) -> _Answer:
     """The first thing that is still missing, in the order in which a rollout brings them; succeeded if
     nothing is."""
     now = snapshot.revisions
     if not now.created:
         return State.PENDING, "RevisionNotCreated", "no revision has been created yet"
-    if new_revision and now.created == (baseline_revision or ""):
+    if asked.new_revision and now.created == (asked.baseline_revision or ""):
         return State.PENDING, "RevisionNotCreated", f"the latest revision is still the baseline {now.created}"
-    if now.ready != now.created:
-        return State.PENDING, "RevisionNotReady", f"revision {now.created} is not ready yet{_why(snapshot)}"
-    if not snapshot.ready:
-        status = snapshot.ready_condition.status
-        return State.PENDING, "NotReady", f"Ready is {status}{_why(snapshot)}"
-    problem = _traffic_problem(snapshot, baseline_revision, expected_traffic)
-    if expected_traffic is None:
-        problem = problem or _own_traffic_problem(obj, snapshot)
-    if problem:
-        return State.PENDING, "TrafficNotAsExpected", problem
+    lacks = _lacks(obj, snapshot, asked, children)
+    if lacks:
+        return State.PENDING, *lacks
     return (
         State.SUCCEEDED,
         "AsExpected",
-        f"revision {now.created} is ready; traffic {_spell(snapshot.traffic)}",
+        f"revision {now.created} is ready; traffic {spell(snapshot.traffic)}",
     )
+
+
+def _lacks(obj: Object, snapshot: Snapshot, asked: _Asked, children: Children) -> tuple[str, str] | None:
+    """What the created revision still lacks."""
+    now, own = snapshot.revisions, asked.traffic is None
+    found: tuple[str, str] | None = None
+    if mode_of(obj) == STANDARD:
+        found = Standard(obj, children).missing(split=own)
+    elif now.ready != now.created:
+        found = "RevisionNotReady", f"revision {now.created} is not ready yet{_why(snapshot)}"
+    if found is None and not snapshot.ready:
+        found = "NotReady", f"Ready is {snapshot.ready_condition.status}{_why(snapshot)}"
+    if found:
+        return found
+    problem = _traffic_problem(snapshot, asked.baseline_revision, asked.traffic)
+    if own and mode_of(obj) != STANDARD:
+        problem = problem or _own_traffic_problem(obj, snapshot)
+    return ("TrafficNotAsExpected", problem) if problem else None
 
 
 def _why(snapshot: Snapshot) -> str:
@@ -215,7 +230,7 @@ def _traffic_problem(
     snapshot: Snapshot, baseline_revision: str | None, expected: Mapping[str, int] | None
 ) -> str | None:
     if sum(snapshot.traffic.values()) != 100:
-        return f"the traffic does not sum to 100 percent: {_spell(snapshot.traffic)}"
+        return f"the traffic does not sum to 100 percent: {spell(snapshot.traffic)}"
     if expected is None:
         return None
     aliases = {
@@ -231,10 +246,10 @@ def _traffic_problem(
     ]
     if seen == wanted and not forbidden:
         return None
-    return f"the traffic is {_spell(snapshot.traffic)}, not yet {_spell(dict(expected))}"
+    return f"the traffic is {spell(snapshot.traffic)}, not yet {spell(dict(expected))}"
 
 
-def _own_traffic_problem(obj: Mapping[str, Any], snapshot: Snapshot) -> str | None:
+def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
     """What the status does not show yet of the percent that the object's own spec asks for."""
     asked = mapping(obj, "spec", "predictor").get("canaryTrafficPercent", 100)
     now = snapshot.revisions
@@ -248,10 +263,6 @@ def _own_traffic_problem(obj: Mapping[str, Any], snapshot: Snapshot) -> str | No
         return f"{names[0]} has both the latest's and the previous one's traffic"
     share = snapshot.traffic.get(now.created, 0)
     return None if share == asked else f"the latest revision has {share} %, and its spec asks for {asked} %"
-
-
-def _spell(traffic: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {percent} %" for name, percent in sorted(traffic.items())) or "nothing"
 
 
 class Stability:
@@ -281,10 +292,15 @@ class Stability:
         self._uid = ""
         self._held = Held(stable_seconds, snapshots)
 
-    def feed(self, time: float, obj: Mapping[str, Any] | None) -> ServiceOutcome:
+    def feed(self, time: float, obj: Object | None, children: Children = _NONE) -> ServiceOutcome:
         """The answer with this snapshot, taken at `time`, added."""
         outcome = assess(
-            obj, self._baseline_revision, self._expected_traffic, self._new_revision, self._serving
+            obj,
+            self._baseline_revision,
+            self._expected_traffic,
+            self._new_revision,
+            serving=self._serving,
+            children=children,
         )
         uid = text(mapping(obj, "metadata"), "uid")
         if self._uid and uid != self._uid:
@@ -300,14 +316,25 @@ class Stability:
         return replace(outcome, state=State.PENDING, reason="NotStableYet", message=message)
 
 
-def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] | None) -> list[Event]:
+def transitions(previous: Object | None, current: Object | None) -> list[Event]:
     """What happened between two snapshots, in this order: created, ready, traffic, Ready, deleted.
 
-    `previous` is None for the first snapshot, `current` is None once the object is gone.
+    `previous` is None for the first snapshot, `current` is None once the object is gone. Without children:
+    what a `view.View` tells is the same, and in Standard mode more.
     """
     if current is None:
-        return [] if previous is None else [_event("deleted", "InferenceService deleted", {})]
-    before, now = read(previous), read(current)
+        return [] if previous is None else [deleted()]
+    return changes(None if previous is None else read(previous), read(current))
+
+
+def deleted() -> Event:
+    """The object is gone."""
+    return _event("deleted", "InferenceService deleted", {})
+
+
+def changes(previous: Snapshot | None, now: Snapshot) -> list[Event]:
+    """What is new in a snapshot, against the one before it (None for the first)."""
+    before = read(None) if previous is None else previous
     events = []
     if now.revisions.created and now.revisions.created != before.revisions.created:
         name = now.revisions.created
@@ -318,7 +345,7 @@ def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] |
     if now.traffic != before.traffic:
         # When a split was first seen in a first snapshot it is not known since when it has held.
         data = {"traffic": dict(now.traffic), **({"first": True} if previous is None else {})}
-        events.append(_event("traffic", f"traffic: {_spell(now.traffic)}", data))
+        events.append(_event("traffic", f"traffic: {spell(now.traffic)}", data))
     if now.ready != before.ready:
         readiness = "ready" if now.ready else f"not ready{_why(now)}"
         events.append(_event("ready", f"InferenceService {readiness}", {"ready": now.ready}))

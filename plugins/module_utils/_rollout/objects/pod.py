@@ -23,17 +23,60 @@ STUCK = (
     "InvalidImageName",
     "CrashLoopBackOff",
     "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
 )
+_KEEPS_DYING = 2
 
 
 def revision_of(pod: Mapping[str, Any]) -> str:
-    """The revision that the pod serves: Knative's label; empty for a pod of a plain Deployment."""
-    return text(mapping(pod, "metadata", "labels"), "serving.knative.dev/revision")
+    """The revision that the pod serves: Knative's label, or else the ReplicaSet that made it."""
+    return text(mapping(pod, "metadata", "labels"), "serving.knative.dev/revision") or owner_of(
+        pod, "ReplicaSet"
+    )
+
+
+def owner_of(obj: Mapping[str, Any], kind: str) -> str:
+    """The name of the object's owner of this kind; empty where it has none."""
+    owners = entries(obj, "metadata", "ownerReferences")
+    return next((text(owner, "name") for owner in owners if text(owner, "kind") == kind), "")
 
 
 def is_ready(pod: Mapping[str, Any] | None) -> bool:
     """Whether the pod's condition Ready is True."""
     return any(each.type == "Ready" and each.status == "True" for each in conditions(pod))
+
+
+def runs(pod: Mapping[str, Any]) -> bool:
+    """Whether it can answer: it is ready, or it is being ended and a container of it still runs."""
+    if not _deleted(pod):
+        return is_ready(pod)
+    containers = entries(pod, "status", "containerStatuses")
+    return any("running" in mapping(each, "state") for each in containers)
+
+
+def trouble(pod: Mapping[str, Any]) -> str:
+    """What keeps the pod from ever becoming ready, as a clause; empty where nothing is known to.
+
+    A container that does not start, or one that keeps dying: it was started anew at least twice and is not
+    ready. Between two starts such a container runs for a while.
+    """
+    if is_ready(pod) or _deleted(pod):
+        return ""
+    name = text(mapping(pod, "metadata"), "name")
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for status in entries(pod, "status", kind):
+            waiting = mapping(status, "state", "waiting")
+            reason, container = text(waiting, "reason"), text(status, "name")
+            if reason in STUCK:
+                detail = f": {text(waiting, 'message')}" if text(waiting, "message") else ""
+                return f"container {container} of pod {name} does not start: {reason}{detail}"
+            # An init container that is done is ready.
+            if number(status, "restartCount") >= _KEEPS_DYING and status.get("ready") is not True:
+                end = mapping(status, "lastState", "terminated")
+                times = number(status, "restartCount")
+                return f"container {container} of pod {name} was started anew {times} times{_because(end)}"
+    return ""
 
 
 def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any] | None) -> list[Event]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects cut down to what decides about a rollout: small enough to keep each version, and without secrets.
 
-What is kept is named, kind by kind; everything else goes. Environment variables, annotations (two excepted),
+What is kept is named, kind by kind; everything else goes. Environment variables, annotations (but three),
 arguments, volumes and the bookkeeping of the API server are named nowhere, so what is put into them is never
-recorded.
+recorded. Of pod templates the images are kept, which tell whether a Deployment follows its InferenceService.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ _METADATA = (
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )  # fmt: skip
-_ANNOTATIONS = ("deployment.kubernetes.io/revision", "serving.kserve.io/deploymentMode")
+_ANNOTATIONS = (
+    "deployment.kubernetes.io/revision", "serving.kserve.io/deploymentMode",
+    "internal.serving.kserve.io/storage-initializer-sourceuri",
+)  # fmt: skip
 _LABELS = (
     "app", "pod-template-hash", "serving.knative.dev/configuration", "serving.knative.dev/revision",
     "serving.knative.dev/service", "serving.kserve.io/inferenceservice",
     "serving.kubeflow.org/inferenceservice", "component", "iter8.kfserving/run-id", "job-name",
 )  # fmt: skip
-_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime", "severity")
+_URIS = ("storageUri", "internal.serving.kserve.io/storage-initializer-sourceuri")
+_CONDITION = (
+    "type", "status", "reason", "message", "lastTransitionTime", "severity", "observedGeneration",
+)  # fmt: skip
 _EVENT = (
     "type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime",
     "reportingComponent",
@@ -62,7 +68,7 @@ _REPLICAS: Shape = {
 _BACKENDS: Shape = {"name": _KEEP, "kind": _KEEP, "port": _KEEP, "weight": _KEEP}
 _MODEL: Shape = {"modelFormat": {"name": _KEEP}, "storageUri": _KEEP, "runtime": _KEEP}
 _COMPONENT: Shape = {
-    "canaryTrafficPercent": _KEEP, "canary": _KEEP, "minReplicas": _KEEP, "maxReplicas": _KEEP, "name": _KEEP,
+    "canaryTrafficPercent": _KEEP, "minReplicas": _KEEP, "maxReplicas": _KEEP, "name": _KEEP,
     "containers": _CONTAINER, "model": _MODEL,
     **{name: _MODEL for name in (
         "tensorflow", "sklearn", "xgboost", "pytorch", "onnx", "triton", "lightgbm", "pmml", "huggingface",
@@ -73,7 +79,10 @@ _COMPONENT: Shape = {
 # By kind: what is kept of the spec and of the status; None is all of it.
 _KINDS: Mapping[str, tuple[Shape | None, Shape | None]] = {
     "InferenceService": (
-        {"predictor": _COMPONENT, "transformer": _COMPONENT, "explainer": _COMPONENT},
+        {
+            "predictor": _COMPONENT, "transformer": _COMPONENT, "explainer": _COMPONENT,
+            "canary": {"trafficPercent": _KEEP, "predictor": _COMPONENT},
+        },
         None,
     ),
     "Experiment": (None, None),
@@ -99,7 +108,9 @@ _KINDS: Mapping[str, tuple[Shape | None, Shape | None]] = {
         {"containers": _CONTAINER},
         {"conditions": _KEEP, "actualReplicas": _KEEP, "desiredReplicas": _KEEP, "observedGeneration": _KEEP},
     ),
-    "Deployment": ({"replicas": _KEEP, "paused": _KEEP}, _REPLICAS),
+    "Deployment": (
+        {"replicas": _KEEP, "paused": _KEEP, "template": {"spec": {"containers": _CONTAINER}}}, _REPLICAS,
+    ),
     "ReplicaSet": ({"replicas": _KEEP}, _REPLICAS),
     "HTTPRoute": (
         {"hostnames": _KEEP, "parentRefs": _KEEP, "rules": {"backendRefs": _BACKENDS}},
@@ -172,7 +183,7 @@ def _plain(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(each, str(key)) for key, each in value.items()}
     if isinstance(value, str):
-        if name == "storageUri":
+        if name in _URIS:
             return without_credentials(value)
         return value[:MAX_MESSAGE]
     if isinstance(value, Sequence):

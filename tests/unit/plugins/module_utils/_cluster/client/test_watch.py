@@ -30,11 +30,17 @@ KIND = Resource("iter8.tools/v2alpha1", "Experiment", "experiments", True)
 
 
 def obj(version: int, uid: str = "u1", name: str = "x") -> dict[str, Any]:
-    return {"metadata": {"name": name, "uid": uid, "resourceVersion": str(version)}}
+    metadata = {"name": name, "uid": uid, "resourceVersion": str(version)}
+    return {"apiVersion": "iter8.tools/v2alpha1", "kind": "Experiment", "metadata": metadata}
 
 
 def listing(version: int, *items: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"resourceVersion": str(version)}, "items": list(items)}
+    """Its items are without a kind, as the API server leaves it out of lists of its own kinds."""
+    bare = [
+        {key: each[key] for key in each if key == "metadata"} if isinstance(each, dict) else each
+        for each in items
+    ]
+    return {"metadata": {"resourceVersion": str(version)}, "items": bare}
 
 
 def event(kind: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -293,3 +299,24 @@ def test_feeds_turn_a_broken_watch_into_an_error_not_into_silence() -> None:
     feeds.follow(Watch(server, "jobs", KIND, namespace="ns", name=None, clock=clock_of(time)))
     with pytest.raises(ClusterError, match="The watch broke"):
         feeds.next(5.0)
+
+
+def test_a_kind_that_is_not_needed_is_refused_once_and_counts_as_listed() -> None:
+    time = FakeClock()
+    feeds = Feeds(10.0)
+    server = Server(time, [Forbidden("may not list")], [QUIET])
+    feeds.follow(Watch(server, "pod", KIND, namespace="ns", name=None, clock=clock_of(time)), needed=False)
+    feeds.refuse("httproute", "is not served")
+    found = drain(feeds, lambda: feeds.synced)
+    assert sorted((notice.kind, notice.feed, notice.message) for notice in found) == [
+        ("refused", "httproute", "is not served"),
+        ("refused", "pod", "may not list"),
+    ]
+
+
+def test_objects_are_chosen_by_their_labels() -> None:
+    time = FakeClock()
+    server = Server(time, [listing(7, obj(5))], [QUIET])
+    watch = Watch(server, "pod", KIND, namespace="ns", name=None, labels="a=b", clock=clock_of(time))
+    list(watch.notices(20.0))
+    assert [query["labelSelector"] for _how, query in server.asked] == ["a=b"] * len(server.asked)

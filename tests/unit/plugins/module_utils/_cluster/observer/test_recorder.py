@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.
     JOBS,
     Recorder,
 )
+from ansible_collections.iter8.kfserving.tests.support import standard as made
 
 
 class Written:
@@ -150,3 +151,18 @@ def test_what_the_cluster_says_is_printable_in_both_files():
     assert shown in written.timeline[-1]["text"]
     assert not any(set("\x1b\x9b\r\n\u202e\ud800") & set(row["text"]) for row in written.timeline)
     assert any("boom" in row["text"] for row in written.timeline[:-1])
+
+
+def test_in_standard_mode_what_the_children_change_is_a_line_of_the_inferenceservice():
+    written = Written()
+    written.see(INFERENCESERVICE, made.service(), 1.0)
+    written.see("replicaset", made.replicaset(made.STABLE), 2.0)
+    written.see("deployment", made.deployment("m-predictor"), 3.0)
+    written.see("httproute", made.route({"m-predictor": 1}), 4.0)
+    rows = [(row["time"], row["event"], row["text"]) for row in written.timeline]
+    assert rows == [
+        (1.0, "ready", "m  InferenceService ready"),
+        (2.0, "revision_created", f"m  revision {made.STABLE} created"),
+        (3.0, "revision_ready", f"m  revision {made.STABLE} ready"),
+        (3.0, "traffic", f"m  traffic: {made.STABLE} 100 %"),
+    ]
