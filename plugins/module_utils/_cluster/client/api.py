@@ -27,6 +27,7 @@ Json = dict[str, Any]
 JSON = "application/json"
 # JSON is YAML, too.
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 # Servers that cannot cut a list down to its metadata answer with the whole.
 PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
@@ -136,6 +137,19 @@ class Api:
         """
         query = {"fieldManager": field_manager, **({"dryRun": "All"} if dry_run else {})}
         return self._whole("PATCH", path, query, definition, content_type=APPLY)
+
+    def create(self, path: str, definition: Json) -> Json:
+        """The new object among those at ``path``; raises Conflict where one of its name is there."""
+        return self._whole("POST", path, None, definition)
+
+    def replace(self, path: str, definition: Json) -> Json:
+        """The object at ``path``, replaced; raises Conflict where it has another resourceVersion by now."""
+        return self._whole("PUT", path, None, definition)
+
+    def merge(self, path: str, patch: Json) -> Json:
+        """The object at ``path`` after a JSON merge patch; raises Conflict where the patch names another
+        resourceVersion than the object has."""
+        return self._whole("PATCH", path, None, patch, content_type=MERGE)
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_seconds: float

@@ -194,6 +194,26 @@ def progress(state_dir: str | None, name: str) -> dict[str, Any]:
     }
 
 
+def counts(state_dir: str | None, name: str) -> dict[str, Any]:
+    """What a load has counted so far, at most about a second old. Never raises for a load that is not there.
+
+    Returns `state` (as `state` does), `started` and `heartbeat` (seconds since the epoch, None if there is
+    none), `revisions` (as in `progress`) and `response_times` ({revision: [[upper bound of a bucket in µs,
+    how many], ...]}), of all requests that ended.
+    """
+    now = state(state_dir, name)
+    checkpoint = read_json(Store(state_dir, name).checkpoint) or {}
+    snapshot = checkpoint.get("snapshot") or {}
+    histograms: dict[str, Any] = snapshot.get("response_histograms", {})
+    return {
+        "state": now,
+        "started": snapshot.get("started"),
+        "heartbeat": checkpoint.get("heartbeat"),
+        "revisions": snapshot.get("revisions", {}),
+        "response_times": {revision: one["counts"] for revision, one in histograms.items()},
+    }
+
+
 def result(state_dir: str | None, name: str) -> dict[str, Any] | None:
     """load.json of a load that ended, or as it stands of one that runs or was killed; else None."""
     store = Store(state_dir, name)

@@ -16,7 +16,7 @@ from ..objects.tree import mapping, number
 from .moves import Move
 from .plan import Plan
 from .seen import Seen, Start
-from .state import ABORT, BACK, FORWARD, PAUSED, PROMOTE, State
+from .state import ABANDONED, ABORT, BACK, FORWARD, PAUSED, PROMOTE, State
 from .turn import MODES, Action, Turn
 
 
@@ -53,6 +53,14 @@ def advance(plan: Plan, state: State, seen: Seen, now: float) -> tuple[State, Ac
 def sent(state: State, inferenceservice: Mapping[str, Any] | None) -> State:
     """Once the API server has taken the patch: the InferenceService as it answered."""
     return replace(state, sent=True, generation=number(mapping(inferenceservice, "metadata"), "generation"))
+
+
+def refused(state: State, why: str, now: float) -> State:
+    """Once the API server has refused a patch on the way forward: nothing came of it, so a first one leaves
+    nothing to do, and at a later one the split is a stable one."""
+    if state.furthest <= 0 and not state.sent:
+        return replace(state.noting(now, "abandoned", why=why), outcome=ABANDONED, cause=why)
+    return replace(state.noting(now, "held", why=why), hold=why, stopped_at=state.stopped_at or now)
 
 
 def ask(plan: Plan, state: State, seen: Seen, what: str, *, who: str, now: float) -> State:

@@ -15,6 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.modules import (
     inferenceservice_wait,
     ingress_info,
     ownership,
+    progressive_rollout,
     rollout_observer,
 )
 from ansible_collections.iter8.kfserving.tests.support.cluster_modules import (
@@ -29,6 +30,7 @@ LEAST: dict[ModuleType, dict[str, Any]] = {
     inferenceservice_wait: {"name": "m"},
     ingress_info: {"name": "m"},
     ownership: {"state": "claimed", "run_id": "r", "record": "/nonexistent/r.json"},
+    progressive_rollout: {"name": "m", "predictor": {"model": {}}},
     rollout_observer: {"name": "o", "inferenceservice": "m"},
 }
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people ask of a rollout from whatever terminal: paused, resumed, promoted, aborted."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
+    ABORT,
+    PROMOTE,
+    PROMOTED,
+    ROLLED_BACK,
+    State,
+)
+
+from ..client.errors import ClusterError
+from ..module import Failed
+from .lease import HeldByAnother, Lease
+from .run import Run
+from .store import Request
+
+# A silent API server must not outlast the Lease.
+ANSWER_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+_PLAN_OPTIONS = (
+    "steps", "on_failure", "on_inconclusive", "promote", "deadline", "ready_timeout", "settle", "canary_name",
+    "error_rates", "names",
+)  # fmt: skip
+
+
+def asked(run: Run) -> dict[str, Any]:
+    """The states that a person asks for, from whatever terminal."""
+    what = str(run.params["state"])
+    kept = run.store.load()
+    if kept is None:
+        raise ClusterError(
+            f"There is no rollout of {run.namespace}/{run.name} that could be {what}. Nothing was changed."
+        )
+    if _holds_already(kept.state, what):
+        return run.result(
+            kept.plan, kept.state, kept.state.outcome or what, f"it is {what} already", changed=False
+        )
+    if kept.state.outcome and not (what == ABORT and kept.state.outcome == PROMOTED):
+        raise ClusterError(
+            f"The rollout of {run.namespace}/{run.name} has ended: {kept.state.outcome}. Nothing was changed."
+        )
+    if run.check_mode:
+        return run.result(kept.plan, kept.state, what, f"would be {what}", changed=True)
+    request = Request(secrets.token_hex(8), what, run.holder)
+    run.store.ask(request)
+    lease = run.lease()
+    try:
+        lease.acquire(lambda _text: None)
+    except HeldByAnother as other:
+        return _wait_for(run, request, other.holder)
+    try:
+        return _do(run, request, lease)
+    finally:
+        lease.release()
+
+
+def _holds_already(state: State, what: str) -> bool:
+    if what == ABORT:
+        return state.outcome == ROLLED_BACK
+    if what == PROMOTE:
+        return state.outcome == PROMOTED
+    if state.outcome:
+        return False
+    return state.paused if what == "paused" else not state.paused and not state.hold and not state.stopped_at
+
+
+def _do(run: Run, request: Request, lease: Lease) -> dict[str, Any]:
+    """Nobody drives, so it is done here."""
+    kept = run.store.load()
+    if kept is None:
+        raise ClusterError("The rollout's ConfigMap was deleted meanwhile. Nothing was changed.")
+    driver = run.driver(kept.plan, kept.state, lease)
+    driver.take_up(request, driver.look())
+    if request.what not in (ABORT, PROMOTE) or driver.state.hold:
+        message = driver.state.hold or f"it is {request.what}; nobody drives it at the moment"
+        return run.result(kept.plan, driver.state, request.what, message, changed=True)
+    end = driver.drive(run.deadline, 0.0, False)
+    wanted = ROLLED_BACK if request.what == ABORT else PROMOTED
+    result = run.result(kept.plan, end.state, end.outcome, end.message, changed=True)
+    if end.outcome != wanted:
+        raise Failed(f"The rollout of {run.namespace}/{run.name} is {end.outcome}: {end.message}.", result)
+    return result
+
+
+def _wait_for(run: Run, request: Request, holder: str) -> dict[str, Any]:
+    """Another driver takes it up; for an end that is asked for, it is waited for."""
+    final = request.what in (ABORT, PROMOTE)
+    while time.monotonic() < run.deadline:
+        kept = run.store.load()
+        if kept is None:
+            raise ClusterError("The rollout's ConfigMap was deleted meanwhile.")
+        taken = kept.state.handled == request.id
+        if taken and (not final or kept.state.outcome or kept.state.hold):
+            message = f"{holder} has taken it up"
+            return run.result(
+                kept.plan, kept.state, kept.state.outcome or request.what, message, changed=True
+            )
+        time.sleep(LOOK_SECONDS)
+    raise ClusterError(
+        f"{holder} has not come to {request.what} within {run.params['timeout']} s. The request stays, and "
+        "whoever drives takes it up."
+    )

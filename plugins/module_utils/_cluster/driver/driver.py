@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop: take up requests, look, decide, store, act. All decisions are _rollout.plan's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import (
+    advance,
+    ask,
+    present_move,
+    refused,
+    sent,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.moves import Move
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import BACK, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import line
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import (
+    NEXT,
+    Done,
+    Hold,
+    Patch,
+)
+
+from ..client.api import Api, Json
+from ..client.errors import BadRequest, Conflict, Forbidden, Unreachable
+from .evidence import Queries
+from .lease import Lease
+from .looker import Looker
+from .store import Request, Store
+
+TICK_SECONDS = 1.0
+# What changes at each look is kept this often; what decides is kept before it takes effect.
+SAVE_SECONDS = 5.0
+SAY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How a drive ended: `outcome` is promoted, rolled_back, abandoned, held, step or timeout."""
+
+    outcome: str
+    message: str
+    state: State
+
+
+class Driver:
+    """Drives one rollout while the Lease is held. `now` tells seconds since the epoch, `clock` never goes
+    back."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        plan: Plan,
+        state: State,
+        store: Store,
+        lease: Lease,
+        looker: Looker,
+        queries: Queries,
+        progress: Progress,
+        clock: Callable[[], float],
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.state = state
+        self._api, self._plan, self._store, self._lease = api, plan, store, lease
+        self._looker, self._queries, self._progress = looker, queries, progress
+        self._clock, self._now, self._sleep = clock, now, sleep
+        self._saved: Any = None
+        self._saved_at = self._said_at = clock()
+        self._told = len(state.history)
+        self._lost = False
+
+    def drive(self, deadline: float, hold_seconds: float, until_step: bool) -> End:
+        """To the end of the rollout, to a hold that lasts so long, or (`until_step`) to the end of a step;
+        `deadline` is of `clock`. HeldByAnother where the Lease was lost: then another one drives."""
+        held_since: float | None = None
+        while True:
+            passed = _passed(self.state)
+            action: Any = None
+            try:
+                action = self._turn()
+            except Unreachable as error:
+                self._away(error)
+            except Conflict:
+                # Somebody else wrote in between: look again.
+                pass
+            if isinstance(action, Done):
+                return End(action.outcome, self.state.cause or action.outcome, self.state)
+            if until_step and _passed(self.state) > passed:
+                return End("step", "the step is passed", self.state)
+            held_since = (held_since or self._clock()) if isinstance(action, Hold) else None
+            if held_since is not None and self._clock() - held_since >= hold_seconds:
+                return End("held", action.why if isinstance(action, Hold) else "", self.state)
+            if self._clock() >= deadline:
+                move = present_move(self._plan, self.state)
+                why = getattr(action, "why", "") or (move.text if move else "")
+                return End("timeout", why, self.state)
+            if action is not NEXT:
+                self._sleep(TICK_SECONDS)
+
+    def _turn(self) -> Any:
+        self._lease.keep()
+        seen = self.look()
+        self._take_up_requests(seen)
+        self.state, action = advance(self._plan, self.state, seen, self._now())
+        self._found_again()
+        self._keep(force=isinstance(action, (Patch, Done)))
+        self._tell(action)
+        if isinstance(action, Patch):
+            self._patch(action.move, seen)
+        return action
+
+    def look(self) -> Seen:
+        """What there is now, answers to queries included."""
+        start = self.state.start
+        names = {
+            "canary": self.state.canary,
+            "baseline": start.baseline,
+            "name": self._plan.name,
+            "namespace": self._plan.namespace,
+        }
+        measured = self._queries.due(names) if self.state.reached is not None else {}
+        return self._looker.look(start.mode, self.state.canary, start.baseline, measured)
+
+    def _take_up_requests(self, seen: Seen) -> None:
+        kept = self._store.load()
+        request = kept.request if kept else None
+        if request is not None and request.id != self.state.handled:
+            self.take_up(request, seen)
+
+    def take_up(self, request: Request, seen: Seen) -> None:
+        """Does what a person asks, and keeps that it was done."""
+        state = ask(self._plan, self.state, seen, request.what, who=request.who, now=self._now())
+        self.state = State.from_json({**state.to_json(), "handled": request.id})
+        self._keep(force=True)
+
+    def _patch(self, move: Move, seen: Seen) -> None:
+        """Sends it, if we still hold the Lease and the object is still what was seen."""
+        self._lease.renew()
+        metadata: Json = (seen.inferenceservice or {}).get("metadata") or {}
+        body = {**move.patch, "metadata": {"resourceVersion": metadata.get("resourceVersion")}}
+        try:
+            self.state = sent(self.state, self._api.merge(self._looker.path, body))
+        except (BadRequest, Forbidden) as error:
+            if self.state.track == BACK:
+                raise
+            self.state = refused(self.state, str(error), self._now())
+        self._keep(force=True)
+
+    def _keep(self, force: bool) -> None:
+        """Stores the state where something in it decides, and else now and then."""
+        mark = _mark(self.state)
+        due = self._clock() - self._saved_at >= SAVE_SECONDS
+        if mark != self._saved or due or (force and self._saved is None):
+            self._store.save(self.state)
+            self._saved, self._saved_at = mark, self._clock()
+
+    def _tell(self, action: Any) -> None:
+        for entry in self.state.history[self._told :]:
+            self._progress.add("driver", str(entry["what"]), line(entry, self.state.started), dict(entry))
+            self._said_at = self._clock()
+        self._told = len(self.state.history)
+        why = getattr(action, "why", "")
+        if why and self._clock() - self._said_at >= SAY_SECONDS:
+            self._progress.add("driver", "waiting", f"waiting: {why}")
+            self._said_at = self._clock()
+
+    def _away(self, error: Unreachable) -> None:
+        """The split stays as it is; whoever else comes may take over once the Lease has run out."""
+        if not self._lost:
+            self._progress.add("driver", "connection", f"{error} Trying again.", {"lost": True})
+        self._lost = True
+
+    def _found_again(self) -> None:
+        if self._lost:
+            self._progress.add("driver", "connection", "the API server answers again", {"lost": False})
+        self._lost = False
+
+
+def _passed(state: State) -> int:
+    return sum(entry["what"] == "passed" for entry in state.history)
+
+
+def _mark(state: State) -> Any:
+    """What of a state has to be stored before anything follows from it."""
+    spent = [
+        (one.confirming.spent if one.confirming else 0, one.refuting.spent if one.refuting else 0, one.passed)
+        for one in state.gates.values()
+    ]
+    plain = (state.track, state.move, state.begun, state.sent, state.reached, state.hold, state.paused)
+    return (*plain, state.outcome, state.handled, state.stopped_at, len(state.history), spent)

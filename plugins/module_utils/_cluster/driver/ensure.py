@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module progressive_rollout, but for its documentation."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import (
+    STANDARD,
+    Plan,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refusals import (
+    Refused,
+    drains,
+    mode_of,
+    refuse,
+    rolled_out,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Start
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
+    ROLLED_BACK,
+    State,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import (
+    foretold,
+    way_back,
+)
+
+from ..client.errors import ClusterError
+from ..module import Failed
+from .asks import asked
+from .driver import End
+from .run import Run, ago
+from .store import Kept
+
+# A silent API server must not outlast the Lease.
+ANSWER_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+_PLAN_OPTIONS = (
+    "steps", "on_failure", "on_inconclusive", "promote", "deadline", "ready_timeout", "settle", "canary_name",
+    "error_rates", "names",
+)  # fmt: skip
+
+
+def progressive_rollout(module: Any) -> dict[str, Any]:
+    """Runs the module; Failed where the rollout does not come to what was asked."""
+    run = Run(module)
+    return _present(run) if run.params["state"] == "present" else asked(run)
+
+
+def _present(run: Run) -> dict[str, Any]:
+    plan = run.plan()
+    kept = run.store.load()
+    try:
+        mode = mode_of(run.first)
+    except Refused as refused:
+        raise ClusterError(str(refused)) from None
+    under_way = kept is not None and not kept.state.outcome
+    if under_way and kept is not None and kept.plan.fingerprint != plan.fingerprint:
+        raise ClusterError(
+            f"A rollout of {run.namespace}/{run.name} with another plan was begun {ago(kept.state)} ago, and "
+            "is not over. Nothing was changed. Give the same plan to go on with it, or end it with state "
+            "aborted or promoted."
+        )
+    if not under_way and _nothing_to_do(run, plan, mode):
+        return run.result(
+            plan, kept.state if kept else None, "promoted", "it is rolled out already", changed=False
+        )
+    earlier = _earlier(kept, plan)
+    if not under_way:
+        _refuse(run, plan, mode, earlier)
+    if run.check_mode:
+        return _foretold(run, plan, mode, kept if under_way else None, earlier)
+    lease = run.lease()
+    lease.acquire(run.say)
+    try:
+        state = _state(run, plan, mode, earlier)
+        before = len(state.history)
+        end = run.driver(plan, state, lease).drive(
+            run.deadline, float(run.params["hold_seconds"]), run.params["until"] == "step"
+        )
+    finally:
+        lease.release()
+    return _ended(run, plan, end, len(end.state.history) > before)
+
+
+def _nothing_to_do(run: Run, plan: Plan, mode: str) -> bool:
+    """Whether it is rolled out, at two looks: the status tells of the past for a moment after a change."""
+    if not rolled_out(plan, mode, run.look(mode)):
+        return False
+    time.sleep(plan.settle)
+    return rolled_out(plan, mode, run.look(mode))
+
+
+def _refuse(run: Run, plan: Plan, mode: str, earlier: Start | None) -> None:
+    seen = run.look(mode)
+    try:
+        refuse(plan, mode, seen, earlier)
+    except Refused as refused:
+        raise ClusterError(str(refused)) from None
+    if mode == STANDARD and not drains(seen):
+        words = (
+            "The predictor's container names no preStop hook. In Standard mode requests are lost when KServe "
+            "ends pods that do not go on serving for a while, one or two of a thousand in any order"
+        )
+        if run.params["drain"] == "required":
+            raise ClusterError(
+                f"{words}. Nothing was changed. Give the container a preStop hook of some seconds, or set "
+                "drain to expected where the server drains by itself, or to ignored."
+            )
+        if run.params["drain"] == "ignored":
+            run.say(f"{words}.")
+
+
+def _earlier(kept: Kept | None, plan: Plan) -> Start | None:
+    """What a rollout of the same version started from that was rolled back."""
+    if kept is None or kept.state.outcome != ROLLED_BACK or kept.plan.change != plan.change:
+        return None
+    return kept.state.start
+
+
+def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> State:
+    """The state to go on from, now that nobody else changes it."""
+    kept = run.store.load()
+    if kept is not None and not kept.state.outcome:
+        if kept.plan.fingerprint != plan.fingerprint:
+            raise ClusterError("Another rollout was begun meanwhile, with another plan. Nothing was changed.")
+        run.say(f"going on with the rollout that was begun {ago(kept.state)} ago")
+        return kept.state
+    seen = run.look(mode)
+    state = begin(plan, mode, seen, time.time(), earlier)
+    run.store.begin(plan, state)
+    return state
+
+
+def _ended(run: Run, plan: Plan, end: End, changed: bool) -> dict[str, Any]:
+    result = run.result(plan, end.state, end.outcome, end.message, changed=changed)
+    accepted = (
+        {"promoted", "step"} if run.params["expect"] == "promoted" else {"promoted", "step", "rolled_back"}
+    )
+    if end.outcome not in accepted and run.params["expect"] != "any":
+        about = f"The rollout of {run.namespace}/{run.name}"
+        told = {
+            "rolled_back": f"{about} was rolled back: {end.message}.",
+            "held": f"{about} is held, and the split stays as it is: {end.message}. Ask for state resumed, "
+            "promoted or aborted.",
+            "timeout": f"{about} is not over after {run.params['timeout']} s ({end.message}). The split "
+            "stays as it is; the same task goes on from there.",
+        }.get(end.outcome, f"{about} is {end.outcome}: {end.message}.")
+        raise Failed(told, result)
+    return result
+
+
+def _foretold(run: Run, plan: Plan, mode: str, kept: Kept | None, earlier: Start | None) -> dict[str, Any]:
+    """Check mode: what would be done, patch by patch."""
+    state = kept.state if kept else begin(plan, mode, run.look(mode), time.time(), earlier)
+    rows = foretold(plan, state, float(run.params["rate"] or 0))
+    for row in rows:
+        seconds = f", at least {row['seconds']:g} s" if row.get("seconds") else ""
+        run.progress.add("driver", "foretold", f"{row['text']}{seconds}: {row['patch']}")
+    return {
+        "changed": True,
+        "outcome": "pending",
+        "message": f"{len(rows)} patches in {mode} mode",
+        "driver": {},
+        "plan": rows,
+        "way_back": way_back(plan, state),
+        "transitions": run.progress.entries,
+    }

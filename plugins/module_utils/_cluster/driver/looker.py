@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that a driver looks at, at one moment."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Measured, Pods
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.window import Counted
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.pod import is_ready
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
+    entries,
+    mapping,
+    number,
+    text,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import KNATIVE, STANDARD
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
+
+from ..client.api import Api, Json
+from ..client.errors import Forbidden, NotFound, Unreachable
+
+_REVISION_LABEL = "serving.knative.dev/revision"
+_ROUTES = "gateway.networking.k8s.io/v1"
+_REVISIONS = "serving.knative.dev/v1"
+# The old revision is not going to vanish from one second to the next: it is collected after hours.
+REVISION_SECONDS = 10.0
+
+
+class Looker:
+    """Looks at an InferenceService and what belongs to it."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        namespace: str,
+        name: str,
+        api_version: str,
+        clock: Callable[[], float],
+        load: Callable[[], Counted | None],
+    ) -> None:
+        """Raises UnknownKind where the InferenceService's API is not served."""
+        self._api = api
+        self._namespace, self._name = namespace, name
+        self.path = api.resource(api_version, "InferenceService").path(namespace, name)
+        self._clock = clock
+        self._load = load
+        self._restarts: dict[tuple[str, str], tuple[int, str]] = {}
+        self._baseline: tuple[float, bool | None] | None = None
+
+    def look(
+        self, mode: str, canary: str, baseline: str, measured: Mapping[str, Measured] | None = None
+    ) -> Seen:
+        """What there is now. ``mode`` is empty while unknown, ``canary`` while there is none."""
+        obj = self._get(self.path)
+        standard = mode == STANDARD
+        deployments = self._deployments() if standard else {}
+        selector = f"{_REVISION_LABEL}={canary}" if mode == KNATIVE else _selector(deployments.get(canary))
+        return Seen(
+            inferenceservice=obj,
+            route=self._route(obj) if standard else None,
+            deployments=deployments,
+            baseline_there=self._baseline_there(baseline) if mode == KNATIVE and baseline else None,
+            pods=self._pods(selector) if canary and selector else Pods(),
+            counted=self._load(),
+            measured=measured or {},
+        )
+
+    def _get(self, path: str) -> Json | None:
+        try:
+            return self._api.get(path)
+        except NotFound as error:
+            if not error.certain:
+                # No object is named, so it may be the server that is not itself yet.
+                raise Unreachable(str(error)) from None
+            return None
+
+    def _route(self, obj: Json | None) -> Json | None:
+        """The HTTPRoute by which clients come: that of the host in the status, else the one of its name."""
+        host = urllib.parse.urlsplit(text(mapping(obj, "status"), "url")).hostname or ""
+        found = None
+        for name in (f"{self._name}-predictor", self._name):
+            try:
+                route = self._get(self._api.resource(_ROUTES, "HTTPRoute").path(self._namespace, name))
+            except NotFound:
+                return None
+            if route is not None:
+                found = route
+                if host in (route.get("spec") or {}).get("hostnames", []):
+                    return route
+        return found
+
+    def _deployments(self) -> dict[str, Json]:
+        path = self._api.resource("apps/v1", "Deployment").path(self._namespace)
+        rows = self._api.get(path).get("items") or []
+        return {str(row["metadata"]["name"]): row for row in rows if self._owns(row)}
+
+    def _owns(self, row: Json) -> bool:
+        owners = entries(row, "metadata", "ownerReferences")
+        return any((one.get("kind"), one.get("name")) == ("InferenceService", self._name) for one in owners)
+
+    def _baseline_there(self, revision: str) -> bool | None:
+        if self._baseline is not None and self._clock() - self._baseline[0] < REVISION_SECONDS:
+            return self._baseline[1]
+        there: bool | None = None
+        try:
+            path = self._api.resource(_REVISIONS, "Revision").path(self._namespace, revision)
+            there = self._get(path) is not None
+        except (NotFound, Forbidden):
+            there = None
+        self._baseline = (self._clock(), there)
+        return there
+
+    def _pods(self, selector: str) -> Pods:
+        path = self._api.resource("v1", "Pod").path(self._namespace)
+        rows = self._api.get(path, {"labelSelector": selector}).get("items") or []
+        alive = [row for row in rows if not text(mapping(row, "metadata"), "deletionTimestamp")]
+        for row in rows:
+            self._note_restarts(row)
+        reasons: dict[str, int] = {}
+        for count, why in self._restarts.values():
+            if count:
+                reasons[why] = reasons.get(why, 0) + count
+        restarts = sum(count for count, _why in self._restarts.values())
+        return Pods(len(alive), sum(is_ready(row) for row in alive), restarts, reasons)
+
+    def _note_restarts(self, pod: Mapping[str, Any]) -> None:
+        uid = text(mapping(pod, "metadata"), "uid")
+        for status in entries(pod, "status", "containerStatuses"):
+            ended = mapping(status, "lastState", "terminated") or mapping(status, "state", "terminated")
+            key = (uid, text(status, "name"))
+            before = self._restarts.get(key, (0, ""))
+            count = max(before[0], number(status, "restartCount"))
+            self._restarts[key] = (count, text(ended, "reason") or before[1] or "unknown")
+
+
+def _selector(deployment: Mapping[str, Any] | None) -> str:
+    labels = mapping(deployment, "spec", "selector", "matchLabels")
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

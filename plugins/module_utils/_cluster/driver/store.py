@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rollout's plan and state in a ConfigMap, and what people ask of it from other terminals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import (
+    Plan,
+    PlanError,
+    parse_plan,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import State
+
+from ..client.api import Api, Json
+from ..client.errors import ClusterError, Conflict, NotFound
+
+SUFFIX = "-rollout"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks: ``what`` is one of paused, resumed, promoted, aborted; ``id`` tells it from the
+    last one."""
+
+    id: str
+    what: str
+    who: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the cluster keeps of a rollout."""
+
+    plan: Plan
+    state: State
+    request: Request | None
+
+
+class Store:
+    """The ConfigMap. Only who holds the Lease writes plan and state; anybody may write a request."""
+
+    def __init__(self, api: Api, namespace: str, name: str, owner: Json | None = None) -> None:
+        """``name`` is the InferenceService's; ``owner`` an owner reference to it."""
+        self.name = f"{name}{SUFFIX}"
+        self._api = api
+        self._folder = api.resource("v1", "ConfigMap").path(namespace)
+        self._path = f"{self._folder}/{self.name}"
+        self._metadata: Json = {
+            "name": self.name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": "iter8.kfserving"},
+        }
+        if owner:
+            self._metadata["ownerReferences"] = [owner]
+
+    def load(self) -> Kept | None:
+        """What is kept, None where nothing is. ClusterError where it cannot be read: it stays as it is."""
+        try:
+            data: dict[str, Any] = self._api.get(self._path).get("data") or {}
+        except NotFound:
+            return None
+        try:
+            request = json.loads(data.get("request") or "null")
+            return Kept(
+                parse_plan(json.loads(data["plan"])),
+                State.from_json(json.loads(data["state"])),
+                Request(**request) if request else None,
+            )
+        except (KeyError, TypeError, ValueError, PlanError) as error:
+            raise ClusterError(
+                f"The state of the rollout in ConfigMap {self.name} cannot be read "
+                f"({type(error).__name__}: {error}). Nothing was changed. Bring the traffic where you want "
+                "it, then delete that ConfigMap."
+            ) from None
+
+    def begin(self, plan: Plan, state: State) -> None:
+        """Keeps a new rollout, in the place of one that is over."""
+        data = {"plan": json.dumps(plan.to_json()), "state": json.dumps(state.to_json())}
+        definition = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": self._metadata,
+            "data": data,
+        }
+        try:
+            self._api.create(self._folder, definition)
+        except Conflict:
+            self._api.merge(self._path, {"data": {**data, "request": None}})
+
+    def save(self, state: State) -> None:
+        """Keeps the state; a request that came meanwhile stays."""
+        self._api.merge(self._path, {"data": {"state": json.dumps(state.to_json())}})
+
+    def ask(self, request: Request) -> None:
+        """Leaves a request for whoever drives. NotFound where there is no rollout."""
+        told = {"id": request.id, "what": request.what, "who": request.who}
+        self._api.merge(self._path, {"data": {"request": json.dumps(told)}})

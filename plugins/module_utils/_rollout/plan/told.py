@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rollout in words and figures: lines for people while it goes on, and what artefacts keep of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..gates.judge import seconds_needed
+from ..messages import elapsed
+from .machine import moves_of
+from .plan import Plan
+from .state import State
+from .turn import MODES
+
+
+def line(entry: Mapping[str, Any], first: float) -> str:
+    """One line of a state's history; `first` is when the rollout began, in seconds since the epoch."""
+    what = str(entry.get("what"))
+    gate = f"{entry.get('gate')} {entry.get('verdict')} at {entry.get('percent')} %"
+    words = {
+        "begun": f"rollout in {entry.get('mode')} mode; the baseline is {entry.get('baseline')}",
+        "patch": f"{entry.get('text')}",
+        "reached": "the split is as wanted",
+        "gate": f"{gate}: {entry.get('message')}",
+        "passed": f"the step at {entry.get('percent')} % is passed",
+        "asked": f"{entry.get('by')} asks: {entry.get('asked')}",
+        "held": f"held: {entry.get('why')}",
+        "turned back": f"going back: {entry.get('cause')}",
+        "promoted": "promoted: the canary has everything",
+        "rolled_back": "rolled back: the baseline has everything",
+        "abandoned": f"abandoned: {entry.get('why')}",
+    }.get(what, what)
+    return f"{words}  ({elapsed(max(0.0, float(entry.get('at', first)) - first))})"
+
+
+def foretold(plan: Plan, state: State, rate: float) -> list[dict[str, Any]]:
+    """The whole plan before it begins: each move with its exact patch, and how many seconds its step takes at
+    least at so many requests a second; None where that cannot be told for want of a load."""
+    rows = []
+    for move in moves_of(plan, state):
+        row: dict[str, Any] = {
+            "move": move.name,
+            "text": move.text,
+            "percent": move.percent,
+            "patch": move.patch,
+        }
+        if move.step is not None:
+            step = plan.steps[move.step]
+            seconds, slowest = seconds_needed(plan.judges, step.percent, rate, plan.errors)
+            answers = (
+                step.answers / (rate * step.percent / 100)
+                if rate > 0
+                else float("inf")
+                if step.answers
+                else 0.0
+            )
+            least = max(seconds, step.seconds, answers)
+            row["seconds"] = None if least == float("inf") else round(least, 1)
+            row["slowest_gate"] = slowest
+            row["within_deadline"] = least <= step.deadline
+        rows.append(row)
+    return rows
+
+
+def way_back(plan: Plan, state: State) -> dict[str, list[dict[str, Any]]]:
+    """The patches of a roll-back, before and after the promotion."""
+    mode = MODES[state.start.mode]
+    forward = mode.forward(plan, state.start)
+    before = [move for move in forward if not move.promotes]
+    found = {}
+    for name, moves in (("before_promotion", before), ("after_promotion", forward)):
+        back = mode.back(plan, state.start, moves, True)
+        found[name] = [{"move": move.name, "text": move.text, "patch": move.patch} for move in back or []]
+    return found
+
+
+def summary(plan: Plan, state: State) -> dict[str, Any]:
+    """What the driver did and why, as verdict.json has it: times are seconds since the epoch."""
+    history = list(state.history)
+    return {
+        "mode": state.start.mode,
+        "outcome": state.outcome or ("held" if state.hold else "under way"),
+        "cause": state.cause or state.hold,
+        "baseline": state.start.baseline,
+        "canary": state.canary,
+        "started": state.started,
+        "ended": history[-1]["at"] if history else state.started,
+        "steps": _steps(plan, history),
+        "gates": [entry for entry in history if entry["what"] == "gate"],
+        "patches": [entry for entry in history if entry["what"] == "patch"],
+        "requests_of_people": [entry for entry in history if entry["what"] == "asked"],
+        "rollback_seconds": _rollback_seconds(history),
+        "error_rates": {
+            "wrong_promotion": plan.rates.wrong_promotion,
+            "wrong_rollback": plan.rates.wrong_rollback,
+        },
+    }
+
+
+def _steps(plan: Plan, history: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each step that was begun, with its last word of every gate."""
+    rows: dict[int, dict[str, Any]] = {}
+    percents = {step.percent for step in plan.steps}
+    for entry in history:
+        percent = entry.get("percent")
+        if entry["what"] == "gate" and percent in percents:
+            row = rows.setdefault(int(str(percent)), {"percent": percent, "passed": False, "gates": {}})
+            row["gates"][entry["gate"]] = entry["verdict"]
+            row.setdefault("began", entry["at"])
+        if entry["what"] == "passed" and percent in rows:
+            rows[int(str(percent))].update(passed=True, ended=entry["at"])
+    return list(rows.values())
+
+
+def _rollback_seconds(history: list[Mapping[str, Any]]) -> float | None:
+    """From the decision until the baseline had everything, as the load saw it too."""
+    begun = next((entry["at"] for entry in history if entry["what"] == "turned back"), None)
+    if begun is None:
+        return None
+    after = [entry["at"] for entry in history if entry["what"] == "reached" and entry["at"] >= begun]
+    return round(float(after[0]) - float(begun), 3) if after else None

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated rollouts with known truths: how often do the gates decide wrongly, after how many samples?
+
+    .venv/bin/python tests/bench/gates.py --rollouts 200 --seed 1
+
+Each truth is rolled out so many times by the driver's own decisions, against KServe in memory. Beside them
+stands a gate as Flagger has it: every minute the success rate and the 95th percentile of the last minute
+against fixed thresholds, rolled back after five failed checks, promoted after ten minutes, however few
+requests a minute has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Pods
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.quantiles import estimate
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold
+from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, Load, Truth, plan_of
+
+CANARY = "iris-predictor-00002"
+LIMIT, QUANTILE, RATIO = 0.01, 0.95, 1.5
+GATES = [
+    {"type": "losses", "max_rate": LIMIT},
+    {"type": "latency", "quantile": QUANTILE, "max_ratio": RATIO},
+    {"type": "split"},
+    {"type": "pods"},
+]
+STEPS = [{"percent": percent, "seconds": 10, "deadline": 1200} for percent in (10, 50)]
+RATE = 50.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """`wrong` is the ending that would be the mistake; None where none is."""
+
+    name: str
+    truth: Truth
+    wrong: str | None
+
+
+CASES = (
+    Case("as good as the baseline", Truth(), "rolled_back"),
+    Case("loses 0.2 %, allowed 1 %", Truth(loses=0.002), "rolled_back"),
+    Case("loses just what is allowed, 1 %", Truth(loses=0.01), "rolled_back"),
+    Case("loses just more, 1.05 %", Truth(loses=0.0105), "promoted"),
+    Case("loses 3 %", Truth(loses=0.03), "promoted"),
+    Case("loses 10 %", Truth(loses=0.1), "promoted"),
+    Case("slower by 1.2, allowed 1.5", Truth(median=0.024), "rolled_back"),
+    Case("slower by 1.6", Truth(median=0.032), "promoted"),
+    Case("slower by 2", Truth(median=0.04), "promoted"),
+)
+
+
+@dataclass
+class End:
+    """How one rollout ended, after how many seconds and answers of the canary's."""
+
+    outcome: str
+    seconds: float
+    samples: int
+
+
+def ours(case: Case, seed: int) -> End:
+    """By the gates of this collection."""
+    load = Load({CANARY: case.truth}, RATE, random.Random(seed))
+    cluster = Knative()
+    driver = Driver(
+        plan_of(gates=GATES, steps=STEPS, deadline=10_000, on_inconclusive="hold"),
+        cluster,
+        load,
+        pods=lambda: Pods(1, 1),
+    )
+    began = cluster.now
+    action = driver.run(seconds=10_000)
+    outcome = action.outcome if isinstance(action, Done) else "held" if isinstance(action, Hold) else "open"
+    samples = load.counted.get(CANARY, [0])[0]
+    return End(outcome, cluster.now - began, samples)
+
+
+def fixed_time(case: Case, seed: int, minutes: int = 10, threshold: int = 5) -> End:
+    """By checks of the last minute, at 10 % and then at 50 %."""
+    rng, base, failed, samples = random.Random(seed), Truth(), 0, 0
+    for minute in range(minutes):
+        share = 0.1 if minute < minutes / 2 else 0.5
+        load = Load({"b": base, "c": case.truth}, RATE, rng)
+        load.tick({"b": 1 - share, "c": share}, 60)
+        requests, lost, times = load.counted["c"]
+        samples += requests
+        slow = (estimate(times, QUANTILE) or 0) > RATIO * (estimate(load.counted["b"][2], QUANTILE) or 0)
+        if lost / requests > LIMIT or slow:
+            failed += 1
+        if failed >= threshold:
+            return End("rolled_back", 60.0 * (minute + 1), samples)
+    return End("promoted", 60.0 * minutes, samples)
+
+
+def row(case: Case, kind: str, ends: list[End]) -> dict[str, Any]:
+    """One line of the table."""
+    outcomes = [end.outcome for end in ends]
+    decided = [end for end in ends if end.outcome in ("promoted", "rolled_back")]
+    return {
+        "truth": case.name,
+        "gates": kind,
+        "rollouts": len(ends),
+        **{name: outcomes.count(name) for name in ("promoted", "rolled_back", "held", "open")},
+        "wrong": outcomes.count(case.wrong) if case.wrong else 0,
+        "samples_median": statistics.median(end.samples for end in decided) if decided else None,
+        "seconds_median": statistics.median(end.seconds for end in decided) if decided else None,
+    }
+
+
+def table(rollouts: int, seed: int) -> Iterator[dict[str, Any]]:
+    """A line for each truth and kind of gate."""
+    for number, case in enumerate(CASES):
+        seeds = [seed * 1_000_003 + number * 10_007 + each for each in range(rollouts)]
+        yield row(case, "ours", [ours(case, each) for each in seeds])
+        yield row(case, "fixed time", [fixed_time(case, each) for each in seeds])
+
+
+HEAD = ("truth", "gates", "promoted", "rolled_back", "held", "wrong", "samples_median", "seconds_median")
+
+
+def shown(line: Mapping[str, Any]) -> str:
+    """The line as it is printed."""
+    numbers = "".join(f"{'-' if line[name] is None else line[name]!s:>16}" for name in HEAD[2:])
+    return f"{line['truth']:32} {line['gates']:11}{numbers}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rollouts", type=int, default=200, help="of each truth")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    print(shown({name: name for name in HEAD}))
+    lines = []
+    for line in table(options.rollouts, options.seed):
+        print(shown(line), flush=True)
+        lines.append(line)
+    wrong = [line for line in lines if line["gates"] == "ours" and line["wrong"] > 0.05 * line["rollouts"]]
+    place = Path("build/bench/gates.json")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(
+        json.dumps({"rollouts": options.rollouts, "seed": options.seed, "rows": lines}, indent=1) + "\n"
+    )
+    rate = "within" if not wrong else "ABOVE"
+    print(f"gates: wrong decisions are {rate} the stated 5 % of each; {place}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop against an API server in memory: what is written, in which order, whatever comes in between."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    BadRequest,
+    ClusterError,
+    Conflict,
+    Unreachable,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import Driver, End
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import Queries
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.lease import (
+    HeldByAnother,
+    Lease,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.looker import Looker
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.store import Request, Store
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
+from ansible_collections.iter8.kfserving.tests.support.driven import Killed, Knative, Standard, plan_of
+from ansible_collections.iter8.kfserving.tests.support.driven_api import DrivenApi
+
+R1, R2 = "iris-predictor-00001", "iris-predictor-00002"
+STEPS = [{"percent": 10, "seconds": 3}, {"percent": 50, "seconds": 3}]
+
+
+def quick(**given: Any) -> Plan:
+    return plan_of(**{"steps": STEPS, "gates": [{"type": "pods"}], **given})
+
+
+def pod(restarts: int = 0, reason: str = "OOMKilled") -> dict[str, Any]:
+    ended = {"lastState": {"terminated": {"reason": reason}}} if restarts else {}
+    return {
+        "metadata": {"name": "p", "uid": "p-1"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "c", "restartCount": restarts, **ended}],
+        },
+    }
+
+
+class World:
+    """A cluster whose time is the drivers'."""
+
+    def __init__(self, cluster: Any) -> None:
+        self.cluster = cluster
+        self.api = DrivenApi(cluster)
+        self.api.pods = [pod()]
+        self.clock = FakeClock()
+        self.clock.on_sleep.append(lambda _now: self.tick())
+        self.served: list[dict[str, float]] = []
+        self._ticked = 0.0
+
+    def tick(self) -> None:
+        passed, self._ticked = self.clock.now - self._ticked, self.clock.now
+        self.cluster.tick(passed)
+        self.served.append(self.cluster.served())
+
+    def lease(self, holder: str) -> Lease:
+        api: Any = self.api
+        return Lease(
+            api,
+            namespace="default",
+            name="iris-rollout",
+            holder=holder,
+            clock=self.clock,
+            wall=lambda: self.clock.now,
+            sleep=self.clock.sleep,
+        )
+
+    def store(self) -> Store:
+        api: Any = self.api
+        return Store(api, "default", "iris")
+
+    def driver(self, plan: Plan, holder: str = "one") -> Driver:
+        """One that holds the Lease, and goes on where the ConfigMap says, as the module does."""
+        api: Any = self.api
+        lease, store = self.lease(holder), self.store()
+        looker = Looker(
+            api,
+            namespace="default",
+            name="iris",
+            api_version="serving.kserve.io/v1beta1",
+            clock=self.clock,
+            load=lambda: None,
+        )
+        lease.acquire(lambda _text: None)
+        kept = store.load()
+        if kept is None:
+            seen = looker.look(self.cluster.mode, "", R1)
+            state = begin(plan, self.cluster.mode, seen, self.clock.now)
+            store.begin(plan, state)
+        else:
+            state = kept.state
+        return Driver(
+            api=api,
+            plan=plan,
+            state=state,
+            store=store,
+            lease=lease,
+            looker=looker,
+            queries=Queries(plan.judges, None, self.clock),
+            progress=Progress(None, self.clock),
+            clock=self.clock,
+            now=self.clock,
+            sleep=self.clock.sleep,
+        )
+
+    def drive(self, plan: Plan, holder: str = "one", **options: Any) -> End:
+        given = {"deadline": self.clock.now + 3000, "hold_seconds": 0.0, "until_step": False, **options}
+        return self.driver(plan, holder).drive(**given)
+
+
+@pytest.mark.parametrize("cluster", [Knative, Standard])
+def test_a_good_canary_is_promoted(cluster: Callable[[], Any]) -> None:
+    world = World(cluster())
+    end = world.drive(quick())
+    assert end.outcome == "promoted"
+    kept = world.store().load()
+    assert kept is not None
+    assert kept.state == end.state
+
+
+def test_a_canary_whose_pods_are_killed_goes_back_and_says_why() -> None:
+    world = World(Knative())
+    world.clock.on_sleep.append(
+        lambda _now: world.api.pods.__setitem__(0, pod(2)) if R2 in world.cluster.served() else None
+    )
+    end = world.drive(quick())
+    assert (end.outcome, world.cluster.served()) == ("rolled_back", {R1: 1.0})
+    assert "2 × OOMKilled" in end.message
+
+
+def test_every_patch_names_the_version_that_it_is_made_from() -> None:
+    world = World(Knative())
+    world.drive(quick())
+    assert [body["spec"]["predictor"]["canaryTrafficPercent"] for body in world.api.patches] == [
+        0,
+        10,
+        50,
+        100,
+    ]
+    assert all(body["metadata"]["resourceVersion"] for body in world.api.patches)
+
+
+def test_each_patch_is_kept_before_it_is_sent_and_under_the_lease() -> None:
+    world = World(Knative())
+    world.drive(quick())
+    kinds = [path.split("/")[-2] for _method, path, _body in world.api.writes]
+    for number, kind in enumerate(kinds):
+        if kind == "inferenceservices":
+            assert kinds[number - 2 : number] == ["configmaps", "leases"]
+            assert kinds[number + 1] == "configmaps"
+
+
+def test_a_second_one_is_refused_with_the_holders_name() -> None:
+    world = World(Knative())
+    driver = world.driver(quick())
+    driver.drive(world.clock.now + 10, 0.0, False)
+    world.clock.on_sleep.append(lambda _now: driver._lease.keep())
+    with pytest.raises(HeldByAnother, match="one drives"):
+        world.driver(quick(), "two")
+
+
+def test_one_that_lost_its_lease_patches_no_more() -> None:
+    world = World(Knative())
+    driver = world.driver(quick())
+    driver.drive(world.clock.now + 10, 0.0, False)
+    before = len(world.api.patches)
+    for _unused in range(20):
+        world.clock.sleep(1.0)
+    end = world.drive(quick(), "two")
+    assert end.outcome == "promoted"
+    after = len(world.api.patches)
+    with pytest.raises(HeldByAnother, match="two|nobody"):
+        driver.drive(world.clock.now + 100, 0.0, False)
+    assert len(world.api.patches) == after > before
+
+
+def test_a_step_at_a_time() -> None:
+    world = World(Knative())
+    ends = []
+    for _unused in range(3):
+        driver = world.driver(quick())
+        ends.append(driver.drive(world.clock.now + 500, 0.0, True).outcome)
+        driver._lease.release()
+    assert ends == ["step", "step", "promoted"]
+
+
+def test_an_api_server_that_goes_away_holds_everything_up_and_no_more() -> None:
+    world = World(Knative())
+    away = [False]
+
+    def before(_method: str, path: str) -> None:
+        if away[0]:
+            raise Unreachable("GET https://cluster/ failed: refused.")
+
+    world.api.before = before
+    world.clock.on_sleep.append(lambda now: away.__setitem__(0, 20 < now < 50))
+    driver = world.driver(quick())
+    end = driver.drive(world.clock.now + 500, 0.0, False)
+    assert end.outcome == "promoted"
+    told = [entry for entry in driver._progress.entries if entry["event"] == "connection"]
+    assert [entry["data"]["lost"] for entry in told] == [True, False]
+
+
+def test_a_conflict_is_looked_at_again() -> None:
+    world = World(Knative())
+    conflicts = [3]
+
+    def before(method: str, path: str) -> None:
+        if method == "PATCH" and "inferenceservices" in path and conflicts[0]:
+            conflicts[0] -= 1
+            raise Conflict("modified")
+
+    world.api.before = before
+    assert world.drive(quick()).outcome == "promoted"
+    assert conflicts == [0]
+
+
+def test_a_first_patch_that_a_webhook_refuses_leaves_nothing_behind() -> None:
+    world = World(Knative())
+
+    def before(method: str, path: str) -> None:
+        if method == "PATCH" and "inferenceservices" in path:
+            raise BadRequest("admission webhook denied the request: no such format")
+
+    world.api.before = before
+    end = world.drive(quick())
+    assert (end.outcome, world.cluster.served()) == ("abandoned", {R1: 1.0})
+    assert "no such format" in end.message
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("cluster", [Knative, Standard])
+def test_killed_at_random_requests_another_goes_on_from_there(cluster: Callable[[], Any], seed: int) -> None:
+    """Before or after any request, whatever it was: the next driver, elsewhere, comes to the same end."""
+    world, rng = World(cluster()), random.Random(seed)
+    bad = seed % 2 == 1
+    if bad:
+        world.clock.on_sleep.append(
+            lambda _now: world.api.pods.__setitem__(0, pod(1)) if len(world.served) > 9 else None
+        )
+
+    def die(_method: str, _path: str) -> None:
+        if rng.random() < 0.02:
+            raise Killed
+
+    world.api.before = world.api.after = die
+    end = None
+    for life in range(200):
+        try:
+            end = world.drive(quick(), f"driver-{life}")
+            break
+        except Killed:
+            world.clock.sleep(rng.uniform(0, 5))
+    assert end is not None
+    assert end.outcome == ("rolled_back" if bad else "promoted")
+    assert len(world.cluster.served()) == 1
+    canary = R2 if cluster is Knative else "iris-v2eb494aa-predictor"
+    mine = [round(each.get(canary, 0.0), 2) for each in world.served]
+    assert set(mine) <= {0.0, 0.1, 0.5, 1.0}
+    assert bad or mine == sorted(mine)
+    assert getattr(world.cluster, "lost", []) == []
+
+
+def test_a_request_from_another_terminal_is_taken_up_once() -> None:
+    world = World(Knative())
+    asked = [False]
+
+    def ask_once(now: float) -> None:
+        if now > 10 and not asked[0]:
+            asked[0] = True
+            world.store().ask(Request("r-1", "aborted", "somebody"))
+
+    world.clock.on_sleep.append(ask_once)
+    end = world.drive(quick(steps=[{"percent": 10, "seconds": 100}]))
+    assert end.outcome == "rolled_back"
+    assert end.state.handled == "r-1"
+    assert end.message == "aborted by somebody"
+
+
+def test_a_state_that_cannot_be_read_is_not_overwritten() -> None:
+    world = World(Knative())
+    world.drive(quick(), deadline=world.clock.now + 5)
+    (path,) = [path for path in world.api.objects if "configmaps" in path]
+    world.api.objects[path]["data"]["state"] = json.dumps({"start": 1})
+    with pytest.raises(ClusterError, match="cannot be read"):
+        world.store().load()
+
+
+def test_a_hold_is_waited_out_for_as_long_as_wished() -> None:
+    world = World(Knative())
+    plan = quick(steps=[{"percent": 10, "seconds": 2, "pause": True}])
+    end = world.drive(plan, hold_seconds=30.0)
+    assert (end.outcome, end.message) == ("held", "the pause after 10 % waits for a person")
+    assert world.clock.now > 35
