@@ -22,6 +22,9 @@ ENVIRONMENT = "SANDBOX_FAULTS"
 CANARY = "canary"
 """Where a fault acts: in the model server of a canary, a revision made while another one was rolled out."""
 
+KSERVE = "kserve"
+"""Where a fault acts: in KServe's controller, and so on the sandbox that serves KServe only."""
+
 
 class FaultError(ValueError):
     """An unknown fault, or parameters that the fault does not take; the message says which."""
@@ -71,6 +74,16 @@ _FAULTS = (
         (Parameter("share", 0.3, 0.0, 1.0, "share of the predictions, evenly spread"),),
     ),
     Fault("canary-never-ready", "The canary never finishes loading its model.", CANARY),
+    Fault(
+        "kserve-conflict",
+        "KServe's update of its Knative Service meets a newer one: Ready is False for a moment. Harmless.",
+        KSERVE,
+    ),
+    Fault(
+        "kserve-unweighted",
+        "Standard mode as in KServe 0.20.0: a canary is reported, the stable shrunk, but it gets no request.",
+        KSERVE,
+    ),
 )
 
 CATALOGUE: Mapping[str, Fault] = {fault.name: fault for fault in _FAULTS}

@@ -22,7 +22,11 @@ Endpoints = Mapping[str, Sequence[tuple[str, int]]]
 """Cluster name → addresses that may get requests now; empty is allowed (503 UH)."""
 
 Hosts = Mapping[str, Mapping[str, int]]
-"""Host name → cluster name → weight in percent, summing to 100. Weight 0 is left out."""
+"""Host name → cluster name → weight, in percent of their sum. Weight 0 is left out."""
+
+NO_BACKEND = ""
+"""In place of a cluster's name: this share is answered with 500, as the Gateway API asks for where the
+Service that is to answer does not exist."""
 
 HTTP_PORT = 8080
 ADMIN_PORT = 15000
@@ -81,8 +85,13 @@ def hosts_of(rds: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Read back what :func:`rds_document` wrote."""
     found: dict[str, dict[str, int]] = {}
     for virtual_host in rds["resources"][0]["virtual_hosts"]:
-        weighted = virtual_host["routes"][0]["route"]["weighted_clusters"]["clusters"]
-        found[virtual_host["name"]] = {cluster["name"]: cluster["weight"] for cluster in weighted}
+        weights = found[virtual_host["name"]] = {}
+        for route in virtual_host["routes"]:
+            if "direct_response" in route:
+                weights[NO_BACKEND] = int(route["name"].rpartition(" ")[2])
+            else:
+                weighted = route["route"]["weighted_clusters"]["clusters"]
+                weights.update({cluster["name"]: cluster["weight"] for cluster in weighted})
     return found
 
 
@@ -133,12 +142,23 @@ def _cluster(name: str, addresses: Sequence[tuple[str, int]]) -> dict[str, Any]:
 
 
 def _virtual_host(host: str, weights: Mapping[str, int]) -> dict[str, Any]:
-    clusters = [_weighted(name, weights[name]) for name in sorted(weights) if weights[name]]
-    route = {"weighted_clusters": {"clusters": clusters}, "timeout": REQUEST_TIMEOUT}
+    clusters = [_weighted(name, weights[name]) for name in sorted(weights) if weights[name] and name]
+    routes: list[dict[str, Any]] = []
+    if weights.get(NO_BACKEND):
+        routes.append(_unanswered(weights[NO_BACKEND], sum(weights.values())))
+    if clusters:
+        route = {"weighted_clusters": {"clusters": clusters}, "timeout": REQUEST_TIMEOUT}
+        routes.append({"match": {"prefix": "/"}, "route": route})
+    return {"name": host, "domains": [host, f"{host}:*"], "routes": routes}
+
+
+def _unanswered(weight: int, total: int) -> dict[str, Any]:
+    """A route for the share that has no backend; its name says the weight, to be read back."""
+    share = {"numerator": round(10_000 * weight / total), "denominator": "TEN_THOUSAND"}
     return {
-        "name": host,
-        "domains": [host, f"{host}:*"],
-        "routes": [{"match": {"prefix": "/"}, "route": route}],
+        "name": f"no backend {weight}",
+        "match": {"prefix": "/", "runtime_fraction": {"default_value": share}},
+        "direct_response": {"status": 500},
     }
 
 

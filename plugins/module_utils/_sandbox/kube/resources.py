@@ -9,11 +9,15 @@ from urllib.parse import quote
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of object in one version. `group` is empty for the core group."""
+    """One kind of object in one version. `group` is empty for the core group.
+
+    name: what stands as `kind` in such an object, where one of the sandbox's programs makes them.
+    """
 
     group: str
     version: str
     plural: str
+    name: str = ""
 
     @property
     def api_version(self) -> str:
@@ -37,9 +41,19 @@ class Kind:
 
 CONFIG_MAPS = Kind("", "v1", "configmaps")
 PODS = Kind("", "v1", "pods")
-SERVICES = Kind("", "v1", "services")
-DEPLOYMENTS = Kind("apps", "v1", "deployments")
+SERVICES = Kind("", "v1", "services", "Service")
+DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 JOBS = Kind("batch", "v1", "jobs")
 INFERENCE_SERVICES = Kind("serving.kubeflow.org", "v1beta1", "inferenceservices")
 EXPERIMENTS = Kind("iter8.tools", "v2alpha1", "experiments")
 METRICS = Kind("iter8.tools", "v2alpha1", "metrics")
+
+# What KServe and those below it make and read.
+KSERVE_INFERENCE_SERVICES = Kind("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+KNATIVE_SERVICES = Kind("serving.knative.dev", "v1", "services", "Service")
+CONFIGURATIONS = Kind("serving.knative.dev", "v1", "configurations", "Configuration")
+REVISIONS = Kind("serving.knative.dev", "v1", "revisions", "Revision")
+ROUTES = Kind("serving.knative.dev", "v1", "routes", "Route")
+KNATIVE_INGRESSES = Kind("networking.internal.knative.dev", "v1alpha1", "ingresses", "Ingress")
+HTTP_ROUTES = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+GATEWAYS = Kind("gateway.networking.k8s.io", "v1", "gateways", "Gateway")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The serving controller: an operator that does for InferenceServices what KFServing 0.5 with Knative does.
+"""The serving controller: an operator that does for InferenceServices what KFServing or KServe does.
 
 Run as ``python3 -m …_sandbox.serving`` in a pod. kopf watches and wakes; one thread does the passes, one at a
 time, so no two of them ever write routes. Needs ``KUBECONFIG``, ``POD_IP``, ``POD_NAMESPACE`` and
-``VOLUME_GATEWAY``.
+``VOLUME_GATEWAY``; ``SERVING_STACK`` is ``kfserving`` (the default) or ``kserve``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ import kopf
 
 from ..gateway.admin import Admin
 from ..gateway.config import GatewayFiles
-from ..kube.client import from_environment
-from ..kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Kind
+from ..kube.client import KubeClient, from_environment
+from ..kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, KSERVE_INFERENCE_SERVICES, PODS, Kind
 from . import resources
 from .api import GATEWAY_NAMESPACE, GATEWAY_SERVICE, ServingApi
 from .controller import Controller
+from .kfserving import KfservingStack
+from .kserve.api import KserveApi, KubeObjects
+from .kserve.objects import CHILDREN, SERVICE_LABEL
+from .kserve.stack import KserveStack
 from .routes import GatewayWriter
 
 LIVENESS_PORT = 8080
@@ -35,6 +40,22 @@ COALESCE_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 
 _LOG = logging.getLogger("serving")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What wakes the controller: the InferenceServices, and those objects that carry a label."""
+
+    services: Kind
+    label: str
+    kinds: tuple[Kind, ...]
+
+
+WATCHED = {
+    "kfserving": Watched(INFERENCE_SERVICES, resources.REVISION_LABEL, (DEPLOYMENTS, PODS)),
+    "kserve": Watched(KSERVE_INFERENCE_SERVICES, SERVICE_LABEL, (*CHILDREN, PODS)),
+}
+"""By the name of the stack."""
 
 
 class PassLoop:
@@ -80,7 +101,7 @@ class PassLoop:
             time.sleep(COALESCE_SECONDS)
 
 
-def make_registry(loop: PassLoop) -> kopf.OperatorRegistry:
+def make_registry(loop: PassLoop, watched: Watched) -> kopf.OperatorRegistry:
     """Return kopf's handlers: settings, the loop's life, and the events that wake it."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
@@ -106,17 +127,24 @@ def make_registry(loop: PassLoop) -> kopf.OperatorRegistry:
     async def wake(**_unused: Any) -> None:
         loop.wake()
 
-    gateway = {"app": GATEWAY_SERVICE}
-    revision = {resources.REVISION_LABEL: kopf.PRESENT}
-
     def wake_on(kind: Kind, **options: Any) -> None:
         kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, **options)(wake)
 
-    wake_on(INFERENCE_SERVICES)
-    wake_on(DEPLOYMENTS, labels=revision)
-    wake_on(PODS, labels=revision)
-    wake_on(PODS, labels=gateway, id=f"{GATEWAY_NAMESPACE}-pods")
+    wake_on(watched.services)
+    for kind in watched.kinds:
+        wake_on(kind, labels={watched.label: kopf.PRESENT})
+    wake_on(PODS, labels={"app": GATEWAY_SERVICE}, id=f"{GATEWAY_NAMESPACE}-pods")
     return registry
+
+
+def make_controller(name: str, client: KubeClient, gateway: GatewayWriter) -> Controller:
+    """The controller of the stack of that name, one of :data:`WATCHED`."""
+    namespace = os.environ["POD_NAMESPACE"]
+    if name == "kserve":
+        stack = KserveStack(KubeObjects(client, namespace), _now, time.monotonic)
+        return Controller(KserveApi(client, namespace), stack, gateway, Admin)
+    api = ServingApi(client, namespace)
+    return Controller(api, KfservingStack(api, _now), gateway, Admin)
 
 
 def main() -> None:
@@ -131,10 +159,10 @@ def main() -> None:
     files.create_if_missing()
     gateway = GatewayWriter(files, time.monotonic, time.sleep)
 
-    api = ServingApi(from_environment(), os.environ["POD_NAMESPACE"])
-    controller = Controller(api, gateway, Admin, _now)
+    name = os.environ.get("SERVING_STACK", "kfserving")
+    controller = make_controller(name, from_environment(), gateway)
     kopf.run(
-        registry=make_registry(PassLoop(controller.run_once)),
+        registry=make_registry(PassLoop(controller.run_once), WATCHED[name]),
         clusterwide=True,
         standalone=True,
         liveness_endpoint=f"http://{os.environ['POD_IP']}:{LIVENESS_PORT}/healthz",

@@ -30,7 +30,7 @@ MODEL_PORT = 8080
 METRICS_PORT = 9090
 DOMAIN = "example.com"
 
-_MODULE = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server"
+MODEL_SERVER = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server"
 # Kubernetes' own alphabet for generated names: no vowels, so no words.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -190,7 +190,7 @@ def _container(service: Object, revision: str, environment: Mapping[str, str]) -
     return {
         "name": framework.get("name") or "kfserving-container",
         "image": IMAGE,
-        "command": ["python3", "-m", _MODULE],
+        "command": ["python3", "-m", MODEL_SERVER],
         "env": [*given, *({"name": key, "value": own[key]} for key in sorted(own))],
         "ports": [
             {"name": "http1", "containerPort": MODEL_PORT},

@@ -141,4 +141,4 @@ def _version(state: GatewayState, name: str) -> str:
 
 
 def _clusters(hosts: config.Hosts) -> set[str]:
-    return {name for weights in hosts.values() for name in weights}
+    return {name for weights in hosts.values() for name in weights if name != config.NO_BACKEND}

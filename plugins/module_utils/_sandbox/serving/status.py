@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from . import resources
+from .conditions import Condition, condition, with_times, worst
 
 Object = Mapping[str, Any]
 Traffic = Sequence[Mapping[str, Any]]
@@ -102,7 +103,7 @@ def status(service: Object, seen: Observation, now: str) -> dict[str, Any]:
     old = service.get("status") or {}
     predictor = _predictor(service, seen)
     conditions = _conditions(service, seen)
-    by_type = {condition["type"]: condition for condition in conditions}
+    by_type = {each["type"]: each for each in conditions}
     new: dict[str, Any] = {"components": {"predictor": predictor}}
     if by_type["PredictorReady"]["status"] == "True":
         predictor["url"] = f"http://{resources.predictor_host(service)}"
@@ -116,7 +117,7 @@ def status(service: Object, seen: Observation, now: str) -> dict[str, Any]:
     for key in ("url", "address"):
         if key in old:
             new.setdefault(key, old[key])
-    new["conditions"] = _with_times(conditions, old.get("conditions") or [], now)
+    new["conditions"] = with_times(conditions, old.get("conditions") or [], now)
     return new
 
 
@@ -169,14 +170,11 @@ def _rolled_out(seen: Observation, rolled_out: str, previous: str) -> tuple[str,
     return rolled_out, previous
 
 
-Condition = dict[str, Any]
-
-
 def _conditions(service: Object, seen: Observation) -> list[Condition]:
     """The five conditions, sorted by type as Knative's library sorts them."""
     configurations = _configurations_ready(seen)
     routes = _routes_ready(service, seen)
-    predictor = _worst(configurations, routes)
+    predictor = worst(configurations, routes)
     ingress = _ingress_ready(predictor, seen)
     return [
         {"type": "IngressReady", **ingress},
@@ -184,63 +182,36 @@ def _conditions(service: Object, seen: Observation) -> list[Condition]:
         {"type": "PredictorConfigurationReady", "severity": "Info", **routes},
         {"type": "PredictorReady", **predictor},
         {"type": "PredictorRouteReady", "severity": "Info", **configurations},
-        {"type": "Ready", **_worst(ingress, predictor)},
+        {"type": "Ready", **worst(ingress, predictor)},
     ]
-
-
-def _state(value: str, reason: str = "", message: str = "") -> Condition:
-    optional = {"reason": reason, "message": message}
-    return {"status": value, **{key: text for key, text in optional.items() if text}}
 
 
 def _configurations_ready(seen: Observation) -> Condition:
     created = seen.latest_created
     if created.ready:
-        return _state("True")
+        return condition("True")
     if created.failure:
         text = f'Revision "{created.name}" failed with message: {created.failure}.'
-        return _state("False", "RevisionFailed", text)
-    return _state("Unknown")
+        return condition("False", "RevisionFailed", text)
+    return condition("Unknown")
 
 
 def _routes_ready(service: Object, seen: Observation) -> Condition:
     if seen.routed:
-        return _state("True")
+        return condition("True")
     if not seen.latest_ready:
         name = resources.configuration_name(service)
         if seen.latest_created.failure:
             text = f'Configuration "{name}" does not have any ready Revision.'
-            return _state("False", "RevisionMissing", text)
-        return _state(
+            return condition("False", "RevisionMissing", text)
+        return condition(
             "Unknown", "RevisionMissing", f'Configuration "{name}" is waiting for a Revision to become ready.'
         )
     text = seen.gateway_problem or "Traffic is not yet migrated to the latest revision."
-    return _state("Unknown", "TrafficNotMigrated", text)
+    return condition("Unknown", "TrafficNotMigrated", text)
 
 
 def _ingress_ready(predictor: Condition, seen: Observation) -> Condition:
     if predictor["status"] != "True":
-        return _state(predictor["status"], "Predictor ingress not created")
-    return _state("True")
-
-
-def _worst(*conditions: Condition) -> Condition:
-    """False before Unknown before True; the first such condition gives reason and message."""
-    for value in ("False", "Unknown"):
-        for condition in conditions:
-            if condition["status"] == value:
-                return _state(value, condition.get("reason", ""), condition.get("message", ""))
-    return _state("True")
-
-
-def _with_times(new: list[Condition], old: Sequence[Object], now: str) -> list[Condition]:
-    """A condition keeps its time while nothing in it changes."""
-    times: dict[str, tuple[Condition, Optional[str]]] = {}
-    for condition in old:
-        bare = {key: value for key, value in condition.items() if key != "lastTransitionTime"}
-        times[condition["type"]] = (bare, condition.get("lastTransitionTime"))
-    stamped = []
-    for condition in new:
-        bare, time = times.get(condition["type"], ({}, None))
-        stamped.append({"lastTransitionTime": time if bare == condition and time else now, **condition})
-    return stamped
+        return condition(predictor["status"], "Predictor ingress not created")
+    return condition("True")

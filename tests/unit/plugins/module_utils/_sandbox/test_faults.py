@@ -32,7 +32,7 @@ def test_config_map_becomes_faults_with_all_parameters(
         (
             {"canary-5x": "{}"},
             "Unknown fault canary-5x. Known faults: canary-5xx, canary-never-ready, canary-slow, "
-            "canary-truncated.",
+            "canary-truncated, kserve-conflict, kserve-unweighted.",
         ),
         ({"canary-5xx": "{"}, "not JSON"),
         ({"canary-5xx": "[]"}, "must be a JSON object"),

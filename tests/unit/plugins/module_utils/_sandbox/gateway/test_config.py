@@ -74,3 +74,16 @@ def test_bootstrap_stays_on_the_pods_address() -> None:
 @pytest.mark.parametrize(("namespace", "revision"), [("default", "r"), ("a-b", "r-c")])
 def test_cluster_names_lead_back_to_the_revision(namespace: str, revision: str) -> None:
     assert config.revision_of(config.cluster_name(namespace, revision)) == revision
+
+
+def test_share_without_a_backend_is_answered_with_500() -> None:
+    hosts = {"h": {config.NO_BACKEND: 25, "ns/r1": 75}, "i": {config.NO_BACKEND: 100}}
+    rds = config.rds_document(hosts)
+    assert config.hosts_of(rds) == hosts
+    first, second = rds["resources"][0]["virtual_hosts"][0]["routes"]
+    assert first["direct_response"] == {"status": 500}
+    assert first["match"]["runtime_fraction"]["default_value"] == {
+        "numerator": 2500,
+        "denominator": "TEN_THOUSAND",
+    }
+    assert [cluster["name"] for cluster in second["route"]["weighted_clusters"]["clusters"]] == ["ns/r1"]

@@ -14,14 +14,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.a
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway.config import GatewayFiles
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving import plan, resources
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.controller import (
-    RESYNC_SECONDS,
-    SOON_SECONDS,
-    Controller,
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.controller import Controller
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.kfserving import (
+    KfservingStack,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.routes import (
     DRAIN_SECONDS,
     GatewayWriter,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.stack import (
+    RESYNC_SECONDS,
+    SOON_SECONDS,
 )
 
 HOST = "m.ns.example.com"
@@ -48,7 +51,9 @@ class World:
     def restart(self) -> None:
         """A new controller process."""
         writer = GatewayWriter(self.files, lambda: self.now, self._sleep)
-        self.controller = Controller(self, writer, self._admin, lambda: f"t{self.now:g}")  # type: ignore[arg-type]
+        api: Any = self
+        stack = KfservingStack(api, lambda: f"t{self.now:g}")
+        self.controller = Controller(api, stack, writer, self._admin)
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
