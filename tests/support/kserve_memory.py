@@ -35,8 +35,13 @@ Json = dict[str, Any]
 class Memory:
     """API server, deployment controller, node and gateway. `changed` is told of each object that changes."""
 
-    def __init__(self, changed: Callable[[str, Kind, Json], None] = lambda *_unused: None) -> None:
+    def __init__(
+        self,
+        changed: Callable[[str, Kind, Json], None] = lambda *_unused: None,
+        pass_seconds: float = PASS_SECONDS,
+    ) -> None:
         self.now = 0.0
+        self._pass_seconds = pass_seconds
         self.faults: dict[str, str] = {}
         self.config: dict[str, str] = {}
         self.objects: dict[Kind, dict[str, Json]] = {}
@@ -75,8 +80,9 @@ class Memory:
             due = self.step()
             if self._versions == before:
                 # Nothing happens until a pod is ready or the controller's time has come.
-                ready = [pod["metadata"]["ready_at"] for pod in self.objects.get(PODS, {}).values()]
-                self.now = min([self.now + due, end, *(each for each in ready if each > self.now)])
+                waiting = [pod for pod in self.objects.get(PODS, {}).values() if not _ready(pod)]
+                ready = [max(self.now, pod["metadata"]["ready_at"]) for pod in waiting]
+                self.now = min([self.now + due, end, *ready])
 
     def step(self) -> float:
         """One pass, and what the others do meanwhile; the seconds until the next pass without any event."""
@@ -87,7 +93,7 @@ class Memory:
         due = look.act(RouteState(True, "", clusters - {config.NO_BACKEND}, False))
         for name in list(self.objects.get(DEPLOYMENTS, {})):
             self._run_deployment(self.objects[DEPLOYMENTS][name])
-        self.now += PASS_SECONDS
+        self.now += self._pass_seconds
         return due
 
     # What the stack asks of the API server.

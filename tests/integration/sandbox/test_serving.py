@@ -48,10 +48,19 @@ class Cluster:
                     raise
             except AttributeError:
                 # A kind that the client has no class for.
-                kinds = dynamic.DynamicClient(self.api).resources
-                kind = kinds.get(api_version=document["apiVersion"], kind=document["kind"])
+                kind = self._kind(document)
                 with contextlib.suppress(dynamic.exceptions.ConflictError):
                     kind.create(body=document)
+
+    def _kind(self, document: Any) -> Any:
+        """A kind that is served a moment after its definition was accepted."""
+
+        def found() -> Any:
+            kinds = dynamic.DynamicClient(self.api).resources
+            return kinds.get(api_version=document["apiVersion"], kind=document["kind"])
+
+        missing = (dynamic.exceptions.ResourceNotFoundError,)
+        return until(found, 30, f"{document['kind']} is served", ignoring=missing)
 
     def service(self, name: str) -> Any:
         return self.custom.get_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, name)

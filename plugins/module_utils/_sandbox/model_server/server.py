@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The process behind a revision: a model server that speaks KFServing's V1 protocol.
+"""The process behind a revision: a model server that speaks the V1 protocol of KFServing and KServe.
 
 Run as ``python3 -m …_sandbox.model_server`` in a pod. Its environment:
 
@@ -8,7 +8,8 @@ Run as ``python3 -m …_sandbox.model_server`` in a pod. Its environment:
 ``MODEL_NAME``, ``STORAGE_URI``
     what it serves;
 ``K_REVISION``, ``K_CONFIGURATION``, ``K_SERVICE``, ``POD_NAME``, ``POD_NAMESPACE``
-    as whom: the labels of its metrics and the header ``X-Revision``;
+    as whom: the labels of its metrics and the header ``X-Revision``. Without ``K_REVISION``, in KServe's
+    Standard mode, the revision is the pod's ReplicaSet: its own name without the last part;
 ``MODEL_LOAD_SECONDS`` (1)
     how long loading takes, so that the time before readiness can be seen;
 ``TERMINATION_DRAIN_SECONDS`` (2)
@@ -68,13 +69,14 @@ class Settings:
 
         :raises ValueError: a variable is missing or is not a number.
         """
-        missing = [
-            name for name in ("POD_IP", "MODEL_NAME", "STORAGE_URI", "K_REVISION") if not env.get(name)
-        ]
+        missing = [name for name in ("POD_IP", "MODEL_NAME", "STORAGE_URI") if not env.get(name)]
+        revision = env.get("K_REVISION") or env.get("POD_NAME", "").rpartition("-")[0]
+        if not revision:
+            missing.append("K_REVISION")
         if missing:
             raise ValueError(f"{missing[0]} is not set. The model server is started by its Deployment.")
         labels = {
-            "revision_name": env["K_REVISION"],
+            "revision_name": revision,
             "configuration_name": env.get("K_CONFIGURATION", ""),
             "service_name": env.get("K_SERVICE", ""),
             "namespace_name": env.get("POD_NAMESPACE", ""),
@@ -87,7 +89,7 @@ class Settings:
             metrics_port=int(env.get("METRICS_PORT", "9090")),
             model=env["MODEL_NAME"],
             storage_uri=env["STORAGE_URI"],
-            revision=env["K_REVISION"],
+            revision=revision,
             labels=labels,
             load_seconds=float(env.get("MODEL_LOAD_SECONDS", "1")),
             drain_seconds=float(env.get("TERMINATION_DRAIN_SECONDS", "2")),

@@ -64,6 +64,7 @@ def template(service: Object, ksvc: Optional[Object], faults: Mapping[str, str])
     annotations = {
         predictor.HASH_ANNOTATION: wanted,
         "autoscaling.knative.dev/min-scale": str(max(1, int(asked.get("minReplicas") or 1))),
+        **predictor.source(asked),
     }
     container = predictor.user_container(service, asked, faults)
     return {"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}

@@ -27,6 +27,8 @@ FRAMEWORKS = (
     "lightgbm", "paddle",
 )  # fmt: skip
 
+SOURCE_ANNOTATION = "internal.serving.kserve.io/storage-initializer-sourceuri"
+
 Json = dict[str, Any]
 SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORT)}
 
@@ -40,6 +42,12 @@ def digest(predictor: Mapping[str, Any], without: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def source(predictor: Mapping[str, Any]) -> dict[str, str]:
+    """The annotation by which KServe tells a pod where its model lies; none for containers of one's own."""
+    found = [predictor[name].get("storageUri") for name in FRAMEWORKS if name in predictor]
+    return dict.fromkeys([SOURCE_ANNOTATION], str(found[0])) if found and found[0] else {}
+
+
 def user_container(service: Object, predictor: Mapping[str, Any], faults: Mapping[str, str]) -> Json:
     """The container as KServe asks for it, before Knative or the sandbox add theirs.
 
@@ -50,13 +58,13 @@ def user_container(service: Object, predictor: Mapping[str, Any], faults: Mappin
     if own is None:
         framework = next(predictor[name] for name in FRAMEWORKS if name in predictor)
         own = {"env": framework.get("env"), "image": IMAGE}
-        source = str(framework.get("storageUri") or "")
+        drawn_from = str(framework.get("storageUri") or "")
     else:
-        source = digest(own, ())
+        drawn_from = digest(own, ())
     env = {each["name"]: str(each.get("value", "")) for each in own.get("env") or ()}
     container = {**own, "name": own.get("name") or CONTAINER}
     if own.get("image") == IMAGE:
-        env = {"STORAGE_URI": source, **env, "MODEL_NAME": model, **faults}
+        env = {"STORAGE_URI": drawn_from, **env, "MODEL_NAME": model, **faults}
     container["env"] = [{"name": name, "value": env[name]} for name in sorted(env)]
     return container
 

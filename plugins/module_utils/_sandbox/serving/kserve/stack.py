@@ -79,6 +79,7 @@ class KserveStack:
     now: Callable[[], str]
     clock: Callable[[], float]
     _not_before: dict[str, float] = field(default_factory=dict)
+    _acted: set[str] = field(default_factory=set)
     _routed: dict[str, float] = field(default_factory=dict)
     _conflicts: set[str] = field(default_factory=set)
     """Those that meet a conflict when they are reconciled next, right after a new model was written."""
@@ -124,8 +125,8 @@ class KserveStack:
             )
             return RESYNC_SECONDS
         changes, due = self._kserve(service, seen)
-        changes += self._below(service, seen, routes, in_force)
-        for change in changes:
+        # Those below answer to what was seen: had KServe written first, their statuses would come too late.
+        for change in [*self._below(service, seen, routes, in_force), *changes]:
             self.objects.change(change)
         return min(due, self._idle_due(service, seen))
 
@@ -133,8 +134,10 @@ class KserveStack:
         """What KServe itself does, when it is its turn, and in how many seconds it is again."""
         uid, now = service["metadata"]["uid"], self.clock()
         wait = self._not_before.get(uid, now) - now
-        if wait > 0:
-            return [], wait
+        # However long a pass takes here: those below are quicker than KServe, and answer in between.
+        if wait > 0 or uid in self._acted:
+            self._acted.discard(uid)
+            return [], max(wait, 0.0)
         try:
             changes, pause = self._reconcile(service, seen)
         except faults.FaultError as error:
@@ -142,6 +145,7 @@ class KserveStack:
         if not changes:
             return [], RESYNC_SECONDS
         self._not_before[uid] = now + pause
+        self._acted.add(uid)
         return changes, pause
 
     def _reconcile(self, service: Json, seen: Seen) -> tuple[list[Change], float]:

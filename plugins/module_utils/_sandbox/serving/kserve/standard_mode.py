@@ -169,7 +169,10 @@ def _template(service: Object, part: Part, app: str, faults: Mapping[str, str]) 
     labels = {APP_LABEL: app, SERVICE_LABEL: meta["name"], "component": "predictor"}
     container = predictor.user_container(service, part.predictor, faults)
     return {
-        "metadata": {"labels": labels, "annotations": predictor.SCRAPED},
+        "metadata": {
+            "labels": labels,
+            "annotations": {**predictor.SCRAPED, **predictor.source(part.predictor)},
+        },
         "spec": {
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 30,

@@ -211,4 +211,10 @@ def test_share_is_exact_over_many(share: float) -> None:
 @pytest.mark.parametrize("name", ["POD_IP", "MODEL_NAME", "STORAGE_URI", "K_REVISION"])
 def test_missing_variable_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is not set"):
-        server.Settings.from_environment({**ENV, name: ""})
+        server.Settings.from_environment({**ENV, "POD_NAME": "", name: ""})
+
+
+def test_without_a_revision_it_is_the_pods_replica_set() -> None:
+    env = {**ENV, "K_REVISION": "", "POD_NAME": "m-predictor-59b769fb6f-kgg4b"}
+    settings = server.Settings.from_environment(env)
+    assert settings.revision == settings.labels["revision_name"] == "m-predictor-59b769fb6f"

@@ -32,7 +32,7 @@ from ansible_collections.iter8.kfserving.tests.support.conformance import (
     segments,
     state_of,
 )
-from ansible_collections.iter8.kfserving.tests.support.kserve_memory import Memory
+from ansible_collections.iter8.kfserving.tests.support.kserve_memory import PASS_SECONDS, Memory
 
 RECORDINGS = sorted(DATA.glob("*.jsonl"))
 
@@ -40,9 +40,9 @@ RECORDINGS = sorted(DATA.glob("*.jsonl"))
 class InMemory:
     """The stack on an API server that is kept in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, pass_seconds: float) -> None:
         self.states: list[State] = []
-        self.memory = Memory(self._changed)
+        self.memory = Memory(self._changed, pass_seconds)
 
     def _changed(self, how: str, kind: Kind, obj: Json) -> None:
         state = state_of(how, {"apiVersion": kind.api_version, "kind": kind.name, **obj})
@@ -60,7 +60,7 @@ class InMemory:
 
 @pytest.fixture
 def target() -> InMemory:
-    return InMemory()
+    return InMemory(PASS_SECONDS)
 
 
 def replayed(name: str, target: InMemory) -> list[str]:
@@ -69,9 +69,10 @@ def replayed(name: str, target: InMemory) -> list[str]:
     return replay(DATA / f"{name}.jsonl", target)
 
 
+@pytest.mark.parametrize("seconds", [PASS_SECONDS, 0.2], ids=["idle", "busy"])
 @pytest.mark.parametrize("name", [path.stem for path in RECORDINGS])
-def test_a_recorded_rollout_takes_the_same_way(name: str, target: InMemory) -> None:
-    assert replayed(name, target) == []
+def test_a_recorded_rollout_takes_the_same_way(name: str, seconds: float) -> None:
+    assert replayed(name, InMemory(seconds)) == []
 
 
 def kind_to_the_rejected(service: Any) -> list[Json]:
