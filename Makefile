@@ -4,6 +4,7 @@
 PYTHON    ?= python3
 ARTIFACTS ?= build/e2e
 FAULT     ?=
+PLATFORM  ?= kfserving
 SANDBOX   ?= explore
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 ANSIBLE_ARGS ?=
@@ -41,10 +42,10 @@ $(VENV)/.ready-mutation: $(VENV)/.ready-dev tests/mutation/requirements.txt
 	@bash tests/setup.sh "$(PYTHON)" "$(VENV)" tests/mutation/requirements.txt
 	@touch $@
 
-e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, ARTIFACTS=, ANSIBLE_ARGS=)
+e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (PLATFORM=kserve, FAULT=, ARTIFACTS=, ANSIBLE_ARGS=)
 	@mkdir -p build && touch build/.e2e-started; code=0; \
 	$(BIN)/ansible-playbook playbooks/e2e.yml -e iter8_kfserving_artifacts="$(abspath $(ARTIFACTS))" \
-	  $(if $(FAULT),-e iter8_kfserving_fault="$(FAULT)") $(ANSIBLE_ARGS) || code=$$?; \
+	  -e iter8_kfserving_platform="$(PLATFORM)" $(if $(FAULT),-e iter8_kfserving_fault="$(FAULT)") $(ANSIBLE_ARGS) || code=$$?; \
 	if [ "$(ARTIFACTS)/verdict.json" -nt build/.e2e-started ]; then \
 	  $(BIN)/python -c 'import json, sys; v = json.load(open(sys.argv[1])); print("e2e:", v["verdict"].upper() + ":", v["summary"])' \
 	    "$(ARTIFACTS)/verdict.json"; \
@@ -54,8 +55,9 @@ e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (FAULT=, AR
 	  $(BIN)/ansible-playbook playbooks/teardown.yml $(ANSIBLE_ARGS) || echo "e2e: not all is gone; the next 'make e2e' removes it"; \
 	else echo "e2e: no verdict was reached; the failed task above says why"; fi; exit $$code
 
-sandbox: $(VENV)/.ready ## Leave a sandbox up for exploring (SANDBOX=name)
-	@$(BIN)/ansible-playbook playbooks/deploy.yml -e iter8_kfserving_sandbox=$(SANDBOX) $(ANSIBLE_ARGS)
+sandbox: $(VENV)/.ready ## Leave a sandbox up for exploring (SANDBOX=name, PLATFORM=kserve)
+	@$(BIN)/ansible-playbook playbooks/deploy.yml -e iter8_kfserving_sandbox=$(SANDBOX) \
+	  -e iter8_kfserving_platform="$(PLATFORM)" $(ANSIBLE_ARGS)
 	@echo "sandbox: '$(SANDBOX)' is up; 'make sandbox-down' removes it"
 
 sandbox-down: $(VENV)/.ready ## Remove that sandbox

@@ -93,14 +93,16 @@ def test_nothing_outside_the_collections_content_is_used() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["default.yaml", "canary.yaml", "experiment.yaml", "input.json"])
-def test_the_samples_are_what_the_roles_use(name: str) -> None:
-    role = "quickstart" if name == "default.yaml" else "rollout"
-    sample = ROOT / "samples/quickstart" / name
-    assert sample.read_bytes() == (ROOT / "roles" / role / "files" / name).read_bytes()
-    assert {path.name for path in sample.parent.iterdir()} == {
-        path.name for path in ROOT.glob("roles/quickstart/files/*")
-    } | {path.name for path in ROOT.glob("roles/rollout/files/*")}
+@pytest.mark.parametrize(("samples", "files"), [("quickstart", "files"), ("kserve", "files/kserve")])
+def test_the_samples_are_what_the_roles_use(samples: str, files: str) -> None:
+    ours = {path.name: path.read_bytes() for path in (ROOT / "samples" / samples).iterdir()}
+    theirs = {
+        path.name: path.read_bytes()
+        for role in ("quickstart", "rollout")
+        for path in (ROOT / "roles" / role / files).iterdir()
+        if path.is_file()
+    }
+    assert ours == theirs
 
 
 def test_tasks_are_seen_before_they_run() -> None:

@@ -44,17 +44,21 @@ class Classifier:
         return [value / total for value in exponentials]
 
 
-def predict(classifier: Classifier, body: bytes) -> dict[str, Any]:
+def predict(classifier: Classifier, body: bytes) -> dict[str, list[Any]]:
     """Answer the body of a ``:predict`` request.
 
-    :returns: ``{"predictions": [{"scores", "prediction", "key"}, …]}``, one for each instance, in order.
+    :returns: ``{"predictions": […]}``, one for each instance, in order: ``{"scores", "prediction", "key"}``
+        for an image, as TensorFlow Serving's flowers; the number of the class for a row of numbers, as
+        scikit-learn's iris.
     :raises BadPredictionRequest: the body is not what the V1 protocol and this model take.
     """
     predictions = []
     for number, instance in enumerate(_instances(body)):
-        scores = classifier.scores(_image(instance, number))
+        row = _row(instance, number)
+        scores = classifier.scores(row or _image(instance, number))
         best = max(range(CLASSES), key=scores.__getitem__)
-        predictions.append({"scores": scores, "prediction": best, "key": instance.get("key", "")})
+        image = {"scores": scores, "prediction": best, "key": "" if row else instance.get("key", "")}
+        predictions.append(best if row else image)
     return {"predictions": predictions}
 
 
@@ -67,6 +71,15 @@ def _instances(body: bytes) -> Sequence[Any]:
     if not isinstance(instances, list) or not instances:
         raise BadPredictionRequest('The body must be an object with "instances": a list that is not empty')
     return instances
+
+
+def _row(instance: Any, number: int) -> bytes:
+    """What is classified of a row of numbers; nothing of what is no row."""
+    if not isinstance(instance, list):
+        return b""
+    if not instance or not all(type(each) in (int, float) for each in instance):
+        raise BadPredictionRequest(f"Instance {number} is a list, but not of numbers")
+    return json.dumps(instance).encode()
 
 
 def _image(instance: Any, number: int) -> bytes:

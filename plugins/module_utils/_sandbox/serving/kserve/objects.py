@@ -26,17 +26,21 @@ GENERATION_LABEL = "serving.knative.dev/configurationGeneration"
 FINALIZER = "inferenceservice.finalizers"
 DOMAIN = "example.com"
 
-CHILDREN = (
-    KNATIVE_SERVICES,
-    CONFIGURATIONS,
-    REVISIONS,
-    ROUTES,
-    KNATIVE_INGRESSES,
-    HTTP_ROUTES,
-    SERVICES,
-    DEPLOYMENTS,
-)
-"""What is made for an InferenceService: each carries its label, and goes with it."""
+MADE_IN = {
+    "Knative": (
+        KNATIVE_SERVICES,
+        CONFIGURATIONS,
+        REVISIONS,
+        ROUTES,
+        KNATIVE_INGRESSES,
+        DEPLOYMENTS,
+    ),
+    "Standard": (HTTP_ROUTES, SERVICES, DEPLOYMENTS),
+}
+"""What is made for an InferenceService, by its mode: each carries its label, and goes with it."""
+
+CHILDREN = tuple(dict.fromkeys(kind for kinds in MADE_IN.values() for kind in kinds))
+"""What is made in either mode."""
 
 Object = Mapping[str, Any]
 Json = dict[str, Any]

@@ -33,7 +33,18 @@ from ..resources import MODEL_PORT
 from ..routes import RouteState
 from ..stack import RESYNC_SECONDS, SOON_SECONDS, Look
 from . import gateway_api, knative, knative_mode, route, standard_mode
-from .objects import CHILDREN, FINALIZER, REVISION_LABEL, Change, Delete, Json, Object, Seen, status_if_new
+from .objects import (
+    CHILDREN,
+    FINALIZER,
+    MADE_IN,
+    REVISION_LABEL,
+    Change,
+    Delete,
+    Json,
+    Object,
+    Seen,
+    status_if_new,
+)
 
 RECONCILE_SECONDS = 0.1
 """From one reconciliation of KServe's to the next: 0.06 to 0.2 s in the recordings."""
@@ -87,7 +98,7 @@ class KserveStack:
     def look(self, applied: config.Hosts) -> Look:
         """Read everything, and say what is to be routed."""
         services = self.objects.labelled(KSERVE_INFERENCE_SERVICES)
-        kinds = (*CHILDREN, PODS) if services else ()
+        kinds = {kind for service in services for kind in (*MADE_IN[self.mode(service)], PODS)}
         seen = Seen({kind: self.objects.labelled(kind) for kind in kinds})
         living = {
             (service["metadata"]["namespace"], service["metadata"]["name"])

@@ -46,6 +46,14 @@ def test_each_instance_is_answered_in_order_with_its_key() -> None:
         assert entry["scores"][entry["prediction"]] == max(entry["scores"])
 
 
+def test_rows_of_numbers_get_the_number_of_their_class() -> None:
+    rows = json.dumps({"instances": [[6.8, 2.8, 4.8, 1.4], [0], [6.8, 2.8, 4.8, 1.4]]}).encode()
+    first, second, third = model.predict(ONE, rows)["predictions"]
+    assert first == third
+    assert {type(first), type(second)} == {int}
+    assert all(0 <= each < model.CLASSES for each in (first, second))
+
+
 @pytest.mark.parametrize(
     ("request_body", "message"),
     [
@@ -57,6 +65,8 @@ def test_each_instance_is_answered_in_order_with_its_key() -> None:
         (b'{"instances": {}}', '"instances"'),
         (b'{"instances": []}', '"instances"'),
         (b'{"instances": [1]}', "Instance 0"),
+        (b'{"instances": [[]]}', "Instance 0 is a list, but not of numbers"),
+        (b'{"instances": [[1, true]]}', "Instance 0 is a list, but not of numbers"),
         (b'{"instances": [{"image_bytes": "eA=="}]}', "Instance 0"),
         (b'{"instances": [{"image_bytes": {"b64": 1}}]}', "Instance 0"),
         (b'{"instances": [{"image_bytes": {"b64": "x"}}]}', "not base64"),
