@@ -69,7 +69,7 @@ def filled_in(spec: Json) -> Json:
 def templates(document: Any) -> Iterator[Json]:
     """The pod specs in a manifest, those in the texts of a ConfigMap included."""
     if isinstance(document, dict):
-        if "containers" in document:
+        if isinstance(document.get("containers"), list):
             yield document
         for value in document.values():
             yield from templates(value)
