@@ -12,6 +12,7 @@ CAMPAIGN_ARGS ?=
 KILLS_ARGS ?=
 MUTATION_ARGS ?=
 SANITY_ARGS ?=
+REAL_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -20,7 +21,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign kills mutation molecule docs build clean
+.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign kills mutation real real-up real-down \
+  molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -91,6 +93,17 @@ kills: $(VENV)/.ready-dev ## kill -9 of any process of a run at moments of the s
 
 mutation: $(VENV)/.ready-mutation ## Rules of the verdict taken away: does a test fail each time? Then mutmut on them, which takes long (MUTATION_ARGS=--no-mutmut)
 	@$(BIN)/python tests/mutation/run.py $(MUTATION_ARGS)
+
+REAL := $(BIN)/python -m ansible_collections.iter8.kfserving.tests.real
+
+real: $(VENV)/.ready-dev ## Rollouts on real parts: Kubernetes, Knative, KServe, a gateway; see docs/real.md (REAL_ARGS="-m quick")
+	@$(REAL) test $(REAL_ARGS)
+
+real-up: $(VENV)/.ready-dev ## Leave that cluster up for exploring
+	@$(REAL) up
+
+real-down: $(VENV)/.ready-dev ## Remove it
+	@$(REAL) down
 
 molecule: $(VENV)/.ready-dev ## The Molecule scenario: deploy, roll out, judge and remove on a sandbox of its own
 	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test

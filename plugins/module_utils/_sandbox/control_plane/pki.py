@@ -16,7 +16,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Optional
+from typing import Mapping, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from cryptography import x509
@@ -29,7 +29,8 @@ from ..paths import Layout
 ADMIN = "admin"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
 NODE = "sandbox-node"
-_GROUPS = {ADMIN: "system:masters", CONTROLLER_MANAGER: "", NODE: ""}
+# The group of each user.
+USERS: Mapping[str, str] = {ADMIN: "system:masters", CONTROLLER_MANAGER: "", NODE: ""}
 
 TOKENS = "tokens.csv"
 _LIFE = datetime.timedelta(days=3650)
@@ -65,7 +66,7 @@ def _public(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-class _Authority:
+class Authority:
     """A certificate authority whose key is used here and not kept: nothing is ever signed later."""
 
     def __init__(self, name: str, now: datetime.datetime) -> None:
@@ -78,6 +79,11 @@ class _Authority:
             .add_extension(_usage(signs_certificates=True), critical=True)
             .sign(self._key, hashes.SHA256())
         )
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate, as those read it who are to trust it."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         return (
@@ -134,23 +140,32 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def create(where: Layout, name: str, etcd_peer: str, now: Optional[datetime.datetime] = None) -> None:
+def create(
+    where: Layout,
+    name: str,
+    etcd_peer: str,
+    now: Optional[datetime.datetime] = None,
+    *,
+    users: Mapping[str, str] = USERS,
+    clients: tuple[str, ...] = (),
+) -> None:
     """Make everything the sandbox `name` needs, all or nothing.
 
-    etcd_peer: the address etcd's peer port is on. `now` is in UTC.
+    etcd_peer: the address etcd's peer port is on. `now` is in UTC. clients: who else gets a certificate.
     """
     folder = Path(tempfile.mkdtemp(prefix=".pki.", dir=where.root))
     try:
         serves, asks = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
-        authority = _Authority(f"sandbox {name}", now or datetime.datetime.now(datetime.timezone.utc))
-        _write(folder / "ca.crt", authority.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        authority = Authority(f"sandbox {name}", now or datetime.datetime.now(datetime.timezone.utc))
+        _write(folder / "ca.crt", authority.pem, 0o644)
         authority.issue(folder, "apiserver", [serves], _API_NAMES, _API_ADDRESSES)
         authority.issue(folder, "etcd", [serves, asks], ("localhost",), ("127.0.0.1", etcd_peer))
-        authority.issue(folder, "apiserver-etcd-client", [asks])
+        for client in ("apiserver-etcd-client", *clients):
+            authority.issue(folder, client, [asks])
         service_accounts = ec.generate_private_key(ec.SECP256R1())
         _write(folder / "sa.key", _private(service_accounts), 0o600)
         _write(folder / "sa.pub", _public(service_accounts), 0o644)
-        lines = [f'{secrets.token_urlsafe(32)},{user},{user},"{group}"\n' for user, group in _GROUPS.items()]
+        lines = [f'{secrets.token_urlsafe(32)},{user},{user},"{group}"\n' for user, group in users.items()]
         _write(folder / TOKENS, "".join(lines).encode(), 0o600)
         os.rename(folder, where.pki)
     except BaseException:
@@ -188,12 +203,17 @@ def _kubeconfig(server: str, authority: bytes, secret: str, context: str) -> str
     return json.dumps(content, indent=2) + "\n"
 
 
+def write_kubeconfig(where: Layout, path: Path, user: str, server: str, context: str) -> None:
+    """Write the kubeconfig of `user`."""
+    content = _kubeconfig(server, where.ca_certificate.read_bytes(), token(where, user), context)
+    write_atomically(path, content, mode=0o600)
+
+
 def write_kubeconfigs(where: Layout, server: str, context: str) -> None:
     """Write the kubeconfigs of the administrator, the controller-manager and the node."""
-    authority = where.ca_certificate.read_bytes()
     for path, user in (
         (where.controller_manager_kubeconfig, CONTROLLER_MANAGER),
         (where.node_kubeconfig, NODE),
         (where.kubeconfig, ADMIN),
     ):
-        write_atomically(path, _kubeconfig(server, authority, token(where, user), context), mode=0o600)
+        write_kubeconfig(where, path, user, server, context)

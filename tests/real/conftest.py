@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests on real parts run by `make real`, which names the cluster; elsewhere they skip."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+
+from .rollout import Load, Rollout, Seen
+
+_NEEDED = ("REAL_KUBECONFIG", "REAL_CONTEXT", "REAL_IMAGE", "REAL_KNATIVE_GATEWAY", "REAL_STANDARD_GATEWAY")
+_REPORT = Path(__file__).resolve().parents[2] / "build/real/real.json"
+_ROWS = pytest.StashKey[list[dict[str, Any]]]()
+KNATIVE, STANDARD = "Knative", "Standard"
+
+
+@dataclass
+class Real:
+    """The cluster, and what this test run leaves there: a namespace."""
+
+    api: client.ApiClient
+    namespace: str
+    image: str
+    gateways: dict[str, str]
+    manager: str = ""
+    # Of the manager that KServe has no release in a registry for.
+    other_manager: bool = False
+    rollouts: list[Rollout] = field(default_factory=list)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ROWS] = []
+    config.addinivalue_line("markers", "quick: one promotion and one rejection in each mode, for CI")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            # A rollout takes a minute or two, on a machine that does all of it.
+            item.add_marker(pytest.mark.timeout(600))
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    if missing:
+        reason = f"needs the real cluster: `make real` ({missing[0]} is not set)"
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[Real]:
+    """The cluster, with a namespace for the tests, which goes at the end."""
+    kubeconfig, context = os.environ["REAL_KUBECONFIG"], os.environ["REAL_CONTEXT"]
+    api: client.ApiClient = config.new_client_from_config(kubeconfig, context)  # type: ignore[no-untyped-call]
+    core = client.CoreV1Api(api)
+    name = f"iter8-real-{secrets.token_hex(3)}"
+    core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+    cluster = Real(
+        api=api,
+        namespace=name,
+        image=os.environ["REAL_IMAGE"],
+        gateways={
+            KNATIVE: os.environ["REAL_KNATIVE_GATEWAY"],
+            STANDARD: os.environ["REAL_STANDARD_GATEWAY"],
+        },
+        manager=os.environ.get("REAL_MANAGER", "that of the named cluster"),
+        other_manager=bool(os.environ.get("REAL_KSERVE_MANAGER")),
+    )
+    yield cluster
+    # With a live InferenceService in it, a namespace takes minutes.
+    for rollout in cluster.rollouts:
+        try:
+            rollout.delete()
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+    core.delete_namespace(cluster.namespace)
+
+
+@dataclass
+class Report:
+    """What a test adds to the table."""
+
+    rows: list[dict[str, Any]]
+    test: str
+    mode: str
+    manager: str
+
+    def add(self, seen: Seen, expected: str) -> None:
+        """expected: the numbers of the first bring-up, in words."""
+        self.rows.append(
+            {
+                "test": self.test,
+                "mode": self.mode,
+                "manager": self.manager,
+                "requests": seen.requests,
+                "lost": seen.failed,
+                "longest_gap_seconds": round(seen.gap, 3),
+                "by_revision": seen.by_revision,
+                "before": expected,
+            }
+        )
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest, real: Real) -> Report:
+    mode = KNATIVE if "knative" in request.path.name else STANDARD
+    return Report(request.config.stash[_ROWS], request.node.name, mode, real.manager)
+
+
+@pytest.fixture
+def rollout(request: pytest.FixtureRequest, real: Real, tmp_path: Path) -> Iterator[Rollout]:
+    """An InferenceService that is yet to be made, in the mode of the test's file; it goes after the test."""
+    mode = KNATIVE if "knative" in request.path.name else STANDARD
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:30].strip("-")
+    made = Rollout(client.CustomObjectsApi(real.api), real.namespace, name, real.gateways[mode], tmp_path)
+    real.rollouts.append(made)
+    yield made
+    if isinstance(made.load, Load):
+        made.load.end()
+    for moment, text in made.marks:
+        print(f"{moment - made.marks[0][0]:7.1f} s  {text}")
+    made.delete()
+    real.rollouts.remove(made)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    rows = config.stash[_ROWS]
+    if not rows:
+        return
+    _REPORT.parent.mkdir(parents=True, exist_ok=True)
+    _REPORT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    write = terminalreporter.write_line
+    terminalreporter.section("what was seen on the real cluster")
+    write(f"{'mode':9} {'rollout':46} {'requests':>8} {'lost':>5} {'gap':>7}  before")
+    for row in rows:
+        write(
+            f"{row['mode']:9} {row['test'].removeprefix('test_'):46} {row['requests']:8} {row['lost']:5} "
+            f"{row['longest_gap_seconds']:5.2f} s  {row['before']}"
+        )
+    write(f"KServe's manager: {rows[0]['manager']}; the table is in {_REPORT.relative_to(Path.cwd())}")
