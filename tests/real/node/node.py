@@ -22,6 +22,7 @@ from .places import Places
 
 _READY_SECONDS = 60.0
 _GRACE_SECONDS = 0.5
+_END_SECONDS = 5.0
 _RBAC = "rbac.authorization.k8s.io"
 # CoreDNS has no role that comes with Kubernetes.
 _ROLES: list[dict[str, Any]] = [
@@ -159,7 +160,12 @@ def down(where: Places) -> bool:
     recorded = records.read_all(where.processes)
     # The first process of the namespaces first: with it the kernel ends all the others, containers included.
     records.end_all([each for each in recorded if each.id == namespaces.INIT], _GRACE_SECONDS)
-    records.end_all([each for each in recorded if each.id != namespaces.INIT], _GRACE_SECONDS)
+    rest = [each for each in recorded if each.id != namespaces.INIT]
+    # Who entered the namespaces for a part waits for its end, and ends then.
+    deadline = time.monotonic() + _END_SECONDS
+    while any(records.alive(each) for each in rest) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    records.end_all(rest, _GRACE_SECONDS)
     records.end_all(records.marked(where.root), _GRACE_SECONDS)
     namespaces.remove_cgroups(where)
     if where.root.exists():
