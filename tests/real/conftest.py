@@ -8,33 +8,18 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client, config
 
-from .rollout import Load, Rollout, Seen
+from .rollout import Load, Rollout
+from .stage import KNATIVE, STANDARD, Real, Report
 
 _NEEDED = ("REAL_KUBECONFIG", "REAL_CONTEXT", "REAL_IMAGE", "REAL_KNATIVE_GATEWAY", "REAL_STANDARD_GATEWAY")
 _REPORT = Path(__file__).resolve().parents[2] / "build/real/real.json"
 _ROWS = pytest.StashKey[list[dict[str, Any]]]()
-KNATIVE, STANDARD = "Knative", "Standard"
-
-
-@dataclass
-class Real:
-    """The cluster, and what this test run leaves there: a namespace."""
-
-    api: client.ApiClient
-    namespace: str
-    image: str
-    gateways: dict[str, str]
-    manager: str = ""
-    # Of the manager that KServe has no release in a registry for.
-    other_manager: bool = False
-    rollouts: list[Rollout] = field(default_factory=list)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,31 +68,6 @@ def real() -> Iterator[Real]:
             if error.status != 404:
                 raise
     core.delete_namespace(cluster.namespace)
-
-
-@dataclass
-class Report:
-    """What a test adds to the table."""
-
-    rows: list[dict[str, Any]]
-    test: str
-    mode: str
-    manager: str
-
-    def add(self, seen: Seen, expected: str) -> None:
-        """expected: the numbers of the first bring-up, in words."""
-        self.rows.append(
-            {
-                "test": self.test,
-                "mode": self.mode,
-                "manager": self.manager,
-                "requests": seen.requests,
-                "lost": seen.failed,
-                "longest_gap_seconds": round(seen.gap, 3),
-                "by_revision": seen.by_revision,
-                "before": expected,
-            }
-        )
 
 
 @pytest.fixture

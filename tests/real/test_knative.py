@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Real, Report
 from .rollout import Json, Rollout, created, ready, routed, shares
+from .stage import Real, Report
 
 _MODE = {"serving.kserve.io/deploymentMode": "Knative"}
 # How long the gateway may need to follow a status, and how long a whole second of the timeline is.
