@@ -10,6 +10,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import judging
@@ -43,22 +44,18 @@ class Campaign:
         self._lock = threading.Lock()
         self._courses: set[Course] = set()
         self._stopping = False
-        self._broken: list[BaseException] = []
 
     def work(self, sandboxes: int) -> None:
         """Do the plan. Raises what kept a sandbox from coming up; whatever happens, all are removed."""
-        workers = [threading.Thread(target=self._worker, args=(n,)) for n in range(1, sandboxes + 1)]
-        for worker in workers:
-            worker.start()
-        try:
-            for worker in workers:
-                worker.join()
-        finally:
-            self._stop()
-            for worker in workers:
-                worker.join()
-        if self._broken:
-            raise self._broken[0]
+        # The pool waits without `join`: when a signal's handler raises in that, Python takes the thread for
+        # ended (bpo-45274), and nobody waits for it any more.
+        with ThreadPoolExecutor(sandboxes) as pool:
+            try:
+                for worker in [pool.submit(self._worker, n) for n in range(1, sandboxes + 1)]:
+                    worker.result()
+            except BaseException:
+                self._stop()
+                raise
 
     def _stop(self) -> None:
         """Start no more runs, and end those that are under way."""
@@ -70,16 +67,14 @@ class Campaign:
     def _worker(self, number: int) -> None:
         arena = Arena(self._folder / f"state-{number}", lambda text: say(f"campaign: {text}"))
         try:
-            try:
-                arena.up()
-                while (item := self._next()) is not None:
-                    self._run(arena, *item)
-            finally:
-                arena.down()
-        # It ends the campaign: the main thread raises it again.
-        except BaseException as error:
-            self._broken.append(error)
+            arena.up()
+            while (item := self._next()) is not None:
+                self._run(arena, *item)
+        except BaseException:
             self._stop()
+            raise
+        finally:
+            arena.down()
 
     def _next(self) -> tuple[int, int, Fault] | None:
         with self._lock:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +328,28 @@ def test_a_sandbox_that_does_not_come_up_ends_the_campaign(
     with pytest.raises(RuntimeError):
         whole.work(1)
     assert (whole.rows, sandboxes.downs) == ([], 1)
+
+
+def test_a_signal_ends_the_runs_and_then_the_sandboxes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandboxes, killed = Sandboxes(), threading.Event()
+
+    def under_way(one: Course, fault: Any) -> judging.Row:
+        monkeypatch.setattr(one, "kill", killed.set)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert killed.wait(10)
+        return judging.Row(fault.name, one.seed, "", "", "", judging.OK, "", 1.0)
+
+    monkeypatch.setattr(campaign, "Arena", sandboxes)
+    monkeypatch.setattr(campaign, "run", under_way)
+    before = signal.signal(signal.SIGUSR1, lambda *_unused: sys.exit(143))
+    try:
+        with pytest.raises(SystemExit):
+            planned(tmp_path).work(1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    until(lambda: sandboxes.downs == sandboxes.ups, 10, "the sandbox to go")
 
 
 def test_a_course_stands_still_with_all_below_it(tmp_path: Path) -> None:
