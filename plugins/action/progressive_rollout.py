@@ -1,13 +1,20 @@
 # Copyright: (c) 2026, the iter8.kfserving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows what happens, live, while the module of the same name works.
-
-No link to another of these: antsibull-docs takes modules whose actions are one file for one module.
-"""
+"""Shows what happens, live, while the module of the same name works; in check mode what would."""
 
 from __future__ import annotations
 
-from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule as ActionModule
+from typing import Any
 
-__all__ = ["ActionModule"]
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
+
+
+class ActionModule(LiveActionModule):
+    """In check mode the module writes no progress file, so its plan is shown once it has ended."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        if self._task.check_mode and self._may_print():
+            self._show_afterwards(result, task_vars)
+        return result

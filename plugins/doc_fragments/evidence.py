@@ -33,6 +33,11 @@ options:
       - Path of what M(iter8.kfserving.rollout_observer) saw, one JSON object a line. It tells what happened
         around the losses. The file may be missing.
     type: path
+  driver:
+    description:
+      - Path of what M(iter8.kfserving.progressive_rollout) did, the RV(ignore:driver) that it returned, in
+        JSON. The file may be missing, where another one drove.
+    type: path
   access_log:
     description:
       - The gateway's access log, where it was fetched into a file, for instance with C(kubectl logs).

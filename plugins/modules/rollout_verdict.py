@@ -165,6 +165,11 @@ verdict:
       description: The Experiment's objectives and how each version did.
       type: list
       elements: dict
+    driver:
+      description:
+        - What the driver of a progressive rollout did and why, its mode, steps, gates, patches and seconds to
+          roll back; none where another one drove.
+      type: dict
     thresholds:
       description: The thresholds that were applied.
       type: dict

@@ -26,6 +26,7 @@ EVIDENCE: dict[str, Any] = {
     "experiment": {"type": "path"},
     "inferenceservice": {"type": "path"},
     "observations": {"type": "path"},
+    "driver": {"type": "path"},
     "access_log": {"type": "dict", "options": _ACCESS_LOG},
 }
 

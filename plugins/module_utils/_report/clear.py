@@ -20,6 +20,7 @@ MARKS = {
     "timeline.jsonl": re.compile(rb'\A\Z|\A\{"time": [0-9.]+, "source": '),
     "experiment.json": _OBJECT,
     "inferenceservice.json": _OBJECT,
+    "driver.json": re.compile(rb'\A\{\}\s*\Z|"rollback_seconds": '),
     "report.html": re.compile(rb'<meta name="generator" content="iter8\.kfserving'),
     "junit.xml": re.compile(rb'<testsuites name="iter8\.kfserving'),
     "metrics.txt": re.compile(rb"\A# TYPE rollout_verdict "),

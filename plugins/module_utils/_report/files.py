@@ -34,11 +34,12 @@ class ArtefactError(Exception):
 
 
 def read_evidence(paths: Mapping[str, Any]) -> Evidence:
-    """The evidence in the files of `load`, `timeline`, `experiment`, `inferenceservice` and `observations`,
-    and in the log of the gateway that `access_log` tells of (`path`, `fields`, `revision_pattern`).
+    """The evidence in the files of `load`, `timeline`, `experiment`, `inferenceservice`, `observations`
+    and `driver`, and in the log of the gateway that `access_log` tells of (`path`, `fields`,
+    `revision_pattern`).
 
     A file that is missing or damaged is missing evidence, reported in `problems`, for it says something about
-    the run. But observations there may be none, where no observer ran.
+    the run. But observations there may be none, where no observer ran, and no driver where another one drove.
 
     :raises ArtefactError: where a path is a folder, or what is said of the log makes no sense: slips of the
         person who gave it.
@@ -51,6 +52,7 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
         "experiment": _json_object,
         "inferenceservice": _json_object,
         "observations": _json_lines,
+        "driver": _json_object,
     }
     for name, reader in readers.items():
         path = paths.get(name)
@@ -61,7 +63,7 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
         try:
             found[name] = reader(path)
         except OSError as error:
-            if name == "observations" and isinstance(error, FileNotFoundError):
+            if name in ("observations", "driver") and isinstance(error, FileNotFoundError):
                 continue
             problems[name] = f"the file {path} cannot be read: {error.strerror or error}"
         except ValueError as error:

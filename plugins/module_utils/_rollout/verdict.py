@@ -16,7 +16,7 @@ from .evidence.facts import Evidence, Facts, study
 from .messages import count, elapsed, rate_below, utc
 from .objects.events import State
 from .roles import CANARY
-from .rules import gateway, rollout, traffic, watched
+from .rules import driven, gateway, rollout, traffic, watched
 from .rules import load as rules_load
 from .rules.rule import Finding, Grade, Rule, worst
 from .thresholds import Thresholds
@@ -25,6 +25,7 @@ from .thresholds import Thresholds
 RULES: tuple[Rule, ...] = (
     *rules_load.LOST,
     *rollout.RULES,
+    *driven.RULES,
     *traffic.RULES,
     *watched.RULES,
     *gateway.RULES,
@@ -107,6 +108,7 @@ class Verdict:
             "named_by": self.facts.named_by if self.facts.names_tell else None,
             "gateway": details.gateway(self.facts),
             "objectives": [asdict(objective) for objective in self.facts.objectives],
+            "driver": dict(self.facts.driver) or None,
             "thresholds": self.thresholds.as_dict(),
             "not_covered": not_covered(self.facts),
         }

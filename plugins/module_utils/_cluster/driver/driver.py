@@ -74,7 +74,8 @@ class Driver:
         self._clock, self._now, self._sleep = clock, now, sleep
         self._saved: Any = None
         self._saved_at = self._said_at = clock()
-        self._told = len(state.history)
+        # Of what an earlier driver did nothing is told again.
+        self._told = len(state.history) if len(state.history) > 1 else 0
         self._lost = False
 
     def drive(self, deadline: float, hold_seconds: float, until_step: bool) -> End:

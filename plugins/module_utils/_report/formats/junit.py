@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""junit.xml: one case a claim. Inconclusive is an error, for it is not a pass and not a failure of the
-service."""
+"""junit.xml: one case a claim, and one a gate and step. Inconclusive is an error, for it is not a pass and
+not a failure of the service."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 from xml.etree import ElementTree
@@ -22,6 +22,7 @@ def junit(material: Material) -> str:
     claims = {claim["rule"]: claim for claim in material.verdict.get("claims", [])}
     load = material.load
     cases = [_case(rule.name, rule.claim, claims.get(rule.name)) for rule in RULES]
+    cases += [_case("gate", *gate) for gate in _gates(material)]
     kinds = [case[0].tag if len(case) else "" for case in cases]
     counts = {
         "tests": str(len(cases)),
@@ -52,6 +53,24 @@ def junit(material: Material) -> str:
     ElementTree.indent(root)
     whole = ElementTree.tostring(root, encoding="unicode")
     return printable_lines(f'<?xml version="1.0" encoding="UTF-8"?>\n{whole}\n')
+
+
+def _gates(material: Material) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The last word of each gate at each step of a driven rollout, as a claim and what was found.
+
+    The outcomes are those of the verdict: a gate that failed where the canary was meant to be rolled back has
+    done what it is for.
+    """
+    last: dict[str, Mapping[str, Any]] = {}
+    for row in (material.verdict.get("driver") or {}).get("gates", []):
+        last[f"Gate {row['gate']} at {row['percent']} %"] = row
+    for claim, row in last.items():
+        found = row["verdict"] if row["verdict"] in ("fail", "inconclusive") else "pass"
+        if material.grade == "pass":
+            found = "pass"
+        elif material.grade == "inconclusive" and found == "fail":
+            found = "inconclusive"
+        yield claim, {"verdict": found, "findings": [{"text": row["message"], "verdict": found}]}
 
 
 def _properties(suite: ElementTree.Element, material: Material) -> None:

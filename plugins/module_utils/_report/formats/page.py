@@ -20,7 +20,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
 from ..charts.histogram import histogram_chart, histograms, summary
 from ..charts.timeline import timeline_chart
 from ..material import Material
-from . import tables
+from . import driven, tables
 from .style import STYLE
 
 WIDE, NARROW = 1040, 360
@@ -38,6 +38,7 @@ def page(material: Material) -> str:
         _section("By revision and connection", _by_whom(material)),
         _section("Response times", _response_times(material)),
         _section("The Experiment's objectives", _objectives(material)),
+        _section("What the driver did, and why", driven.steps(material)),
         _section("Every claim, and its evidence", tables.claims(material)),
         _section("What this does not tell", _not_covered(material)),
         _section("Events", _events(material)),

@@ -40,8 +40,8 @@ ANSWERS, ACCESS_LOG = "answers", "access_log"
 @dataclass(frozen=True)
 class Evidence:
     """What a run left behind; None or empty for what is missing, with the reason in `problems` under the
-    same name. The access log and the observer's `observations` are evidence only where they were asked
-    for."""
+    same name. The access log, the observer's `observations` and what the `driver` of a progressive rollout
+    did are evidence only where they were asked for."""
 
     load: Mapping[str, Any] | None = None
     timeline: Sequence[Any] | None = None
@@ -50,6 +50,7 @@ class Evidence:
     access_log: AccessLog | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     observations: Sequence[Any] | None = None
+    driver: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Facts:
     `answered_load` is the load as its own answers have it, `load` that with what the access log adds;
     `named_by` says whose names the load has. `problems` has, by the name of the evidence, why it is missing.
     `stretches` are the phases beyond both ends of the load, which a clock that is off may reach.
-    `causes` has what happened around each window of losses, as verdict.json has it.
+    `causes` has what happened around each window of losses, as verdict.json has it; `driver` what this
+    collection's own driver did and why, empty where it did not drive.
     """
 
     load: Load | None
@@ -89,6 +91,7 @@ class Facts:
     stretches: tuple[Phase, ...] = ()
     clocks: Clocks = Clocks()
     causes: tuple[Mapping[str, Any], ...] = ()
+    driver: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -153,7 +156,7 @@ def study(evidence: Evidence) -> Facts:
         for name, what in _PIECES.items()
         if not getattr(evidence, name)
     }
-    for asked in ("access_log", "observations"):
+    for asked in ("access_log", "observations", "driver"):
         if asked in evidence.problems:
             problems[asked] = evidence.problems[asked]
     answered_load = _load(evidence.load, problems)
@@ -194,6 +197,7 @@ def study(evidence: Evidence) -> Facts:
         else (),
         clocks=clocks,
         causes=tuple(causes(load.ledger, rows)) if load else (),
+        driver=evidence.driver or {},
     )
 
 

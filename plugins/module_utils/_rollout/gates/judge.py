@@ -139,18 +139,20 @@ def _with_claim(
             ),
         )
     samples = claim.samples(window)
-    failed, passed, doubt = False, before.passed, 0.0
+    failed, passed, shown = False, before.passed, 0.0
+    if refuting.is_due(samples):
+        shown = refuting.doubt(errors.refuting)
+        failed = claim.refuted(window, shown)
+        refuting = refuting.after(samples)
     if confirming.is_due(samples) and not passed:
         doubt = confirming.doubt(errors.confirming)
         passed = claim.confirmed(window, doubt)
         confirming = confirming.after(samples)
-    if refuting.is_due(samples):
-        doubt = refuting.doubt(errors.refuting)
-        failed = claim.refuted(window, doubt)
-        refuting = refuting.after(samples)
+        # The interval that is told is that of the look which says something.
+        shown = shown if failed else doubt
     verdict = Verdict.FAIL if failed else Verdict.PASS if passed else Verdict.INCONCLUSIVE
-    if doubt or before.last is None or before.last.verdict is Verdict.NOT_APPLICABLE:
-        clause, value, low, high = claim.told(window, doubt or errors.confirming)
+    if shown or before.last is None or before.last.verdict is Verdict.NOT_APPLICABLE:
+        clause, value, low, high = claim.told(window, shown or errors.confirming)
         result = GateResult(claim.name, verdict, clause, samples, confirming.due, value, low, high)
     else:
         # Between looks nothing new is said, but how many samples there are.

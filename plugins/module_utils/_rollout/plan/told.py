@@ -115,8 +115,8 @@ def _steps(plan: Plan, history: list[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 def _rollback_seconds(history: list[Mapping[str, Any]]) -> float | None:
     """From the decision until the baseline had everything, as the load saw it too."""
-    begun = next((entry["at"] for entry in history if entry["what"] == "turned back"), None)
-    if begun is None:
+    turns = [number for number, entry in enumerate(history) if entry["what"] == "turned back"]
+    if not turns:
         return None
-    after = [entry["at"] for entry in history if entry["what"] == "reached" and entry["at"] >= begun]
-    return round(float(after[0]) - float(begun), 3) if after else None
+    reached = [entry["at"] for entry in history[turns[-1] :] if entry["what"] == "reached"]
+    return round(float(reached[0]) - float(history[turns[-1]]["at"]), 3) if reached else None

@@ -224,7 +224,8 @@ class Turn:
         """The progress, and a line of history for each verdict that is another one than before."""
         for name, one in progress.items():
             before = self.state.gates[name].last if name in self.state.gates else None
-            if one.last and (before is None or before.verdict is not one.last.verdict):
+            verdict = before.verdict if before else Verdict.INCONCLUSIVE
+            if one.last and verdict is not one.last.verdict:
                 self._note("gate", percent=step.percent, **one.last.to_json())
         self._set(gates=progress)
 
