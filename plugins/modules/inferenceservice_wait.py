@@ -44,14 +44,26 @@ options:
         that was rolled back because it never became ready.
       - With V(absent), wait until it is gone; the finalizers that hold it are shown. The module deletes
         nothing.
+      - With V(promoted), wait until another revision than O(baseline_revision) has all of the traffic, and is
+        a canary no more (no C(canary) in the spec of Standard mode).
+      - With V(rolled_back), wait until O(baseline_revision) has all of the traffic again, after the spec
+        asked for a share for another one.
+      - These two are for a rollout that somebody else drives. Give O(stable_seconds) the time for which it
+        must have been over.
     type: str
-    choices: [present, serving, absent]
+    choices: [present, serving, absent, promoted, rolled_back]
     default: present
   baseline_revision:
     description:
       - The revision that served before the change, as RV(revisions.serving) of an earlier wait gave it.
       - Leave it out for a first deployment.
     type: str
+  after_change:
+    description:
+      - With O(state=rolled_back), whether the share was asked for before this wait began, as by the play
+        itself.
+    type: bool
+    default: false
   new_revision:
     description:
       - Whether the latest revision must be another than O(baseline_revision).
@@ -97,6 +109,16 @@ EXAMPLES = r"""
     traffic:
       latest: 1
       baseline: 99
+
+- name: Wait until somebody else has promoted the canary, and it has been so for 15 seconds
+  iter8.kfserving.inferenceservice_wait:
+    kubeconfig: ~/.kube/config
+    context: staging
+    name: my-model
+    state: promoted
+    baseline_revision: "{{ baseline.revisions.serving }}"
+    stable_seconds: 15
+    timeout: 3600
 
 - name: Wait until it is gone
   iter8.kfserving.inferenceservice_wait:
@@ -178,12 +200,14 @@ transitions:
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.waits import inferenceservice_wait
 
+STATES = ["present", "serving", "absent", "promoted", "rolled_back"]
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
     "api_version": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "serving", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": STATES, "default": "present"},
     "baseline_revision": {"type": "str"},
+    "after_change": {"type": "bool", "default": False},
     "new_revision": {"type": "bool"},
     "traffic": {"type": "dict"},
     "stuck_seconds": {"type": "float", "default": 60},
@@ -196,7 +220,8 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    run_module(ARGUMENTS, inferenceservice_wait)
+    named = [("state", state, ["baseline_revision"]) for state in ("promoted", "rolled_back")]
+    run_module(ARGUMENTS, inferenceservice_wait, required_if=named)
 
 
 if __name__ == "__main__":

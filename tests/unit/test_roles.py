@@ -106,9 +106,15 @@ def test_the_samples_are_what_the_roles_use(samples: str, files: str) -> None:
 
 
 def test_tasks_are_seen_before_they_run() -> None:
-    """What is imported shows in --list-tasks and can be started at; what is included does neither."""
+    """What is imported shows in --list-tasks and can be started at; what is included does neither.
+
+    The tasks that a user names are known only when they are read.
+    """
     for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):
-        assert not re.search(r"include_(role|tasks):", path.read_text()), path
+        own = path.read_text().replace(
+            'include_tasks: "{{ rollout_change_tasks | expanduser | realpath }}"', ""
+        )
+        assert not re.search(r"include_(role|tasks):", own), path
 
 
 def test_no_shell_and_no_line_editor() -> None:

@@ -188,7 +188,7 @@ def _load_clauses(facts: Facts) -> list[str]:
 def _end_clauses(facts: Facts) -> list[str]:
     outcome = facts.experiment
     if outcome is None:
-        return []
+        return _end_of_others(facts)
     after = f"after {count(outcome.iterations, 'iteration')}"
     if outcome.state is State.PENDING:
         return [f"the Experiment did not end {after}"]
@@ -203,6 +203,14 @@ def _end_clauses(facts: Facts) -> list[str]:
     return [
         f"canary rolled back {after}{why}" if outcome.winner != CANARY else f"canary not promoted {after}"
     ]
+
+
+def _end_of_others(facts: Facts) -> list[str]:
+    """How a rollout without an Experiment ended."""
+    done = facts.marks.completion
+    if facts.by_experiment or done is None:
+        return []
+    return ["canary promoted" if done.winner == CANARY else "canary rolled back"]
 
 
 def not_covered(facts: Facts) -> list[str]:

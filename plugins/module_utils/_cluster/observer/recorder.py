@@ -15,6 +15,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects i
     experiment as experiments,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import handler as handlers
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
+    inferenceservice as inferenceservices,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import pod as pods
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.family import Family
@@ -55,6 +58,8 @@ class Recorder:
         self._timeline: Sink = lambda row: timeline(plain(row))
         self._last: dict[tuple[str, str], Row] = {}
         self._inferenceservice = inferenceservice
+        # Where there is an Experiment it is iter8 that changes it, with each iteration.
+        self._tells_changes = not experiment
         self._view = View()
         self._experiment: Row | None = None
         self._early_jobs: dict[str, tuple[float, Row]] = {}
@@ -111,7 +116,9 @@ class Recorder:
             previous = None
         current = None if gone else obj
         events: list[Event] = []
-        if kind == "Experiment":
+        if kind == "InferenceService" and self._tells_changes:
+            events = inferenceservices.changed(previous, current)
+        elif kind == "Experiment":
             events = experiments.transitions(previous, current)
             self._experiment = current or self._experiment
         elif kind == "Pod":
@@ -121,7 +128,7 @@ class Recorder:
         else:
             self._last[kind, name] = obj
         # What happens to the InferenceService shows in what it led to, as well.
-        for event in [*self._view.take(obj, gone), *events]:
+        for event in [*events, *self._view.take(obj, gone)]:
             about = self._inferenceservice if event.source == "inferenceservice" else name
             # Those of pods name their pod by themselves.
             text_of = event.text if event.source == "pod" else f"{about}  {event.text}"

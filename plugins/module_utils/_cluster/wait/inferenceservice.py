@@ -129,24 +129,25 @@ class PresentWaiter:
 
     def _assessed(self, now: float) -> End | None:
         outcome = self._stability.feed(now, self.inferenceservice, self.view.children)
-        trouble = self._trouble(outcome.revisions.created) if outcome.state is State.PENDING else ""
-        self._missing = f"{outcome.message}: {trouble}" if trouble else outcome.message
+        self._missing = outcome.message
         if outcome.state is State.PENDING:
-            stuck = self._stuck is not None and self._stuck.feed(
-                now, bool(trouble), outcome.revisions.created
-            )
-            if not stuck:
-                return None
-            message = f"InferenceService {self.name} will not get ready: {trouble}."
-            return End("failed", "PodsStuck", message)
+            return self._stuck_pods(now)
         if outcome.state is State.FAILED:
             message = f"InferenceService {self.name} failed ({outcome.reason}): {outcome.message}."
             return End("failed", outcome.reason, message)
         return End("succeeded", outcome.reason, f"InferenceService {self.name}: {outcome.message}.")
 
-    def _trouble(self, created: str) -> str:
-        """Of the pods of the revision that is waited for: those of the baseline are no news."""
-        return self.view.trouble(created) if created and created != self._baseline_revision else ""
+    def _stuck_pods(self, now: float) -> End | None:
+        """The end where pods of the revision that is waited for have been in trouble for too long; those of
+        the baseline are no news."""
+        created = self.view.snapshot.revisions.created
+        trouble = self.view.trouble(created) if created and created != self._baseline_revision else ""
+        if trouble:
+            self._missing = f"{self._missing}: {trouble}"
+        if self._stuck is None or not self._stuck.feed(now, bool(trouble), created):
+            return None
+        message = f"InferenceService {self.name} will not get ready: {trouble}."
+        return End("failed", "PodsStuck", message)
 
     def _unseen(self) -> End | None:
         """In Standard mode the children say all: without the right to see them there is nothing to wait

@@ -27,6 +27,7 @@ from ..client.watch import Clock, Feeds, Watch
 from ..module import Failed
 from ..observer import job
 from ..observer.followed import Followed
+from .change import PromotedWaiter, RolledBackWaiter
 from .experiment import EXPERIMENT, INFERENCESERVICE, JOBS, Counts, ExperimentWaiter
 from .inferenceservice import CHILDREN, FEED, AbsentWaiter, PresentWaiter
 from .waiting import End, Source, Waiter, wait
@@ -202,16 +203,7 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
         waiter = AbsentWaiter(name)
     else:
         targets += _children(namespace, name)
-        waiter = PresentWaiter(
-            name,
-            baseline_revision=params["baseline_revision"],
-            new_revision=params["new_revision"],
-            traffic=_percents(params["traffic"]),
-            stable_seconds=params["stable_seconds"],
-            serving=params["state"] == "serving",
-            children=CHILDREN,
-            stuck_seconds=params["stuck_seconds"],
-        )
+        waiter = _present(params)
     run = _Run(module)
     end = run.wait(waiter, *targets)
     seen = waiter.view.snapshot if isinstance(waiter, PresentWaiter) else inferenceservices.read(None)
@@ -230,6 +222,28 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
         about = f"InferenceService {namespace}/{name}: " if end.outcome == "timeout" else ""
         raise Failed(about + end.message, result)
     return result
+
+
+def _present(params: Mapping[str, Any]) -> PresentWaiter:
+    """The waiter of each state but ``absent``."""
+    name, state = params["name"], params["state"]
+    options: dict[str, Any] = {
+        "baseline_revision": params["baseline_revision"],
+        "stable_seconds": params["stable_seconds"],
+        "children": CHILDREN,
+        "stuck_seconds": params["stuck_seconds"],
+    }
+    if state == "promoted":
+        return PromotedWaiter(name, **options)
+    if state == "rolled_back":
+        return RolledBackWaiter(name, after_change=params["after_change"], **options)
+    return PresentWaiter(
+        name,
+        new_revision=params["new_revision"],
+        traffic=_percents(params["traffic"]),
+        serving=state == "serving",
+        **options,
+    )
 
 
 def _children(namespace: str, name: str) -> list[Target]:

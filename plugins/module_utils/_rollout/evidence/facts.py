@@ -13,7 +13,7 @@ from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
 from ..objects.snapshot import Snapshot
 from ..objects.view import view_of
-from ..roles import BASELINE, CANARY
+from ..roles import BASELINE, CANARY, ITER8
 from ..thresholds import Thresholds
 from .access_log import AccessLog
 from .causes import causes
@@ -94,6 +94,16 @@ class Facts:
     driver: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def by_experiment(self) -> bool:
+        """Whether an Experiment of iter8 decides the rollout, and there are rules about it."""
+        return self.marks.driver == ITER8
+
+    @property
+    def given_traffic(self) -> set[str]:
+        """The revisions that were ever seen to be given traffic."""
+        return {name for _time, split in self.marks.traffic for name in split}
+
+    @property
     def roles(self) -> dict[str, str]:
         """Revision name -> role."""
         return _roles(self.baseline, self.canary)
@@ -168,7 +178,11 @@ def study(evidence: Evidence) -> Facts:
         service = services.read(evidence.inferenceservice, view_of(rows).children)
     found = _borne_out(marks(moments), service)
     # An object that was gone when it was to be kept is an empty one.
-    experiment = _of_this_run(evidence.experiment or None, found, problems)
+    experiment = None
+    if found.driver == ITER8:
+        experiment = _of_this_run(evidence.experiment or None, found, problems)
+    else:
+        problems.pop("experiment", None)
     found = _by_roles(found, experiment)
     compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")

@@ -7,15 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..objects.snapshot import NOT_TOLD
+from ..roles import BASELINE, CANARY, ITER8
 from .intervals import Intervals
 from .observed import last_observed, unobserved
 from .offset import Offset
 from .timeline import Moment
 
+# Each observed split, percent by revision name, with the moment from which it was observed.
+Traffic = Sequence[tuple[float, Mapping[str, int]]]
+_BY_TRAFFIC = "one revision has all of the traffic"
+
 
 @dataclass(frozen=True)
 class Completion:
-    """The Experiment's end as it was observed. `winner` is a role; None where iter8 found none."""
+    """The rollout's end as it was observed: the Experiment's, or, without one, when the last revision got all
+    of the traffic for good. `winner` is a role; None where iter8 found none."""
 
     time: float
     winner: str | None
@@ -27,15 +34,18 @@ class Completion:
 class Marks:
     """The moments that matter, in seconds since the epoch; None where the timeline does not have them.
 
-    - `canary_applied`: when the playbook applied the canary: the shift begins.
+    - `driver`: who moves the traffic, as the playbook noted it; iter8 where it did not.
+    - `canary_applied`: when the playbook applied the canary, or, where another does, when the
+      InferenceService was first seen changed: the shift begins.
     - `load_started`, `load_stopped`: when the playbook did that, by the clock of the timeline.
     - `baseline_revision`: the revision that served before, as the playbook noted it; empty if it did not.
-    - `created_revision`: the first other revision created at or after `canary_applied`, so the canary's;
-      empty if none was observed.
-    - `completion`: the Experiment's end; one that came before the canary was applied is another run's. It is
-      not yet the end of the shift: promotion is still to come.
+    - `created_revision`: the canary's, which is the first other revision created at or after
+      `canary_applied`, or, without an Experiment, the other one that ended with all of the traffic; empty if
+      none was observed.
+    - `completion`: the rollout's end; an Experiment's that came before the canary was applied is another
+      run's, and one is not yet the end of the shift: promotion is still to come.
     - `traffic`: each observed split, percent by revision name, with the moment from which it was observed.
-    - `shift_ended`: when one revision, whichever, got all the traffic for good, at or after the Experiment's
+    - `shift_ended`: when one revision, whichever, got all the traffic for good, at or after the rollout's
       end.
     - `unobserved`: the intervals in which nothing watched the InferenceService; the traffic may have changed
       at any moment of them.
@@ -48,6 +58,7 @@ class Marks:
     - `failed_handlers`, `deletions`: the events that tell of a failed handler Job and of a deleted object.
     """
 
+    driver: str = ITER8
     canary_applied: float | None = None
     load_started: float | None = None
     load_stopped: float | None = None
@@ -73,7 +84,7 @@ class Marks:
         return self.stopped is not None and (applied is None or self.stopped.time < applied)
 
     def full_share(self, revision: str) -> float | None:
-        """From when on this revision had all the traffic until the end, at or after the Experiment's end."""
+        """From when on this revision had all the traffic until the end, at or after the rollout's end."""
         if not self.traffic or self.traffic[-1][1] != {revision: 100}:
             return None
         return self.shift_ended
@@ -88,25 +99,28 @@ class Marks:
 def marks(moments: Iterable[Moment]) -> Marks:
     """The moments that matter, from the events in any order."""
     ordered = sorted(moments, key=lambda m: m.time)
-    applied = _first(ordered, "playbook", "canary_applied")
+    begun = _first(ordered, "playbook", "canary_applied") or _first(ordered, "playbook", "change_awaited")
+    driver = str(begun.data.get("driver") or ITER8) if begun else ITER8
     started = _first(ordered, "playbook", "load_started")
     stopped = _first(ordered, "playbook", "load_stopped")
-    start = applied.time if applied else None
-    name = str(applied.data.get("baseline") or "") if applied else ""
-    completed = _first([m for m in ordered if start is None or m.time >= start], "experiment", "completed")
+    start = _start(ordered, begun)
+    name = str(begun.data.get("baseline") or "") if begun else ""
     since = unobserved(ordered, start)
     traffic = tuple(
         (m.time, _percents(m.data.get("traffic"))) for m in _all(ordered, "inferenceservice", "traffic")
     )
+    own = driver == ITER8
+    completion = _completion(ordered, start) if own else _end(ordered, traffic, start, name)
     return Marks(
+        driver=driver,
         canary_applied=start,
         load_started=started.time if started else None,
         load_stopped=stopped.time if stopped else None,
         baseline_revision=name,
-        created_revision=_created(ordered, start, name),
-        completion=_completion(completed) if completed else None,
+        created_revision=_created(ordered, start, name, completion, traffic),
+        completion=completion,
         traffic=traffic,
-        shift_ended=_shift_ended(traffic, completed.time) if completed else None,
+        shift_ended=_shift_ended(traffic, completion.time) if completion else None,
         unobserved=since.intervals,
         unobserved_since=since.since,
         last_observed=last_observed(ordered, start),
@@ -146,15 +160,36 @@ def _percents(value: Any) -> dict[str, int]:
     return {str(name): percent for name, percent in value.items() if isinstance(percent, int) and percent > 0}
 
 
-def _created(ordered: Iterable[Moment], applied: float | None, baseline: str) -> str:
-    """The revision that applying the canary made."""
+def _start(ordered: Sequence[Moment], begun: Moment | None) -> float | None:
+    """When the playbook applied the canary, or when somebody else was first seen to change something."""
+    if begun is None or begun.event == "canary_applied":
+        return begun.time if begun else None
+    changed = _first(ordered, "inferenceservice", "changed")
+    return changed.time if changed else None
+
+
+def _created(
+    ordered: Iterable[Moment],
+    applied: float | None,
+    baseline: str,
+    completion: Completion | None,
+    traffic: Traffic,
+) -> str:
+    """The revision that applying the canary made; of several that a rollout without an Experiment made, the
+    one that it ended with."""
+    if completion is not None and completion.message == _BY_TRAFFIC and completion.winner == CANARY:
+        return next(iter(traffic[-1][1]))
     for moment in _all(ordered, "inferenceservice", "revision_created"):
         if applied is not None and moment.time >= applied and _revision(moment) != baseline:
             return _revision(moment)
     return ""
 
 
-def _completion(moment: Moment) -> Completion:
+def _completion(ordered: Sequence[Moment], start: float | None) -> Completion | None:
+    """The Experiment's end."""
+    moment = _first([m for m in ordered if start is None or m.time >= start], "experiment", "completed")
+    if moment is None:
+        return None
     winner = moment.data.get("winner")
     return Completion(
         time=moment.time,
@@ -164,7 +199,28 @@ def _completion(moment: Moment) -> Completion:
     )
 
 
-def _shift_ended(traffic: Sequence[tuple[float, Mapping[str, int]]], completed: float) -> float | None:
+def _end(
+    ordered: Sequence[Moment], traffic: Traffic, start: float | None, baseline: str
+) -> Completion | None:
+    """The end of a rollout without an Experiment: since when one revision has all of the traffic.
+
+    Where the traffic never moved, it is when the playbook found that it was over.
+    """
+    if start is None or not traffic or not baseline:
+        return None
+    since = _shift_ended(traffic, start)
+    if since is None or NOT_TOLD in traffic[-1][1]:
+        return None
+    if since == start:
+        ended = _first(ordered, "playbook", "rollout_ended")
+        if ended is None:
+            return None
+        since = ended.time
+    winner = BASELINE if baseline in traffic[-1][1] else CANARY
+    return Completion(time=since, winner=winner, failed=False, message=_BY_TRAFFIC)
+
+
+def _shift_ended(traffic: Traffic, completed: float) -> float | None:
     """Traffic that goes back and comes again has ended nothing, so the last time counts."""
     if not traffic or 100 not in traffic[-1][1].values():
         return None

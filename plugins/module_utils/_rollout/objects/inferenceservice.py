@@ -332,6 +332,14 @@ def deleted() -> Event:
     return _event("deleted", "InferenceService deleted", {})
 
 
+def changed(previous: Object | None, current: Object | None) -> list[Event]:
+    """Whether somebody has changed the spec between two snapshots of one object."""
+    before, now = (number(mapping(obj, "metadata"), "generation") for obj in (previous, current))
+    if previous is None or current is None or now <= before:
+        return []
+    return [_event("changed", f"InferenceService changed (generation {now})", {"generation": now})]
+
+
 def changes(previous: Snapshot | None, now: Snapshot) -> list[Event]:
     """What is new in a snapshot, against the one before it (None for the first)."""
     before = read(None) if previous is None else previous

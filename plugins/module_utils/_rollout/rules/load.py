@@ -25,9 +25,10 @@ _MOST_FLAGS = 3
 
 def evidence_complete(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if not facts.problems:
-        return passed(
-            "the load's result, the timeline, the Experiment and the InferenceService are all there"
-        )
+        pieces = "the load's result, the timeline, the Experiment and the InferenceService"
+        if not facts.by_experiment:
+            pieces = "the load's result, the timeline and the InferenceService"
+        return passed(f"{pieces} are all there")
     return [
         finding for name, problem in facts.problems.items() for finding in unproven(problem, evidence=name)
     ]

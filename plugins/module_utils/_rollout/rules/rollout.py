@@ -127,7 +127,7 @@ def ready_at_end(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
 
 def handlers_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     jobs = facts.marks.failed_handlers
-    if not facts.moments:
+    if not facts.moments or not facts.by_experiment:
         return []
     if not jobs:
         return passed("no handler of the Experiment failed")
@@ -142,6 +142,8 @@ def nothing_deleted(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if not facts.moments:
         return []
     gone = facts.marks.deletions
+    if not gone and not facts.by_experiment:
+        return passed("the InferenceService was not deleted during the rollout")
     if not gone:
         return passed("neither the Experiment nor the InferenceService was deleted during the rollout")
     names = {"experiment": "Experiment", "inferenceservice": "InferenceService"}

@@ -28,7 +28,8 @@ def load_spans_rollout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
             "the timeline does not tell when the canary was applied, so the load may not cover it"
         )
     if marks.completion is None:
-        return unproven("the timeline does not tell when the Experiment ended, so the load may not cover it")
+        what = "the Experiment" if facts.by_experiment else "the rollout"
+        return unproven(f"the timeline does not tell when {what} ended, so the load may not cover it")
     # At the worst, where the clocks are two.
     ahead = facts.clocks.load if facts.clocks.contradicted else SAME
     begun = marks.canary_applied - load.started + ahead.low
@@ -101,6 +102,11 @@ def known_revisions_only(facts: Facts, _thresholds: Thresholds) -> list[Finding]
         return []
     known = {"", facts.baseline, facts.canary}
     others = {name: n for name, (n, _unused) in facts.load.revisions.items() if n and name not in known}
+    if others and not facts.by_experiment and others.keys() <= facts.given_traffic:
+        message = (
+            f"besides the baseline and the canary, others were given traffic and answered: {tally(others)}"
+        )
+        return unproven(f"{message}; several canaries cannot be judged as one", revisions=others)
     if others:
         return failed(
             f"revisions that are neither baseline nor canary answered: {tally(others)}", revisions=others

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs without an Experiment, for tests: made up, and those that were recorded on a real cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import Recorder
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View
+from ansible_collections.iter8.kfserving.tests.support import rollouts
+from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE
+from ansible_collections.iter8.kfserving.tests.support.recordings import rows_of
+from ansible_collections.iter8.kfserving.tests.support.rollouts import APPLIED, START, Run, event, histogram
+
+BY_ITER8 = {("playbook", "canary_applied"), ("playbook", "experiment_created")}
+
+
+def observed(run: Run, driver: str = "observe") -> Run:
+    """The same rollout, where something else than iter8 moved the traffic."""
+    assert run.timeline is not None
+    awaited = event(APPLIED - 2, "playbook", "change_awaited", baseline=BASELINE, driver=driver)
+    changed = event(APPLIED, "inferenceservice", "changed", generation=2)
+    rest = [
+        each
+        for each in run.timeline
+        if each["source"] != "experiment" and (each["source"], each["event"]) not in BY_ITER8
+    ]
+    run.timeline = sorted([awaited, changed, *rest], key=lambda each: each["time"])
+    run.experiment = None
+    return run
+
+
+def recorded(name: str, revisions: Mapping[str, str] | None = None, driver: str = "observe") -> Evidence:
+    """A recorded rollout as the evidence that this collection would have kept of it.
+
+    `revisions` says what the names are that the load of Standard mode saw.
+    """
+    rows = rows_of(name)
+    observations: list[dict[str, Any]] = []
+    timeline: list[dict[str, Any]] = []
+    recorder = Recorder("m", "", observations.append, timeline.append)
+    begun = next(row["at"] for row in rows if row.get("mark") == "load_started")
+    ended = next(row["at"] for row in rows if row.get("mark") == "load_stopped")
+    changes = [row["at"] for row in rows if "mark" in row and begun < row["at"] < ended]
+    view, serving = View(), ""
+    recorder.began(START - 1.0)
+    for number, row in enumerate(rows):
+        if "object" not in row:
+            continue
+        # What a recording cuts: versions, which tell nothing here but that something is new.
+        obj = {**row["object"], "metadata": {**row["object"]["metadata"], "resourceVersion": str(number)}}
+        kind = "deleted" if row.get("gone") else "present"
+        feed = obj["kind"].lower()
+        recorder.take(Notice(feed, kind, 0.0, obj["metadata"]["name"], obj), START + row["at"])
+        view.take(obj, row.get("gone") is True)
+        if row["at"] < changes[0]:
+            serving = view.snapshot.revisions.serving
+    recorder.ended(START + ended + 1.0)
+    marks = [
+        event(begun, "playbook", "load_started"),
+        event(changes[0] - 1.0, "playbook", "change_awaited", baseline=serving, driver=driver),
+        event(ended - 0.5, "playbook", "rollout_ended"),
+        event(ended + 0.1, "playbook", "load_stopped"),
+    ]
+    load = _load(rows, begun, ended, revisions or {})
+    last = dict(view.inferenceservice or {})
+    return Evidence(load, sorted([*timeline, *marks], key=_time), None, last, observations=observations)
+
+
+def replicasets(name: str) -> list[str]:
+    """The ReplicaSets of a recording, in the order in which they came."""
+    named = [
+        row["object"]["metadata"]["name"]
+        for row in rows_of(name)
+        if "object" in row and row["object"]["kind"] == "ReplicaSet"
+    ]
+    return list(dict.fromkeys(named))
+
+
+def _time(row: Mapping[str, Any]) -> float:
+    return float(row["time"])
+
+
+def _load(rows: list[dict[str, Any]], begun: float, ended: float, names: Mapping[str, str]) -> dict[str, Any]:
+    """load.json with the seconds of the recording."""
+    seconds: dict[int, dict[str, Any]] = {}
+    ledger: list[dict[str, Any]] = []
+    revisions: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for row in (each for each in rows if "load" in each):
+        counts, at = row["load"], START + row["at"] - 1
+        answered: Counter[str] = Counter(
+            {names.get(name, name): n for name, n in counts["revisions"].items()}
+        )
+        second = seconds.setdefault(
+            int(at), {"second": int(at), "ok": 0, "failed": 0, "revisions": Counter(), "max": 0.05}
+        )
+        second["ok"] += counts["ok"]
+        second["failed"] += counts["failed"]
+        second["revisions"] += answered
+        revisions += answered
+        # What was answered with an error is named; what was not answered names nobody.
+        loser = "" if answered[""] or not counts["failed"] else max(answered)
+        failures[loser] += counts["failed"]
+        ledger += [
+            {
+                "sent": at + 0.5,
+                "class": "status",
+                "status": 503,
+                "revision": loser,
+                "connection_mode": ("new", "keep-alive")[each % 2],
+            }
+            for each in range(counts["failed"])
+        ]
+    ok, failed = sum(each["ok"] for each in seconds.values()), len(ledger)
+    total = ok + failed
+    gap = rollouts.gap(0.1)
+    by_mode = Counter(each["connection_mode"] for each in ledger)
+    load = rollouts.load(seconds=1)
+    own = load["LoadTest"]
+    own.update(
+        started=START + begun,
+        ended=START + ended,
+        requests=total,
+        ok=ok,
+        failed=failed,
+        classes={"status": failed} if failed else {},
+        revisions={name: {"requests": n, "failed": failures[name]} for name, n in revisions.items()},
+        connection_modes={
+            "keep-alive": {
+                "requests": total - total // 2,
+                "failed": by_mode["keep-alive"],
+                "longest_success_gap": gap,
+            },
+            "new": {"requests": total // 2, "failed": by_mode["new"], "longest_success_gap": gap},
+        },
+        timeline=list(seconds.values()),
+        ledger=ledger,
+        longest_success_gap=gap,
+        outages=[],
+    )
+    load["RetCodes"] = {"200": ok, **({"503": failed} if failed else {})}
+    load["DurationHistogram"] = histogram(total)
+    load["ActualDuration"] = int((ended - begun) * 1e9)
+    return load

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verdicts on rollouts without an Experiment: made up, and every one that was recorded on a real cluster."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+from ansible_collections.iter8.kfserving.tests.support import rollouts
+from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.tests.support.observed import observed, recorded, replicasets
+from ansible_collections.iter8.kfserving.tests.support.recordings import NAMES
+
+PROMOTED, ROLLED_BACK = Thresholds(), Thresholds(expect_winner="baseline")
+SEVERAL = {"known_revisions_only": "inconclusive"}
+NEVER_ASKED = {"canary_got_traffic": "inconclusive"}
+LOST = {"nothing_lost": "fail"}
+# By recording: what is expected of it, how many requests it lost by the notes of that day, and every reason
+# against a pass.
+VERDICTS: dict[str, tuple[Thresholds, int, dict[str, str]]] = {
+    "knative-abrupt": (PROMOTED, 0, {}),
+    "knative-promote": (PROMOTED, 0, {}),
+    "knative-promote-500s": (PROMOTED, 0, {}),
+    "knative-no-canary": (PROMOTED, 0, {}),
+    "knative-rollback-after-scale-down": (ROLLED_BACK, 0, {}),
+    # Several canaries one after the other, the rejected ones asked as well.
+    "knative-canary-at-zero": (PROMOTED, 0, SEVERAL),
+    "knative-reject-then-next": (PROMOTED, 0, SEVERAL),
+    "knative-rollback-after-promotion": (PROMOTED, 0, SEVERAL),
+    "knative-rollback-and-clean-up": (PROMOTED, 0, SEVERAL),
+    "knative-canary-errors": (ROLLED_BACK, 121, LOST),
+    "knative-never-ready": (ROLLED_BACK, 0, NEVER_ASKED),
+    "knative-image-not-there": (
+        PROMOTED,
+        0,
+        {"traffic_moved": "fail", "ready_at_end": "fail", **NEVER_ASKED},
+    ),
+    # Its status says that the canary is ready and has 25 %.
+    "standard-canary-in-0.20.0": (PROMOTED, 0, {"traffic_moved": "fail", **NEVER_ASKED}),
+    "standard-careful": (PROMOTED, 13, LOST),
+    "standard-careful-drain": (PROMOTED, 0, {}),
+    "standard-naive": (PROMOTED, 1502, LOST),
+    "standard-naive-drain": (PROMOTED, 6, LOST),
+    "standard-rollback": (ROLLED_BACK, 8, LOST),
+    "standard-rollback-by-0": (ROLLED_BACK, 5, LOST),
+    "standard-rollback-by-0-drain": (ROLLED_BACK, 0, {}),
+    "standard-rolling": (PROMOTED, 6, LOST),
+    "standard-rolling-drain": (PROMOTED, 0, {}),
+}
+# The stable Deployment takes over the canary's model: two ReplicaSets of one version.
+NOT_JUDGED = {"standard-inplace"}
+
+
+def evidence(name: str) -> Evidence:
+    names = dict(zip(("v1", "v2"), replicasets(name)))
+    return recorded(name, names)
+
+
+def reasons(made: Evidence, thresholds: Thresholds = PROMOTED) -> dict[str, str]:
+    return {rule.name: finding.grade.value for rule, finding in decide(made, thresholds).reasons()}
+
+
+def test_every_recording_is_judged() -> None:
+    assert set(NAMES) == set(VERDICTS) | NOT_JUDGED
+
+
+@pytest.mark.parametrize("name", sorted(VERDICTS))
+def test_a_recorded_rollout_gets_the_verdict_that_its_load_deserves(name: str) -> None:
+    thresholds, lost, expected = VERDICTS[name]
+    made = evidence(name)
+    verdict = decide(made, thresholds)
+    assert verdict.as_dict()["failed"] == lost
+    assert reasons(made, thresholds) == expected
+    other = ROLLED_BACK if thresholds is PROMOTED else PROMOTED
+    ended_well = "traffic_moved" not in expected
+    assert ("traffic_moved" in reasons(made, other)) is ended_well
+
+
+def test_in_standard_mode_nothing_is_proven_without_what_the_observer_saw() -> None:
+    made = replace(evidence("standard-careful-drain"), observations=None)
+    assert reasons(made) == {"traffic_moved": "inconclusive"}
+
+
+def test_a_rolling_update_is_judged_by_who_answered_not_by_weights() -> None:
+    made = evidence("standard-rolling-drain")
+    phases = [(phase["name"], phase["weights"]) for phase in decide(made).as_dict()["phases"]]
+    assert ("canary at an unknown weight", {}) in phases
+    load: dict[str, Any] = copy.deepcopy(dict(made.load or {}))
+    new = replicasets("standard-rolling-drain")[1]
+    late = load["LoadTest"]["timeline"][-2]["revisions"]
+    late[replicasets("standard-rolling-drain")[0]] = late.pop(new)
+    assert reasons(replace(made, load=load)).get("none_at_weight_zero") == "fail"
+
+
+def test_a_rollout_without_an_experiment_can_pass() -> None:
+    verdict = decide(observed(rollouts.good()).evidence(), PROMOTED)
+    assert verdict.grade.value == "pass"
+    assert verdict.summary.endswith("; canary promoted")
+    rules = {claim.rule.name for claim in verdict.claims}
+    assert not rules & {"experiment_succeeded", "expected_winner", "iterations_done", "handlers_succeeded"}
+
+
+def test_an_experiment_is_missed_where_iter8_drives() -> None:
+    run = rollouts.good()
+    run.experiment = None
+    assert reasons(run.evidence())["evidence_complete"] == "inconclusive"
+
+
+def test_what_was_not_changed_was_not_rolled_out() -> None:
+    run = observed(rollouts.good())
+    run.drop_events("inferenceservice", "changed")
+    assert reasons(run.evidence())["load_spans_rollout"] == "inconclusive"
+
+
+def test_a_rollout_that_did_not_end_is_none() -> None:
+    run = observed(rollouts.good())
+    assert run.timeline is not None
+    last = [each for each in run.timeline if each["event"] == "traffic"][-1]
+    run.timeline.remove(last)
+    assert run.inferenceservice is not None
+    split = {BASELINE: 5, CANARY: 95}
+    predictor = run.inferenceservice["status"]["components"]["predictor"]
+    predictor["traffic"] = [{"revisionName": name, "percent": percent} for name, percent in split.items()]
+    found = reasons(run.evidence())
+    assert found["traffic_moved"] == "fail"
+    assert found["load_spans_rollout"] == "inconclusive"
+
+
+def test_a_roll_back_of_what_never_got_traffic_ends_when_the_playbook_found_it() -> None:
+    run = observed(rollouts.rolled_back())
+    assert run.timeline is not None
+    run.timeline = [each for each in run.timeline if each["event"] != "traffic"]
+    run.timeline.insert(0, rollouts.event(0.3, "inferenceservice", "traffic", traffic={BASELINE: 100}))
+    assert reasons(run.evidence(), ROLLED_BACK)["load_spans_rollout"] == "inconclusive"
+    run.timeline.insert(-1, rollouts.event(80.0, "playbook", "rollout_ended"))
+    assert "load_spans_rollout" not in reasons(run.evidence(), ROLLED_BACK)
+
+
+def test_an_answer_of_a_revision_that_was_never_given_traffic_is_a_failure() -> None:
+    run = observed(rollouts.good())
+    for second in run.own["timeline"]:
+        if second["revisions"].get(CANARY):
+            second["revisions"]["stranger"] = second["revisions"].pop(CANARY)
+            break
+    moved = second["revisions"]["stranger"]
+    run.own["revisions"][CANARY]["requests"] -= moved
+    run.own["revisions"]["stranger"] = {"requests": moved, "failed": 0}
+    assert reasons(run.evidence())["known_revisions_only"] == "fail"
+    assert run.timeline is not None
+    run.timeline.insert(5, rollouts.event(9.0, "inferenceservice", "traffic", traffic={"stranger": 100}))
+    assert reasons(run.evidence())["known_revisions_only"] == "inconclusive"
+
+
+def test_who_drives_is_read_from_the_first_mark() -> None:
+    verdict = decide(observed(rollouts.good(), driver="progressive").evidence(), PROMOTED)
+    assert verdict.grade.value == "pass"
