@@ -9,10 +9,15 @@ DOCUMENTATION = r"""
 module: ingress_info
 short_description: Find where an InferenceService answers from outside the cluster
 description:
-  - Returns host and port of Istio's ingress gateway, the URL of a prediction there, and the Host header
-    by which the gateway knows the InferenceService.
+  - Returns host and port of the gateway, the URL of a prediction there, and the Host header by which the
+    gateway knows the InferenceService.
+  - Which gateway it is the cluster tells. In Standard mode with the Gateway API, the HTTPRoute's parent, with
+    its Service or its own address. In Knative mode, the Service that the status of Knative's Ingress names,
+    of Istio, Kourier or another. Else Istio's C(istio-ingressgateway). What may not be read is passed over.
   - The address is the load balancer's; where there is none, a ready node's and the Service's node port;
     or the one that is given.
+  - Scheme, host and path of the InferenceService's C(status.url) decide, so that a gateway with TLS and
+    routes by path are asked as they want it.
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
@@ -23,17 +28,20 @@ extends_documentation_fragment:
   - iter8.kfserving.attributes.info_module
 options:
   gateway_namespace:
-    description: The namespace of the gateway's Service.
+    description: The namespace of the gateway's Service, with O(gateway_service). By default V(istio-system).
     type: str
-    default: istio-system
   gateway_service:
-    description: The name of the gateway's Service.
+    description: The name of the gateway's Service. By default the one that is found.
     type: str
-    default: istio-ingressgateway
   gateway_port_name:
-    description: The name or number of the Service's port for plain HTTP.
+    description:
+      - The name or number of the Service's port. By default the listener's of a Gateway, else V(http2),
+        V(http), V(80) or V(web), with https V(https) or V(443), whichever is there first.
     type: str
-    default: http2
+  gateway_scheme:
+    description: Whether the gateway speaks TLS. By default as the InferenceService's URL has it.
+    type: str
+    choices: [http, https]
   gateway_host:
     description: Where the gateway answers, if the Service does not tell, as behind a forwarded port.
     type: str
@@ -77,7 +85,7 @@ host:
   returned: success
   sample: 192.0.2.10
 port:
-  description: The gateway's port for plain HTTP.
+  description: The gateway's port.
   type: int
   returned: success
   sample: 80
@@ -85,8 +93,19 @@ via:
   description: How the address was found.
   type: str
   returned: success
-  choices: [load_balancer, node_port, given]
+  choices: [load_balancer, node_port, gateway, given]
   sample: load_balancer
+found_by:
+  description: >-
+    How the gateway was found, by a V(gateway) of the Gateway API, by V(knative), as V(default) or V(given).
+  type: str
+  returned: success
+  sample: knative
+server_name:
+  description: The name for TLS (SNI); empty for plain HTTP.
+  type: str
+  returned: success
+  sample: ""
 gateway_url:
   description: The gateway's address as a URL.
   type: str
@@ -111,9 +130,10 @@ ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
     "api_version": {"type": "str"},
-    "gateway_namespace": {"type": "str", "default": "istio-system"},
-    "gateway_service": {"type": "str", "default": "istio-ingressgateway"},
-    "gateway_port_name": {"type": "str", "default": "http2"},
+    "gateway_namespace": {"type": "str"},
+    "gateway_service": {"type": "str"},
+    "gateway_port_name": {"type": "str"},
+    "gateway_scheme": {"type": "str", "choices": ["http", "https"]},
     "gateway_host": {"type": "str"},
     "gateway_port": {"type": "int"},
 }

@@ -37,6 +37,9 @@ BUILT_IN = [
 CUSTOM = [
     Resource("iter8.tools/v2alpha1", "Experiment", "experiments", True, VERBS),
     Resource("serving.kubeflow.org/v1beta1", "InferenceService", "inferenceservices", True, VERBS),
+    Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", True, VERBS),
+    Resource("gateway.networking.k8s.io/v1", "Gateway", "gateways", True, VERBS),
+    Resource("networking.internal.knative.dev/v1alpha1", "Ingress", "ingresses", True, VERBS),
 ]
 
 
@@ -137,6 +140,7 @@ class Cluster:
                 {"metadata": each["metadata"]} if metadata_only else each
                 for where, each in self.objects.items()
                 if where.startswith(prefix) and where.split("/")[-2] == plural
+                if _has_labels(each, str((query or {}).get("labelSelector") or ""))
             ]
             return {"items": found}
         if self._going.get(path, inf) <= self.now():
@@ -190,6 +194,14 @@ class Cluster:
 
 
 AWAY = Unreachable("the server is away")
+
+
+def _has_labels(definition: Mapping[str, Any], selector: str) -> bool:
+    """Whether it carries every label of a selector of the form a=b,c=d; those without a value are not told
+    apart."""
+    labels = definition["metadata"].get("labels") or {}
+    wanted = [each.split("=", 1) for each in selector.split(",") if "=" in each]
+    return all(labels.get(name) == value for name, value in wanted)
 
 
 def no_such_path() -> NotFound:

@@ -71,12 +71,12 @@ BARE = [{"name": "http2", "port": 80}]
     ],
 )
 def test_the_address(service: dict[str, Any], nodes: list[dict[str, Any]], expected: GatewayAddress) -> None:
-    assert gateway_address(service, nodes, "http2") == expected
+    assert gateway_address(service, nodes, ["http2"]) == expected
 
 
 @pytest.mark.parametrize(("name", "port"), [("http2", 80), ("80", 80), ("https", 443), ("443", 443)])
 def test_the_port_by_name_or_number(name: str, port: int) -> None:
-    assert gateway_address(service("LoadBalancer", {"ip": "192.0.2.10"}), [], name).port == port
+    assert gateway_address(service("LoadBalancer", {"ip": "192.0.2.10"}), [], ["other", name]).port == port
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_port_by_name_or_number(name: str, port: int) -> None:
 )
 def test_no_address(service: dict[str, Any], nodes: list[dict[str, Any]], port: str, message: str) -> None:
     with pytest.raises(ClusterError, match=message):
-        gateway_address(service, nodes, port)
+        gateway_address(service, nodes, [port])
 
 
 def cluster_with(
@@ -115,7 +115,8 @@ def info(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, **params: Any) -> di
     module.params = {
         "name": "my-model", "namespace": "default", "api_version": "serving.kubeflow.org/v1beta1",
         "gateway_namespace": "istio-system", "gateway_service": "istio-ingressgateway",
-        "gateway_port_name": "http2", "gateway_host": None, "gateway_port": None, **params,
+        "gateway_port_name": None, "gateway_host": None, "gateway_port": None, "gateway_scheme": None,
+        **params,
     }  # fmt: skip
     monkeypatch.setattr(ingress, "connect", lambda _module, **_options: cluster)
     return ingress.ingress_info(module)
@@ -131,6 +132,8 @@ def test_all_that_a_client_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         "gateway_url": "http://192.0.2.10:80",
         "url": "http://192.0.2.10:80/v1/models/my-model:predict",
         "host_header": "my-model.default.example.com",
+        "server_name": "",
+        "found_by": "given",
     }
     assert "/api/v1/nodes" not in cluster.asked
 
@@ -159,3 +162,95 @@ def test_what_is_missing_is_named(
 ) -> None:
     with pytest.raises(ClusterError, match=message):
         info(cluster, monkeypatch, **params)
+
+
+FOUND: dict[str, Any] = {"gateway_namespace": None, "gateway_service": None}
+KOURIER = {
+    "publicLoadBalancer": {"ingress": [{"domainInternal": "kourier.kourier-system.svc.cluster.local"}]}
+}
+
+
+def with_service(cluster: Cluster, namespace: str, name: str, labels: dict[str, str], *ports: Any) -> None:
+    made = obj("Service", name, namespace)
+    made["metadata"]["labels"] = labels
+    cluster.put({**made, "spec": {"type": "NodePort", "ports": list(ports)}, "status": {}})
+
+
+def test_in_knative_mode_the_ingress_of_the_route_names_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_with()
+    cluster.put({**obj("Ingress", "my-model-predictor", "default"), "status": KOURIER})
+    with_service(cluster, "kourier-system", "kourier", {}, {"name": "http2", "port": 80, "nodePort": 31080})
+    found = info(cluster, monkeypatch, **FOUND)
+    assert (found["port"], found["via"], found["found_by"]) == (31080, "node_port", "knative")
+
+
+def standard(cluster: Cluster, *listeners: dict[str, Any], addresses: tuple[str, ...] = ()) -> None:
+    """An HTTPRoute of the model, and its Gateway in another namespace."""
+    parents = [{"name": "ingress", "namespace": "kserve"}]
+    cluster.put({**obj("HTTPRoute", "my-model", "default"), "spec": {"parentRefs": parents}})
+    status = {"addresses": [{"value": each} for each in addresses]}
+    cluster.put(
+        {**obj("Gateway", "ingress", "kserve"), "spec": {"listeners": list(listeners)}, "status": status}
+    )
+
+
+HTTP = {"name": "http", "port": 8080, "protocol": "HTTP"}
+HTTPS = {"name": "https", "port": 8443, "protocol": "HTTPS"}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "labels"),
+    [
+        ("kserve", {"gateway.networking.k8s.io/gateway-name": "ingress"}),
+        (
+            "envoy-gateway-system",
+            {
+                "gateway.envoyproxy.io/owning-gateway-name": "ingress",
+                "gateway.envoyproxy.io/owning-gateway-namespace": "kserve",
+            },
+        ),
+    ],
+)
+def test_the_service_of_the_parent_gateway_is_found_by_its_labels(
+    namespace: str, labels: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = cluster_with()
+    standard(cluster, HTTP, addresses=("10.96.0.9",))
+    with_service(cluster, namespace, "envoy-ingress", labels, {"port": 8080, "nodePort": 31081})
+    with_service(
+        cluster, "elsewhere", "b", {"gateway.networking.k8s.io/gateway-name": "ingress"}, {"port": 8080}
+    )
+    found = info(cluster, monkeypatch, **FOUND)
+    assert (found["port"], found["via"], found["found_by"]) == (31081, "node_port", "gateway")
+
+
+def test_a_gateway_without_a_service_has_an_address_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_with()
+    standard(cluster, HTTPS, HTTP, addresses=("203.0.113.7",))
+    found = info(cluster, monkeypatch, **FOUND)
+    assert (found["gateway_url"], found["via"]) == ("http://203.0.113.7:8080", "gateway")
+
+
+def test_a_service_that_nothing_reaches_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_with()
+    standard(cluster, HTTP, addresses=("203.0.113.7",))
+    with_service(
+        cluster, "kserve", "e", {"gateway.networking.k8s.io/gateway-name": "ingress"}, {"port": 8080}
+    )
+    assert info(cluster, monkeypatch, **FOUND)["via"] == "gateway"
+
+
+def test_the_scheme_and_the_path_of_its_url_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_with(url="https://models.example.com/serving/default/my-model")
+    standard(cluster, HTTP, HTTPS, addresses=("203.0.113.7",))
+    found = info(cluster, monkeypatch, **FOUND)
+    assert found["url"] == "https://203.0.113.7:8443/serving/default/my-model/v1/models/my-model:predict"
+    assert (found["host_header"], found["server_name"]) == ("models.example.com", "models.example.com")
+    plain = info(cluster, monkeypatch, **FOUND, gateway_scheme="http")
+    assert plain["gateway_url"] == "http://203.0.113.7:8080"
+
+
+def test_without_any_sign_it_is_istio(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_with(gateway=service("LoadBalancer", {"ip": "192.0.2.10"}))
+    found = info(cluster, monkeypatch, **FOUND)
+    assert (found["host"], found["found_by"]) == ("192.0.2.10", "default")
