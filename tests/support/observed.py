@@ -34,10 +34,11 @@ def observed(run: Run, driver: str = "observe") -> Run:
     return run
 
 
-def recorded(name: str, revisions: Mapping[str, str] | None = None, driver: str = "observe") -> Evidence:
+def recorded(name: str, revisions: Mapping[str, str] | None = None, learned: bool = False) -> Evidence:
     """A recorded rollout as the evidence that this collection would have kept of it.
 
-    `revisions` says what the names are that the load of Standard mode saw.
+    `revisions` says what the names are that the load of Standard mode saw; with `learned` the playbook said
+    that they were to be learned.
     """
     rows = rows_of(name)
     observations: list[dict[str, Any]] = []
@@ -62,7 +63,8 @@ def recorded(name: str, revisions: Mapping[str, str] | None = None, driver: str 
     recorder.ended(START + ended + 1.0)
     marks = [
         event(begun, "playbook", "load_started"),
-        event(changes[0] - 1.0, "playbook", "change_awaited", baseline=serving, driver=driver),
+        event(changes[0] - 1.0, "playbook", "change_awaited", baseline=serving, driver="observe"),
+        *([event(changes[0] - 1.1, "playbook", "names_learned")] if learned else []),
         event(ended - 0.5, "playbook", "rollout_ended"),
         event(ended + 0.1, "playbook", "load_stopped"),
     ]

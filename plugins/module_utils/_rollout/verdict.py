@@ -239,6 +239,8 @@ def not_covered(facts: Facts) -> list[str]:
         if part.seconds >= _UNOBSERVED_SECONDS:
             times = f"from {utc(part.begin)} to {utc(part.end)}"
             found.append(f"Nothing watched the traffic {times}, so weights and phases are not exact there.")
+    if facts.naming.proof:
+        found.append(facts.naming.proof)
     if not facts.marks.traffic:
         found.append("The timeline tells no traffic split, so who should have answered is not known.")
     return found

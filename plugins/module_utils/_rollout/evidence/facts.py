@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..messages import utc
+from ..naming.aliases import OWN, Naming, learn, pods_of, renamed, renamed_log
 from ..objects import experiment as experiments
 from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
@@ -71,7 +72,8 @@ class Facts:
     `named_by` says whose names the load has. `problems` has, by the name of the evidence, why it is missing.
     `stretches` are the phases beyond both ends of the load, which a clock that is off may reach.
     `causes` has what happened around each window of losses, as verdict.json has it; `driver` what this
-    collection's own driver did and why, empty where it did not drive.
+    collection's own driver did and why, empty where it did not drive. `naming` is what the names that answers
+    gave were learned to stand for.
     """
 
     load: Load | None
@@ -92,6 +94,7 @@ class Facts:
     clocks: Clocks = Clocks()
     causes: tuple[Mapping[str, Any], ...] = ()
     driver: Mapping[str, Any] = field(default_factory=dict)
+    naming: Naming = OWN
 
     @property
     def by_experiment(self) -> bool:
@@ -188,13 +191,24 @@ def study(evidence: Evidence) -> Facts:
     baseline = found.baseline_revision or compared.get(BASELINE, "")
     canary = found.created_revision or compared.get(CANARY, "")
     roles = _roles(baseline, canary)
-    clocks = compare(answered_load, found, evidence.access_log)
-    load, named_by = _named(answered_load, evidence.access_log, found.canary_applied, baseline, clocks)
+    pods = pods_of(rows)
+    log = renamed_log(evidence.access_log, pods) if evidence.access_log else None
+    clocks = compare(answered_load, found, log)
+    naming = OWN
+    if answered_load is not None:
+        answered_load = renamed(answered_load, pods, known_only=False)
+        naming = _learned(answered_load, found, baseline, canary, clocks)
+        if naming is not OWN:
+            answered_load = renamed(answered_load, naming.revisions, known_only=True)
+    load, named_by = _named(answered_load, log, found.canary_applied, baseline, clocks)
+    if naming.revisions:
+        # What tells the versions apart tells no third one: all that is not the baseline counts as the canary.
+        roles = {**dict.fromkeys((name for _at, split in found.traffic for name in split), CANARY), **roles}
     cuts = phases(found, roles, load.started, load.ended) if load else []
     return Facts(
         load=load,
         answered_load=answered_load,
-        log=evidence.access_log,
+        log=log,
         named_by=named_by,
         moments=moments,
         marks=found,
@@ -212,7 +226,17 @@ def study(evidence: Evidence) -> Facts:
         clocks=clocks,
         causes=tuple(causes(load.ledger, rows)) if load else (),
         driver=evidence.driver or {},
+        naming=naming,
     )
+
+
+def _learned(load: Load, found: Marks, baseline: str, canary: str, clocks: Clocks) -> Naming:
+    """What the answers' names stand for, where the playbook said that this is to be learned."""
+    before = _names_before(load, found.canary_applied, clocks.load)
+    if not found.names_learned or not baseline or not canary or baseline in before:
+        return OWN
+    since = found.full_share(canary)
+    return learn(load, baseline, canary, before, None if since is None else since + clocks.load.high)
 
 
 def _rows(observations: Sequence[Any] | None) -> list[Mapping[str, Any]]:

@@ -35,6 +35,7 @@ class Marks:
     """The moments that matter, in seconds since the epoch; None where the timeline does not have them.
 
     - `driver`: who moves the traffic, as the playbook noted it; iter8 where it did not.
+    - `names_learned`: whether what the answers say is to be learned, since it is no revision's name.
     - `canary_applied`: when the playbook applied the canary, or, where another does, when the
       InferenceService was first seen changed: the shift begins.
     - `load_started`, `load_stopped`: when the playbook did that, by the clock of the timeline.
@@ -59,6 +60,7 @@ class Marks:
     """
 
     driver: str = ITER8
+    names_learned: bool = False
     canary_applied: float | None = None
     load_started: float | None = None
     load_stopped: float | None = None
@@ -113,6 +115,7 @@ def marks(moments: Iterable[Moment]) -> Marks:
     completion = _completion(ordered, start) if own else _end(ordered, traffic, start, name)
     return Marks(
         driver=driver,
+        names_learned=_first(ordered, "playbook", "names_learned") is not None,
         canary_applied=start,
         load_started=started.time if started else None,
         load_stopped=stopped.time if stopped else None,

@@ -120,7 +120,8 @@ _KINDS: Mapping[str, tuple[Shape | None, Shape | None]] = {
         {"nodeName": _KEEP, "containers": _CONTAINER, "terminationGracePeriodSeconds": _KEEP},
         {
             "phase": _KEEP, "reason": _KEEP, "message": _KEEP, "conditions": _KEEP, "startTime": _KEEP,
-            "containerStatuses": _CONTAINER_STATUS, "initContainerStatuses": _CONTAINER_STATUS,
+            "podIP": _KEEP, "containerStatuses": _CONTAINER_STATUS,
+            "initContainerStatuses": _CONTAINER_STATUS,
         },
     ),
     "Job": (

@@ -76,21 +76,28 @@ def answers_named(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
-    requests, lost = load.revisions.get("", (0, 0))
+    if facts.naming.problem and facts.named_by != ACCESS_LOG:
+        return unproven(facts.naming.problem)
     if not facts.names_proven and any(load.revisions):
         named = ", ".join(facts.names_before) or "nobody"
         message = f"before the canary, {_namer(facts)} named {named}, never the baseline"
         return unproven(
             f"{message} {facts.baseline}: they do not tell revisions", names=list(facts.names_before)
         )
-    by_log = facts.named_by == ACCESS_LOG
+    requests, lost = load.revisions.get("", (0, 0))
     if requests > lost:
-        neither = ", nor does the gateway's log" if by_log else ""
+        neither = ", nor does the gateway's log" if facts.named_by == ACCESS_LOG else ""
         message = f"{count(requests - lost, 'answer')} did not name the revision that gave them{neither}"
         return unproven(message, unnamed=requests - lost)
-    if by_log:
-        return passed("the gateway's log names the revision of every answer", unnamed=0)
-    return passed("every answer named its revision", unnamed=0)
+    return passed(_who_names(facts), unnamed=0)
+
+
+def _who_names(facts: Facts) -> str:
+    if facts.named_by == ACCESS_LOG:
+        return "the gateway's log names the revision of every answer"
+    if facts.naming.proof:
+        return "every answer told its revision by what was learned of both"
+    return "every answer named its revision"
 
 
 def _namer(facts: Facts) -> str:

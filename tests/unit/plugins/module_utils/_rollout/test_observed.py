@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -159,3 +160,70 @@ def test_an_answer_of_a_revision_that_was_never_given_traffic_is_a_failure() -> 
 def test_who_drives_is_read_from_the_first_mark() -> None:
     verdict = decide(observed(rollouts.good(), driver="progressive").evidence(), PROMOTED)
     assert verdict.grade.value == "pass"
+
+
+STANDARD = sorted(name for name in NAMES if name.startswith("standard"))
+# The canary was never asked, so nothing could be learned of it.
+LEARNED = {name: VERDICTS.get(name, (PROMOTED, 8, LOST)) for name in STANDARD}
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_a_version_that_answers_tell_is_learned(name: str) -> None:
+    """The model said v1 or v2, which are no revisions: nothing is known of them but what the load saw."""
+    thresholds, lost, expected = LEARNED[name]
+    made = recorded(name, learned=True)
+    assert decide(made, thresholds).as_dict()["failed"] == lost
+    assert reasons(made, thresholds) == expected
+    if "canary_got_traffic" not in expected:
+        named = decide(made, thresholds).as_dict()
+        assert any("The baseline was told by v1" in each for each in named["not_covered"])
+
+
+def test_without_the_playbooks_word_nothing_is_learned() -> None:
+    assert reasons(recorded("standard-careful-drain"))["answers_named"] == "inconclusive"
+
+
+def test_what_both_say_tells_nothing() -> None:
+    made = recorded("standard-careful-drain", {"v2": "v1"}, learned=True)
+    verdict = decide(made, PROMOTED)
+    assert verdict.grade.value == "inconclusive"
+    assert "the answers say v1 of both revisions" in verdict.summary
+
+
+def test_what_one_says_differently_each_time_tells_nothing() -> None:
+    made = recorded("standard-careful-drain", learned=True)
+    seconds = (made.load or {})["LoadTest"]["timeline"]
+    for number, second in enumerate(seconds):
+        if "v2" in second["revisions"] and number % 2:
+            second["revisions"]["v3"] = second["revisions"].pop("v2")
+    half = sum(second["revisions"].get("v3", 0) for second in seconds)
+    own = (made.load or {})["LoadTest"]["revisions"]
+    own["v2"]["requests"] -= half
+    own["v3"] = {"requests": half, "failed": 0}
+    verdict = decide(made, PROMOTED)
+    assert verdict.grade.value == "inconclusive"
+    assert "several things: v2, v3" in verdict.summary
+
+
+def test_a_late_answer_of_the_baseline_is_still_seen() -> None:
+    made = recorded("standard-careful-drain", learned=True)
+    second = (made.load or {})["LoadTest"]["timeline"][-3]
+    second["revisions"] = Counter({"v1": second["revisions"]["v2"]})
+    own = (made.load or {})["LoadTest"]["revisions"]
+    own["v2"]["requests"] -= second["revisions"]["v1"]
+    own["v1"]["requests"] += second["revisions"]["v1"]
+    assert reasons(made)["none_at_weight_zero"] == "fail"
+
+
+def test_a_pod_that_is_named_is_one_of_its_revision() -> None:
+    name = "standard-careful-drain"
+    old, new = replicasets(name)
+    pods = {}
+    for row in recorded(name).observations or ():
+        obj = row.get("object") or {}
+        if obj.get("kind") == "Pod":
+            pods.setdefault(obj["metadata"]["ownerReferences"][0]["name"], obj["metadata"]["name"])
+    made = recorded(name, {"v1": pods[old], "v2": pods[new]})
+    verdict = decide(made, PROMOTED).as_dict()
+    assert verdict["verdict"] == "pass"
+    assert set(verdict["revisions"]) == {old, new}

@@ -82,7 +82,7 @@ def test_a_pods_end_stays():
     ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:00:00Z", "containerID": "x"}
     status = {
         "phase": "Running",
-        "podIP": "10.0.0.1",
+        "hostIP": "10.0.0.1",
         "containerStatuses": [
             {"name": "c", "restartCount": 1, "lastState": {"terminated": ended}, "imageID": "x"}
         ],
@@ -91,7 +91,7 @@ def test_a_pods_end_stays():
     (container,) = made["status"]["containerStatuses"]
     del ended["containerID"]
     assert container == {"name": "c", "restartCount": 1, "lastState": {"terminated": ended}}
-    assert "podIP" not in made["status"]
+    assert "hostIP" not in made["status"]
 
 
 def test_an_events_message_is_cut_and_its_object_kept():
