@@ -54,34 +54,39 @@ options:
         description: The file.
         type: path
       fields:
-        description: The names of the fields. The defaults are those of Istio's log in JSON.
+        description: The names of the fields, where they are others than those of O(access_log.gateway).
         type: dict
         default: {}
         suboptions:
           request_id:
             description: The request's id.
             type: str
-            default: request_id
           time:
             description: When the request came, in ISO 8601 or seconds since the epoch.
             type: str
-            default: start_time
           duration:
             description: How many milliseconds it took.
             type: str
-            default: duration
           status:
             description: The status of the response.
             type: str
-            default: response_code
           flags:
             description: Envoy's response flags.
             type: str
-            default: response_flags
           upstream:
-            description: The upstream cluster, whose name holds that of the revision.
+            description: The upstream cluster, whose name holds that of the revision, or the address of a pod.
             type: str
-            default: upstream_cluster
+      gateway:
+        description:
+          - Whose log it is. V(istio) is Istio's in JSON, and V(istio_text) its text.
+          - V(kourier) is Kourier's with a C(service-access-log-template) in C(config-kourier) that has the
+            names of Istio's JSON.
+          - V(envoy) is Envoy's default text, as Kourier's without a template, V(envoy_gateway) that of Envoy
+            Gateway, V(traefik) Traefik's in JSON with the header C(X-Request-Id) kept. These name the address
+            of a pod, so O(observations) is needed to know of which revision it is.
+        type: str
+        choices: [istio, kourier, istio_text, envoy, envoy_gateway, traefik]
+        default: istio
       revision_pattern:
         description:
           - A regular expression whose first group is the revision in the upstream's name.

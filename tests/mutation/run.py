@@ -59,7 +59,9 @@ class Change:
 def copy(everything: bool) -> None:
     """A fresh tree with the code and its tests, and mutmut's settings."""
     shutil.rmtree(TREE, ignore_errors=True)
-    for part in (ROLLOUT, COMMON, TESTS, SUPPORT):
+    # What an observer writes is made by its own code, from recordings.
+    others = (ROLLOUT.with_name("_cluster"), ROLLOUT.with_name("_load"))
+    for part in (ROLLOUT, COMMON, *others, TESTS, SUPPORT):
         shutil.copytree(ROOT / part, TREE / INSIDE / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "tests/conftest.py", TREE / INSIDE / "tests/conftest.py")
     only = "*.py" if everything else "*/rules/*.py"

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import ISTIO
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import FORMATS
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 
 _ACCESS_LOG: dict[str, Any] = {
@@ -14,8 +15,9 @@ _ACCESS_LOG: dict[str, Any] = {
     "fields": {
         "type": "dict",
         "default": {},
-        "options": {name: {"type": "str", "default": default} for name, default in ISTIO.items()},
+        "options": {name: {"type": "str"} for name in ISTIO},
     },
+    "gateway": {"type": "str", "choices": list(FORMATS), "default": "istio"},
     "revision_pattern": {"type": "str"},
 }
 

@@ -17,14 +17,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.files impo
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
-    ISTIO,
-    REVISION,
     AccessLog,
     Format,
     LogReader,
     read_ids,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import named
 
 _LONGEST_LINE = 65536
 
@@ -105,7 +104,7 @@ def _access_log(given: Mapping[str, Any], load: Any, problems: dict[str, str]) -
 def _format(given: Mapping[str, Any]) -> Format:
     fields = {name: value for name, value in (given.get("fields") or {}).items() if value}
     try:
-        return Format({**ISTIO, **fields}, given.get("revision_pattern") or REVISION)
+        return named(given.get("gateway") or "istio", fields, given.get("revision_pattern") or "")
     except ValueError as error:
         raise ArtefactError(f"access_log: {error}") from None
 

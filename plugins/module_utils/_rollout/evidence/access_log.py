@@ -39,11 +39,14 @@ class Format:
     """How to read a line: the names of its fields, and what in the upstream's name is the revision.
 
     `revision` is a regular expression whose first group is the revision. `time` is when the request came, in
-    ISO 8601 or seconds since the epoch, `duration` how many milliseconds it took.
+    ISO 8601 or seconds since the epoch, `duration` how long it took, in units of `duration_ms` milliseconds.
+    Where lines are text, `line` is a regular expression with a group for each field; else they are JSON.
     """
 
     fields: Mapping[str, str] = field(default_factory=lambda: dict(ISTIO))
     revision: str = REVISION
+    line: str = ""
+    duration_ms: float = 1.0
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.fields) - set(ISTIO))
@@ -121,8 +124,10 @@ class LogReader:
 
     def __init__(self, form: Format, ids: Iterable[Ids], wanted: Collection[str]) -> None:
         """`wanted` are the ids whose entries are kept."""
-        self._names = {**ISTIO, **form.fields}
+        self._names = dict(zip(ISTIO, ISTIO)) if form.line else {**ISTIO, **form.fields}
         self._revision = re.compile(form.revision)
+        self._line = re.compile(form.line) if form.line else None
+        self._duration_seconds = form.duration_ms / 1000
         self._ids = list(ids)
         # A digest of each request's line; 0 where there is none yet.
         self._seen = [array("q", bytes(8 * (one.last - one.first + 1))) for one in self._ids]
@@ -143,12 +148,8 @@ class LogReader:
         # Most lines may be others' requests: those are not parsed.
         if not any(mark in line for mark in self._marks):
             return
-        begin = line.find(b"{")
-        try:
-            row = json.loads(line[begin:]) if begin >= 0 else None
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
+        row = self._row(line)
+        if row is None:
             self._unread += 1
             return
         name = str(row.get(self._names["request_id"]))
@@ -160,6 +161,18 @@ class LogReader:
             self._entries.setdefault(name, entry)
         if place is not None and self._is_new(place, line):
             self._count(row, entry)
+
+    def _row(self, line: bytes) -> dict[str, Any] | None:
+        """The line's fields; None where it is torn."""
+        if self._line is not None:
+            found = self._line.search(line.decode("utf-8", "replace"))
+            return found.groupdict() if found else None
+        begin = line.find(b"{")
+        try:
+            row = json.loads(line[begin:]) if begin >= 0 else None
+        except ValueError:
+            return None
+        return row if isinstance(row, dict) else None
 
     def _place(self, name: str) -> tuple[int, int] | None:
         """Which range of ids this one belongs to, and where it stands in it."""
@@ -200,7 +213,7 @@ class LogReader:
         if began is None:
             return
         duration = _time(row.get(self._names["duration"]))
-        ended = began + (duration or 0.0) / 1000
+        ended = began + (duration or 0.0) * self._duration_seconds
         self._seconds[int(ended)][entry.revision] += 1
         self._times = [min([began, *self._times[:1]]), max([ended, *self._times[1:]])]
 

@@ -17,4 +17,5 @@ def test_host_and_port_of_a_given_gateway_go_together(capsys: pytest.CaptureFixt
 
 
 def test_what_is_returned_is_documented() -> None:
-    assert returned(module) == {"host", "port", "via", "gateway_url", "url", "host_header"}
+    expected = {"host", "port", "via", "gateway_url", "url", "host_header", "server_name", "found_by"}
+    assert returned(module) == expected

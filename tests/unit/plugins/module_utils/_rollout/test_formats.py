@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The access logs of gateways: a line of each, as its documentation has it, with values of our own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
+    AccessLog,
+    Ids,
+    LogReader,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.aliases import (
+    pods_of,
+    renamed_log,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import (
+    FORMATS,
+    KOURIER_TEMPLATE,
+    named,
+)
+
+ID = "ab12-0000000001"
+AT = "2026-11-28T08:00:01.900Z"
+POD = "10.244.0.97"
+ENVOY = (
+    f'[{AT}] "POST /v1/models/m:predict HTTP/1.1" 503 UH 40 19 150 149 "10.0.0.1" "load/1" "{ID}" '
+    f'"m.default.example.com" "{POD}:8012"'
+)
+LINES = {
+    "istio": json.dumps(
+        {
+            "request_id": ID, "start_time": AT, "duration": 150, "response_code": 503, "response_flags": "UH",
+            "upstream_cluster": "outbound|80||m-predictor-00001.default.svc.cluster.local",
+        }
+    ),
+    "kourier": KOURIER_TEMPLATE.replace("%REQ(X-REQUEST-ID)%", ID)
+    .replace("%START_TIME%", AT)
+    .replace("%DURATION%", "150")
+    .replace("%RESPONSE_CODE%", "503")
+    .replace("%RESPONSE_FLAGS%", "UH")
+    .replace("%UPSTREAM_CLUSTER%", "default/m-predictor-00001"),
+    "istio_text": (
+        f'[{AT}] "POST /v1/models/m:predict HTTP/1.1" 503 UH no_healthy_upstream - "-" 40 19 150 - '
+        f'"10.0.0.1" "load/1" "{ID}" "m.default.example.com" "-" '
+        "outbound|80||m-predictor-00001.default.svc.cluster.local - 10.0.0.2:8080 10.0.0.1:1 - -"
+    ),
+    "envoy": ENVOY,
+    "envoy_gateway": json.dumps(
+        {
+            "start_time": AT, "method": "POST", "response_code": 503, "response_flags": "UH", "duration": 150,
+            "x-request-id": ID, "upstream_host": f"{POD}:8080",
+            "upstream_cluster": "httproute/default/m/rule/0",
+        }
+    ),
+    "traefik": json.dumps(
+        {
+            "StartUTC": AT, "Duration": 150_000_000, "DownstreamStatus": 503, "request_X-Request-Id": ID,
+            "ServiceAddr": f"{POD}:8080", "ServiceName": "default-m-predictor-80",
+        }
+    ),
+}  # fmt: skip
+PODS = [
+    {
+        "object": {
+            "kind": "Pod",
+            "metadata": {"name": "p", "labels": {"serving.knative.dev/revision": "m-predictor-00001"}},
+            "status": {"podIP": POD},
+        }
+    }
+]
+
+
+def read(gateway: str, *lines: str) -> AccessLog:
+    reader = LogReader(FORMATS[gateway], [Ids("ab12-", 1, 100)], (ID,))
+    for one in lines:
+        reader.add(one.encode() + b"\n")
+    return renamed_log(reader.log(), pods_of(PODS))
+
+
+def test_there_is_a_line_of_each() -> None:
+    assert set(LINES) == set(FORMATS)
+
+
+@pytest.mark.parametrize("gateway", sorted(FORMATS))
+def test_a_line_tells_who_was_asked_when_and_how_it_ended(gateway: str) -> None:
+    log = read(gateway, LINES[gateway], LINES[gateway].replace(ID, "somebody-else"))
+    assert (log.lines, log.unread, log.requests) == (2, 0, 1)
+    assert log.statuses == {"503": 1}
+    assert log.revisions == {"m-predictor-00001": 1}
+    # 150 ms later it was the next second.
+    (second,) = log.seconds
+    assert second % 60 == 2
+    assert log.entries[ID].flags == ("" if gateway == "traefik" else "UH")
+
+
+@pytest.mark.parametrize("gateway", sorted(FORMATS))
+def test_a_torn_line_is_one_that_belongs_and_cannot_be_read(gateway: str) -> None:
+    line = LINES[gateway]
+    torn = line[: line.index(ID) + len(ID)] if "{" not in line else line[:-1]
+    assert read(gateway, torn).unread == 1
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:80", "[fd00::7]:80"])
+def test_a_pod_is_known_by_its_address_in_either_family(address: str) -> None:
+    line = LINES["envoy"].replace(f"{POD}:8012", address)
+    assert list(read("envoy", line).revisions) == [address.rpartition(":")[0].strip("[]")]
+
+
+def test_a_user_may_name_fields_of_json_but_not_of_text() -> None:
+    assert named("istio", {"status": "code"}, "").fields["status"] == "code"
+    assert named("envoy_gateway", {}, "(x)").revision == "(x)"
+    with pytest.raises(ValueError, match="no fields that could be named"):
+        named("envoy", {"status": "code"}, "")
