@@ -393,7 +393,7 @@ PROMETHEUS = {
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
-    "api_version": {"type": "str", "default": "serving.kubeflow.org/v1beta1"},
+    "api_version": {"type": "str"},
     "state": {
         "type": "str",
         "choices": ["present", "paused", "resumed", "promoted", "aborted"],

@@ -31,6 +31,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told
 from ..client.api import Api, Json
 from ..client.auth import connect
 from ..client.errors import ClusterError
+from ..client.kinds import inferenceservice_kind
 from .driver import Driver
 from .evidence import Prometheus, Queries, counted
 from .lease import Lease
@@ -58,11 +59,12 @@ class Run:
         self.holder = str(self.params["holder"] or f"{socket.gethostname()}/{os.getppid()}")
         self.identity = f"{self.holder}/{secrets.token_hex(3)}"
         self.api: Api = connect(module, deadline=self.deadline).with_time_limit(ANSWER_SECONDS)
+        kind = inferenceservice_kind(self.api, self.params["api_version"], self.namespace, self.name)
         self.looker = Looker(
             self.api,
             namespace=self.namespace,
             name=self.name,
-            api_version=str(self.params["api_version"]),
+            api_version=kind.api_version,
             clock=time.monotonic,
             load=self._counted,
         )
