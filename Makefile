@@ -105,9 +105,9 @@ real-up: $(VENV)/.ready-dev ## Leave that cluster up for exploring
 real-down: $(VENV)/.ready-dev ## Remove it
 	@$(REAL) down
 
-molecule: $(VENV)/.ready-dev ## The Molecule scenario: deploy, roll out, judge and remove on a sandbox of its own
-	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test
-	@echo "molecule: the scenario passed"
+molecule: $(VENV)/.ready-dev ## The Molecule scenarios, default and kserve: deploy, roll out, judge and remove, each on a sandbox of its own
+	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
+	@echo "molecule: the scenarios passed"
 
 docs: $(VENV)/.ready-dev ## Reference pages of the modules and roles (build/docs)
 	@mkdir -p build/docs
