@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import time
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.tests.support.conformance import DATA, replay
@@ -52,3 +56,50 @@ def test_a_recorded_rollout_takes_the_same_way(cluster: Cluster, sandbox: Runnin
     namespace = f"r-{name}".replace(".", "-")
     with ClusterTarget(str(sandbox.kubeconfig), sandbox.context, namespace) as target:
         assert replay(DATA / f"{name}.jsonl", target) == []
+
+
+BODY = b'{"instances": [[6.8, 2.8, 4.8, 1.4]]}'
+
+
+def ask(gateway: str, host: str) -> tuple[int, str]:
+    """One request on a connection of its own: its status, and the revision that answered."""
+    connection = http.client.HTTPConnection(gateway, 8080, timeout=10)
+    try:
+        connection.request("POST", "/v1/models/m:predict", BODY, {"Host": host})
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.getheader("x-revision", "")
+    finally:
+        connection.close()
+
+
+def model(version: str, **more: Any) -> dict[str, Any]:
+    return {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": f"gs://models/{version}"}, **more}
+
+
+def test_shares_reach_the_pods_and_a_promotion_in_one_patch_loses_requests(
+    cluster: Cluster, sandbox: Running
+) -> None:
+    """KServe deletes the stable Service before it writes the routes anew: 500 meanwhile, as on a real one."""
+    gateway, host = cluster.gateway(), "m-promoted.example.com"
+    annotations = {"serving.kserve.io/deploymentMode": "Standard"}
+    with ClusterTarget(str(sandbox.kubeconfig), sandbox.context, "promoted") as target:
+        target.apply({"predictor": model("v1", minReplicas=2)}, annotations)
+        until(lambda: ask(gateway, host)[0] == 200, 60, "the model answers")
+        canary = {"trafficPercent": 25, "predictor": model("v2", minReplicas=1, name="v2")}
+        target.apply({"predictor": model("v1", minReplicas=2), "canary": [canary]}, annotations)
+        until(lambda: "m-v2-predictor" in ask(gateway, host)[1], 60, "the canary answers")
+        seen = Counter(ask(gateway, host) for _unused in range(400))
+        assert {status for status, _revision in seen} == {200}
+        (share,) = [count for (_status, revision), count in seen.items() if "-v2-" in revision]
+        # Six standard deviations of 400 draws at 25 %.
+        assert abs(share - 100) < 52
+        target.apply({"predictor": model("v2", minReplicas=2, name="v2")}, annotations)
+        after: list[tuple[int, str]] = []
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            after.append(ask(gateway, host))
+    assert {status for status, _revision in after} == {200, 500}
+    assert {revision for status, revision in after[-20:] if status == 200} == {
+        revision for _status, revision in seen if "-v2-" in revision
+    }
