@@ -35,8 +35,9 @@ options:
       - V(recorded), after applying, adds the UIDs of what was created to O(record).
       - V(absent) deletes what the run created, in an order that leaves controllers alive while their
         objects go (custom objects, the last claimed first; when these are gone all others at once), and
-        waits until all of it is gone. Without a record there is nothing to do. It fails when something of
-        the run is left, as what no longer carries the run's label, or a kind that is no longer served.
+        waits until all of it is gone. Without a record, here or on the cluster, there is nothing to do. It
+        fails when something of the run is left, as what no longer carries the run's label, or a kind that is
+        no longer served.
     type: str
     choices: [present, claimed, recorded, absent]
     required: true
@@ -51,6 +52,14 @@ options:
         On any other cluster the module refuses to do anything, whatever the context is called.
     type: path
     required: true
+  record_namespace:
+    description:
+      - The namespace on the cluster in which a second copy of the record is kept, as a ConfigMap, so that the
+        run can be removed from another machine by its O(run_id). It must be one that stays when the run goes.
+        With an empty string there is no such copy.
+      - Needs the rights to get, create, patch and delete ConfigMaps there. Without them the module warns.
+    type: str
+    default: default
   definitions:
     description:
       - The objects to apply or to claim. Lists are opened.
@@ -203,6 +212,11 @@ kept:
       kind: Namespace
       name: monitoring
       reason: it existed before this run
+runs:
+  description: Where the run has no record, here or on the cluster, the runs that have one on the cluster.
+  type: list
+  elements: str
+  returned: with O(state=absent)
 transitions:
   description: What got ready or went when, as in M(iter8.kfserving.experiment_wait).
   type: list
@@ -217,6 +231,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "claimed", "recorded", "absent"], "required": True},
     "run_id": {"type": "str", "required": True},
     "record": {"type": "path", "required": True},
+    "record_namespace": {"type": "str", "default": "default"},
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "workloads": {
         "type": "list",

@@ -32,6 +32,8 @@ BUILT_IN = [
     Resource("batch/v1", "Job", "jobs", True, VERBS),
     Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", False, VERBS),
     Resource("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "vwc", False, VERBS),
+    Resource("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mwc", False, VERBS),
+    Resource("v1", "Endpoints", "endpoints", True, VERBS),
     Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "crds", False, VERBS),
 ]
 CUSTOM = [
@@ -53,7 +55,12 @@ def obj(kind: str, name: str, namespace: str = "", **metadata: Any) -> dict[str,
 def crd(resource: Resource) -> dict[str, Any]:
     group = resource.api_version.partition("/")[0]
     definition = obj("CustomResourceDefinition", f"{resource.plural}.{group}")
-    definition["spec"] = {"group": group, "scope": "Namespaced", "names": {"kind": resource.kind}}
+    definition["spec"] = {
+        "group": group,
+        "scope": "Namespaced",
+        "names": {"kind": resource.kind, "plural": resource.plural},
+        "versions": [{"name": resource.api_version.partition("/")[2], "served": True, "storage": True}],
+    }
     return definition
 
 
@@ -78,6 +85,10 @@ class Cluster:
         self.faults: dict[str, list[Exception]] = {}
         self.get_faults: dict[str, list[Exception]] = {}
         self.asked: list[str] = []
+        # What the user may not do: (verb, plural).
+        self.denied: set[tuple[str, str]] = set()
+        # Called with each object that is applied, before it is stored.
+        self.on_apply: Callable[[dict[str, Any]], None] = lambda _definition: None
         self._uids = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -150,6 +161,13 @@ class Cluster:
             raise NotFound(path)
         return self.objects[path]
 
+    def create(self, path: str, definition: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a SelfSubjectAccessReview; nothing else is created."""
+        asked = definition["spec"]["resourceAttributes"]
+        everything = asked["verb"] == "*"
+        denied = bool(self.denied) if everything else (asked["verb"], asked["resource"]) in self.denied
+        return {"status": {"allowed": not denied}}
+
     def apply(
         self, path: str, definition: dict[str, Any], field_manager: str, *, dry_run: bool = False
     ) -> dict[str, Any]:
@@ -158,6 +176,7 @@ class Cluster:
         known = self.objects.get(path, {"metadata": {"uid": f"uid-{next(self._uids)}"}})
         after = {**known, **definition, "metadata": {**known["metadata"], **definition["metadata"]}}
         if not dry_run:
+            self.on_apply(after)
             self.applied.append((f"{definition['kind']} {definition['metadata']['name']}", field_manager))
             self.objects[path] = after
             if definition["kind"] == "CustomResourceDefinition":
@@ -171,7 +190,8 @@ class Cluster:
             if path not in self.objects:
                 raise NotFound(path)
             target = self.objects[path]
-            if options["preconditions"]["uid"] != target["metadata"]["uid"]:
+            uid = target["metadata"]["uid"]
+            if options.get("preconditions", {"uid": uid})["uid"] != uid:
                 raise Conflict("the UID in the precondition does not match")
             self.deletions.append(f"{target['kind']} {target['metadata']['name']}")
             if path in self.lingers:

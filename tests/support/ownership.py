@@ -41,6 +41,7 @@ class Run:
             "state": state,
             "run_id": RUN,
             "record": str(self.record),
+            "record_namespace": "",
             "definitions": [],
             "workloads": [],
             "namespace": None,

@@ -12,11 +12,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
 from ..client.api import Api, Json
 from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
 from ..client.watch import Clock
-from .claims import Claim, at_once
+from ..concurrently import at_once
+from .claims import Claim
 from .record import Record, with_uid
 
 FIELD_MANAGER = "iter8-kfserving"
 POLL_SECONDS = 0.3
+# What others need to be there; all else keeps its order.
+_FIRST = {"CustomResourceDefinition": 0, "Namespace": 1}
 
 T = TypeVar("T")
 
@@ -33,20 +36,19 @@ class Application:
     changed: bool = False
 
     def run(self, claims: Sequence[Claim]) -> None:
-        """Applies all, CustomResourceDefinitions first, and takes the UIDs of what is created on record.
+        """Applies all, CustomResourceDefinitions and namespaces first, and takes the UIDs of what is created
+        on record.
 
         Raises ClusterError where the API server refuses an object, or until the deadline does not answer,
         or does not serve an object's kind.
         """
-        crds = [one for one in claims if one.entry.kind == "CustomResourceDefinition"]
-        others = [one for one in claims if one.entry.kind != "CustomResourceDefinition"]
-        for one in crds + others:
-            obj = self._patiently(lambda one=one: apply(self.api, one))  # type: ignore[misc]
+        for one in sorted(claims, key=lambda one: _FIRST.get(one.entry.kind, len(_FIRST))):
+            obj = self.patiently(lambda one=one: apply(self.api, one))  # type: ignore[misc]
             self.changed = self.changed or differs(one.before, obj)
             if not one.entry.existed:
                 self.record.put(with_uid(one.entry, str(obj["metadata"]["uid"])))
 
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def patiently(self, call: Callable[[], T]) -> T:
         """Calls again while the API server, or a webhook of its, does not answer, and while it does not yet
         serve a kind whose CustomResourceDefinition has just been applied."""
         while True:

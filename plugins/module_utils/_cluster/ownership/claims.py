@@ -5,27 +5,15 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, NotFound, UnknownKind
+from ..concurrently import at_once
 from .lookups import CONFIRM_SECONDS, Sleep, defined, find, kind_of
 from .record import LABEL, ClaimedObject, Record, belongs, group_of, with_uid
-
-# Requests at a time: enough to hide the network's latency, too few to trouble an API server.
-PARALLEL = 8
-
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-
-def at_once(call: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
-    """``call`` for each item, several at a time, answers in order; the first error is raised."""
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(call, items))
 
 
 def flatten(definitions: Iterable[Any]) -> Iterator[Json]:
@@ -52,7 +40,7 @@ def flatten(definitions: Iterable[Any]) -> Iterator[Json]:
 class Scopes:
     """Whether kinds are namespaced: as the API server serves them, or as a CRD of the same batch says."""
 
-    def __init__(self, api: Api, definitions: Sequence[Json], check_mode: bool, sleep: Sleep) -> None:
+    def __init__(self, api: Api, definitions: Iterable[Json], check_mode: bool, sleep: Sleep) -> None:
         self._api = api
         self._sleep = sleep
         self._check_mode = check_mode
@@ -115,14 +103,18 @@ def claim(
     check_mode: bool,
     *,
     sleep: Sleep = time.sleep,
+    earlier: Iterable[Json] = (),
 ) -> list[Claim]:
     """Notes in ``record`` which objects are there already.
+
+    ``earlier`` are applied before these, so that kinds which CustomResourceDefinitions among them define need
+    not be served yet.
 
     The definitions are labelled where the run creates the object. Objects that were there keep theirs as
     they are, so that the label never gets onto what the run did not create.
     """
     found = list(flatten(definitions))
-    scopes = Scopes(api, found, check_mode, sleep)
+    scopes = Scopes(api, [*earlier, *found], check_mode, sleep)
     claimed: list[tuple[Json, ClaimedObject, Resource | None]] = []
     for definition in found:
         resource, namespaced = scopes.find(definition)

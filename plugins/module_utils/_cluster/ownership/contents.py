@@ -10,7 +10,7 @@ from typing import Any
 
 from ..client.api import Api, Json, Resource
 from ..client.errors import MethodNotAllowed, NotFound
-from .claims import at_once
+from ..concurrently import at_once
 from .lookups import CONFIRM_SECONDS, Sleep
 from .record import ClaimedObject, belongs, group_of
 

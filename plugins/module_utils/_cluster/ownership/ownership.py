@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
 
 from ..client.api import Api
 from ..client.auth import connect
-from ..client.errors import ClusterError, Forbidden, NotFound, Refusal
+from ..client.errors import ClusterError, Forbidden, NotFound, Refusal, Unreachable
 from ..client.watch import Clock
 from ..module import Failed
 from .application import Application, would_change
@@ -23,36 +23,41 @@ from .claims import Claim, claim, record_uids
 from .contents import foreign_contents
 from .handler_jobs import experiments, handler_jobs
 from .lookups import Sleep
-from .record import ClaimedObject, Record, load, require_run_id
+from .record import ClaimedObject, Record, require_run_id
 from .removal import Removal, plan, waves
+from .store import Store
 
 
 def ownership(module: Any) -> dict[str, Any]:
     """Runs the module ownership."""
-    require_run_id(module.params["run_id"])
-    record = load(_path(module), module.params["run_id"])
+    store = open_store(module)
     states = {"present": _present, "claimed": _claimed, "recorded": _recorded, "absent": _absent}
-    return states[module.params["state"]](module, record)
+    result = states[module.params["state"]](module, store)
+    return {**result, "warnings": [store.warning]} if store.warning else result
 
 
-def _path(module: Any) -> str:
+def open_store(module: Any) -> Store:
+    """The record that the module's options name: run_id, record, record_namespace."""
+    params = module.params
+    require_run_id(params["run_id"])
     try:
-        return expanded(str(module.params["record"]))
+        path = expanded(str(params["record"]))
     except OSError as error:
         raise ClusterError(f"The record cannot be found: {error.strerror}.") from error
+    return Store(path, str(params["record_namespace"] or ""), params["run_id"])
 
 
-def _present(module: Any, record: Record | None) -> dict[str, Any]:
+def _present(module: Any, store: Store) -> dict[str, Any]:
     clock = Clock()
     deadline = clock.now() + module.params["timeout"]
-    record = record or Record(module.params["run_id"])
     api = connect(module, deadline=deadline)
+    record = store.load(api) or Record(store.run_id)
     claims = _claim(module, api, record)
-    refs = _refs(claims)
+    named = refs(claims)
     if module.check_mode:
-        return {"changed": any(would_change(api, one) for one in claims), **refs, "transitions": []}
+        return {"changed": any(would_change(api, one) for one in claims), **named, "transitions": []}
     # Before anything is applied, so that a run that dies in the middle knows what it may have created.
-    record.save(_path(module))
+    store.save(api, record)
     progress = Progress(module.params["progress_file"], time.time)
     application = Application(api, record, progress, clock=clock, deadline=deadline)
     problem: Exception | None = None
@@ -60,53 +65,65 @@ def _present(module: Any, record: Record | None) -> dict[str, Any]:
         application.run(claims)
     except ClusterError as error:
         problem = error
-    record.save(_path(module))
+    save_after(store, api, record, problem)
     try:
         if problem is None:
             application.wait(module.params["workloads"])
     except (ClusterError, ProgressFileError) as error:
         problem = error
-    result = {"changed": application.changed, **refs, "transitions": progress.entries}
+    result = {"changed": application.changed, **named, "transitions": progress.entries}
     if problem is not None:
         raise Failed(str(problem), result) from problem
     return result
 
 
+def save_after(store: Store, api: Api, record: Record, problem: Exception | None) -> None:
+    """Writes the record after something was done; where that failed already, the file at least."""
+    try:
+        store.save(api, record)
+    except Unreachable:
+        # The file is written first. What the cluster's copy lacks are UIDs alone, and then labels decide.
+        if problem is None:
+            raise
+
+
 def _claim(module: Any, api: Api, record: Record) -> list[Claim]:
-    _bind(api, record)
+    bind(api, record)
     params = module.params
     return claim(api, record, params["definitions"], params["namespace"], bool(module.check_mode))
 
 
-def _refs(claims: list[Claim]) -> dict[str, Any]:
+def refs(claims: Sequence[Claim]) -> dict[str, Any]:
+    """Which of the claimed objects are the run's own, and which were there before."""
     return {
         "created": [one.entry.ref for one in claims if not one.entry.existed],
         "existed": [one.entry.ref for one in claims if one.entry.existed],
     }
 
 
-def _claimed(module: Any, record: Record | None) -> dict[str, Any]:
-    before = record.entries if record else []
-    record = record or Record(module.params["run_id"])
-    claims = _claim(module, connect(module), record)
+def _claimed(module: Any, store: Store) -> dict[str, Any]:
+    api = connect(module)
+    known = store.load(api)
+    before = known.entries if known else []
+    record = known or Record(store.run_id)
+    claims = _claim(module, api, record)
     changed = record.entries != before
     if changed and not module.check_mode:
-        record.save(_path(module))
-    return {"changed": changed, "definitions": [one.definition for one in claims], **_refs(claims)}
+        store.save(api, record)
+    return {"changed": changed, "definitions": [one.definition for one in claims], **refs(claims)}
 
 
-def _recorded(module: Any, record: Record | None) -> dict[str, Any]:
-    if record is None:
-        raise ClusterError(
-            f"There is no record {_path(module)}. Use state=claimed before anything is applied."
-        )
-    before = record.entries
+def _recorded(module: Any, store: Store) -> dict[str, Any]:
     api = connect(module)
-    _bind(api, record)
+    record = store.load(api)
+    if record is None:
+        raise ClusterError(f"There is no record {store.path}. Use state=claimed before anything is applied.")
+    before = record.entries
+    bind(api, record)
     created = record_uids(api, record)
     changed = record.entries != before
     if changed and not module.check_mode:
-        record.save(_path(module))
+        store.save(api, record)
     there = {entry.key for entry in created}
     return {
         "changed": changed,
@@ -115,14 +132,17 @@ def _recorded(module: Any, record: Record | None) -> dict[str, Any]:
     }
 
 
-def _absent(module: Any, record: Record | None) -> dict[str, Any]:
-    if record is None:
+def _absent(module: Any, store: Store) -> dict[str, Any]:
+    if store.here is None and not store.namespace:
         # Nothing was ever claimed, so there is nothing to ask a cluster about.
-        return {"changed": False, "deleted": [], "kept": [], "transitions": []}
+        return {"changed": False, "deleted": [], "kept": [], "runs": [], "transitions": []}
     clock = Clock()
     deadline = clock.now() + module.params["timeout"]
     api = connect(module, deadline=deadline)
-    _bind(api, record)
+    record = store.load(api)
+    if record is None:
+        return {"changed": False, "deleted": [], "kept": [], "runs": store.runs(api), "transitions": []}
+    bind(api, record)
     planned = plan(api, record, clock.sleep)
     made_for = experiments(planned.doomed)
     jobs, unseen = handler_jobs(api, made_for)
@@ -132,27 +152,38 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
     if module.check_mode:
         order = [entry for wave in waves(planned.doomed) for entry in wave]
         deleted = [entry.ref for entry in order]
-        return {"changed": bool(deleted), "deleted": deleted, "kept": planned.kept, "transitions": []}
+        return {
+            "changed": bool(deleted),
+            "deleted": deleted,
+            "kept": planned.kept,
+            "runs": [],
+            "transitions": [],
+        }
     progress = Progress(module.params["progress_file"], time.time)
     removal = Removal(
-        api, record, progress, clock=clock, deadline=deadline, save=lambda: record.save(_path(module))
+        api, record, progress, clock=clock, deadline=deadline, save=lambda: record.save(store.path)
     )
     problem: Exception | None = None
     try:
         # On record before their Experiment goes, without which nothing would tell whose they are.
-        _note(record, _path(module), jobs)
+        _note(record, store, api, jobs)
         removal.run(planned.doomed)
         # While it went, iter8 may have made another.
         late, _unused = handler_jobs(api, made_for)
-        _note(record, _path(module), late)
+        _note(record, store, api, late)
         removal.run(late)
     except (ClusterError, ProgressFileError) as error:
         problem = error
-    record.save(_path(module))
+    if problem is None and not planned.left:
+        record.save(store.path)
+        store.forget(api)
+    else:
+        save_after(store, api, record, problem)
     result = {
         "changed": bool(removal.deleted),
         "deleted": [entry.ref for entry in removal.deleted],
         "kept": planned.kept + removal.kept,
+        "runs": [],
         "transitions": progress.entries,
     }
     if problem is not None:
@@ -164,14 +195,14 @@ def _absent(module: Any, record: Record | None) -> dict[str, Any]:
     return result
 
 
-def _note(record: Record, path: str, entries: Sequence[ClaimedObject]) -> None:
+def _note(record: Record, store: Store, api: Api, entries: Sequence[ClaimedObject]) -> None:
     for entry in entries:
         record.put(entry)
     if entries:
-        record.save(path)
+        store.save(api, record)
 
 
-def _bind(api: Api, record: Record) -> None:
+def bind(api: Api, record: Record) -> None:
     """Notes of which cluster the record is; Refusal where it is another's. Contexts' names are not unique."""
     try:
         cluster = str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])

@@ -102,19 +102,23 @@ class Record:
         """Forgets an object."""
         self._entries.pop(entry.key, None)
 
-    def save(self, path: str) -> None:
-        """Writes the record whole, for this user alone. Raises ClusterError if it cannot be written."""
-        content = {
+    @property
+    def content(self) -> Json:
+        """The record as it is written."""
+        return {
             "schema": SCHEMA,
             "run_id": self.run_id,
             "cluster": self.cluster,
             "objects": [_written(entry) for entry in self.entries],
         }
+
+    def save(self, path: str) -> None:
+        """Writes the record whole, for this user alone. Raises ClusterError if it cannot be written."""
         try:
             folder = os.path.dirname(os.path.abspath(path))
             os.makedirs(folder, mode=0o700, exist_ok=True)
             require_own_folder(folder)
-            write_atomically(Path(path), json.dumps(content, indent=1) + "\n")
+            write_atomically(Path(path), json.dumps(self.content, indent=1) + "\n")
         except OSError as error:
             raise ClusterError(f"The record {path} cannot be written: {error.strerror}.") from error
 
@@ -125,25 +129,41 @@ def load(path: str, run_id: str) -> Record | None:
     try:
         require_own_folder(os.path.dirname(os.path.abspath(path)))
         with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ClusterError(f"The record {path} cannot be read: {reason}.") from error
+    return parse(text, f"The record {path}", run_id)
+
+
+def parse(text: str, where: str, run_id: str) -> Record:
+    """The run's record as it was written; ``where`` begins the messages. Refusal if it is another run's."""
+    try:
+        content = json.loads(text)
         if content["schema"] != SCHEMA:
-            raise ClusterError(f"The record {path} is of schema {content['schema']}; this is {SCHEMA}.")
+            raise ClusterError(f"{where} is of schema {content['schema']}; this is {SCHEMA}.")
         found = content["run_id"]
         cluster = str(content.get("cluster") or "")
         entries = [ClaimedObject(**each) for each in content["objects"]]
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ClusterError(f"The record {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ClusterError(
-            f"The record {path} is not a record of a run: {error!r}. Name another one."
-        ) from error
+        raise ClusterError(f"{where} is not a record of a run: {error!r}. Name another one.") from error
     if found != run_id:
-        raise Refusal(
-            f"The record {path} is of run {found}, not of {run_id}. Name that run or another record."
-        )
+        raise Refusal(f"{where} is of run {found}, not of {run_id}. Name that run or another record.")
     return Record(run_id, entries, cluster)
+
+
+def merged(here: Record | None, there: Record | None) -> Record | None:
+    """One record of what two copies say: an object that is on either, with the UID that either has."""
+    if here is None or there is None:
+        return here or there
+    both = Record(here.run_id, there.entries, here.cluster or there.cluster)
+    for entry in here.entries:
+        known = both.get(entry)
+        if known is None or not known.uid:
+            both.put(entry)
+    return both
 
 
 def _written(entry: ClaimedObject) -> Json:

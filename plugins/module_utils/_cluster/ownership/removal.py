@@ -12,7 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
 from ..client.watch import Clock
-from .claims import at_once
+from ..concurrently import at_once
 from .lookups import Sleep, find, kind_of
 from .record import ClaimedObject, Record, belongs, group_of, with_uid
 
@@ -24,11 +24,12 @@ _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfigu
 # to mind.
 _OWN_GROUPS = ".k8s.io"
 _CUSTOM = 0
+_DISCOVERY = "NamespaceDeletionDiscoveryFailure"
 _NAMESPACE_CONDITIONS = (
     "NamespaceContentRemaining",
     "NamespaceFinalizersRemaining",
     "NamespaceDeletionContentFailure",
-    "NamespaceDeletionDiscoveryFailure",
+    _DISCOVERY,
 )
 
 
@@ -212,7 +213,7 @@ class Removal:
                 self.progress.add("playbook", "deleted", f"{entry} deleted", {"object": entry.ref})
                 continue
             left.append(entry)
-            held = held_by(obj)
+            held = held_by(obj) + self._unavailable(obj)
             if self._reported.get(entry) != held:
                 if entry in self._reported:
                     self.progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
@@ -221,12 +222,32 @@ class Removal:
             self.save()
         return left
 
+    def _unavailable(self, obj: Json) -> str:
+        """Which API services do not answer, where a namespace waits for them: until all of its content can be
+        listed, none of it counts as gone."""
+        conditions = (obj.get("status") or {}).get("conditions") or []
+        discovery = {"type": _DISCOVERY, "status": "True"}
+        if not any(discovery.items() <= each.items() for each in conditions):
+            return ""
+        try:
+            path = self.api.resource("apiregistration.k8s.io/v1", "APIService").path()
+            services = self.api.get(path).get("items") or []
+        except ClusterError:
+            return ""
+        silent = [str(each["metadata"]["name"]) for each in services if not _is_available(each)]
+        return f" (not available: APIService {', '.join(silent)})" if silent else ""
+
     def _current(self, entry: ClaimedObject) -> Json | None:
         try:
             found = find(self.api, entry, self.clock.sleep)
         except (Unreachable, UnknownKind) as error:
             return {"metadata": {"uid": entry.uid}, "unknown": str(error)}
         return found[1] if found and found[1]["metadata"]["uid"] == entry.uid else None
+
+
+def _is_available(service: Json) -> bool:
+    conditions = (service.get("status") or {}).get("conditions") or []
+    return any(each.get("type") == "Available" and each.get("status") == "True" for each in conditions)
 
 
 def held_by(obj: Json) -> str:

@@ -22,6 +22,6 @@ def test_a_run_id_that_cannot_own_is_refused(run_id: str, capsys: pytest.Capture
 
 
 def test_without_a_record_there_is_nothing_to_delete(capsys: pytest.CaptureFixture[str]) -> None:
-    result = run_main(module, {**ARGUMENTS, "state": "absent"}, capsys)
+    result = run_main(module, {**ARGUMENTS, "state": "absent", "record_namespace": ""}, capsys)
     assert result["changed"] is False
-    assert {"deleted", "kept", "transitions"} <= set(result) & returned(module)
+    assert {"deleted", "kept", "runs", "transitions"} <= set(result) & returned(module)

@@ -277,7 +277,7 @@ def test_deleting_again_changes_nothing(run: Run) -> None:
     run.apply(obj("Namespace", "mine"))
     run("recorded")
     assert run("absent")["changed"] is True
-    assert run("absent") == {"changed": False, "deleted": [], "kept": [], "transitions": []}
+    assert run("absent") == {"changed": False, "deleted": [], "kept": [], "runs": [], "transitions": []}
 
 
 def test_without_a_record_no_cluster_is_asked(run: Run) -> None:
