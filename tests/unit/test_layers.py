@@ -64,6 +64,9 @@ TABLE = {
         rooms=_util("_rollout", "_load.job", "_common"),
         packages=("kubernetes", "urllib3", "ansible_collections.kubernetes.core"),
     ),
+    "module_utils._platform": Room(
+        rooms=_util("_cluster", "_common"), packages=("yaml", "ansible.module_utils.urls")
+    ),
     "module_utils._report": Room(rooms=_util("_rollout", "_common")),
     "module_utils._sandbox": Room(
         rooms=_util("_rollout", "_common"),
@@ -73,7 +76,7 @@ TABLE = {
         ),
     ),
     "modules": Room(
-        rooms=_util("_cluster", "_load", "_report", "_rollout", "_common"),
+        rooms=_util("_cluster", "_platform", "_load", "_report", "_rollout", "_common"),
         packages=("ansible.module_utils", "ansible_collections.kubernetes.core"),
     ),
     "modules.sandbox": Room(rooms=_util("_sandbox.lifecycle"), packages=("ansible.module_utils",)),

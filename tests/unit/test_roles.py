@@ -23,8 +23,9 @@ FAMILY = "iter8_kfserving_"
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping; empty where there is no file."""
-    return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+    """A YAML file's mapping, or that of all in the folder of its name; empty where there is neither."""
+    files = [path] if path.exists() else sorted(path.with_suffix("").glob("*.yml"))
+    return {name: value for file in files for name, value in (yaml.safe_load(file.read_text()) or {}).items()}
 
 
 def entry_points(role: Path) -> dict[str, dict[str, Any]]:

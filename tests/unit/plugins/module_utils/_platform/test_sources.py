@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Manifests read: what is wrong with each is one sentence, and all are told at once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform.sources import (
+    Reader,
+    SourceError,
+    below,
+    parsed,
+    read_all,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform.steps import Source
+
+GOOD = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+SHA = hashlib.sha256(GOOD).hexdigest()
+
+
+def unused(command: list[str]) -> tuple[int, str, str]:
+    raise AssertionError(command)
+
+
+class Pages(BaseHTTPRequestHandler):
+    """A few pages by path."""
+
+    def do_GET(self) -> None:
+        body = {"/good.yaml": GOOD, "/login": b"<!DOCTYPE html><html>log in</html>"}.get(self.path)
+        self.send_response(404 if body is None else 200)
+        self.end_headers()
+        self.wfile.write(body or b"no")
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def wrong(reader: Reader, source: Source) -> str:
+    with pytest.raises(SourceError) as caught:
+        reader.objects(source)
+    return str(caught.value)
+
+
+def test_an_address_is_read_and_held_against_its_checksum(site: str) -> None:
+    reader = Reader(unused)
+    url = f"{site}/good.yaml"
+    assert [each["kind"] for each in reader.objects(Source(url=url, sha256=SHA.upper()))] == ["ConfigMap"]
+    assert (reader.verified, reader.unverified) == ([url], [])
+    reader.objects(Source(url=url))
+    assert reader.unverified == [url]
+
+
+def test_another_file_than_the_one_that_is_meant_is_refused(site: str) -> None:
+    source = Source(url=f"{site}/good.yaml", sha256="0" * 64)
+    assert f"its SHA-256 is {SHA}, not {'0' * 64}" in wrong(Reader(unused), source)
+
+
+def test_the_users_checksum_counts_before_the_steps_own(site: str) -> None:
+    url = f"{site}/good.yaml"
+    source = Source(url=url, sha256="0" * 64)
+    assert Reader(unused, checksums={url: SHA}).objects(source)
+    assert Reader(unused, checksums={url: ""}).objects(source)
+    assert "not 1111" in wrong(Reader(unused, checksums={url: "1111"}), Source(url=url))
+
+
+def test_every_source_that_cannot_be_used_is_told(site: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("a: [")
+    sources = [
+        Source(url=f"{site}/gone.yaml"),
+        Source(url=f"{site}/login"),
+        Source(file=str(tmp_path / "absent.yaml")),
+        Source(file=str(tmp_path / "bad.yaml")),
+        Source(url=f"{site}/good.yaml", sha256="0" * 64),
+        Source(url="http://127.0.0.1:1/x.yaml"),
+    ]
+    objects, problems = read_all(
+        Reader(unused), [("one", sources), ("two", [Source(url=f"{site}/good.yaml")])]
+    )
+    assert [len(each) for each in objects] == [0, 1]
+    words = ["404", "a page of HTML", "No such file", "is no YAML", "SHA-256", "cannot be reached"]
+    assert len(problems) == len(words)
+    for problem, word in zip(problems, words):
+        assert problem.startswith("one: ")
+        assert word in problem
+
+
+def test_a_folder_and_a_mirror_have_files_under_host_and_path(site: str, tmp_path: Path) -> None:
+    url = "https://github.com/x/y/releases/download/v1/good.yaml"
+    assert below(url) == "github.com/x/y/releases/download/v1/good.yaml"
+    path = tmp_path / below(url)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(GOOD)
+    assert Reader(unused, folder=str(tmp_path)).objects(Source(url=url, sha256=SHA))
+    missing = wrong(Reader(unused, folder=str(tmp_path / "other")), Source(url=url))
+    assert f"{url} is to be read from {tmp_path}/other/github.com" in missing
+    assert "404" in wrong(Reader(unused, mirror=site), Source(url=url))
+    short = "https://good.yaml"
+    assert Reader(unused, mirror=site).objects(Source(url=short))
+
+
+def test_kustomize_is_run_on_the_folders_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        asked.append(command)
+        return 0, GOOD.decode(), ""
+
+    module = "ansible_collections.iter8.kfserving.plugins.module_utils._platform.sources"
+    monkeypatch.setattr(f"{module}.shutil.which", lambda name: name if name == "kubectl" else None)
+    source = Source(kustomize="github.com/a/b/install?ref=v1")
+    assert Reader(run).objects(source)
+    assert Reader(run, folder=str(tmp_path)).objects(source)
+    assert asked == [
+        ["kubectl", "kustomize", "github.com/a/b/install?ref=v1"],
+        ["kubectl", "kustomize", str(tmp_path / "github.com/a/b/install")],
+    ]
+    failed = Reader(lambda _command: (1, "", "first\nthe last line\n"))
+    assert "failed: the last line" in wrong(failed, source)
+    monkeypatch.setattr(f"{module}.shutil.which", lambda _name: None)
+    assert "neither kustomize nor kubectl" in wrong(Reader(run), source)
+
+
+def test_what_yaml_takes_for_a_date_or_a_value_is_text_to_kubernetes() -> None:
+    text = b"apiVersion: v1\nkind: C\nmetadata: {name: a}\ndata: {day: 2021-03-04, operators: [=, '!=']}\n"
+    assert parsed(text, "f")[0]["data"] == {"day": "2021-03-04", "operators": ["=", "!="]}
+
+
+def test_lists_are_opened_and_empty_documents_are_none() -> None:
+    text = b"---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: x}}\n"
+    assert [each["kind"] for each in parsed(text, "f")] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "holds no object"),
+        (b"just words", "document 1: no Kubernetes object"),
+        (b"kind: A\nmetadata: {name: x}", "lacks apiVersion or kind"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {}", "has no metadata.name"),
+        (b"\xff\xfe\xfa", "is no YAML"),
+        (b"  <HTML>", "a page of HTML"),
+    ],
+)
+def test_what_is_no_manifest_is_told(text: bytes, words: str) -> None:
+    with pytest.raises(SourceError, match=words):
+        parsed(text, "the file")
