@@ -279,7 +279,6 @@ EXAMPLES = r"""
   iter8.kfserving.progressive_rollout:
     kubeconfig: ~/.kube/config
     context: staging
-    api_version: serving.kserve.io/v1beta1
     name: iris
     predictor:
       model:
@@ -309,7 +308,6 @@ EXAMPLES = r"""
   iter8.kfserving.progressive_rollout:
     kubeconfig: ~/.kube/config
     context: staging
-    api_version: serving.kserve.io/v1beta1
     name: iris
     state: aborted
 """
