@@ -9,7 +9,11 @@ from typing import Iterator
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import MERGE, Json
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
+    MERGE,
+    ApiError,
+    Json,
+)
 
 from ...support.node_cluster import DEAF_TO_TERM, IMAGE, SERVER, SLEEPER, Cluster, Space, until
 
@@ -36,8 +40,16 @@ def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
     one = Space(cluster, name)
 
     def admitted() -> bool:
-        account = cluster.api.call("GET", f"/api/v1/namespaces/{name}/serviceaccounts")["items"]
-        return any(each.get("secrets") for each in account)
+        """Pods are refused until the service account is there, and up to Kubernetes 1.23 its token."""
+        spec = {"containers": [{"name": "main", "image": IMAGE, "command": SLEEPER}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "admitted"}, "spec": spec}
+        try:
+            cluster.api.call("POST", f"/api/v1/namespaces/{name}/pods", pod, query={"dryRun": "All"})
+        except ApiError as error:
+            if not error.passing:
+                raise
+            return False
+        return True
 
     until(admitted, "the namespace's service account")
     yield one
