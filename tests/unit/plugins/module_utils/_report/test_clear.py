@@ -17,6 +17,7 @@ OURS = {
     "timeline.jsonl": '{"time": 1.5, "source": "playbook", "event": "e", "text": "t", "data": {}}\n',
     "experiment.json": json.dumps({"metadata": {"uid": "u"}}, indent=4),
     "inferenceservice.json": "{}\n",
+    "driver.json": json.dumps({"phase": "done", "rollback_seconds": None}),
     "report.html": '<!DOCTYPE html>\n<meta name="generator" content="iter8.kfserving">',
     "junit.xml": '<?xml version="1.0"?>\n<testsuites name="iter8.kfserving.rollout">',
     "metrics.txt": "# TYPE rollout_verdict stateset\n",
