@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,3 +75,73 @@ def test_what_does_not_go_together_is_refused_at_once(
     assert run.returncode != 0
     assert message in " ".join(run.stdout.split()), run.stdout
     assert playbooks.left_running() == []
+
+
+GATES = [
+    {"type": "losses", "max_rate": 0.05},
+    {"type": "latency", "max_ratio": 5},
+    {"type": "split", "tolerance": 0.15},
+    {"type": "pods"},
+]
+
+
+def progressive(tmp_path: Path, **more: object) -> list[str]:
+    """The arguments of a rollout in two steps that are over in seconds, and a file of tasks after each."""
+    told = tmp_path / "told.yml"
+    told.write_text(
+        "- ansible.builtin.lineinfile:\n"
+        f"    path: {tmp_path}/told\n"
+        "    create: true\n"
+        "    mode: '0644'\n"
+        '    line: "{{ rollout_turn }} {{ rollout_driven.outcome }}"\n'
+    )
+    given = {
+        "rollout_driver": "progressive",
+        "rollout_change_tasks": "",
+        "rollout_load_rate": 50,
+        "rollout_steps": [{"percent": percent, "seconds": 3} for percent in (20, 50)],
+        "rollout_gates": GATES,
+        "rollout_hooks": {"after_step": str(told)},
+        **more,
+    }
+    return ["-e", json.dumps(given)]
+
+
+@pytest.mark.sandbox
+@pytest.mark.timeout(420)
+def test_a_good_canary_is_promoted_step_by_step(playbooks: Playbooks, tmp_path: Path) -> None:
+    run = playbooks.run("e2e", *progressive(tmp_path))
+    assert run.returncode == 0, run.stdout
+
+    verdict = playbooks.artifact("verdict.json")
+    assert verdict["verdict"] == "pass", verdict["reasons"]
+    assert verdict["failed"] == 0
+    driver = verdict["driver"]
+    assert (driver["mode"], driver["outcome"], driver["canary"]) == ("knative", "promoted", CANARY)
+    assert [patch["move"] for patch in driver["patches"]] == ["create", "20 %", "50 %", "100 %"]
+    assert [step["passed"] for step in driver["steps"]] == [True, True]
+    assert (tmp_path / "told").read_text().splitlines() == ["0 step", "1 step"]
+    assert "give the canary 50 %" in run.stdout
+    assert problems(playbooks.artifacts) == []
+    playbooks.wait_until_gone()
+
+
+@pytest.mark.sandbox
+@pytest.mark.timeout(420)
+def test_a_canary_with_errors_is_rolled_back_and_nobody_else_loses_any(
+    playbooks: Playbooks, tmp_path: Path
+) -> None:
+    arguments = progressive(tmp_path, rollout_expect="rolled_back", iter8_kfserving_fault="canary-5xx")
+    run = playbooks.run("e2e", *arguments)
+    verdict = playbooks.artifact("verdict.json")
+    driver = verdict["driver"]
+    assert driver["outcome"] == "rolled_back", run.stdout
+    assert "losses:" in driver["cause"]
+    assert [patch["move"] for patch in driver["patches"]] == ["create", "20 %", "0 %"]
+    assert 0 < driver["rollback_seconds"] < 60
+    # Its own errors are losses, and nothing else is.
+    assert verdict["verdict"] == "fail"
+    assert verdict["revisions"][BASELINE]["failed"] == 0
+    assert verdict["revisions"][CANARY]["failed"] == verdict["failed"] > 0
+    assert problems(playbooks.artifacts) == []
+    playbooks.wait_until_gone()

@@ -74,7 +74,7 @@ NEEDS: tuple[Need, ...] = (
     Need("", "nodes", READ, CLUSTER, ROLLOUTS, "to find the gateway's node port"),
     Need(EXPERIMENTS, "experiments", (*OWN, "list", "watch"), MODEL, (ITER8,), "the Experiment"),
     Need("batch", "jobs", ("delete", *READ), ITER8_SYSTEM, (ITER8,), "iter8's handlers, and their removal"),
-    Need("", "configmaps", ("create", "get", "update"), MODEL, (PROGRESSIVE,), "the state of the rollout"),
+    Need("", "configmaps", ("create", "get", "patch"), MODEL, (PROGRESSIVE,), "the state of the rollout"),
     Need("coordination.k8s.io", "leases", (*OWN, "update"), MODEL, (PROGRESSIVE,), "the lock"),
     Need("", "configmaps", (*OWN, "list"), RECORD, (QUICKSTART, ITER8, TEARDOWN), "the record's copy"),
 )
