@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
-from ansible_collections.iter8.kfserving.tests.support import builders, rollouts
+from ansible_collections.iter8.kfserving.tests.support import builders, rollouts, standard
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
 from ansible_collections.iter8.kfserving.tests.support.rollouts import LATENCY, START, Run
 
@@ -59,8 +59,12 @@ class History:
     done: list[str] = field(default_factory=list)
 
 
-def history(seed: int) -> History:
-    """The history with this number, always the same."""
+ITER8, OBSERVED, STANDARD = "iter8", "observed", "standard mode"
+"""The kinds: driven by iter8; by something else, in Knative mode; and so in KServe's Standard mode."""
+
+
+def history(seed: int, kind: str = ITER8) -> History:
+    """The history with this number and of this kind, always the same."""
     dice = Random(seed)
     world = _world(dice)
     clock = dice.random() < 0.15
@@ -72,11 +76,17 @@ def history(seed: int) -> History:
     run = Run(_load(world, dice), _timeline(world, dice), _experiment(world), _service(world))
     thresholds = Thresholds(expect_winner="canary" if expected else "baseline", min_requests_per_revision=1)
     made = History(run, world, thresholds)
+    if kind != ITER8:
+        _without_experiment(made)
+    if kind == STANDARD:
+        _in_standard_mode(made)
+    bends = [each for each in BENDS if kind == ITER8 or each[2] not in OF_EXPERIMENTS]
+    bends += [OBSERVATIONS] if kind == STANDARD else []
     made.tags |= {CLOCK} if clock else set()
     made.tags |= {LOST} if world.lost else set()
     made.tags |= set() if expected is world.promoted else {UNEXPECTED}
     for _unused in range(dice.choice((0, 0, 1, 1, 1, 2))):
-        name, tag, bend = dice.choice(BENDS)
+        name, tag, bend = dice.choice(bends)
         if bend(made, dice):
             made.tags.add(tag)
             made.done.append(name)
@@ -179,6 +189,49 @@ def _service(world: World) -> dict[str, Any]:
     return builders.promoted() if world.promoted else builders.isvc(traffic={BASELINE: 100})
 
 
+def _without_experiment(made: History) -> None:
+    """The same rollout, where something else than iter8 moved the traffic."""
+    world = made.world
+    gone = ("canary_applied", "experiment_created")
+    kept = [
+        line
+        for line in made.run.timeline or []
+        if line["source"] != "experiment" and line["event"] not in gone
+    ]
+    version = {"resource_version": "8"} if _observer(made) else {}
+    kept += [
+        _of(world.applied - 2.0, "playbook", "change_awaited", baseline=BASELINE, driver="observe"),
+        {**_of(world.applied, "inferenceservice", "changed", generation=2), **version},
+        _of(world.settled + 1.0, "playbook", "rollout_ended"),
+    ]
+    made.run.timeline = sorted(kept, key=lambda line: float(line["time"]))
+    made.run.experiment = None
+
+
+def _in_standard_mode(made: History) -> None:
+    """Revisions are ReplicaSets, and only what the InferenceService led to says how the traffic ended."""
+    name = "my-model-v2-predictor" if made.world.promoted else "my-model-predictor"
+    revision = CANARY if made.world.promoted else BASELINE
+    owned = {"ownerReferences": [{"kind": "Deployment", "name": name}]}
+    replicaset = {**standard.replicaset("x-y"), "metadata": {"name": revision, **owned}}
+    route = standard.route({name: None})
+    made.run.observations = [
+        {"time": START + made.world.settled, "feed": "x", "type": "present", "object": each}
+        for each in (standard.deployment(name), replicaset, route)
+    ]
+    spec = {"predictor": {"name": "v2"} if made.world.promoted else {}}
+    made.run.inferenceservice = {
+        **standard.service(),
+        "metadata": {"name": "my-model", "uid": "u"},
+        "spec": spec,
+    }
+
+
+def observations_lost(made: History, dice: Random) -> bool:
+    made.run.observations = None
+    return made.run.inferenceservice is not None
+
+
 Bend = Callable[[History, Random], bool]
 
 
@@ -276,9 +329,11 @@ def pods_named(made: History, dice: Random) -> bool:
 
 
 def split_untold(made: History, dice: Random) -> bool:
-    if made.run.inferenceservice is None:
+    if made.run.inferenceservice is None or made.run.observations is not None:
         return False
-    predictor = made.run.inferenceservice["status"]["components"]["predictor"]
+    predictor = made.run.inferenceservice["status"].get("components", {}).get("predictor")
+    if predictor is None:
+        return False
     if dice.random() < 0.5:
         predictor.pop("traffic", None)
     else:
@@ -372,7 +427,9 @@ def early_end(made: History, dice: Random) -> bool:
 def went_back(made: History, dice: Random) -> bool:
     """Before the load ended the timeline has the traffic go back, and where it belongs only afterwards."""
     world = made.world
-    if UNEXPECTED in made.tags or CLOCK in made.tags or not _has_end(made):
+    if UNEXPECTED in made.tags or CLOCK in made.tags:
+        return False
+    if made.run.experiment is not None and not _has_end(made):
         return False
     there, back = (CANARY, BASELINE) if world.promoted else (BASELINE, CANARY)
     more = [
@@ -391,6 +448,9 @@ def without(piece: str) -> Bend:
         return True
 
     return bend
+
+
+no_experiment = without("experiment")
 
 
 def stopped_early(made: History, dice: Random) -> bool:
@@ -424,7 +484,10 @@ BENDS: tuple[tuple[str, str, Bend], ...] = (
     ("winner failed", CONTRADICTED, winner_failed),
     ("early end", UNTOLD, early_end),
     ("went back", CONTRADICTED, went_back),
-    ("no experiment", UNTOLD, without("experiment")),
+    ("no experiment", UNTOLD, no_experiment),
     ("no service", UNTOLD, without("inferenceservice")),
     ("stopped early", UNSEEN, stopped_early),
 )
+OBSERVATIONS = ("observations lost", UNTOLD, observations_lost)
+# What there is none of where something else moves the traffic.
+OF_EXPERIMENTS = (iterations_unplanned, old_experiment, other_end, winner_failed, early_end, no_experiment)

@@ -47,6 +47,7 @@ class Run:
     inferenceservice: dict[str, Any] | None
     problems: dict[str, str] = field(default_factory=dict)
     access_log: AccessLog | None = None
+    observations: list[dict[str, Any]] | None = None
 
     @property
     def own(self) -> dict[str, Any]:
@@ -57,7 +58,13 @@ class Run:
 
     def evidence(self) -> Evidence:
         return Evidence(
-            self.load, self.timeline, self.experiment, self.inferenceservice, self.access_log, self.problems
+            self.load,
+            self.timeline,
+            self.experiment,
+            self.inferenceservice,
+            self.access_log,
+            self.problems,
+            self.observations,
         )
 
     def event(self, source: str, name: str) -> dict[str, Any]:
