@@ -10,6 +10,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.e
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.family import Family
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.inferenceservice import (
     Stability,
+    changes,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.snapshot import (
     STANDARD,
@@ -80,10 +81,13 @@ class PresentWaiter:
         """Takes in a notice."""
         if notice.kind == "refused":
             self._refused[notice.feed] = notice.message
-        if notice.kind in ("synced", "refused"):
-            self._awaited.discard(notice.feed)
         if notice.kind == "synced" and notice.feed == FEED:
             self._synced = True
+        if notice.kind in {"synced", "refused"} and notice.feed in self._awaited:
+            self._awaited.discard(notice.feed)
+            if self._is_standard and not self._awaited:
+                # The children are told as a whole: one by one they would tell of what is not so.
+                return named(self.name, changes(None, self.view.snapshot))
         if notice.kind not in ("present", "deleted"):
             # Each watch loses the same server: one of them is enough.
             return connection_event(notice, FEED, self.name) if notice.feed == FEED else []
@@ -101,8 +105,13 @@ class PresentWaiter:
             is_gone = gone and member is obj
             if member.get("kind") == "Pod":
                 events += self._of_pod(dict(member), is_gone)
-            events += self.view.take(member, is_gone)
+            changed = self.view.take(member, is_gone)
+            events += [] if self._is_standard and self._awaited else changed
         return named(self.name, events)
+
+    @property
+    def _is_standard(self) -> bool:
+        return mode_of(self.inferenceservice) == STANDARD
 
     def _of_pod(self, obj: Json, gone: bool) -> list[Event]:
         name = str(obj["metadata"]["name"])
@@ -121,7 +130,7 @@ class PresentWaiter:
                 return None
             message = f"InferenceService {self.name} does not exist in this namespace."
             return End("failed", "NotFound", message)
-        if mode_of(self.inferenceservice) == STANDARD:
+        if self._is_standard:
             unseen = self._unseen()
             if unseen or self._awaited:
                 return unseen

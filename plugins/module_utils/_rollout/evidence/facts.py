@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..messages import utc
-from ..naming.aliases import OWN, Naming, learn, pods_of, renamed, renamed_log
+from ..naming.aliases import OWN, Naming, deployments_of, learn, pods_of, renamed, renamed_log
 from ..objects import experiment as experiments
 from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
@@ -192,7 +192,9 @@ def study(evidence: Evidence) -> Facts:
     canary = found.created_revision or compared.get(CANARY, "")
     roles = _roles(baseline, canary)
     pods = pods_of(rows)
-    log = renamed_log(evidence.access_log, pods) if evidence.access_log else None
+    log = evidence.access_log
+    if log is not None:
+        log = renamed_log(log, {**deployments_of(rows), **pods})
     clocks = compare(answered_load, found, log)
     naming = OWN
     if answered_load is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..evidence.access_log import AccessLog
 from ..evidence.load import Load
-from ..objects.pod import revision_of
+from ..objects.pod import owner_of, revision_of
 from ..objects.tree import mapping, text
 
 # Routes take a moment: until then the one before may still answer.
@@ -50,6 +50,17 @@ def pods_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
                 if name and revision:
                     found[name] = revision
     return found
+
+
+def deployments_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The revision of each Deployment, which a gateway may name as its Service; empty where it had several."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        obj = mapping(row, "object")
+        owner = owner_of(obj, "Deployment") if text(obj, "kind") == "ReplicaSet" else ""
+        if owner:
+            found.setdefault(owner, set()).add(text(mapping(obj, "metadata"), "name"))
+    return {name: next(iter(own)) if len(own) == 1 else "" for name, own in found.items()}
 
 
 def learn(
@@ -109,7 +120,12 @@ def renamed(load: Load, naming: Mapping[str, str], known_only: bool) -> Load:
 
 
 def renamed_log(log: AccessLog, naming: Mapping[str, str]) -> AccessLog:
-    """The gateway's log with revisions instead of the pods that it names."""
+    """The gateway's log with revisions instead of the pods and Deployments that it names.
+
+    Where one of these stands for several revisions, the log tells nobody.
+    """
+    if any(n and naming.get(name) == "" for name, n in log.revisions.items()):
+        naming = dict.fromkeys(log.revisions, "")
 
     def summed(counts: Mapping[str, int]) -> dict[str, int]:
         found = Counter[str]()

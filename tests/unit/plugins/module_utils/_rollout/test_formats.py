@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     LogReader,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.aliases import (
+    deployments_of,
     pods_of,
     renamed_log,
 )
@@ -20,6 +21,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.fo
     KOURIER_TEMPLATE,
     named,
 )
+from ansible_collections.iter8.kfserving.tests.support import standard
 
 ID = "ab12-0000000001"
 AT = "2026-11-28T08:00:01.900Z"
@@ -113,3 +115,14 @@ def test_a_user_may_name_fields_of_json_but_not_of_text() -> None:
     assert named("envoy_gateway", {}, "(x)").revision == "(x)"
     with pytest.raises(ValueError, match="no fields that could be named"):
         named("envoy", {"status": "code"}, "")
+
+
+def test_a_service_that_is_named_is_the_revision_of_its_deployment_if_there_was_one() -> None:
+    line = LINES["istio"].replace("m-predictor-00001", "m-predictor")
+    reader = LogReader(FORMATS["istio"], [Ids("ab12-", 1, 100)], (ID,))
+    reader.add(line.encode())
+    rows = [{"object": standard.replicaset("m-predictor-aaa")}]
+    assert renamed_log(reader.log(), deployments_of(rows)).revisions == {"m-predictor-aaa": 1}
+    rows += [{"object": standard.replicaset("m-predictor-bbb", revision=2)}]
+    log = renamed_log(reader.log(), deployments_of(rows))
+    assert (log.revisions, log.entries[ID].revision) == ({"": 1}, "")

@@ -279,3 +279,12 @@ def test_a_container_that_keeps_dying_is_told_between_two_of_its_starts() -> Non
     assert (
         "container c of pod m-predictor-aaa-x was started anew 2 times (Error, exit code 1)" in found.message
     )
+
+
+def test_in_standard_mode_what_is_there_is_told_as_a_whole() -> None:
+    wait = PresentWaiter(
+        "m", baseline_revision=None, new_revision=None, traffic=None, stable_seconds=0, children=CHILDREN
+    )
+    assert take(wait, made.service(), *PLAIN) == []
+    told = [[event.event for event in wait.feed(Notice(feed, "synced", 0.0))] for feed in (FEED, *CHILDREN)]
+    assert told == [[]] * 4 + [["revision_created", "revision_ready", "traffic", "ready"]]
