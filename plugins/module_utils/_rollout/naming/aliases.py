@@ -53,7 +53,7 @@ def pods_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def deployments_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The revision of each Deployment, which a gateway may name as its Service; empty where it had several."""
+    """The revision of each Deployment, whose Service a gateway may name; empty where it had several."""
     found: dict[str, set[str]] = {}
     for row in rows:
         obj = mapping(row, "object")
