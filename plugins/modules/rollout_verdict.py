@@ -105,6 +105,11 @@ verdict:
         figures:
           description: The figures behind it.
           type: dict
+    runbooks:
+      description: The files of the collection that say what to do about the reasons; none for a pass.
+      type: list
+      elements: str
+      sample: [docs/runbooks/requests-were-lost.md]
     claims:
       description: Every rule that applied, what it claims, whether that holds, and what was found.
       type: list

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import details
+from . import details, runbooks
 from .evidence.facts import Evidence, Facts, study
 from .messages import count, elapsed, rate_below, utc
 from .objects.events import State
@@ -78,6 +78,7 @@ class Verdict:
             "verdict": self.grade.value,
             "summary": self.summary,
             "reasons": [_row(rule, finding) for rule, finding in self.reasons()],
+            "runbooks": runbooks.of_reasons(rule.name for rule, _finding in self.reasons()),
             "claims": [
                 {"rule": claim.rule.name, "claim": claim.rule.claim, "verdict": claim.grade.value}
                 | {"findings": [_row(claim.rule, finding) for finding in claim.findings]}

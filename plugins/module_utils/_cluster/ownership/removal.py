@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import runbooks
 
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
@@ -200,7 +201,8 @@ class Removal:
                 return
             if self.clock.now() >= self.deadline:
                 left_over = "; ".join(f"{entry}: {self._reported[entry]}" for entry in left)
-                raise StillThere(f"Not all objects are gone in time. {left_over}.", left)
+                advice = runbooks.advice(runbooks.TEARDOWN)
+                raise StillThere(f"Not all objects are gone in time. {left_over}.{advice}", left)
             self.clock.sleep(POLL_SECONDS)
 
     def _still_there(self, entries: list[ClaimedObject]) -> list[ClaimedObject]:

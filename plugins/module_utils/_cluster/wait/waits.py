@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
     Progress,
     ProgressFileError,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import runbooks
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     experiment as experiments,
 )
@@ -189,7 +190,8 @@ def experiment_wait(module: Any) -> dict[str, Any]:
     }
     if end.outcome not in ACCEPTED[params["expect"]] and not module.check_mode:
         about = f"Experiment {namespace}/{name}: " if end.outcome == "timeout" else ""
-        raise Failed(about + end.message, result)
+        page = runbooks.OF_WAITS["experiment_wait"].get(end.outcome)
+        raise Failed(about + end.message + runbooks.advice(page), result)
     return result
 
 
@@ -220,7 +222,8 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
     }
     if end.outcome != "succeeded" and not module.check_mode:
         about = f"InferenceService {namespace}/{name}: " if end.outcome == "timeout" else ""
-        raise Failed(about + end.message, result)
+        page = runbooks.OF_WAITS["inferenceservice_wait"].get(end.outcome)
+        raise Failed(about + end.message + runbooks.advice(page), result)
     return result
 
 

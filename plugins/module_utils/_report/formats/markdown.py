@@ -28,6 +28,9 @@ def markdown(material: Material) -> str:
     reasons = verdict.get("reasons", [])
     if reasons:
         parts.append("\n".join(f"- **{r['verdict']}**: {_text(r['text'])}" for r in reasons))
+    pages = verdict.get("runbooks", [])
+    if pages:
+        parts.append("What to do: " + ", ".join(f"`{page}`" for page in pages))
     parts += [_causes(material), _revisions(material), _phases(material), _objectives(material), _MARK]
     return printable_lines("\n\n".join(filter(None, parts)) + "\n")
 

@@ -180,7 +180,9 @@ def _reasons(material: Material) -> str:
         for grade, message in ((reason["verdict"], reason["text"]) for reason in reasons)
     )
     title = "Why it is not a pass" if material.grade != "pass" else "Reasons"
-    return _section(title, f'<ul class="reasons">{items}</ul>')
+    pages = "".join(f" <code>{escape(page)}</code>" for page in material.verdict.get("runbooks", []))
+    advice = f'<p class="small soft">What to do, in the collection:{pages}</p>' if pages else ""
+    return _section(title, f'<ul class="reasons">{items}</ul>{advice}')
 
 
 def _charts(material: Material) -> str:
