@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.iter8.kfserving.tests.support import runbooks
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+
+# For a page: a whole rollout among them.
+MOST_SECONDS = 400
 
 
 @dataclass
@@ -36,7 +40,7 @@ class Shell:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             **self.variables,
         }
-        run = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-eu", "-o", "pipefail", "-c", script],
             cwd=ROOT,
             env=environment,
@@ -44,11 +48,17 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        assert run.returncode == expect, f"{name} ended with {run.returncode}:\n{run.stdout}"
+        try:
+            output, _unused = process.communicate(timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _unused = process.communicate()
+            raise AssertionError(f"{name} took more than {MOST_SECONDS} s:\n{output}") from None
+        assert process.returncode == expect, f"{name} ended with {process.returncode}:\n{output}"
         self.ran.update(chosen)
-        return run.stdout
+        return output
 
 
 @pytest.fixture(scope="session")
