@@ -14,6 +14,8 @@ echo "lint: mypy strict"
 MYPYPATH=build/types mypy -p ansible_collections.iter8.kfserving.plugins.module_utils
 echo "lint: ansible-lint, profile production"
 ansible-lint --offline --profile production
+echo "lint: changelog"
+antsibull-changelog lint
 echo "lint: documentation"
 ansible-doc --type module --json --list iter8.kfserving > /dev/null
 # It copies what git knows of a collection: kubernetes.core, in the ignored .venv, must not be taken for part of this clone.

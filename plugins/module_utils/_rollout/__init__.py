@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""What decides: objects, evidence, rules. No I/O and no clock.
+
+Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+Use the collection's modules, plugins and roles, which keep to semantic versions.
+"""

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The versions that are supported are the same wherever they are named, and what is needed is bounded."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+from ansible_collections.iter8.kfserving.tests.unit.test_layers import imports
+
+# Packages by the name under which they are imported, where that is another.
+INSTALLED_AS = {"yaml": "pyyaml"}
+# What brings the plugins to where they run.
+GIVEN = {"ansible", "ansible_collections"}
+
+
+def supported() -> tuple[int, int]:
+    """The oldest and the newest minor version of ansible-core 2 that the README names."""
+    found = re.search(r"ansible-core 2\.(\d+) to 2\.(\d+)", (ROOT / "README.md").read_text())
+    assert found, "the README does not name the versions"
+    return int(found[1]), int(found[2])
+
+
+def requirements(name: str) -> dict[str, str]:
+    """The packages of a file of requirements, each with its bounds; files that it includes are left out."""
+    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    found = [re.fullmatch(r"([A-Za-z0-9_.-]+)\s*(.*)", line) for line in lines if line and line[0] != "-"]
+    return {each[1].lower(): each[2] for each in found if each}
+
+
+def test_ansible_core_is_the_same_everywhere() -> None:
+    oldest, newest = supported()
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
+    assert runtime["requires_ansible"] == f">=2.{oldest}.0"
+    assert requirements("requirements.txt")["ansible-core"] == f">=2.{oldest},<2.{newest + 1}"
+    ignores = {path.stem.removeprefix("ignore-2.") for path in ROOT.glob("tests/sanity/ignore-*.txt")}
+    assert ignores == {str(minor) for minor in range(oldest, newest + 1)}
+
+
+def test_ci_runs_every_version_with_the_targets_of_make() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    oldest, newest = supported()
+    versions = [f"2.{minor}" for minor in range(oldest, newest + 1)]
+    for job in (jobs[name] for name in ("sanity", "test", "e2e")):
+        assert [row["ansible"] for row in job["strategy"]["matrix"]["include"]] == versions
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = {run.removeprefix("make ") for run in runs if run.startswith("make ")}
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build"}
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_the_oldest_python_is_the_same_everywhere() -> None:
+    readme = (ROOT / "README.md").read_text()
+    found = re.search(r"Python 3\.(\d+) or newer", readme)
+    assert found
+    assert f"version_info < (3, {found[1]})" in (ROOT / "tests/setup.sh").read_text()
+    assert f'python_version = "3.{found[1]}"' in (ROOT / "pyproject.toml").read_text()
+    rows = [
+        row
+        for job in yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+        for row in job.get("strategy", {}).get("matrix", {}).get("include", [])
+    ]
+    assert min(int(row["python"].partition(".")[2]) for row in rows) == int(found[1])
+
+
+def test_no_release_of_a_tool_turns_a_fresh_clone_red() -> None:
+    for name, bounds in requirements("requirements-dev.txt").items():
+        assert re.search(r"<|==", bounds), f"{name} has no upper bound"
+
+
+def test_an_execution_environment_gets_what_the_plugins_import_and_no_more() -> None:
+    """All but the sandbox, which runs a control plane of its own and is for a clone."""
+    meta = yaml.safe_load((ROOT / "meta/execution-environment.yml").read_text())
+    assert meta == {"version": 1, "dependencies": {"python": "meta/ee-requirements.txt"}}
+    needed = {
+        one.name.partition(".")[0]
+        for one in imports(ROOT / "plugins")
+        if "_sandbox" not in one.file and "_sandbox" not in one.name
+    } - GIVEN
+    packages = {INSTALLED_AS.get(name, name) for name in needed - sys.stdlib_module_names - {"__future__"}}
+    listed = requirements("meta/ee-requirements.txt")
+    assert set(listed) == packages
+    clone = requirements("requirements.txt")
+    assert listed == {name: clone[name] for name in listed}, "both ask for the same versions"
+
+
+def test_what_is_private_says_so() -> None:
+    rooms = sorted(ROOT.glob("plugins/module_utils/_*/__init__.py"))
+    assert {path.parent.name for path in rooms} == {
+        path.name for path in (ROOT / "plugins/module_utils").iterdir() if is_room(path)
+    }
+    for path in rooms:
+        assert "**PRIVATE** to the collection" in path.read_text(), path.parent.name
+
+
+def is_room(path: Path) -> bool:
+    return path.is_dir() and path.name != "__pycache__"
