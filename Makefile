@@ -109,11 +109,9 @@ molecule: $(VENV)/.ready-dev ## The Molecule scenarios, default and kserve: depl
 	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
 	@echo "molecule: the scenarios passed"
 
-docs: $(VENV)/.ready-dev ## Reference pages of the modules and roles (build/docs)
-	@mkdir -p build/docs
-	@PATH="$(CURDIR)/$(BIN):$$PATH" antsibull-docs collection --use-current --squash-hierarchy --no-indexes \
-	  --output-format simplified-rst --dest-dir build/docs iter8.kfserving
-	@echo "docs: the reference is in build/docs/"
+docs: $(VENV)/.ready-dev ## The documentation's site: guides, runbooks, reference (build/docs/html)
+	@bash tests/docs.sh "$(BIN)"
+	@echo "docs: the site is in build/docs/html/ (index.html)"
 
 build: $(VENV)/.ready ## The collection as an installable artefact in build/
 	@$(BIN)/ansible-galaxy collection build --force --output-path build .

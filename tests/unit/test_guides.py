@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guides say what the code does, their examples can be read, and what they link to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import yaml
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(path: Path) -> set[str]:
+    """The names of a page's headings, as forges and Sphinx make them."""
+    text = FENCED.sub("", path.read_text())
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    for target in LINK.findall(FENCED.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _hash, anchor = unquote(target).partition("#")
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_every_rule_is_told_with_its_claim_and_in_order() -> None:
+    text = (ROOT / "docs/guides/verdict.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text, re.MULTILINE)
+    assert rows == [(rule.name, rule.claim) for rule in RULES]
+
+
+def test_every_guide_is_in_the_index() -> None:
+    folder = ROOT / "docs/guides"
+    index = set(LINK.findall((folder / "README.md").read_text()))
+    assert {path.name for path in folder.glob("*.md")} - {"README.md"} <= index
+
+
+def examples() -> list[tuple[str, str]]:
+    return [
+        (named(page), text)
+        for page in PAGES
+        for kind, text in FENCED.findall(page.read_text())
+        if kind == "yaml"
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), examples())
+def test_an_example_is_yaml_whose_variables_and_playbooks_exist(page: str, text: str) -> None:
+    assert yaml.safe_load(text), page
+    documented = {
+        name
+        for path in ROOT.glob("roles/*/meta/argument_specs.yml")
+        for entry in yaml.safe_load(path.read_text())["argument_specs"].values()
+        for name in entry.get("options", {})
+    }
+    given = set(re.findall(r"-e (\w+)=", text))
+    given |= set(re.findall(r"^\s*-? ?((?:rollout|verify|iter8_kfserving)_\w+):", text, re.MULTILINE))
+    assert given - documented == set(), page
+    for name in re.findall(r"(?:ansible-playbook|import_playbook:) iter8\.kfserving\.(\w+)", text):
+        assert (ROOT / f"playbooks/{name}.yml").is_file(), name
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z0-9-]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
