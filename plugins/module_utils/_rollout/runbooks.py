@@ -31,6 +31,7 @@ OF_RULES: Mapping[str, str] = {
     "ready_at_end": NEVER_READY,
     "handlers_succeeded": EXPERIMENT,
     "nothing_deleted": EXPERIMENT,
+    "driver_decided": EXPERIMENT,
     "load_spans_rollout": INCONCLUSIVE,
     "requests_in_every_phase": INCONCLUSIVE,
     "answers_named": INCONCLUSIVE,
