@@ -22,7 +22,7 @@ from ansible_collections.iter8.kfserving.tests.support.runbooks import Block
 
 PAGES = [path.stem for path in runbooks.pages()]
 BLOCKS = [block for page in (runbooks.INDEX, *PAGES) for block in runbooks.blocks(page)]
-PROGRAMS = {"ansible", "ansible-playbook", "kubectl", "jq", "export", "ls", "sort", "tail", "test"}
+PROGRAMS = {"ansible", "ansible-playbook", "kubectl", "jq", "export", "grep", "ls", "sort", "tail", "test"}
 # Whatever a runbook does with kubectl; nothing is applied by hand.
 VERBS = {"get", "describe", "logs", "patch", "delete"}
 LAST = "It worked when"
