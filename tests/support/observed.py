@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs without an Experiment, for tests: made up, and those that were recorded on a real cluster."""
+"""Rollouts that were recorded on a real cluster, as the evidence that would have been kept of them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View
 from ansible_collections.iter8.kfserving.tests.support import rollouts
-from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE
 from ansible_collections.iter8.kfserving.tests.support.recordings import rows_of
-from ansible_collections.iter8.kfserving.tests.support.rollouts import APPLIED, START, Run, event, histogram
-
-BY_ITER8 = {("playbook", "canary_applied"), ("playbook", "experiment_created")}
-
-
-def observed(run: Run, driver: str = "observe") -> Run:
-    """The same rollout, where something else than iter8 moved the traffic."""
-    assert run.timeline is not None
-    awaited = event(APPLIED - 2, "playbook", "change_awaited", baseline=BASELINE, driver=driver)
-    changed = event(APPLIED, "inferenceservice", "changed", generation=2)
-    rest = [
-        each
-        for each in run.timeline
-        if each["source"] != "experiment" and (each["source"], each["event"]) not in BY_ITER8
-    ]
-    run.timeline = sorted([awaited, changed, *rest], key=lambda each: each["time"])
-    run.experiment = None
-    return run
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START, event, histogram
 
 
 def recorded(name: str, revisions: Mapping[str, str] | None = None, learned: bool = False) -> Evidence:

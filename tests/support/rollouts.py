@@ -310,3 +310,21 @@ def unnamed(run: Run) -> None:
 def figures(found: Mapping[str, Any], rule: str) -> dict[str, Any]:
     """The figures of the first reason of this rule in a verdict."""
     return next(reason["figures"] for reason in found["reasons"] if reason["rule"] == rule)
+
+
+BY_ITER8 = {("playbook", "canary_applied"), ("playbook", "experiment_created")}
+
+
+def observed(run: Run, driver: str = "observe") -> Run:
+    """The same rollout, where something else than iter8 moved the traffic."""
+    assert run.timeline is not None
+    awaited = event(APPLIED - 2, "playbook", "change_awaited", baseline=BASELINE, driver=driver)
+    changed = event(APPLIED, "inferenceservice", "changed", generation=2)
+    rest = [
+        each
+        for each in run.timeline
+        if each["source"] != "experiment" and (each["source"], each["event"]) not in BY_ITER8
+    ]
+    run.timeline = sorted([awaited, changed, *rest], key=lambda each: each["time"])
+    run.experiment = None
+    return run

@@ -143,15 +143,15 @@ def _address(api: Api, params: Mapping[str, Any], scheme: str) -> GatewayAddress
         candidates: Iterable[Found] = [Found("given", namespace or ISTIO.namespace, name)]
     else:
         candidates = gateways_of(api, params["namespace"], params["name"], scheme)
-    first: ClusterError | None = None
+    problems = []
     for found in candidates:
         port_name = params["gateway_port_name"]
         try:
             return _of(api, found, [port_name] if port_name else _ports(found, scheme))
         except ClusterError as error:
-            first = first or error
-    assert first is not None
-    raise first
+            problems.append(error)
+    # The likeliest one's.
+    raise problems[0]
 
 
 def _of(api: Api, found: Found, port_names: Sequence[str]) -> GatewayAddress:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verdicts on rollouts without an Experiment: made up, and every one that was recorded on a real cluster."""
+"""Verdicts on the rollouts that were recorded on a real cluster."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
-from ansible_collections.iter8.kfserving.tests.support import rollouts
-from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
-from ansible_collections.iter8.kfserving.tests.support.observed import observed, recorded, replicasets
+from ansible_collections.iter8.kfserving.tests.support.observed import recorded, replicasets
 from ansible_collections.iter8.kfserving.tests.support.recordings import NAMES
 
 PROMOTED, ROLLED_BACK = Thresholds(), Thresholds(expect_winner="baseline")
@@ -96,70 +94,6 @@ def test_a_rolling_update_is_judged_by_who_answered_not_by_weights() -> None:
     late = load["LoadTest"]["timeline"][-2]["revisions"]
     late[replicasets("standard-rolling-drain")[0]] = late.pop(new)
     assert reasons(replace(made, load=load)).get("none_at_weight_zero") == "fail"
-
-
-def test_a_rollout_without_an_experiment_can_pass() -> None:
-    verdict = decide(observed(rollouts.good()).evidence(), PROMOTED)
-    assert verdict.grade.value == "pass"
-    assert verdict.summary.endswith("; canary promoted")
-    rules = {claim.rule.name for claim in verdict.claims}
-    assert not rules & {"experiment_succeeded", "expected_winner", "iterations_done", "handlers_succeeded"}
-
-
-def test_an_experiment_is_missed_where_iter8_drives() -> None:
-    run = rollouts.good()
-    run.experiment = None
-    assert reasons(run.evidence())["evidence_complete"] == "inconclusive"
-
-
-def test_what_was_not_changed_was_not_rolled_out() -> None:
-    run = observed(rollouts.good())
-    run.drop_events("inferenceservice", "changed")
-    assert reasons(run.evidence())["load_spans_rollout"] == "inconclusive"
-
-
-def test_a_rollout_that_did_not_end_is_none() -> None:
-    run = observed(rollouts.good())
-    assert run.timeline is not None
-    last = [each for each in run.timeline if each["event"] == "traffic"][-1]
-    run.timeline.remove(last)
-    assert run.inferenceservice is not None
-    split = {BASELINE: 5, CANARY: 95}
-    predictor = run.inferenceservice["status"]["components"]["predictor"]
-    predictor["traffic"] = [{"revisionName": name, "percent": percent} for name, percent in split.items()]
-    found = reasons(run.evidence())
-    assert found["traffic_moved"] == "fail"
-    assert found["load_spans_rollout"] == "inconclusive"
-
-
-def test_a_roll_back_of_what_never_got_traffic_ends_when_the_playbook_found_it() -> None:
-    run = observed(rollouts.rolled_back())
-    assert run.timeline is not None
-    run.timeline = [each for each in run.timeline if each["event"] != "traffic"]
-    run.timeline.insert(0, rollouts.event(0.3, "inferenceservice", "traffic", traffic={BASELINE: 100}))
-    assert reasons(run.evidence(), ROLLED_BACK)["load_spans_rollout"] == "inconclusive"
-    run.timeline.insert(-1, rollouts.event(80.0, "playbook", "rollout_ended"))
-    assert "load_spans_rollout" not in reasons(run.evidence(), ROLLED_BACK)
-
-
-def test_an_answer_of_a_revision_that_was_never_given_traffic_is_a_failure() -> None:
-    run = observed(rollouts.good())
-    for second in run.own["timeline"]:
-        if second["revisions"].get(CANARY):
-            second["revisions"]["stranger"] = second["revisions"].pop(CANARY)
-            break
-    moved = second["revisions"]["stranger"]
-    run.own["revisions"][CANARY]["requests"] -= moved
-    run.own["revisions"]["stranger"] = {"requests": moved, "failed": 0}
-    assert reasons(run.evidence())["known_revisions_only"] == "fail"
-    assert run.timeline is not None
-    run.timeline.insert(5, rollouts.event(9.0, "inferenceservice", "traffic", traffic={"stranger": 100}))
-    assert reasons(run.evidence())["known_revisions_only"] == "inconclusive"
-
-
-def test_who_drives_is_read_from_the_first_mark() -> None:
-    verdict = decide(observed(rollouts.good(), driver="progressive").evidence(), PROMOTED)
-    assert verdict.grade.value == "pass"
 
 
 STANDARD = sorted(name for name in NAMES if name.startswith("standard"))
