@@ -153,6 +153,7 @@ def environment(cluster: Cluster) -> dict[str, str]:
     """What the tests on this cluster need to know, as variables."""
     images = json.loads(cluster.where.installed.read_text(encoding="utf-8"))
     return {
+        "REAL_NODE": "ours",
         "REAL_KUBECONFIG": str(cluster.where.kubeconfig),
         "REAL_CONTEXT": CONTEXT,
         "REAL_IMAGE": images["model-server"],

@@ -21,7 +21,6 @@ _COMPONENT = "k8s.io/component-base/version"
 _LEGO = ("github.com/go-acme/lego/v5", "v5.4.1")
 # Traefik's own replacement of this one is not served as a module; this older state of it is compatible.
 _HTTP_AUTH = "github.com/containous/go-http-auth v0.4.1-0.20200324110947-a37a7636d23e"
-_EXP = "github.com/prometheus/client_golang/exp"
 _EXT = """\
 package ext
 
@@ -51,11 +50,6 @@ def _kubernetes(text: str, _folder: Path, _build: Build) -> str:
     """Published modules in place of the `staging` folder, which the download of the module does not have."""
     staging = f"v0.{KUBERNETES_VERSION.partition('.')[2]}"
     return re.sub(r"=> \./staging/src/(\S+)", rf"=> \1 {staging}", text)
-
-
-def _kserve(text: str, _folder: Path, _build: Build) -> str:
-    """The pinned state of this module is served no more; a later one is."""
-    return f"{text}\nreplace {_EXP} => {_EXP} v0.0.0-20260108101519-fb0838f53562\n"
 
 
 def _traefik(text: str, folder: Path, build: Build) -> str:
@@ -125,7 +119,6 @@ KSERVE = Recipe(
         f"install/v{KSERVE_VERSION}/kserve.yaml",
         f"install/v{KSERVE_VERSION}/kserve-cluster-resources.yaml",
     ),
-    adapt=_kserve,
 )
 COREDNS = Recipe(
     name="coredns", module="github.com/coredns/coredns", version=f"v{COREDNS_VERSION}", packages=("",)

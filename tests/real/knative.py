@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of Knative mode share."""
+
+from __future__ import annotations
+
+from .rollout import Json, Rollout, shares
+from .stage import Real
+
+_MODE = {"serving.kserve.io/deploymentMode": "Knative"}
+# How long the gateway may need to follow a status, and how long a whole second of the timeline is.
+FOLLOW = 2.0
+
+
+def model(real: Real, version: str, **knobs: str) -> Json:
+    """A predictor with our model server: its version, and knobs by their names in small letters."""
+    environment = {"VERSION": version, **{name.upper(): value for name, value in knobs.items()}}
+    container = {
+        "name": "kserve-container",
+        "image": real.image,
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+    }
+    return {"containers": [container]}
+
+
+def start(rollout: Rollout, real: Real, **knobs: str) -> list[str]:
+    """The service with its first model, under load; returns the names of its first revisions."""
+    predictor = {**model(real, "v1", **knobs), "minReplicas": 1, "maxReplicas": 3}
+    rollout.create({"predictor": predictor}, _MODE)
+    first = next(iter(shares(rollout.get())))
+    stem = first.removesuffix("00001")
+    rollout.start_load()
+    rollout.hold(2)
+    return [f"{stem}{number:05}" for number in (1, 2, 3)]
+
+
+def canary(rollout: Rollout, mark: str, share: object, served: Json) -> float:
+    """Another model, with its share in the same patch; returns when."""
+    return rollout.patch(mark, {"predictor": {**served, "canaryTrafficPercent": share}})
+
+
+def percent(rollout: Rollout, share: object) -> float:
+    """Another share, None for none; returns when."""
+    return rollout.patch(f"{share} %", {"predictor": {"canaryTrafficPercent": share}})

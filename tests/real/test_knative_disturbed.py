@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knative mode while parts of the cluster fail: what is lost, and that the rollout ends as it should."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from kubernetes import client
+
+from .cluster import Cluster
+from .knative import FOLLOW, canary, model, percent, start
+from .node.node import Node
+from .rollout import Rollout, routed
+from .stack.gateway import NAMESPACE as GATEWAY
+from .stage import Real, Report
+
+_UP_SECONDS = 60
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """The node that this run brought up, whose parts may be ended; what was ended is started again."""
+    if os.environ.get("REAL_NODE") != "ours":
+        pytest.skip("a named cluster's node is not ours to disturb")
+    found = Cluster(print).there()
+    yield found
+    found.up()
+
+
+def _await_api(rollout: Rollout) -> None:
+    deadline = time.monotonic() + _UP_SECONDS
+    while True:
+        try:
+            rollout.get()
+            return
+        except Exception:  # whatever its client raises while it is away
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def test_the_api_server_restarts_during_a_rollout(
+    rollout: Rollout, real: Real, report: Report, node: Node
+) -> None:
+    old, new, _third = start(rollout, real)
+    canary(rollout, "canary 20 %", 20, model(real, "v2"))
+    rollout.mark("the API server ends")
+    node.stop("kube-apiserver")
+    rollout.hold(5)
+    node.start("kube-apiserver")
+    _await_api(rollout)
+    rollout.mark("it answers again")
+    rollout.wait("20 % routed", routed({new: 20, old: 80}), 120)
+    rollout.hold(3)
+    percent(rollout, 100)
+    full = rollout.wait("promoted", routed({new: 100}))
+    rollout.hold(6)
+    seen = rollout.end_load()
+    report.add(seen, "not tried")
+    assert seen.failed == 0, seen.ledger[:3]
+    assert seen.of(old, full + FOLLOW) == 0
+
+
+def test_the_kubelet_is_away_for_30_seconds(rollout: Rollout, real: Real, report: Report, node: Node) -> None:
+    """No pod can start meanwhile, and those that run go on."""
+    old, new, _third = start(rollout, real)
+    node.stop("kubelet")
+    rollout.mark("the kubelet ends")
+    canary(rollout, "canary 20 %", 20, model(real, "v2"))
+    rollout.hold(30)
+    assert not routed({new: 20, old: 80})(rollout.get())
+    node.start("kubelet")
+    rollout.mark("it is back")
+    rollout.wait("20 % routed", routed({new: 20, old: 80}), 120)
+    rollout.hold(5)
+    seen = rollout.end_load()
+    report.add(seen, "not tried")
+    assert seen.failed == 0, seen.ledger[:3]
+    assert seen.by_revision[new] > 0
+
+
+def test_the_gateways_pod_is_deleted(rollout: Rollout, real: Real, report: Report, node: Node) -> None:
+    """There is but one, and it ends when it is told to: what is lost is lost then, and no later."""
+    start(rollout, real)
+    core = client.CoreV1Api(real.api)
+    began = rollout.mark("the gateway's pod is deleted")
+    core.delete_collection_namespaced_pod(GATEWAY, label_selector="app=traefik")
+    rollout.hold(25)
+    seen = rollout.end_load()
+    report.add(seen, "not tried")
+    assert all(began <= loss["sent"] <= began + 20 for loss in seen.ledger)
