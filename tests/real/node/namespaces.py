@@ -105,7 +105,7 @@ class Namespaces:
         if done.returncode != 0:
             last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-6:])
             raise NodeError(
-                f"{Path(argv[0]).name} {' '.join(argv[1:6])} ended with {done.returncode}: {last}"
+                f"{Path(argv[0]).name} {' '.join(argv[2:10])} ended with {done.returncode}: {last}"
             )
         return done.stdout
 
