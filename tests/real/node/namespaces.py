@@ -132,6 +132,10 @@ def make_cgroups(where: Places) -> None:
     """Make the folders below which the kubelet puts all pods."""
     for folder in cgroups(where):
         folder.mkdir(exist_ok=True)
+        # All pods together get what one process gets, unless told otherwise: on a busy machine that is nothing.
+        for name, share in (("cpu.shares", "10240"), ("cpu.weight", "1000")):
+            if (folder / name).exists():
+                (folder / name).write_text(share, "ascii")
         # A new folder of cpusets is empty, and nothing could run in it.
         for name in ("cpuset.cpus", "cpuset.mems"):
             if (folder / name).exists() and not (folder / "cgroup.controllers").exists():
