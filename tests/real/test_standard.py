@@ -22,6 +22,7 @@ def _runtimes(real: Real) -> None:
 @pytest.mark.parametrize(
     ("kind", "before"),
     [(DRAINING, "0 of 4,999 (Envoy Gateway)"), (PLAIN, "6 of 4,993 (Envoy Gateway)")],
+    ids=[DRAINING, PLAIN],
 )
 def test_rolling_update(rollout: Rollout, report: Report, kind: str, before: str) -> None:
     start(rollout, kind)

@@ -132,7 +132,7 @@ def make_cgroups(where: Places) -> None:
     """Make the folders below which the kubelet puts all pods."""
     for folder in cgroups(where):
         folder.mkdir(exist_ok=True)
-        # All pods together get what one process gets, unless told otherwise: on a busy machine that is nothing.
+        # All pods together would get what one process gets: on a busy machine next to nothing.
         for name, share in (("cpu.shares", "10240"), ("cpu.weight", "1000")):
             if (folder / name).exists():
                 (folder / name).write_text(share, "ascii")
