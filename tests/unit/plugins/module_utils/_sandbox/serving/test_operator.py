@@ -83,3 +83,12 @@ def test_event_during_a_pass_is_not_lost() -> None:
     loop.start()
     passes.reach(2)
     loop.stop()
+
+
+@pytest.mark.parametrize("name", operator.WATCHED)
+def test_each_stack_is_woken_by_all_that_it_reads(name: str) -> None:
+    watched = operator.WATCHED[name]
+    registry = operator.make_registry(operator.PassLoop(lambda: 3600.0), watched)
+    found = [each.selector for each in registry._watching.get_all_handlers()]
+    kinds = {(each.group, each.version, each.any_name or each.plural) for each in found if each}
+    assert {(kind.group, kind.version, kind.plural) for kind in (watched.services, *watched.kinds)} <= kinds
