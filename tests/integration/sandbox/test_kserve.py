@@ -99,7 +99,8 @@ def test_shares_reach_the_pods_and_a_promotion_in_one_patch_loses_requests(
         end = time.monotonic() + 10
         while time.monotonic() < end:
             after.append(ask(gateway, host))
-    assert {status for status, _revision in after} == {200, 500}
+    # 503 where the gateway learns that the pods have gone before it learns that their Service has.
+    assert {200, 500} <= {status for status, _revision in after} <= {200, 500, 503}
     assert {revision for status, revision in after[-20:] if status == 200} == {
         revision for _status, revision in seen if "-v2-" in revision
     }
