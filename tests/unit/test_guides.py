@@ -56,6 +56,17 @@ def test_the_site_has_every_page() -> None:
     assert {page for page in rest if not page.startswith("runbooks/")} == set()
 
 
+def test_pages_of_the_site_link_to_what_the_site_has() -> None:
+    """Beside each other they link to roles' pages, for which it has the reference, and to nothing else."""
+    docs = ROOT / "docs"
+    for page in docs.glob("**/*.md"):
+        for target in LINK.findall(FENCED.sub("", page.read_text())):
+            file = (page.parent / target.partition("#")[0]).resolve()
+            if ":" not in target and docs not in file.parents:
+                assert re.fullmatch(r"\.\./roles/[a-z]+/README\.md", target), f"{page.name}: {target}"
+                assert page.parent == docs, page.name
+
+
 def test_every_guide_is_in_the_index() -> None:
     folder = ROOT / "docs/guides"
     index = set(LINK.findall((folder / "README.md").read_text()))
