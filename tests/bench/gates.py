@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated rollouts with known truths: how often do the gates decide wrongly, after how many samples?
 

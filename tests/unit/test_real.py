@@ -23,8 +23,8 @@ GO_MOD = """\
 module k8s.io/kubernetes
 
 replace (
-	k8s.io/api => ./staging/src/k8s.io/api
-	k8s.io/client-go => ./staging/src/k8s.io/client-go
+    k8s.io/api => ./staging/src/k8s.io/api
+    k8s.io/client-go => ./staging/src/k8s.io/client-go
 )
 """
 

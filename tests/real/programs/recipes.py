@@ -34,14 +34,14 @@ _DNS = """\
 package dns
 
 import (
-	"fmt"
+    "fmt"
 
-	"github.com/go-acme/lego/v5/challenge"
+    "github.com/go-acme/lego/v5/challenge"
 )
 
 // NewDNSChallengeProviderByName knows none: they need dozens of clients of clouds, and no test asks one.
 func NewDNSChallengeProviderByName(name string) (challenge.Provider, error) {
-	return nil, fmt.Errorf("this build has no DNS provider %s", name)
+    return nil, fmt.Errorf("this build has no DNS provider %s", name)
 }
 """
 
