@@ -168,6 +168,15 @@ options:
       - Besides containers, ConfigMaps and environment variables are looked through.
     type: dict
     default: {}
+  self_signed:
+    description:
+      - Make the certificates of webhooks here, in the place of cert-manager, which then need not be there.
+        Of each Certificate the Secret is made, and what asks for its CA gets it. They are made anew by the
+        first run within 30 days of their end, a year after they were made; the controllers that use them
+        are to be restarted then.
+      - Needs the Python package cryptography.
+    type: bool
+    default: false
   other_version:
     description:
       - What happens where others have installed a step at another version, or objects of its that differ.
@@ -303,6 +312,7 @@ ARGUMENTS = {
     "mirror": {"type": "str"},
     "checksums": {"type": "dict", "default": {}},
     "images": {"type": "dict", "default": {}},
+    "self_signed": {"type": "bool", "default": False},
     "other_version": {"type": "str", "choices": ["stop", "keep"], "default": "stop"},
     "timeout": {"type": "int", "default": 600},
     "progress_file": {"type": "path"},

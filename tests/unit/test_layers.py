@@ -65,7 +65,7 @@ TABLE = {
         packages=("kubernetes", "urllib3", "ansible_collections.kubernetes.core"),
     ),
     "module_utils._platform": Room(
-        rooms=_util("_cluster", "_common"), packages=("yaml", "ansible.module_utils.urls")
+        rooms=_util("_cluster", "_common"), packages=("yaml", "cryptography", "ansible.module_utils.urls")
     ),
     "module_utils._report": Room(rooms=_util("_rollout", "_common")),
     "module_utils._sandbox": Room(

@@ -6,11 +6,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.auth import connect
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Forbidden,
+    NotFound,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
@@ -36,6 +41,7 @@ from .apply import StepInstaller
 from .edits import edited, images, with_images
 from .look import Kinds, Planned, all_objects, find_there, homeless, leave_others, rights
 from .ours import ours
+from .self_signed import missing_library, without_cert_manager
 from .sources import Reader, read_all
 from .steps import Step, steps_of
 
@@ -53,6 +59,8 @@ def platform(module: Any) -> dict[str, Any]:
     )
     plans, problems = _read(reader, steps, params["images"])
     api = _connected(module, problems, Clock().now() + params["timeout"])
+    if params["self_signed"]:
+        problems += _certified(api, plans)
     record = store.load(api) or Record(store.run_id)
     bind(api, record)
     keep = params["other_version"] == "keep"
@@ -106,6 +114,23 @@ def _connected(module: Any, problems: Sequence[str], deadline: float) -> Api:
         return connect(module, deadline=deadline)
     except ClusterError as error:
         raise _refused([*problems, str(error)]) if problems else error from error
+
+
+def _certified(api: Api, plans: Sequence[Planned]) -> list[str]:
+    """Puts certificates of our own into the steps; what keeps them from being made, as sentences."""
+    if missing_library():
+        return ["Certificates cannot be made here: the Python package cryptography is missing. Install it."]
+    now = datetime.now(timezone.utc)
+    for plan in plans:
+        plan.objects = without_cert_manager(plan.objects, lambda *where: _secret_data(api, *where), now)
+    return []
+
+
+def _secret_data(api: Api, namespace: str, name: str) -> dict[str, str] | None:
+    try:
+        return dict(api.get(api.resource("v1", "Secret").path(namespace, name)).get("data") or {})
+    except (NotFound, Forbidden):
+        return None
 
 
 def _refused(problems: Sequence[str]) -> Failed:

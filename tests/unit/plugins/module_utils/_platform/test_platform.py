@@ -55,6 +55,7 @@ class Platform:
             "mirror": None,
             "checksums": {},
             "images": {},
+            "self_signed": False,
             "other_version": "stop",
             "timeout": 30,
             "progress_file": None,
@@ -252,6 +253,20 @@ def test_a_kind_that_is_not_established_is_named(run: Platform) -> None:
         ClusterError, match=r"Kinds are not served in time\. CustomResourceDefinition .*: it is not est"
     ):
         run(step("one", crd(EXPERIMENT)))
+
+
+def test_certificates_of_our_own_are_made_once(run: Platform) -> None:
+    certificate = {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"name": "c", "namespace": "mine"},
+        "spec": {"secretName": "s", "dnsNames": ["w.mine.svc"]},
+    }
+    steps = [step("one", obj("Namespace", "mine"), certificate, obj("Secret", "s", "mine"))]
+    assert "does not serve Certificate" in run.problems(*steps)[0]
+    made = run(*steps, self_signed=True)
+    assert [ref["kind"] for ref in made["created"]] == ["Secret", "Namespace"]
+    assert run(*steps, self_signed=True)["changed"] is False
 
 
 def test_what_was_created_is_on_record_when_a_step_fails(run: Platform) -> None:
