@@ -135,12 +135,19 @@ def _defined(crd: Json) -> list[Resource]:
 
 
 def homeless(api: Api, plans: Iterable[Planned], kinds: Kinds) -> list[str]:
-    """The namespaces that objects are to go to and that nobody has made so far, as sentences."""
+    """Objects that name no namespace, and namespaces that nobody has made so far, as sentences."""
     coming: set[str] = set()
     problems: dict[str, None] = {}
     for plan in plans:
         coming |= {str(each["metadata"]["name"]) for each in plan.objects if each["kind"] == "Namespace"}
         wanted = {_namespace(obj, plan.step, kinds) for obj in plan.objects if not plan.there}
+        for obj in plan.objects if not plan.there else []:
+            resource = kinds.of(obj)
+            if resource is not None and resource.namespaced and not _namespace(obj, plan.step, kinds):
+                words = f"{obj['kind']} {obj['metadata']['name']}"
+                problems[f"{plan.step.name}: {words} names no namespace, and the step has none for it."] = (
+                    None
+                )
         for namespace in sorted(wanted - coming - {""}):
             if not _exists(api, namespace):
                 problems[

@@ -151,7 +151,9 @@ def _checked(api: Api, plans: Sequence[Planned], record: Record, *, keep: bool) 
     if lacking:
         # Without them what follows would fail for that reason alone.
         return [*problems, *(f"The user may not {each}." for each in lacking)]
-    problems += homeless(api, plans, kinds)
+    homes = homeless(api, plans, kinds)
+    if homes:
+        return [*problems, *homes]
     earlier: list[Any] = []
     for plan in plans:
         known = [] if plan.there else [each for each in plan.objects if kinds.of(each)]

@@ -125,7 +125,7 @@ def test_kfserving_0_6_1_and_iter8(sandbox: Running, tmp_path: Path) -> None:
         NEEDED,
         step("KFServing 0.6.1", "kfserving-v0.6.1.yaml"),
         # Its namespace is kustomize's to rename, and so is made here.
-        step("etc3 0.1.1-alpha", *iter8, definitions=(SYSTEM,)),
+        step("etc3 0.1.1-alpha", *iter8, definitions=(SYSTEM,), namespace="system"),
     ]
     go_through(platform, steps, make_foreign(platform), 3 + 28 + 13 + 1)
 
@@ -159,10 +159,8 @@ def test_kserve_0_15_2_and_its_model_servers(newer: Running, tmp_path: Path) -> 
     # No controller runs, so the webhook that guards the model servers never answers: that is told, by name.
     refused = platform.install(NEEDED, kserve, servers, timeout=120)
     assert refused["failed"] is True
-    assert (
-        "the webhook clusterservingruntime.kserve-webhook-server.validator: it has no CA yet"
-        in refused["msg"]
-    )
+    guard = "the webhook clusterservingruntime.kserve-webhook-server.validator: it has no CA yet"
+    assert guard in refused["msg"], refused["msg"]
     # Whoever has the webhook let its guarded kind through, and the rest is applied.
     let_through(platform, "clusterservingruntime.serving.kserve.io")
     other = Platform(newer, tmp_path, run_id="upstream-servers")

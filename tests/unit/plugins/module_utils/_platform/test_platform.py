@@ -138,6 +138,13 @@ def test_everything_that_is_wrong_is_told_at_once(run: Platform, tmp_path: Path)
     assert "Deployment mine/d is a:1, where a:2 is to be installed" in problems[3]
 
 
+def test_an_object_without_a_namespace_is_told_unless_the_step_has_one(run: Platform) -> None:
+    homeless = step("one", obj("Namespace", "mine"), obj("Secret", "s"))
+    assert run.problems(homeless) == ["one: Secret s names no namespace, and the step has none for it."]
+    run({**homeless, "namespace": "mine"})
+    assert run.cluster.get("/api/v1/namespaces/mine/secrets/s")["metadata"]["name"] == "s"
+
+
 def test_rights_that_are_missing_are_told_by_kind(run: Platform) -> None:
     run.cluster.denied = {("patch", "namespaces"), ("create", "namespaces"), ("escalate", "clusterroles")}
     role = {**obj("ClusterRole", "r"), "rules": []}
