@@ -67,18 +67,18 @@ class Platform:
         return Tasks(self._sandbox, self._folder)
 
     def install_task(self, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {"iter8.kfserving.platform": {**self._own(), "steps": [*steps], "timeout": 240, **more}}
+        return {"iter8.kfserving.platform": {**self._own(), "steps": [*steps], "timeout": 600, **more}}
 
     def remove_task(self, **more: Any) -> dict[str, Any]:
         return {"iter8.kfserving.ownership": {**self._own(), "state": "absent", "timeout": 240, **more}}
 
     def install(self, *steps: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
         arguments = ("--check", "--diff") if check else ()
-        return self.tasks().start(self.install_task(*steps, **more), arguments=arguments).finish(500)
+        return self.tasks().start(self.install_task(*steps, **more), arguments=arguments).finish(900)
 
     def remove(self, check: bool = False, **more: Any) -> dict[str, Any]:
         arguments = ("--check", "--diff") if check else ()
-        return self.tasks().start(self.remove_task(**more), arguments=arguments).finish(500)
+        return self.tasks().start(self.remove_task(**more), arguments=arguments).finish(900)
 
     def _own(self) -> dict[str, Any]:
         return {"run_id": self._run_id, "record": str(self.record), **self._cluster}

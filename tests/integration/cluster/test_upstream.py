@@ -21,7 +21,7 @@ from ...support.places import UPSTREAM
 from ...support.sandbox import Home, Running
 from ...support.upstream import NEEDED, Platform, Ref, ref
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(3000)]
 
 NEWER = "kubernetes-v1.34.4-linux-amd64"
 SYSTEM = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "system"}}
@@ -157,7 +157,9 @@ def test_kserve_0_15_2_and_its_model_servers(newer: Running, tmp_path: Path) -> 
     servers = step("model servers", "kserve-cluster-resources-v0.15.2.yaml")
     theirs = platform.versions(foreign)
     # No controller runs, so the webhook that guards the model servers never answers: that is told, by name.
-    refused = platform.install(NEEDED, kserve, servers, timeout=120)
+    installed = platform.install(NEEDED, kserve)
+    assert installed["failed"] is False, installed.get("msg")
+    refused = platform.install(NEEDED, kserve, servers, timeout=30)
     assert refused["failed"] is True
     guard = "the webhook clusterservingruntime.kserve-webhook-server.validator: it has no CA yet"
     assert guard in refused["msg"], refused["msg"]
