@@ -62,11 +62,7 @@ def real() -> Iterator[Real]:
     yield cluster
     # With a live InferenceService in it, a namespace takes minutes.
     for rollout in cluster.rollouts:
-        try:
-            rollout.delete()
-        except client.ApiException as error:
-            if error.status != 404:
-                raise
+        rollout.delete()
     core.delete_namespace(cluster.namespace)
 
 

@@ -128,17 +128,17 @@ class Rollout:
         self.wait("the InferenceService to be ready", ready, 120)
 
     def delete(self) -> None:
-        """Remove it and wait until it is gone."""
-        self.api.delete_namespaced_custom_object(*self._key, self.name)
+        """Remove it, if it is there, and wait until it is gone."""
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
+        try:
+            self.api.delete_namespaced_custom_object(*self._key, self.name)
+            while time.monotonic() < deadline:
                 self.get()
-            except client.ApiException as error:
-                if error.status == 404:
-                    return
-                raise
-            time.sleep(_POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)
+        except client.ApiException as error:
+            if error.status == 404:
+                return
+            raise
         raise AssertionError("The InferenceService does not go.")
 
     def mark(self, text: str) -> float:

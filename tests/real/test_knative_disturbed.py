@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -48,7 +49,8 @@ def test_the_api_server_restarts_during_a_rollout(
     old, new, _third = start(rollout, real)
     canary(rollout, "canary 20 %", 20, model(real, "v2"))
     rollout.mark("the API server ends")
-    node.stop("kube-apiserver")
+    # Told to end it would wait for its watches, a minute long.
+    node.stop("kube-apiserver", signal.SIGKILL)
     rollout.hold(5)
     node.start("kube-apiserver")
     _await_api(rollout)
