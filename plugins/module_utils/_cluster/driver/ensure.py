@@ -68,9 +68,9 @@ def _present(run: Run) -> dict[str, Any]:
         return run.result(
             plan, kept.state if kept else None, "promoted", "it is rolled out already", changed=False
         )
-    earlier = _earlier(kept, plan)
+    earlier = _earlier(kept)
     if not under_way:
-        _refuse(run, plan, mode, earlier)
+        _refuse(run, plan, mode)
     if run.check_mode:
         return _foretold(run, plan, mode, kept if under_way else None, earlier)
     lease = run.lease()
@@ -94,10 +94,10 @@ def _nothing_to_do(run: Run, plan: Plan, mode: str) -> bool:
     return rolled_out(plan, mode, run.look(mode))
 
 
-def _refuse(run: Run, plan: Plan, mode: str, earlier: Start | None) -> None:
+def _refuse(run: Run, plan: Plan, mode: str) -> None:
     seen = run.look(mode)
     try:
-        refuse(plan, mode, seen, earlier)
+        refuse(plan, mode, seen)
     except Refused as refused:
         raise ClusterError(str(refused)) from None
     if mode == STANDARD and not drains(seen):
@@ -114,11 +114,9 @@ def _refuse(run: Run, plan: Plan, mode: str, earlier: Start | None) -> None:
             run.say(f"{words}.")
 
 
-def _earlier(kept: Kept | None, plan: Plan) -> Start | None:
-    """What a rollout of the same version started from that was rolled back."""
-    if kept is None or kept.state.outcome != ROLLED_BACK or kept.plan.change != plan.change:
-        return None
-    return kept.state.start
+def _earlier(kept: Kept | None) -> Start | None:
+    """What a rollout started from that was rolled back: its canary may still stand in the spec."""
+    return kept.state.start if kept is not None and kept.state.outcome == ROLLED_BACK else None
 
 
 def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> State:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ..objects.events import State
 from ..objects.inferenceservice import assess, read
 from ..objects.tree import mapping, text
-from .merge import contains, undo
+from .merge import between, contains, merged
 from .moves import Missing, Move
 from .plan import KNATIVE, Plan
 from .seen import Seen, Start
@@ -30,10 +30,17 @@ class Knative:
         counted = seen.counted.names if seen.counted else {}
         predictor = {key: value for key, value in seen.predictor.items() if key != PERCENT}
         named = {now.created, now.ready, now.rolledout, now.previous} - {""}
-        created, old = now.created, predictor
-        if tried_before(plan, seen) and earlier is not None:
-            # The canary of then is there, without traffic: it is tried again.
-            named, created, old = named - {now.created}, now.serving, dict(earlier.predictor)
+        created, old, known = now.created, predictor, now.created == now.serving
+        if earlier is not None and earlier.undo is not None and earlier.baseline == now.serving:
+            # What stands in the spec is a canary that was rolled back, and no version to begin from.
+            old, known = dict(earlier.predictor), True
+        wanted = merged(old, plan.change)
+        apply = between(predictor, wanted)
+        # Webhooks may have added to it.
+        same = earlier is not None and earlier.wanted == wanted and contains(predictor, wanted)
+        if (same or not apply) and now.created != now.serving:
+            # That very version is there, without traffic: it is tried again.
+            named, created, apply = named - {now.created}, now.serving, {}
         return Start(
             mode=KNATIVE,
             uid=text(mapping(seen.inferenceservice, "metadata"), "uid"),
@@ -41,13 +48,15 @@ class Knative:
             created=created,
             known=tuple(sorted(named)),
             predictor=old,
-            undo=undo(old, plan.change),
+            wanted=wanted,
+            apply=apply,
+            undo=between(wanted, old) if known else None,
             answered=tuple(sorted(name for name in counted if name)),
         )
 
     def forward(self, plan: Plan, start: Start) -> list[Move]:
         moves = [
-            Move(CREATE, "create the canary without traffic", _patch({**plan.change, PERCENT: 0}), 0),
+            Move(CREATE, "create the canary without traffic", _patch({**start.apply, PERCENT: 0}), 0),
         ]
         for number, step in enumerate(plan.steps):
             promotes = step.percent == 100
@@ -71,11 +80,13 @@ class Knative:
     ) -> list[Move] | None:
         promoted = any(move.promotes for move in forward)
         if promoted and baseline_there is False:
+            if start.undo is None:
+                return None
             # The canary has everything until the old model is ready again; nobody else could have it.
             words = "apply the old model, since its revision is gone"
             return [Move(REAPPLY, words, _patch({**start.undo, PERCENT: 100}), 0)]
         moves = [Move(ZERO, "take all traffic from the canary", _patch({PERCENT: 0}), 0)]
-        if promoted:
+        if promoted and start.undo is not None:
             # With the canary's spec kept until here: KServe would take the old model for the rolled-out one's
             # successor and pin everything to the canary.
             words = "apply the old model without traffic"
@@ -105,12 +116,6 @@ class Knative:
     def canary(self, plan: Plan, start: Start, seen: Seen) -> str:
         created = read(seen.inferenceservice).revisions.created
         return "" if created in start.known else created
-
-
-def tried_before(plan: Plan, seen: Seen) -> bool:
-    """Whether the new version is there already as a canary without traffic, one that was rolled back."""
-    now = read(seen.inferenceservice).revisions
-    return contains(seen.predictor, plan.change) and now.created != now.serving
 
 
 def _patch(predictor: dict[str, object]) -> dict[str, object]:

@@ -21,8 +21,8 @@ from .turn import MODES, Action, Turn
 
 
 def begin(plan: Plan, mode: str, seen: Seen, now: float, earlier: Start | None = None) -> State:
-    """The state of a rollout that has changed nothing yet. `earlier` is what a rollout of the same version
-    started from that was rolled back: by now the object tells no more of the old one."""
+    """The state of a rollout that has changed nothing yet. `earlier` is what a rollout started
+    from that was rolled back: what stands in the spec may be its canary."""
     start = MODES[mode].start(plan, seen, earlier)
     state = State(start, now, now, generation=_generation(seen))
     return state.noting(now, "begun", mode=mode, baseline=start.baseline)

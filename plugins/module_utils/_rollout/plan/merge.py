@@ -33,6 +33,20 @@ def undo(target: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
     return back
 
 
+def between(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch that makes `wanted` of what is there."""
+    patch: dict[str, Any] = {key: None for key in there if key not in wanted}
+    for key, value in wanted.items():
+        now = there.get(key)
+        if isinstance(value, Mapping) and isinstance(now, Mapping):
+            deeper = between(now, value)
+            if deeper:
+                patch[key] = deeper
+        elif now != value:
+            patch[key] = value
+    return patch
+
+
 def contains(target: Any, patch: Any) -> bool:
     """Whether applying the patch would change nothing that it names.
 

@@ -39,8 +39,8 @@ class Mode(Protocol):
     """How a split is changed in one of KServe's deployment modes, so that nothing is lost."""
 
     def start(self, plan: Plan, seen: Seen, earlier: Start | None) -> Start:
-        """What is there now. The rollout must not have been refused. `earlier` is what a rollout of the same
-        version started from that was rolled back."""
+        """What is there now. The rollout must not have been refused. `earlier` is what a rollout
+        started from that was rolled back."""
 
     def forward(self, plan: Plan, start: Start) -> list[Move]:
         """The way to the promotion."""

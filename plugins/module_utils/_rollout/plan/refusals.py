@@ -8,10 +8,10 @@ from typing import Any
 
 from ..objects.inferenceservice import read
 from ..objects.tree import entries, mapping, number, text
-from .knative import PERCENT, tried_before
+from .knative import PERCENT
 from .merge import contains
 from .plan import KNATIVE, STANDARD, Plan
-from .seen import Seen, Start
+from .seen import Seen
 from .standard import canaries, canary_service, route_shares, stable_service
 
 _KNATIVE_NAMES = ("", "Knative", "Serverless")
@@ -60,19 +60,19 @@ def rolled_out(plan: Plan, mode: str, seen: Seen) -> bool:
     return now.ready and whole and revisions.ready == revisions.created
 
 
-def refuse(plan: Plan, mode: str, seen: Seen, earlier: Start | None) -> None:
+def refuse(plan: Plan, mode: str, seen: Seen) -> None:
     """Raises Refused with the first reason that there is."""
     metadata = mapping(seen.inferenceservice, "metadata")
     if text(metadata, "deletionTimestamp"):
         raise Refused("The InferenceService is being deleted.")
     if text(mapping(metadata, "annotations"), _STOPPED).lower() == "true":
         raise Refused(f"The InferenceService is stopped (annotation {_STOPPED}): start it first.")
-    reason = _knative(plan, seen, earlier) if mode == KNATIVE else _standard(plan, seen)
+    reason = _knative(seen) if mode == KNATIVE else _standard(plan, seen)
     if reason:
         raise Refused(f"{reason} Nothing was changed.")
 
 
-def _knative(plan: Plan, seen: Seen, earlier: Start | None) -> str:
+def _knative(seen: Seen) -> str:
     now = read(seen.inferenceservice)
     serving, rolledout = now.revisions.serving, now.revisions.rolledout
     told = ", ".join(f"{name} {percent} %" for name, percent in sorted(now.traffic.items()))
@@ -92,11 +92,6 @@ def _knative(plan: Plan, seen: Seen, earlier: Start | None) -> str:
         (
             "canary" in mapping(seen.inferenceservice, "spec"),
             "spec.canary is for Standard mode, and the InferenceService is in Knative mode: remove it.",
-        ),
-        (
-            tried_before(plan, seen) and earlier is None,
-            f"The new version is there already, as {now.revisions.created} without traffic, and nothing "
-            "tells what it was made from: apply the old version first, so that there is a way back.",
         ),
     )
     return next((reason for wrong, reason in checks if wrong), "")

@@ -42,10 +42,13 @@ class Seen:
 class Start:
     """What was there when the rollout began, by which everything later is told apart.
 
-    `baseline` and `created` are revisions: the one that served, and the latest one that there was. `known`
-    are all that were named then. `predictor` is spec.predictor as it was, `undo` the merge patch of it that
-    brings the old version back. `replicas` is how many pods were wanted (Standard mode). `answered` are the
-    names that the load's answers had given until then.
+    - `baseline` and `created` are revisions: the one that served, and the latest one that there was. `known`
+      are all that were named then.
+    - `predictor` is spec.predictor of the baseline, as far as that is known, and `wanted` that of the new
+      version. `apply` makes the latter of what is there, and `undo` brings the former back, None where
+      nothing tells what that was: what stands in the spec may be a canary that was rolled back.
+    - `replicas` is how many pods were wanted (Standard mode). `answered` are the names that the load's
+      answers had given until then.
     """
 
     mode: str
@@ -54,7 +57,9 @@ class Start:
     created: str
     known: tuple[str, ...]
     predictor: Json
-    undo: Json
+    wanted: Json
+    apply: Json
+    undo: Json | None
     replicas: int = 1
     answered: tuple[str, ...] = ()
 

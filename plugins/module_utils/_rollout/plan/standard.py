@@ -41,6 +41,8 @@ class Standard:
             created="",
             known=(),
             predictor=dict(seen.predictor),
+            wanted=merged(seen.predictor, plan.change),
+            apply=plan.change,
             undo=undo(seen.predictor, plan.change),
             replicas=max(1, number(seen.predictor, "minReplicas") or 1),
             answered=tuple(sorted(name for name in counted if name)),

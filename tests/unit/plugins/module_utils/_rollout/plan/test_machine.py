@@ -227,6 +227,39 @@ def test_one_that_was_rolled_back_can_be_tried_again() -> None:
     assert [each.get(R2, 0.0) for each in shares.all] == sorted(each.get(R2, 0.0) for each in shares.all)
 
 
+def _rolled_back_after_promotion(driver: Driver) -> None:
+    assert driver.run() == Done(PROMOTED)
+    seen = driver.cluster.seen(None)
+    driver.stored = ask(driver.plan, driver.state, seen, ABORT, who="me", now=driver.cluster.now).to_json()
+    assert driver.run() == Done(ROLLED_BACK)
+
+
+def test_after_a_rejected_canary_the_old_version_is_the_baselines_and_not_the_rejected_one() -> None:
+    """What stands in the spec then is the rejected one, which nobody wants back."""
+    bad = quick(change={"model": {"storageUri": "gs://models/bad", "env": "bad"}})
+    first = Driver(bad, Knative(), pods=lambda: Pods(1, 0, 1))
+    assert first.run() == Done(ROLLED_BACK)
+    cluster = first.cluster
+    assert cluster.spec["predictor"]["model"]["storageUri"] == "gs://models/bad"
+    again = Driver(quick(), cluster, earlier=first.state.start)
+    again.look()
+    cluster.tick(1.0)
+    # Nor is anything of it left in the next one.
+    assert "env" not in cluster.revisions[-1][1]["model"]
+    _rolled_back_after_promotion(again)
+    assert cluster.revisions[-1][1] == cluster.revisions[0][1]
+    assert cluster.served() == {cluster.created: 1.0}
+
+
+def test_where_nothing_tells_what_the_old_version_was_it_is_not_made_up() -> None:
+    """The baseline's revision serves again, and the spec stays as it is."""
+    cluster = rejected_before(Knative())
+    driver = Driver(quick(), cluster)
+    _rolled_back_after_promotion(driver)
+    assert names(driver)[-1] == "0 %"
+    assert cluster.served() == {R1: 1.0}
+
+
 def test_somebody_elses_change_is_held_not_overwritten() -> None:
     driver = Driver(quick(steps=[{"percent": 10, "seconds": 50}]), Knative())
     while driver.stored is None or driver.state.reached is None or driver.state.move < 1:

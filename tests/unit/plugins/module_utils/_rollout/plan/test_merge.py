@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.merge import (
+    between,
     contains,
     merged,
     undo,
@@ -53,6 +54,14 @@ def test_what_is_undone_is_as_before(target: dict[str, Any], patch: dict[str, An
     """But for mappings without anything in them, which mean nothing."""
     after = merged(merged(target, patch), undo(target, patch))
     assert _without_empty(after) == _without_empty(target)
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_what_is_between_leads_from_the_one_to_the_other(
+    there: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    assert _without_empty(merged(there, between(there, wanted))) == _without_empty(wanted)
+    assert between(wanted, wanted) == {}
 
 
 @given(MAPPINGS, PATCHES)

@@ -26,7 +26,8 @@ def start(mode: str, **given: Any) -> Start:
     names = {"baseline": R1, "created": R1, "known": (R1,)}
     if mode == "standard":
         names = {"baseline": "m-predictor", "created": "", "known": ()}
-    return Start(**{"mode": mode, "uid": "", "predictor": {}, "undo": {}, "replicas": 2, **names, **given})
+    empty: dict[str, Any] = {"predictor": {}, "wanted": {}, "apply": {}, "undo": {}}
+    return Start(**{"mode": mode, "uid": "", "replicas": 2, **empty, **names, **given})
 
 
 def move(name: str, percent: int, promotes: bool = False) -> Move:

@@ -14,7 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refu
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done
-from ansible_collections.iter8.kfserving.tests.support.driven import NEW, Driver, Knative, Standard, plan_of
+from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, Standard, plan_of
 
 Bend = Callable[[Any], Any]
 
@@ -35,7 +35,6 @@ def _predictor(**fields: Any) -> Bend:
     ("bend", "words"),
     [
         (_predictor(canaryTrafficPercent=20, model={"storageUri": "gs://other"}), "No revision alone"),
-        (_predictor(canaryTrafficPercent=0, **NEW), "nothing tells what it was made from"),
         (lambda c: c.patch({"spec": {"canary": [{}]}}), "spec.canary is for Standard mode"),
         (lambda c: c.deleted_revisions.add("iris-predictor-00001"), "no longer exists"),
         (
@@ -49,7 +48,7 @@ def test_what_cannot_be_rolled_out_in_knative_mode(bend: Bend, words: str) -> No
     if words == "No revision serves":
         seen.inferenceservice["status"] = {}  # type: ignore[index]
     with pytest.raises(Refused, match=words):
-        refuse(plan_of(), "knative", seen, None)
+        refuse(plan_of(), "knative", seen)
 
 
 def _standard(bend: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Seen:
@@ -94,14 +93,14 @@ def _standard(bend: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Seen:
 def test_what_cannot_be_rolled_out_in_standard_mode(bend: Any, words: str) -> None:
     seen = _standard(bend)
     with pytest.raises(Refused, match=words) as refused:
-        refuse(plan_of(), "standard", seen, None)
+        refuse(plan_of(), "standard", seen)
     assert "Nothing was changed" in str(refused.value)
 
 
 @pytest.mark.parametrize("cluster", [Knative(), Standard()])
 def test_what_can_be_rolled_out_is_not_refused(cluster: Any) -> None:
     seen = cluster.seen(None)
-    refuse(plan_of(), mode_of(seen), seen, None)
+    refuse(plan_of(), mode_of(seen), seen)
 
 
 def test_stopped_or_going_is_refused() -> None:
@@ -112,7 +111,7 @@ def test_stopped_or_going_is_refused() -> None:
         seen = Knative().seen(None)
         seen.inferenceservice["metadata"].update(metadata)  # type: ignore[index]
         with pytest.raises(Refused, match=words):
-            refuse(plan_of(), "knative", seen, None)
+            refuse(plan_of(), "knative", seen)
 
 
 @pytest.mark.parametrize(
