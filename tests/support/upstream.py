@@ -67,7 +67,7 @@ class Platform:
         return Tasks(self._sandbox, self._folder)
 
     def install_task(self, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {"iter8.kfserving.platform": {**self._own(), "steps": [*steps], "timeout": 600, **more}}
+        return {"iter8.kfserving.platform_steps": {**self._own(), "steps": [*steps], "timeout": 600, **more}}
 
     def remove_task(self, **more: Any) -> dict[str, Any]:
         return {"iter8.kfserving.ownership": {**self._own(), "state": "absent", "timeout": 240, **more}}

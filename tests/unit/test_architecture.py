@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
@@ -31,3 +32,8 @@ def test_files_and_folders_are_of_a_size_that_one_can_see() -> None:
     assert long <= reasons
     folders = {path.parent for path in files}
     assert [str(each) for each in folders if len(list(each.glob("*.py"))) > 15] == []
+
+
+def test_no_module_hides_one_of_pythons() -> None:
+    """Whoever runs a module's file as a program has its folder first on the path."""
+    assert {path.stem for path in (ROOT / "plugins/modules").glob("*.py")} & sys.stdlib_module_names == set()

@@ -17,11 +17,16 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-import yaml
 from ansible.module_utils.urls import open_url
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import expanded
 
 from .steps import Json, Source
+
+try:
+    import yaml
+except ImportError:
+    # The client of Kubernetes needs it, too, and that one is missing then is said before anything is read.
+    yaml = None  # type: ignore[assignment]
 
 SECONDS = 30
 # KServe 0.21's is about 8 MB.
@@ -29,7 +34,7 @@ LARGEST_BYTES = 128 * 1024 * 1024
 
 Run = Callable[[list[str]], "tuple[int, str, str]"]
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: Any = getattr(yaml, "CSafeLoader", getattr(yaml, "SafeLoader", object))
 
 
 class _Loader(_Base):  # type: ignore[misc]
@@ -39,7 +44,7 @@ class _Loader(_Base):  # type: ignore[misc]
 _LEFT_AS_STRINGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _LEFT_AS_STRINGS]
-    for first, resolvers in _Base.yaml_implicit_resolvers.items()
+    for first, resolvers in getattr(_Base, "yaml_implicit_resolvers", {}).items()
 }
 
 

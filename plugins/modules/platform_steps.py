@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: platform
+module: platform_steps
 short_description: Install what models need, step by step, as a run's own
 description:
   - Reads the manifests of all O(steps), holds them against their checksums, and asks the cluster whether they
@@ -195,7 +195,7 @@ options:
 
 EXAMPLES = r"""
 - name: Install cert-manager from a mirror
-  iter8.kfserving.platform:
+  iter8.kfserving.platform_steps:
     kubeconfig: ~/.kube/config
     context: staging
     run_id: nightly-1
