@@ -52,6 +52,7 @@ def test_a_time_out_says_what_was_missing(
     assert result["failed"] is True
     assert result["msg"] == (
         "InferenceService default/m: Not over after 1 s: the latest revision is still the baseline a."
+        " What to do: docs/runbooks/wait-does-not-end.md."
     )
     assert returned(module) <= set(result)
 
