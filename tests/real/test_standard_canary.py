@@ -25,7 +25,7 @@ def canaries(real: Real) -> None:
 
 
 def _canary(percent: int, pods: int) -> Json:
-    predictor = {"name": "v2", "minReplicas": pods, "maxReplicas": 8, "model": model("v2", DRAINING)}
+    predictor = {"name": "v2", "minReplicas": pods, "model": model("v2", DRAINING)}
     return {"canary": [{"trafficPercent": percent, "predictor": predictor}]}
 
 
