@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight
     rights,
 )
 
+from ...support import waiting
 from ...support.cluster_playbook import Tasks
 from ...support.sandbox import Running
 from ...support.upstream import api_of, crd
@@ -79,11 +81,18 @@ class Admin:
             self.make(RBAC, f"{kind}Binding", USER, namespace, roleRef=reference, subjects=subject)
 
     def clear(self) -> None:
+        """Delete it all, and wait until it is gone: the next test makes it anew under the same names."""
         for path in reversed(self._made):
-            try:
+            with contextlib.suppress(NotFound):
                 self.api.delete(path, {"propagationPolicy": "Background"})
-            except NotFound:
-                continue
+        waiting.until(lambda: not any(self._there(path) for path in self._made), 60, "all to be gone")
+
+    def _there(self, path: str) -> bool:
+        try:
+            self.api.get(path)
+        except NotFound:
+            return False
+        return True
 
 
 TASKS = [OBSERVE, PROGRESSIVE, QUICKSTART, TEARDOWN]
