@@ -43,6 +43,9 @@ class Application:
         or does not serve an object's kind.
         """
         for one in sorted(claims, key=lambda one: _FIRST.get(one.entry.kind, len(_FIRST))):
+            # Old API servers give an object a new version even where an apply changes nothing of it.
+            if not self.patiently(lambda one=one: would_change(self.api, one)):  # type: ignore[misc]
+                continue
             obj = self.patiently(lambda one=one: apply(self.api, one))  # type: ignore[misc]
             self.changed = self.changed or differs(one.before, obj)
             if not one.entry.existed:
