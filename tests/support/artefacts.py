@@ -168,8 +168,10 @@ def _junit(text: str) -> Iterator[str]:
                 yield f"{element.tag} tells {stated} {counter}, there are {there}"
         if int(element.get("tests", "-1")) != len(cases):
             yield f"{element.tag} tells {element.get('tests')} tests, there are {len(cases)}"
-    names = [case.get("classname") for case in cases]
-    yield from (f"two cases are {name}" for name in sorted({n for n in names if names.count(n) > 1}, key=str))
+    names = [(case.get("classname"), case.get("name")) for case in cases]
+    yield from (
+        f"two cases are {one[0]}" for one in sorted({n for n in names if names.count(n) > 1}, key=str)
+    )
 
 
 # -- HTML
