@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
-import warnings
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import require_run_id
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
@@ -159,11 +163,25 @@ def test_the_readme_sets_what_is_needed(role: Path) -> None:
     assert {name for name, option in options.items() if option.get("required")} <= given
 
 
+@contextmanager
+def plugins_found() -> Iterator[None]:
+    """Ansible's own way of finding plugins, for templates that call one; gone again afterwards.
+
+    While it is there it finds every module of a collection, too, and fails at one whose package was imported
+    before: what another test imports late would depend on which test came first.
+    """
+    if AnsibleCollectionConfig.collection_finder:
+        yield
+        return
+    init_plugin_loader([])
+    try:
+        yield
+    finally:
+        _AnsibleCollectionFinder._remove()
+
+
 def rendered(name: str, **variables: Any) -> Any:
     """A variable of the family, as a playbook that imports preflight has it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # It says so where another test did it before.
-        init_plugin_loader([])
     role = ROOT / "roles/preflight"
     loader = DataLoader()
     family = {
@@ -172,7 +190,14 @@ def rendered(name: str, **variables: Any) -> Any:
         "ansible_check_mode": False,
         **variables,
     }
-    return Templar(loader, variables=family).template(family[name])
+    with plugins_found():
+        return Templar(loader, variables=family).template(family[name])
+
+
+def test_rendering_leaves_the_finders_of_modules_as_they_were() -> None:
+    before = [*sys.meta_path], [*sys.path_hooks]
+    rendered("iter8_kfserving_run_name")
+    assert ([*sys.meta_path], [*sys.path_hooks]) == before
 
 
 CONTEXTS = [
