@@ -21,13 +21,8 @@ from .lease import HeldByAnother, Lease
 from .run import Run
 from .store import Request
 
-# A silent API server must not outlast the Lease.
-ANSWER_SECONDS = 5.0
+# Between looks at whether the driver has taken a request up.
 LOOK_SECONDS = 1.0
-_PLAN_OPTIONS = (
-    "steps", "on_failure", "on_inconclusive", "promote", "deadline", "ready_timeout", "settle", "canary_name",
-    "error_rates", "names",
-)  # fmt: skip
 
 
 def asked(run: Run) -> dict[str, Any]:

@@ -35,14 +35,6 @@ from .driver import End
 from .run import Run, ago
 from .store import Kept
 
-# A silent API server must not outlast the Lease.
-ANSWER_SECONDS = 5.0
-LOOK_SECONDS = 1.0
-_PLAN_OPTIONS = (
-    "steps", "on_failure", "on_inconclusive", "promote", "deadline", "ready_timeout", "settle", "canary_name",
-    "error_rates", "names",
-)  # fmt: skip
-
 
 def progressive_rollout(module: Any) -> dict[str, Any]:
     """Runs the module; Failed where the rollout does not come to what was asked."""

@@ -40,7 +40,6 @@ from .store import SUFFIX, Store
 
 # A silent API server must not outlast the Lease.
 ANSWER_SECONDS = 5.0
-LOOK_SECONDS = 1.0
 _PLAN_OPTIONS = (
     "steps", "on_failure", "on_inconclusive", "promote", "deadline", "ready_timeout", "settle", "canary_name",
     "error_rates", "names",
