@@ -64,6 +64,11 @@ class MethodNotAllowed(BadRequest):
     """405: the kind knows no such request."""
 
 
+class NoDryRun(BadRequest):
+    """400: a webhook guards the object whose configuration does not say that it may be asked in a dry run, as
+    KFServing's do not."""
+
+
 _BY_STATUS = {
     401: Unauthorized,
     403: Forbidden,
@@ -73,6 +78,9 @@ _BY_STATUS = {
     410: Gone,
     429: Unreachable,
 }
+
+# The words of the API server (pkg/util/webhook); the Status has no reason of its own for it.
+_NO_DRY_RUN = "does not support dry run"
 
 _MANAGER = re.compile(r'^conflict with "(.*)".*$', re.DOTALL)
 
@@ -91,6 +99,8 @@ def from_status(
     message = body.get("message") if isinstance(body, Mapping) else body
     reported = f": {message}" if message else ""
     kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)
+    if status == 400 and _NO_DRY_RUN in str(message):
+        kind = NoDryRun
     error = kind(f"{where} was answered {status}{reported}.{_ADVICE.get(status, '')}")
     if isinstance(error, NotFound):
         details = body.get("details") if isinstance(body, Mapping) else None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 
 from ..client.api import Api, Json
-from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
+from ..client.errors import ClusterError, Conflict, NoDryRun, NotFound, UnknownKind, Unreachable
 from ..client.watch import Clock
 from ..concurrently import at_once
 from .claims import Claim
@@ -43,13 +43,20 @@ class Application:
         or does not serve an object's kind.
         """
         for one in sorted(claims, key=lambda one: _FIRST.get(one.entry.kind, len(_FIRST))):
-            # Old API servers give an object a new version even where an apply changes nothing of it.
-            if not self.patiently(lambda one=one: would_change(self.api, one)):  # type: ignore[misc]
+            if not self.patiently(lambda one=one: self._is_due(one)):  # type: ignore[misc]
                 continue
             obj = self.patiently(lambda one=one: apply(self.api, one))  # type: ignore[misc]
             self.changed = self.changed or differs(one.before, obj)
             if not one.entry.existed:
                 self.record.put(with_uid(one.entry, str(obj["metadata"]["uid"])))
+
+    def _is_due(self, one: Claim) -> bool:
+        """Whether the object is to be applied: old API servers give it a new version even where an apply
+        changes nothing of it. Where a webhook allows no dry run, only the apply itself can tell."""
+        try:
+            return would_change(self.api, one)
+        except NoDryRun:
+            return True
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Calls again while the API server, or a webhook of its, does not answer, and while it does not yet

@@ -176,6 +176,31 @@ def test_another_conflict_is_told_as_the_server_has_it(cause: Any) -> None:
     assert "Apply failed with 1 conflicts" in str(error)
 
 
+def no_dry_run() -> ClusterError:
+    """As an API server of 1.21 answers a dry run of what KFServing's webhooks guard (no sideEffects)."""
+    message = 'admission webhook "inferenceservice.kfserving-webhook-server.v1beta1.defaulter" '
+    status = {"kind": "Status", "message": f"{message}does not support dry run", "reason": "BadRequest"}
+    return from_status(400, status, "PATCH https://127.0.0.1:1/apis/serving.kubeflow.org/v1beta1/iris")
+
+
+def test_an_object_whose_webhook_allows_no_dry_run_is_applied_again_all_the_same(run: Run) -> None:
+    model = obj("InferenceService", "iris", "mine")
+    run("present", definitions=[model])
+    run.cluster.faults[run.cluster.path(model)] = [no_dry_run()]
+    assert run("present", definitions=[model])["changed"] is False
+    run.cluster.faults[run.cluster.path(model)] = [no_dry_run()]
+    assert run("present", definitions=[{**model, "spec": {"a": 1}}])["changed"] is True
+    assert [name for name, _manager in run.cluster.applied] == ["InferenceService iris"] * 3
+
+
+def test_in_check_mode_a_webhook_that_allows_no_dry_run_is_told(run: Run) -> None:
+    model = obj("InferenceService", "iris", "mine")
+    run("present", definitions=[model])
+    run.cluster.faults[run.cluster.path(model)] = [no_dry_run()]
+    with pytest.raises(ClusterError, match="v1beta1.defaulter.* does not support dry run"):
+        run("present", check_mode=True, definitions=[model])
+
+
 def test_it_is_on_record_before_anything_is_applied(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_arguments: Any, **_options: Any) -> Any:
         raise KeyboardInterrupt
