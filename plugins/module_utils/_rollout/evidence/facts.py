@@ -14,7 +14,8 @@ from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
 from ..objects.snapshot import Snapshot
 from ..objects.view import view_of
-from ..roles import BASELINE, CANARY, ITER8
+from ..plan.told import SummaryFormatError, read_summary
+from ..roles import BASELINE, CANARY, ITER8, OBSERVE
 from ..thresholds import Thresholds
 from .access_log import AccessLog
 from .causes import causes
@@ -41,8 +42,8 @@ ANSWERS, ACCESS_LOG = "answers", "access_log"
 @dataclass(frozen=True)
 class Evidence:
     """What a run left behind; None or empty for what is missing, with the reason in `problems` under the
-    same name. The access log, the observer's `observations` and what the `driver` of a progressive rollout
-    did are evidence only where they were asked for."""
+    same name. The access log and the observer's `observations` are evidence only where they were asked for,
+    and what the `driver` did only where this collection's own drove."""
 
     load: Mapping[str, Any] | None = None
     timeline: Sequence[Any] | None = None
@@ -186,6 +187,7 @@ def study(evidence: Evidence) -> Facts:
         experiment = _of_this_run(evidence.experiment or None, found, problems)
     else:
         problems.pop("experiment", None)
+    driver = _driver(evidence.driver, found, problems)
     found = _by_roles(found, experiment)
     compared = experiments.revisions(experiment) if experiment else {}
     baseline = found.baseline_revision or compared.get(BASELINE, "")
@@ -227,9 +229,22 @@ def study(evidence: Evidence) -> Facts:
         else (),
         clocks=clocks,
         causes=tuple(causes(load.ledger, rows)) if load else (),
-        driver=evidence.driver or {},
+        driver=driver,
         naming=naming,
     )
+
+
+def _driver(told: Mapping[str, Any] | None, found: Marks, problems: dict[str, str]) -> Mapping[str, Any]:
+    """What the driver did; empty where another one drove, or, with a problem, where it is not known."""
+    if not told:
+        if found.driver not in (ITER8, OBSERVE):
+            problems.setdefault("driver", f"there is no account of what the driver ({found.driver}) did")
+        return {}
+    try:
+        return read_summary(told)
+    except SummaryFormatError as error:
+        problems["driver"] = f"the account of what the driver did cannot be read: {error}"
+        return {}
 
 
 def _learned(load: Load, found: Marks, baseline: str, canary: str, clocks: Clocks) -> Naming:

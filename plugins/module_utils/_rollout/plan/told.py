@@ -98,6 +98,48 @@ def summary(plan: Plan, state: State) -> dict[str, Any]:
     }
 
 
+class SummaryFormatError(ValueError):
+    """It is no `summary`; the message says where."""
+
+
+def read_summary(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A `summary` that came back from a file, unless something in it is missing or of the wrong type.
+
+    :raises SummaryFormatError: naming the first such field.
+    """
+    _checked(told, _SUMMARY, "")
+    for name, fields in (("patches", _PATCH), ("gates", _GATE)):
+        for row in told[name]:
+            if not isinstance(row, Mapping):
+                raise SummaryFormatError(f"{name} does not hold objects")
+            _checked(row, fields, f"{name}.")
+    return told
+
+
+_NUMBER = (int, float)
+_SUMMARY: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("mode", "outcome", "cause", "baseline", "canary"), (str,)),
+    **dict.fromkeys(("patches", "gates"), (list,)),
+    "rollback_seconds": (*_NUMBER, type(None)),
+}
+_PATCH: Mapping[str, tuple[type, ...]] = {"at": _NUMBER, "text": (str,), "move": (str,)}
+_GATE: Mapping[str, tuple[type, ...]] = {
+    "at": _NUMBER,
+    "percent": (int,),
+    **dict.fromkeys(("gate", "verdict", "message"), (str,)),
+    "samples": (int,),
+    **dict.fromkeys(("low", "high"), (*_NUMBER, type(None))),
+}
+
+
+def _checked(row: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], where: str) -> None:
+    for name, types in fields.items():
+        if name not in row:
+            raise SummaryFormatError(f"{where}{name} is missing")
+        if not isinstance(row[name], types) or isinstance(row[name], bool):
+            raise SummaryFormatError(f"{where}{name} is of the wrong type")
+
+
 def _steps(plan: Plan, history: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each step that was begun, with its last word of every gate."""
     rows: dict[int, dict[str, Any]] = {}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..evidence.facts import ACCESS_LOG, Facts
 from ..messages import count, elapsed, utc
 from ..objects.events import State
+from ..roles import BASELINE, CANARY
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
 
@@ -32,7 +33,7 @@ def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 
 def views_agree(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     """Only what would pass by itself is held against the timeline: else there is a reason already."""
-    found = _completion(facts, thresholds) + _iterations(facts) + _split(facts, thresholds)
+    found = _completion(facts, thresholds) + _iterations(facts) + _split(facts, thresholds) + _driven(facts)
     if found or not facts.moments or (facts.experiment is None and facts.service is None):
         return found
     return passed("the timeline and the objects tell the same")
@@ -77,6 +78,17 @@ def _split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         timeline=last,
         inferenceservice=dict(service.traffic),
     )
+
+
+def _driven(facts: Facts) -> list[Finding]:
+    """Whether the driver tells of this rollout: it names revisions, or in Standard mode their Deployments."""
+    found = []
+    for role, name in ((BASELINE, facts.baseline), (CANARY, facts.canary)):
+        told = facts.driver.get(role)
+        if told and name and name != told and not name.startswith(f"{told}-"):
+            message = f"the driver has {told} for the {role}, and the timeline {name}"
+            found += unproven(message, driver=told, timeline=name)
+    return found
 
 
 def clocks_known(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
@@ -76,9 +80,62 @@ def test_an_answer_of_a_revision_that_was_never_given_traffic_is_a_failure() -> 
     assert reasons(run.evidence())["known_revisions_only"] == "inconclusive"
 
 
+def driven(**given: Any) -> Evidence:
+    """A rollout that this collection drove, with the driver's own account of it."""
+    account = {
+        "mode": "knative",
+        "outcome": "promoted",
+        "cause": "",
+        "baseline": BASELINE,
+        "canary": CANARY,
+        "patches": [{"at": 1.0, "text": "create the canary", "move": "create"}],
+        "gates": [
+            {"at": 2.0, "percent": 5, "gate": "pods", "verdict": "pass", "message": "ready", "samples": 1}
+            | {"low": None, "high": None}
+        ],
+        "rollback_seconds": None,
+    }
+    made = rollouts.observed(rollouts.good(), driver="progressive").evidence()
+    return replace(made, driver={**account, **given})
+
+
 def test_who_drives_is_read_from_the_first_mark() -> None:
-    verdict = decide(rollouts.observed(rollouts.good(), driver="progressive").evidence(), PROMOTED)
+    verdict = decide(driven(), PROMOTED)
     assert verdict.grade.value == "pass"
+
+
+def test_without_the_drivers_account_nobody_knows_what_the_gates_said() -> None:
+    assert reasons(replace(driven(), driver=None)) == {"evidence_complete": "inconclusive"}
+    assert reasons(replace(driven(), driver={})) == {"evidence_complete": "inconclusive"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"mode": None}, "mode is of the wrong type"),
+        ({"patches": {}}, "patches is of the wrong type"),
+        ({"patches": ["create"]}, "patches does not hold objects"),
+        ({"gates": [{"at": 2.0}]}, "gates.percent is missing"),
+        ({"rollback_seconds": "3"}, "rollback_seconds is of the wrong type"),
+        ({"rollback_seconds": True}, "rollback_seconds is of the wrong type"),
+    ],
+)
+def test_a_damaged_account_of_the_driver_is_none(given: dict[str, Any], words: str) -> None:
+    verdict = decide(driven(**given), PROMOTED)
+    ((rule, finding),) = verdict.reasons()
+    assert (rule.name, finding.grade.value) == ("evidence_complete", "inconclusive")
+    assert words in finding.text
+    assert verdict.as_dict()["driver"] is None
+
+
+@pytest.mark.parametrize("role", ["baseline", "canary"])
+def test_an_account_of_another_rollout_contradicts_the_timeline(role: str) -> None:
+    assert reasons(driven(**{role: "another-00007"})) == {"views_agree": "inconclusive"}
+
+
+def test_in_standard_mode_the_driver_names_the_deployments_of_the_revisions() -> None:
+    deployments = {"baseline": BASELINE.rpartition("-")[0], "canary": CANARY.rpartition("-")[0]}
+    assert decide(driven(mode="standard", **deployments), PROMOTED).grade.value == "pass"
 
 
 def versions(run: Run, of_baseline: str, of_canary: str) -> Run:
