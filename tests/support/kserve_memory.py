@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiError
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
     DEPLOYMENTS,
     KSERVE_INFERENCE_SERVICES,
@@ -48,6 +49,8 @@ class Memory:
         self.hosts: dict[str, dict[str, int]] = {}
         self.endpoints: dict[str, Any] = {}
         self.writes = 0
+        # What the API server refuses: a kind, and the start of its objects' names.
+        self.refuses: tuple[Kind, str] | None = None
         self._changed = changed
         self._versions = 0
         self.stack = KserveStack(self, lambda: f"t{self.now:.2f}", lambda: self.now)
@@ -109,6 +112,7 @@ class Memory:
 
     def change(self, change: Change) -> None:
         self.writes += 1
+        self._refuse(change)
         if isinstance(change, Create):
             if change.body["metadata"]["name"] not in self.objects.get(change.kind, {}):
                 self._create(change.kind, copy.deepcopy(change.body))
@@ -129,6 +133,14 @@ class Memory:
                 self._versions += 1
                 self._changed("DELETED", change.kind, gone)
                 self._collect(gone)
+
+    def _refuse(self, change: Change) -> None:
+        if self.refuses is None or not isinstance(change, (Create, Patch)):
+            return
+        kind, start = self.refuses
+        obj = change.body if isinstance(change, Create) else change.object
+        if change.kind == kind and obj["metadata"]["name"].startswith(start):
+            raise ApiError(422, "Invalid", "it is invalid")
 
     def set_finalizers(self, kind: Kind, obj: Mapping[str, Any], finalizers: list[str]) -> Mapping[str, Any]:
         current = self.get(kind, obj["metadata"]["name"])

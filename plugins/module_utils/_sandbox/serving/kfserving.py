@@ -16,7 +16,7 @@ from . import status as serving_status
 from .api import ServingApi
 from .plan import ServicePlan, endpoints, make_plan, wanted_hosts
 from .routes import RouteState
-from .stack import RESYNC_SECONDS, SOON_SECONDS, Look
+from .stack import REFUSED, RESYNC_SECONDS, SOON_SECONDS, Look
 
 _LOG = logging.getLogger("serving")
 
@@ -58,7 +58,7 @@ class KfservingStack:
         try:
             revisions = self._with_newest(service, revisions)
         except ApiError as error:
-            if error.status not in (400, 403, 422):
+            if error.status not in REFUSED:
                 raise
             refused = f"its Deployment was refused ({error.status} {error.reason})"
         except faults.FaultError as error:

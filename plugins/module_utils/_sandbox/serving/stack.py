@@ -14,6 +14,9 @@ RESYNC_SECONDS = 30.0
 SOON_SECONDS = 0.25
 """Until the next pass while something drains or the gateway has not confirmed."""
 
+REFUSED = (400, 403, 422)
+"""The API server's answers to what it does not take: a matter of that InferenceService and no other."""
+
 
 @dataclass(frozen=True)
 class Look:

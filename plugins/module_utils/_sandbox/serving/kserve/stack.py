@@ -16,6 +16,7 @@ from typing import Optional, Protocol
 from ... import faults
 from ...gateway import config
 from ...kube import discovery
+from ...kube.client import ApiError
 from ...kube.resources import (
     CONFIGURATIONS,
     HTTP_ROUTES,
@@ -31,7 +32,7 @@ from ...kube.resources import (
 from ..conditions import condition, undated, with_times
 from ..resources import MODEL_PORT
 from ..routes import RouteState
-from ..stack import RESYNC_SECONDS, SOON_SECONDS, Look
+from ..stack import REFUSED, RESYNC_SECONDS, SOON_SECONDS, Look
 from . import gateway_api, knative, knative_mode, route, standard_mode
 from .objects import (
     CHILDREN,
@@ -51,6 +52,9 @@ RECONCILE_SECONDS = 0.1
 
 NEW_REVISION_SECONDS = 0.5
 """As much after a new model was written: 0.5 to 1 s in the recordings; the status stays as it was."""
+
+REFUSED_SECONDS = 1.0
+"""Until KServe tries again what the API server refused."""
 
 IDLE_SECONDS = 60.0
 """Knative's stable window: so long after its last route a revision keeps its pods."""
@@ -137,9 +141,29 @@ class KserveStack:
             return RESYNC_SECONDS
         changes, due = self._kserve(service, seen)
         # Those below answer to what was seen: had KServe written first, their statuses would come too late.
-        for change in [*self._below(service, seen, routes, in_force), *changes]:
-            self.objects.change(change)
+        for change in self._below(service, seen, routes, in_force):
+            self._refused(service, change)
+        for change in changes:
+            refused = self._refused(service, change)
+            if refused:
+                # As KServe: the rest of this reconciliation is not done, its status least of all.
+                for told in failed(service, refused, self.now()):
+                    self.objects.change(told)
+                due = max(due, REFUSED_SECONDS)
+                break
         return min(due, self._idle_due(service, seen))
+
+    def _refused(self, service: Object, change: Change) -> str:
+        """Write one change; returns why the API server does not take it, or nothing."""
+        try:
+            self.objects.change(change)
+        except ApiError as error:
+            if error.status not in REFUSED:
+                raise
+            text = f"its {change.kind.name} was refused ({error.status} {error.reason})"
+            _LOG.warning("%s/%s: %s", service["metadata"]["namespace"], service["metadata"]["name"], text)
+            return text
+        return ""
 
     def _kserve(self, service: Json, seen: Seen) -> tuple[list[Change], float]:
         """What KServe itself does, when it is its turn, and in how many seconds it is again."""
