@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.gateway import config
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.resources import (
@@ -22,6 +23,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.k
     IDLE_SECONDS,
 )
 from ansible_collections.iter8.kfserving.tests.support.kserve_memory import Memory
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+from jsonschema import Draft202012Validator
 
 STANDARD = {"serving.kserve.io/deploymentMode": "Standard"}
 HOST = "m-predictor.ns.example.com"
@@ -257,6 +260,20 @@ def test_refused_change_of_a_deployment_is_told_and_not_ready(memory: Memory) ->
     (condition,) = [each for each in status(memory)["conditions"] if each["type"] == "Ready"]
     assert condition["status"] == "False"
     assert condition["message"] == "its Deployment was refused (422 Invalid)"
+
+
+def test_canary_needs_a_name_of_its_own() -> None:
+    """Without one the Deployments of stable and canary would have the same name, and no pass would end."""
+    manifest = (ROOT / "roles/sandbox/files/kserve.yaml").read_text()
+    definition = next(
+        each
+        for each in yaml.safe_load_all(manifest)
+        if each["metadata"]["name"] == "inferenceservices.serving.kserve.io"
+    )
+    validator = Draft202012Validator(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    for name, valid in ({}, False), ({"name": "v2"}, True):
+        canary = {"trafficPercent": 10, "predictor": model("v2", **name)}
+        assert validator.is_valid({"spec": {"predictor": model("v1"), "canary": [canary]}}) is valid
 
 
 @pytest.mark.parametrize("annotations", [{}, STANDARD], ids=["knative", "standard"])
