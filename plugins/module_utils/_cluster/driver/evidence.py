@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import ssl
@@ -56,6 +57,7 @@ class Prometheus:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"The URL of Prometheus must begin with http:// or https://, unlike {url}.")
+        _ = parts.port  # Raises ValueError for one that is no number.
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         handlers: list[Any] = [_NoRedirect()]
@@ -73,7 +75,8 @@ class Prometheus:
                 told = json.loads(answer.read(1_000_000))
         except urllib.error.HTTPError as error:
             return None, f"Prometheus answered {error.code}"
-        except (OSError, ValueError) as error:
+        # What does not speak HTTP at all raises HTTPException, which is no OSError.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             return None, f"Prometheus did not answer: {reason}"
         return _single(told)

@@ -57,6 +57,7 @@ class Run:
         self.deadline = time.monotonic() + float(self.params["timeout"])
         self.holder = str(self.params["holder"] or f"{socket.gethostname()}/{os.getppid()}")
         self.identity = f"{self.holder}/{secrets.token_hex(3)}"
+        self._prometheus = _prometheus(self.params["prometheus"])
         self.api: Api = connect(module, deadline=self.deadline).with_time_limit(ANSWER_SECONDS)
         kind = inferenceservice_kind(self.api, self.params["api_version"], self.namespace, self.name)
         self.looker = Looker(
@@ -122,21 +123,12 @@ class Run:
             store=self.store,
             lease=lease,
             looker=self.looker,
-            queries=Queries(plan.judges, self._prometheus(), time.monotonic),
+            queries=Queries(plan.judges, self._prometheus, time.monotonic),
             progress=self.progress,
             clock=time.monotonic,
             now=time.time,
             sleep=time.sleep,
         )
-
-    def _prometheus(self) -> Prometheus | None:
-        given = self.params["prometheus"]
-        if not given:
-            return None
-        try:
-            return Prometheus(str(given["url"]), given.get("token"), given.get("ca_file"))
-        except (OSError, ValueError) as error:
-            raise ClusterError(f"prometheus: {error}") from None
 
     def result(
         self, plan: Plan, state: State | None, outcome: str, message: str, *, changed: bool
@@ -149,6 +141,16 @@ class Run:
             "driver": summary(plan, state) if state else {},
             "transitions": self.progress.entries,
         }
+
+
+def _prometheus(given: Mapping[str, Any] | None) -> Prometheus | None:
+    """The server that the option names, before anything is changed: ClusterError where it cannot be asked."""
+    if not given:
+        return None
+    try:
+        return Prometheus(str(given["url"]), given.get("token"), given.get("ca_file"))
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"prometheus: {error}") from None
 
 
 def owner_of(seen: Seen) -> Json | None:
