@@ -23,7 +23,7 @@ from ..ownership.application import shortfall
 from ..ownership.record import group_of
 from . import rights
 from .access import missing, told
-from .room import requests_of, room
+from .room import requests_of_model, room
 from .webhooks import lacks, on_cluster
 
 # The controllers under the names that upstream's manifests give them: (API group, kind, namespace, name).
@@ -126,8 +126,7 @@ def _controller(api: Api, group: str, found: Findings) -> str:
         if short:
             found.problems.append(
                 f"The controller of InferenceServices, {kind} {namespace}/{name}, does not run: {short}. "
-                f"Look at its "
-                "pods; until it runs no change takes effect."
+                "Look at its pods; until it runs no change takes effect."
             )
         containers = workload["spec"]["template"]["spec"].get("containers") or [{}]
         return str(containers[0].get("image") or "").rpartition("/")[2]
@@ -153,8 +152,7 @@ def _webhooks(api: Api, plural: str, group: str, found: Findings) -> None:
             if short:
                 found.problems.append(
                     f"{str(webhook).capitalize()} guards InferenceServices and cannot answer: {short}. No "
-                    f"change of them "
-                    "is taken until it does."
+                    "change of them is taken until it does."
                 )
 
 
@@ -181,9 +179,7 @@ def _gateway_api(api: Api) -> bool | None:
 
 
 def _room(api: Api, model: Json | None, found: Findings) -> None:
-    predictor = ((model or {}).get("spec") or {}).get("predictor") or {}
-    containers = [each for each in (predictor.get("model"), *(predictor.get("containers") or [])) if each]
-    wrong, unseen = room(api, requests_of({"containers": containers}))
+    wrong, unseen = room(api, requests_of_model(model))
     found.problems += [wrong] if wrong else []
     found.notes += [unseen] if unseen else []
 
@@ -192,8 +188,7 @@ def _iter8(api: Api, found: Findings) -> None:
     if not any(each.kind == "Experiment" for each in api.resources("iter8.tools/v2alpha1")):
         found.problems.append(
             "The cluster does not serve Experiment (iter8.tools/v2alpha1): iter8 is not installed. Install "
-            "it "
-            "(deploy.yml), or use rollout_driver=progressive or observe."
+            "it (deploy.yml), or use rollout_driver=progressive or observe."
         )
         return
     for kind, namespace, name in _ITER8:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.quantity import parse
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import entries, mapping
 
 from ..client.api import Api, Json
 from ..client.errors import Forbidden, NotFound
@@ -19,20 +20,27 @@ def requests_of(spec: Mapping[str, Any]) -> dict[str, float]:
     """What a pod's containers request in all, by resource. Init containers run before, so that each
     resource is the greater of the two sums' (of containers, and of the largest init container)."""
     total: dict[str, float] = {}
-    for container in spec.get("containers") or []:
+    for container in entries(spec, "containers"):
         for name, amount in _requests(container).items():
             total[name] = total.get(name, 0.0) + amount
-    for container in spec.get("initContainers") or []:
+    for container in entries(spec, "initContainers"):
         for name, amount in _requests(container).items():
             total[name] = max(total.get(name, 0.0), amount)
     return total
 
 
 def _requests(container: Mapping[str, Any]) -> dict[str, float]:
-    resources = container.get("resources") or {}
     # A limit without a request is the request, too.
-    named = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    named = {**mapping(container, "resources", "limits"), **mapping(container, "resources", "requests")}
     return {str(name): parse(amount) or 0.0 for name, amount in named.items()}
+
+
+def requests_of_model(inferenceservice: Mapping[str, Any] | None) -> dict[str, float]:
+    """What the containers of a model's predictor request: those that it lists, and its server, under
+    ``model`` or under the name of a framework (``sklearn``), as KFServing has it."""
+    predictor = mapping(inferenceservice, "spec", "predictor")
+    servers = [each for each in predictor.values() if mapping(each, "resources")]
+    return requests_of({"containers": [*servers, *entries(predictor, "containers")]})
 
 
 def lacks_room(nodes: Iterable[Json], pods: Iterable[Json], wanted: Mapping[str, float]) -> str:
@@ -61,8 +69,7 @@ def lacks_room(nodes: Iterable[Json], pods: Iterable[Json], wanted: Mapping[str,
     told = ", ".join(f"{name} {amount:g} (at most {best[name]:g} free)" for name, amount in wanted.items())
     return (
         f"No node has room for one more pod of the model, which requests {told}: free some, add a node, or "
-        f"lower "
-        "the requests."
+        "lower the requests."
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.room import (
     lacks_room,
     requests_of,
+    requests_of_model,
 )
 
 
@@ -36,6 +37,27 @@ def test_what_a_pod_requests() -> None:
     }
     assert requests_of(spec) == {"cpu": pytest.approx(1.1), "memory": 2 * 1024.0**3, "nvidia.com/gpu": 2.0}
     assert requests_of({}) == {}
+
+
+@pytest.mark.parametrize("server", ["model", "sklearn", "tensorflow"])
+def test_what_a_model_requests_whatever_its_server_is_called(server: str) -> None:
+    predictor = {"minReplicas": 1, server: {"storageUri": "gs://m", **container(cpu="1")}}
+    predictor["containers"] = [container(cpu="500m")]
+    assert requests_of_model({"spec": {"predictor": predictor}}) == {"cpu": 1.5}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        None,
+        {"spec": "text"},
+        {"spec": {"predictor": ["a"]}},
+        {"spec": {"predictor": {"model": "sklearn", "containers": ["c", {"resources": "much"}]}}},
+        {"spec": {"predictor": {"model": {"resources": {"limits": "much"}}}}},
+    ],
+)
+def test_a_manifest_that_makes_no_sense_requests_nothing(manifest: Any) -> None:
+    assert requests_of_model(manifest) == {}
 
 
 @pytest.mark.parametrize(
