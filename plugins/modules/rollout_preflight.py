@@ -24,20 +24,10 @@ author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.cluster.inferenceservice
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.info_module
 options:
-  name:
-    description: The InferenceService's name.
-    type: str
-    required: true
-  namespace:
-    description: Its namespace.
-    type: str
-    default: default
-  api_version:
-    description: Its API version; where it is not given, the one that the cluster serves.
-    type: str
   driver:
     description: Who moves the traffic.
     type: str

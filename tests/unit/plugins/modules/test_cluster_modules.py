@@ -15,8 +15,10 @@ from ansible_collections.iter8.kfserving.plugins.modules import (
     inferenceservice_wait,
     ingress_info,
     ownership,
+    platform_steps,
     progressive_rollout,
     rollout_observer,
+    rollout_preflight,
 )
 from ansible_collections.iter8.kfserving.tests.support.cluster_modules import (
     clear_environment,
@@ -30,8 +32,10 @@ LEAST: dict[ModuleType, dict[str, Any]] = {
     inferenceservice_wait: {"name": "m"},
     ingress_info: {"name": "m"},
     ownership: {"state": "claimed", "run_id": "r", "record": "/nonexistent/r.json"},
+    platform_steps: {"run_id": "r", "record": "/nonexistent/r.json", "steps": []},
     progressive_rollout: {"name": "m", "predictor": {"model": {}}},
     rollout_observer: {"name": "o", "inferenceservice": "m"},
+    rollout_preflight: {"name": "m"},
 }
 
 pytestmark = pytest.mark.parametrize("module", LEAST, ids=lambda module: module.__name__.rpartition(".")[2])
