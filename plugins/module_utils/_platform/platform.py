@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module platform, but for its documentation."""
+"""The module platform_steps, but for its documentation."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from .apply import StepInstaller
 from .edits import edited, images, with_images
 from .look import Kinds, Planned, all_objects, find_there, homeless, leave_others, rights
 from .ours import ours
-from .self_signed import missing_library, without_cert_manager
+from .self_signed import CertificateError, missing_library, without_cert_manager
 from .sources import Reader, read_all
 from .steps import Step, steps_of
 
 
 def platform(module: Any) -> dict[str, Any]:
-    """Runs the module platform."""
+    """Runs the module platform_steps."""
     params = module.params
     store = open_store(module)
     steps = steps_of(params["steps"])
@@ -121,9 +121,13 @@ def _certified(api: Api, plans: Sequence[Planned]) -> list[str]:
     if missing_library():
         return ["Certificates cannot be made here: the Python package cryptography is missing. Install it."]
     now = datetime.now(timezone.utc)
+    problems = []
     for plan in plans:
-        plan.objects = without_cert_manager(plan.objects, lambda *where: _secret_data(api, *where), now)
-    return []
+        try:
+            plan.objects = without_cert_manager(plan.objects, lambda *where: _secret_data(api, *where), now)
+        except CertificateError as error:
+            problems.append(f"{plan.step.name}: {error}")
+    return problems
 
 
 def _secret_data(api: Api, namespace: str, name: str) -> dict[str, str] | None:

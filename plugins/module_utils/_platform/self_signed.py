@@ -33,13 +33,20 @@ RENEW = timedelta(days=30)
 Existing = Callable[[str, str], "Mapping[str, str] | None"]
 
 
+class CertificateError(Exception):
+    """Why a Certificate cannot be made here, as a sentence."""
+
+
 def missing_library() -> bool:
     """Whether certificates cannot be made here for want of the package cryptography."""
     return "x509" not in globals()
 
 
 def without_cert_manager(objects: Sequence[Json], existing: Existing, now: datetime) -> list[Json]:
-    """The objects of a step with certificates of our own. ``now`` is in UTC, with its time zone."""
+    """The objects of a step with certificates of our own. ``now`` is in UTC, with its time zone.
+
+    CertificateError for a Certificate without a host name that can be certified.
+    """
     certificates = [each for each in objects if _is(each, "Certificate")]
     authorities: dict[str, str] = {}
     secrets: dict[tuple[str, str], Json] = {}
@@ -51,7 +58,12 @@ def without_cert_manager(objects: Sequence[Json], existing: Existing, now: datet
         names = list(dict.fromkeys([*names, *([str(common)] if common else [])]))
         data = existing(namespace, secret)
         if data is None or not still_good(data, names, now):
-            data = make(names, now)
+            try:
+                data = make(names, now)
+            except ValueError as error:
+                raise CertificateError(
+                    f"The Certificate {namespace}/{name} cannot be made here: {error}."
+                ) from None
         authorities[f"{namespace}/{name}"] = data["ca.crt"]
         secrets[namespace, secret] = _secret(namespace, secret, data)
     kept = [each for each in objects if not str(each["apiVersion"]).startswith(GROUP)]
@@ -88,14 +100,17 @@ def _with_ca(obj: Json, authorities: Mapping[str, str]) -> Json:
 
 
 def make(names: Iterable[str], now: datetime) -> dict[str, str]:
-    """A CA and a server's certificate for these host names, as a Secret's data."""
+    """A CA and a server's certificate for these host names, as a Secret's data; ValueError for a name that
+    is none, or no name at all."""
+    hosts = list(names)
+    if not hosts:
+        raise ValueError("it has neither dnsNames nor a commonName")
     start, end = now - timedelta(minutes=5), now + VALID
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "iter8-kfserving")])
     ca = _builder(ca_name, ca_name, ca_key.public_key(), start, end)
     ca = ca.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     signed_ca = ca.sign(ca_key, hashes.SHA256())
-    hosts = list(names)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     leaf = _builder(subject, ca_name, key.public_key(), start, end)
     leaf = leaf.add_extension(

@@ -276,6 +276,18 @@ def test_certificates_of_our_own_are_made_once(run: Platform) -> None:
     assert run(*steps, self_signed=True)["changed"] is False
 
 
+def test_a_certificate_that_cannot_be_made_here_is_refused_with_all_else(run: Platform) -> None:
+    metadata = {"name": "c", "namespace": "mine"}
+    spec = {"secretName": "s", "ipAddresses": ["127.0.0.1"]}
+    certificate = {
+        "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": metadata, "spec": spec,
+    }  # fmt: skip
+    told = run.problems(step("one", certificate), step("two", obj("Experiment", "e")), self_signed=True)
+    words = "it has neither dnsNames nor a commonName."
+    assert told[0] == f"one: The Certificate mine/c cannot be made here: {words}"
+    assert any("Experiment" in each for each in told[1:])
+
+
 def test_what_was_created_is_on_record_when_a_step_fails(run: Platform) -> None:
     path = run.cluster.path(obj("Namespace", "other"))
     run.cluster.faults[path] = [Unreachable("refused")] * 100

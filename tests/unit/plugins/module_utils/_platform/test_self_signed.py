@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._platform.self_sig
     INJECT,
     RENEW,
     VALID,
+    CertificateError,
     make,
     still_good,
     without_cert_manager,
@@ -100,3 +101,18 @@ def test_what_is_not_whole_is_made_anew(change: str) -> None:
 def test_a_step_without_certificates_stays_as_it_is() -> None:
     objects = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "b"}}]
     assert without_cert_manager(objects, lambda *_where: None, NOW) == objects
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({}, "neither dnsNames nor a commonName"),
+        ({"ipAddresses": ["127.0.0.1"], "dnsNames": []}, "neither dnsNames nor a commonName"),
+        ({"dnsNames": ["bücher.example"]}, ""),
+        ({"dnsNames": [""]}, ""),
+    ],
+)
+def test_a_certificate_without_a_name_that_can_be_certified_is_told(spec: dict[str, Any], why: str) -> None:
+    certificate = thing("Certificate", "c", spec={"secretName": "s", **spec})
+    with pytest.raises(CertificateError, match=f"Certificate kserve/c cannot be made here: .*{why}"):
+        without_cert_manager([certificate], lambda *_where: None, NOW)
