@@ -68,7 +68,7 @@ def require_machine(environment: Mapping[str, str] = os.environ) -> None:
     if lacks:
         raise CannotRun(
             f"A real cluster cannot run here; it needs {'; '.join(lacks)}. "
-            "Or name a cluster: REAL_KUBECONFIG and REAL_CONTEXT."
+            f"Or name a cluster: {', '.join(NAMED)}."
         )
 
 

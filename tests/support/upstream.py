@@ -52,7 +52,7 @@ NEEDED = {
 
 
 class Platform:
-    """The modules platform and ownership in a playbook, with one record, against a sandbox."""
+    """The modules platform_steps and ownership in a playbook, with one record, against a sandbox."""
 
     def __init__(self, sandbox: Running, folder: Path, run_id: str = RUN, user: Path | None = None) -> None:
         """`user` is the kubeconfig of another user than the administrator."""

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -43,6 +45,45 @@ def test_every_rule_is_told_with_its_claim_and_in_order() -> None:
     text = (ROOT / "docs/guides/verdict.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text, re.MULTILINE)
     assert rows == [(rule.name, rule.claim) for rule in RULES]
+
+
+MODULES = {path.stem: path.read_text() for path in ROOT.glob("plugins/modules/*.py")}
+
+
+def test_every_module_is_in_the_readmes_table() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Modules\n")[2].partition("\n## ")[0]
+    listed = [name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in row.split(", ")]
+    assert sorted(listed) == sorted(f"`{name}`" for name in MODULES)
+
+
+def test_every_module_that_takes_a_cluster_is_in_the_action_group() -> None:
+    """So that module_defaults gives it the cluster, as the roles do."""
+    group = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]["kfserving"]
+    taking = [name for name, text in MODULES.items() if "- iter8.kfserving.cluster\n" in text]
+    assert sorted(group) == sorted(taking)
+
+
+def test_the_changelog_has_every_module_and_role_as_they_describe_themselves() -> None:
+    releases = yaml.safe_load((ROOT / "changelogs/changelog.yaml").read_text())["releases"]
+    told = {name: each["description"] for one in releases.values() for name, each in entries(one)}
+    text = (ROOT / "CHANGELOG.rst").read_text()
+    for name, source in MODULES.items():
+        said = re.search(r"^short_description: (.*)$", source, re.MULTILINE)
+        assert said, name
+        assert told[f"module {name}"] == said[1], name
+        assert f"- iter8.kfserving.{name} - {said[1]}\n" in text, name
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        role = path.parent.parent.name
+        short = yaml.safe_load(path.read_text())["argument_specs"]["main"]["short_description"]
+        assert told[f"role {role}"] == short, role
+        assert f"- iter8.kfserving.{role} - {short}\n" in text, role
+    assert len(told) == len(MODULES) + len(list(ROOT.glob("roles/*/meta/argument_specs.yml")))
+
+
+def entries(release: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The modules and roles that a release brought, by what they are and their names."""
+    for kind, found in (("module", release["modules"]), ("role", release["objects"]["role"])):
+        yield from ((f"{kind} {each['name']}", each) for each in found)
 
 
 def test_the_site_has_every_page() -> None:

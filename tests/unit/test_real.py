@@ -151,7 +151,7 @@ def test_the_machine_is_told_all_that_it_lacks_at_once(
     monkeypatch.setattr(cluster.shutil, "which", lambda tool, path=None: None if tool == "nsenter" else tool)
     with pytest.raises(cluster.CannotRun) as caught:
         cluster.require_machine({cluster.MANAGER: str(tmp_path / "manager")})
-    for words in ("root", "nsenter", "REAL_KSERVE_MANAGER", "REAL_KUBECONFIG and REAL_CONTEXT"):
+    for words in ("root", "nsenter", "REAL_KSERVE_MANAGER", *cluster.NAMED):
         assert words in str(caught.value)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module platform against a cluster in memory: what it refuses, what it leaves alone, in which order it
-applies."""
+"""The module platform_steps against a cluster in memory: what it refuses, what it leaves alone, in which
+order it applies."""
 
 from __future__ import annotations
 
