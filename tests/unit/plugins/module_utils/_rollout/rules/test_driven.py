@@ -12,11 +12,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.ju
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Pods
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import GateResult, Verdict
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import line, summary
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.driven import driver_decided
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+from ansible_collections.iter8.kfserving.tests.support.artefacts import validator
 from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, plan_of
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START
 
 
 def driven(restarts: int = 0, **given: Any) -> dict[str, Any]:
@@ -77,6 +80,14 @@ def test_junit_has_a_case_for_each_gate_and_step() -> None:
     (case,) = [each for each in root.iter("testcase") if each.get("classname", "").endswith(".gate")]
     assert case.get("name") == "Gate pods at 10 %"
     assert case.find("failure") is not None
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_line_of_the_timeline_takes_each_verdict_of_a_gate(verdict: Verdict) -> None:
+    said = GateResult("latency", verdict, "said").to_json()
+    line_of = {"time": START, "source": "driver", "event": "gate", "text": "said"}
+    data = {"at": START, "what": "gate", "percent": 100, **said}
+    assert list(validator("timeline-event").iter_errors({**line_of, "data": data})) == []
 
 
 def test_every_line_of_a_history_has_words() -> None:
