@@ -100,9 +100,11 @@ def judge_query(
     if measured.problem or value is None or math.isnan(value):
         message = measured.problem or "no data"
         return Query(), GateResult(gate.name, Verdict.INCONCLUSIVE, message, 0, gate.successes)
+    # JSON knows no infinite number.
+    shown = value if math.isfinite(value) else None
     problem, unknown = _breach(gate, value, measured.baseline, percent)
     if unknown:
-        return Query(), GateResult(gate.name, Verdict.INCONCLUSIVE, unknown, 0, gate.successes, value)
+        return Query(), GateResult(gate.name, Verdict.INCONCLUSIVE, unknown, 0, gate.successes, shown)
     after = Query(0, before.bad + 1) if problem else Query(before.good + 1, 0)
     if after.bad >= gate.failures:
         verdict = Verdict.FAIL
@@ -111,7 +113,7 @@ def judge_query(
     else:
         verdict = Verdict.INCONCLUSIVE
     message = f"{value:g}, {problem or 'within its limits'}; {max(after.good, after.bad)} in a row"
-    return after, GateResult(gate.name, verdict, message, max(after.good, after.bad), gate.successes, value)
+    return after, GateResult(gate.name, verdict, message, max(after.good, after.bad), gate.successes, shown)
 
 
 def _breach(gate: QueryGate, value: float, baseline: float | None, percent: int) -> tuple[str, str]:
@@ -122,7 +124,7 @@ def _breach(gate: QueryGate, value: float, baseline: float | None, percent: int)
         return f"less than {gate.min:g}", ""
     if gate.max_ratio is None or percent >= 100:
         return "", ""
-    if baseline is None or math.isnan(baseline):
+    if baseline is None or not math.isfinite(baseline):
         return "", "no data of the baseline"
     if value > gate.max_ratio * baseline:
         return f"more than {gate.max_ratio:g} times the baseline's {baseline:g}", ""

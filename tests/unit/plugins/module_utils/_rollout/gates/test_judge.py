@@ -206,6 +206,19 @@ def test_no_data_is_no_answer_and_breaks_the_row() -> None:
     assert _asked(Measured(float("nan"), 1.0), Measured(0.1, float("nan"))) is Verdict.INCONCLUSIVE
 
 
+def test_an_infinite_answer_breaks_a_limit_and_is_kept_as_none() -> None:
+    infinite = float("inf")
+    assert _asked(Measured(infinite, 0.1), Measured(infinite, 0.1)) is Verdict.FAIL
+    relative = QueryGate("ratio", "q", "b", max_ratio=2.0, successes=1, failures=1)
+    assert _asked(Measured(0.1, infinite), gate=relative) is Verdict.INCONCLUSIVE
+    assert _asked(Measured(infinite, infinite), gate=relative) is Verdict.INCONCLUSIVE
+    for baseline in (0.1, infinite):
+        measured = {"ratio": Measured(infinite, baseline)}
+        last = judge([relative], {}, 10, Evidence(0.0, None, measured=measured), ERRORS)["ratio"].last
+        assert last is not None
+        assert last.value is None
+
+
 def test_a_ratio_alone_cannot_be_asked_without_a_baseline() -> None:
     relative = QueryGate("ratio", "q", "b", max_ratio=2.0, successes=1)
     assert _asked(GOOD, percent=100, gate=relative) is Verdict.NOT_APPLICABLE
