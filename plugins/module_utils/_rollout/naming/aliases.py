@@ -40,16 +40,17 @@ OWN = Naming()
 
 
 def pods_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The revision of each pod that an observer saw, by the pod's name and by its address."""
-    found: dict[str, str] = {}
+    """The revision of each pod that an observer saw, by the pod's name and by its address; empty where that
+    had several: an address is given again, and pods in the host's network share its own."""
+    found: dict[str, set[str]] = {}
     for row in rows:
         obj = mapping(row, "object")
         if text(obj, "kind") == "Pod":
             revision = revision_of(obj)
             for name in (text(mapping(obj, "metadata"), "name"), text(mapping(obj, "status"), "podIP")):
                 if name and revision:
-                    found[name] = revision
-    return found
+                    found.setdefault(name, set()).add(revision)
+    return _of_one(found)
 
 
 def deployments_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -60,6 +61,10 @@ def deployments_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         owner = owner_of(obj, "Deployment") if text(obj, "kind") == "ReplicaSet" else ""
         if owner:
             found.setdefault(owner, set()).add(text(mapping(obj, "metadata"), "name"))
+    return _of_one(found)
+
+
+def _of_one(found: Mapping[str, set[str]]) -> dict[str, str]:
     return {name: next(iter(own)) if len(own) == 1 else "" for name, own in found.items()}
 
 

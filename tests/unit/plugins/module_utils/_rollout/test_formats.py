@@ -110,6 +110,19 @@ def test_a_pod_is_known_by_its_address_in_either_family(address: str) -> None:
     assert list(read("envoy", line).revisions) == [address.rpartition(":")[0].strip("[]")]
 
 
+def test_an_address_that_pods_of_two_revisions_had_tells_nobody() -> None:
+    again = json.loads(json.dumps(PODS[0]))
+    again["object"]["metadata"] = {
+        "name": "q",
+        "labels": {"serving.knative.dev/revision": "m-predictor-00002"},
+    }
+    naming = pods_of([*PODS, again])
+    assert naming == {"p": "m-predictor-00001", "q": "m-predictor-00002", POD: ""}
+    reader = LogReader(FORMATS["envoy"], [Ids("ab12-", 1, 100)], (ID,))
+    reader.add(LINES["envoy"].encode())
+    assert renamed_log(reader.log(), naming).revisions == {"": 1}
+
+
 def test_a_user_may_name_fields_of_json_but_not_of_text() -> None:
     assert named("istio", {"status": "code"}, "").fields["status"] == "code"
     assert named("envoy_gateway", {}, "(x)").revision == "(x)"
