@@ -52,13 +52,15 @@ def predict(classifier: Classifier, body: bytes) -> dict[str, list[Any]]:
         scikit-learn's iris.
     :raises BadPredictionRequest: the body is not what the V1 protocol and this model take.
     """
-    predictions = []
+    predictions: list[Any] = []
     for number, instance in enumerate(_instances(body)):
         row = _row(instance, number)
         scores = classifier.scores(row or _image(instance, number))
         best = max(range(CLASSES), key=scores.__getitem__)
-        image = {"scores": scores, "prediction": best, "key": "" if row else instance.get("key", "")}
-        predictions.append(best if row else image)
+        if row:
+            predictions.append(best)
+        else:
+            predictions.append({"scores": scores, "prediction": best, "key": instance.get("key", "")})
     return {"predictions": predictions}
 
 

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from ...kube import discovery
 from ...kube.resources import CONFIGURATIONS, DEPLOYMENTS, KNATIVE_SERVICES, REVISIONS, ROUTES
-from ..conditions import Condition, condition, of_type, with_times, worst
+from ..conditions import Condition, condition, of_type, worst
 from ..status import RevisionState, latest_ready
 from . import predictor
 from .objects import (
@@ -26,7 +26,7 @@ from .objects import (
     Seen,
     new,
     observed,
-    status_if_new,
+    told,
 )
 
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
@@ -76,7 +76,7 @@ def service(ksvc: Object, seen: Seen, now: str) -> list[Change]:
         },
         **{key: from_route[key] for key in ("traffic", "url", "address") if key in from_route},
     }
-    return [*changes, *_status(KNATIVE_SERVICES, ksvc, status, conditions, now)]
+    return [*changes, *told(KNATIVE_SERVICES, ksvc, status, conditions, now)]
 
 
 def configuration(obj: Object, seen: Seen, now: str) -> list[Change]:
@@ -109,7 +109,7 @@ def configuration(obj: Object, seen: Seen, now: str) -> list[Change]:
     ready = latest_ready(states, (obj.get("status") or {}).get("latestReadyRevisionName", ""))
     status = {"latestCreatedRevisionName": newest, **({"latestReadyRevisionName": ready} if ready else {})}
     conditions = {"Ready": condition("True" if ready == newest else "Unknown")}
-    return [*changes, *_status(CONFIGURATIONS, obj, status, conditions, now)]
+    return [*changes, *told(CONFIGURATIONS, obj, status, conditions, now)]
 
 
 def revisions(obj: Object, seen: Seen) -> list[Object]:
@@ -154,7 +154,7 @@ def revision(obj: Object, seen: Seen, idle: bool, routable: bool, now: str) -> l
     active = condition("False", "NoTraffic") if idle else condition("True" if number else "Unknown")
     conditions = {"Active": active, "ContainerHealthy": ready, "Ready": ready, "ResourcesAvailable": ready}
     status = {"actualReplicas": number, "desiredReplicas": 0 if idle else wanted}
-    return [*changes, *_status(REVISIONS, obj, status, conditions, now)]
+    return [*changes, *told(REVISIONS, obj, status, conditions, now)]
 
 
 def _deployment(obj: Object, replicas: int) -> Change:
@@ -196,16 +196,3 @@ def _migrated(configuration: Object, route: Object) -> bool:
     newest = configuration["status"].get("latestReadyRevisionName")
     entries: Sequence[Mapping[str, Any]] = route["status"].get("traffic") or ()
     return all(entry["revisionName"] == newest for entry in entries if entry.get("latestRevision"))
-
-
-def _status(
-    kind: Any, obj: Object, status: Json, conditions: Mapping[str, Condition], now: str
-) -> list[Change]:
-    old = (obj.get("status") or {}).get("conditions") or []
-    named = [{"type": each, **conditions[each]} for each in sorted(conditions)]
-    whole = {
-        **status,
-        "conditions": with_times(named, old, now),
-        "observedGeneration": obj["metadata"]["generation"],
-    }
-    return status_if_new(kind, obj, whole)

@@ -19,6 +19,7 @@ from ...kube.resources import (
     SERVICES,
     Kind,
 )
+from ..conditions import Condition, with_times
 
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 REVISION_LABEL = "serving.knative.dev/revision"
@@ -149,6 +150,22 @@ def new(kind: Kind, owner_kind: Kind, owner: Object, name: str, spec: Json, **me
 def status_if_new(kind: Kind, obj: Object, status: Json) -> list[Change]:
     """The change of a status, if it is one."""
     return [] if status == obj.get("status") else [Status(kind, obj, status)]
+
+
+def told(
+    kind: Kind, obj: Object, status: Json, conditions: Mapping[str, Condition], now: str
+) -> list[Change]:
+    """The change of a status of Knative's, if it is one: with its conditions, by type, and what was observed.
+
+    :param now: the time of those conditions that have changed, RFC 3339.
+    """
+    named = [{"type": each, **conditions[each]} for each in sorted(conditions)]
+    whole = {
+        **status,
+        "conditions": with_times(named, (obj.get("status") or {}).get("conditions") or [], now),
+        "observedGeneration": obj["metadata"]["generation"],
+    }
+    return status_if_new(kind, obj, whole)
 
 
 def observed(obj: Object) -> bool:

@@ -45,7 +45,7 @@ def digest(predictor: Mapping[str, Any], without: tuple[str, ...]) -> str:
 def source(predictor: Mapping[str, Any]) -> dict[str, str]:
     """The annotation by which KServe tells a pod where its model lies; none for containers of one's own."""
     found = [predictor[name].get("storageUri") for name in FRAMEWORKS if name in predictor]
-    return dict.fromkeys([SOURCE_ANNOTATION], str(found[0])) if found and found[0] else {}
+    return {SOURCE_ANNOTATION: str(found[0])} if found and found[0] else {}
 
 
 def user_container(service: Object, predictor: Mapping[str, Any], faults: Mapping[str, str]) -> Json:

@@ -11,9 +11,9 @@ from typing import Optional
 
 from ...gateway import config
 from ...kube.resources import CONFIGURATIONS, KNATIVE_INGRESSES, ROUTES
-from ..conditions import Condition, condition, of_type, with_times
+from ..conditions import Condition, condition, of_type
 from . import knative
-from .objects import DOMAIN, Change, Json, Object, Patch, Seen, new, observed, status_if_new
+from .objects import DOMAIN, Change, Json, Object, Patch, Seen, new, observed, told
 
 _NOT_CONFIGURED = condition("Unknown", "IngressNotConfigured", "Ingress has not yet been reconciled.")
 _NOT_PROBED = condition("Unknown", "Uninitialized", "Waiting for load balancer to be ready")
@@ -54,7 +54,7 @@ def reconcile(route: Object, seen: Seen, now: str) -> list[Change]:
     if traffic is None:
         text = f'Configuration "{meta["name"]}" is waiting for a Revision to become ready.'
         missing = condition("Unknown", "RevisionMissing", text)
-        return _status(route, status, _conditions(missing, _NOT_CONFIGURED, missing), now)
+        return told(ROUTES, route, status, _conditions(missing, _NOT_CONFIGURED, missing), now)
     spec = {"rules": _rules(route, traffic)}
     changes: list[Change] = []
     if ingress is None:
@@ -66,7 +66,7 @@ def reconcile(route: Object, seen: Seen, now: str) -> list[Change]:
     else:
         ready = of_type(ingress.get("status"), "Ready")
     status["traffic"] = traffic
-    return [*changes, *_status(route, status, _conditions(condition("True"), ready, ready), now)]
+    return [*changes, *told(ROUTES, route, status, _conditions(condition("True"), ready, ready), now)]
 
 
 def _rules(route: Object, traffic: list[Json]) -> list[Json]:
@@ -87,22 +87,8 @@ def _rule(name: str, shares: dict[str, int]) -> Json:
     return {"hosts": [name], "http": {"paths": [{"splits": splits}]}, "visibility": "ExternalIP"}
 
 
-def _conditions(assigned: Condition, ingress: Condition, ready: Condition) -> list[Condition]:
-    return [
-        {"type": "AllTrafficAssigned", **assigned},
-        {"type": "IngressReady", **ingress},
-        {"type": "Ready", **ready},
-    ]
-
-
-def _status(route: Object, status: Json, conditions: list[Condition], now: str) -> list[Change]:
-    old = route.get("status") or {}
-    whole = {
-        **status,
-        "conditions": with_times(conditions, old.get("conditions") or [], now),
-        "observedGeneration": route["metadata"]["generation"],
-    }
-    return status_if_new(ROUTES, route, whole)
+def _conditions(assigned: Condition, ingress: Condition, ready: Condition) -> dict[str, Condition]:
+    return {"AllTrafficAssigned": assigned, "IngressReady": ingress, "Ready": ready}
 
 
 def wanted_hosts(ingress: Object) -> dict[str, dict[str, int]]:
@@ -137,16 +123,10 @@ def programmed(ingress: Object, in_force: bool, now: str) -> list[Change]:
     :param in_force: the gateway serves what it asks for now. One pass later the ingress controller's probes
         have seen it, too.
     """
-    status = ingress.get("status") or {}
-    before = of_type(status, "LoadBalancerReady")
+    before = of_type(ingress.get("status"), "LoadBalancerReady")
     if observed(ingress) and (before["status"] == "True" or in_force):
         ready = condition("True")
     else:
         ready = _NOT_PROBED
     made = {"LoadBalancerReady": ready, "NetworkConfigured": condition("True"), "Ready": ready}
-    named = [{"type": kind, **made[kind]} for kind in sorted(made)]
-    whole = {
-        "conditions": with_times(named, status.get("conditions") or [], now),
-        "observedGeneration": ingress["metadata"]["generation"],
-    }
-    return status_if_new(KNATIVE_INGRESSES, ingress, whole)
+    return told(KNATIVE_INGRESSES, ingress, {}, made, now)
