@@ -32,8 +32,5 @@ def home(tmp_path: Path) -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A sandbox for the whole run, to be shared by tests that do not break it."""
-    found = Home(tmp_path_factory.mktemp("state"))
-    running = found.up(f"test-{os.getpid()}")
-    yield running
-    found.down(running.name)
-    found.assert_nothing_left(running.description)
+    with Home(tmp_path_factory.mktemp("state")).running(f"test-{os.getpid()}") as running:
+        yield running

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -84,6 +86,14 @@ class Home:
     def down(self, name: str) -> absent.Down:
         # Another cache, so that a build that is under way on this machine is not looked at.
         return absent.down(name, self.steps.append, cache_dir=self.folder / "cache", env=self.env)
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[Running]:
+        """A sandbox that is up, and of which nothing is left afterwards."""
+        running = self.up(name)
+        yield running
+        self.down(running.name)
+        self.assert_nothing_left(running.description)
 
     def assert_nothing_left(self, description: Optional[paths.Sandbox] = None) -> None:
         """No process that carries the mark of a sandbox of this home, no file, no listening port."""

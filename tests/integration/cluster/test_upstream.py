@@ -43,12 +43,9 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         pytest.skip(f"{assets} has no kube-apiserver: make real builds it")
     before = os.environ.get("KUBEBUILDER_ASSETS")
     os.environ["KUBEBUILDER_ASSETS"] = str(assets)
-    found = Home(tmp_path_factory.mktemp("state"))
     try:
-        running = found.up(f"newer-{os.getpid()}")
-        yield running
-        found.down(running.name)
-        found.assert_nothing_left(running.description)
+        with Home(tmp_path_factory.mktemp("state")).running(f"newer-{os.getpid()}") as running:
+            yield running
     finally:
         if before is None:
             del os.environ["KUBEBUILDER_ASSETS"]

@@ -35,11 +35,8 @@ ALL = [path.stem for path in sorted(DATA.glob("*.jsonl")) if path.stem not in NO
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    found = Home(tmp_path_factory.mktemp("state"))
-    running = found.up(f"kserve-{os.getpid()}")
-    yield running
-    found.down(running.name)
-    found.assert_nothing_left(running.description)
+    with Home(tmp_path_factory.mktemp("state")).running(f"kserve-{os.getpid()}") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
