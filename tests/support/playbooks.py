@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,31 @@ from typing import Any
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+
+def started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A command in the collection's folder, leader of a process group; its errors are among its output."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], name: str, seconds: float) -> str:
+    """What it printed by its end. One that takes longer is killed with its group, and fails the test."""
+    try:
+        output, _unused = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _unused = process.communicate()
+        raise AssertionError(f"{name} took more than {seconds} s:\n{output}") from None
+    return output
 
 
 @dataclass
@@ -48,25 +74,11 @@ class Playbooks:
         # A path is a playbook of the test's own.
         path = ROOT / "playbooks" / f"{playbook}.yml"
         command = [str(ANSIBLE_PLAYBOOK), str(path), "-e", artifacts]
-        return subprocess.Popen(
-            [*command, *self.extra, *arguments],
-            cwd=ROOT,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return started([*command, *self.extra, *arguments], self.environment())
 
     def run(self, playbook: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         process = self.start(playbook, *arguments)
-        try:
-            output, _unused = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _unused = process.communicate()
-            raise AssertionError(f"{playbook} took more than {timeout} s:\n{output}") from None
+        output = ended(process, playbook, timeout)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def artifact(self, name: str) -> Any:

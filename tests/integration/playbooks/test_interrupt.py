@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
+from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT, started
 
 SECONDS = 30.0
 
@@ -76,25 +75,16 @@ def write_playbook(folder: Path, port: int) -> Path:
 def test_ctrl_c_ends_a_wait_and_all_that_belongs_to_it(tmp_path: Path, silent_server: socket.socket) -> None:
     mark = f"interrupted-wait-{uuid.uuid4().hex}"
     temporary = tmp_path / "ansible-tmp"
-    playbook = subprocess.Popen(
-        [
-            str(ANSIBLE_PLAYBOOK),
-            "-i",
-            "localhost,",
-            str(write_playbook(tmp_path, silent_server.getsockname()[1])),
-        ],
-        env={
+    path = write_playbook(tmp_path, silent_server.getsockname()[1])
+    playbook = started(
+        [str(ANSIBLE_PLAYBOOK), "-i", "localhost,", str(path)],
+        {
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_LOCAL_TEMP": str(temporary),
             "ANSIBLE_NOCOLOR": "1",
             "TEST_MARK": mark,
         },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
     )
     try:
         waiting, _unused = silent_server.accept()

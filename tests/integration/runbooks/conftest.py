@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.iter8.kfserving.tests.support import runbooks
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
+from ansible_collections.iter8.kfserving.tests.support.playbooks import ended, started
 
 # For a page: a whole rollout among them.
 MOST_SECONDS = 400
@@ -40,22 +39,8 @@ class Shell:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             **self.variables,
         }
-        process = subprocess.Popen(
-            ["bash", "-eu", "-o", "pipefail", "-c", script],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _unused = process.communicate(timeout=MOST_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _unused = process.communicate()
-            raise AssertionError(f"{name} took more than {MOST_SECONDS} s:\n{output}") from None
+        process = started(["bash", "-eu", "-o", "pipefail", "-c", script], environment)
+        output = ended(process, name, MOST_SECONDS)
         assert process.returncode == expect, f"{name} ended with {process.returncode}:\n{output}"
         self.ran.update(chosen)
         return output
