@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from .rollout import Load, Rollout
+from .cluster import MANAGER, NAMED
+from .rollout import Rollout
 from .stage import KNATIVE, STANDARD, Real, Report
 
-_NEEDED = ("REAL_KUBECONFIG", "REAL_CONTEXT", "REAL_IMAGE", "REAL_KNATIVE_GATEWAY", "REAL_STANDARD_GATEWAY")
 _REPORT = Path(__file__).resolve().parents[2] / "build/real/real.json"
 _ROWS = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             # A rollout takes a minute or two, on a machine that does all of it.
             item.add_marker(pytest.mark.timeout(600))
-    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    missing = [name for name in NAMED if not os.environ.get(name)]
     if missing:
         reason = f"needs the real cluster: `make real` ({missing[0]} is not set)"
         for item in items:
@@ -57,7 +57,7 @@ def real() -> Iterator[Real]:
             STANDARD: os.environ["REAL_STANDARD_GATEWAY"],
         },
         manager=os.environ.get("REAL_MANAGER", "that of the named cluster"),
-        other_manager=bool(os.environ.get("REAL_KSERVE_MANAGER")),
+        other_manager=bool(os.environ.get(MANAGER)),
     )
     yield cluster
     # With a live InferenceService in it, a namespace takes minutes.
@@ -80,7 +80,7 @@ def rollout(request: pytest.FixtureRequest, real: Real, tmp_path: Path) -> Itera
     made = Rollout(client.CustomObjectsApi(real.api), real.namespace, name, real.gateways[mode], tmp_path)
     real.rollouts.append(made)
     yield made
-    if isinstance(made.load, Load):
+    if made.load is not None:
         made.load.end()
     for moment, text in made.marks:
         print(f"{moment - made.marks[0][0]:7.1f} s  {text}")
@@ -102,4 +102,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             f"{row['mode']:9} {row['test'].removeprefix('test_'):46} {row['requests']:8} {row['lost']:5} "
             f"{row['longest_gap_seconds']:5.2f} s  {row['before']}"
         )
-    write(f"KServe's manager: {rows[0]['manager']}; the table is in {_REPORT.relative_to(Path.cwd())}")
+    write(f"KServe's manager: {rows[0]['manager']}; the table is in {_REPORT}")
