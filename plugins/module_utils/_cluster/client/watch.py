@@ -254,15 +254,15 @@ def _version_of(event: Json) -> str:
 
 
 class Feeds:
-    """Several watches at once, each in a thread, their notices in one queue."""
+    """Several watches at once, each of a feed of its own and in a thread, their notices in one queue."""
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._queue: queue.Queue[Notice | ClusterError] = queue.Queue()
         self._watches = 0
-        self._synced = 0
         self._lost: set[str] = set()
-        self._told: set[str] = set()
+        # Of which the first list is complete, or will never be.
+        self._listed: set[str] = set()
 
     @property
     def blind(self) -> bool:
@@ -272,7 +272,7 @@ class Feeds:
     @property
     def synced(self) -> bool:
         """Whether the first list of every watch has been taken in by ``next``."""
-        return self._synced == self._watches
+        return len(self._listed) == self._watches
 
     def follow(self, watch: Watch, needed: bool = True) -> None:
         """Starts a watch. Its thread ends with the deadline or the process.
@@ -306,11 +306,9 @@ class Feeds:
             return None
         if isinstance(item, ClusterError):
             raise item
-        # A watch that ended later on, for good, sees nothing any more: that is no news of its first list.
-        self._synced += item.kind == "synced" or (item.kind == "refused" and item.feed not in self._told)
         if item.kind in ("synced", "refused"):
-            self._told.add(item.feed)
-        if item.kind == "lost":
+            self._listed.add(item.feed)
+        elif item.kind == "lost":
             self._lost.add(item.feed)
         elif item.kind == "back":
             self._lost.discard(item.feed)
