@@ -308,8 +308,9 @@ class Feeds:
             raise item
         if item.kind in ("synced", "refused"):
             self._listed.add(item.feed)
-        elif item.kind == "lost":
+        if item.kind == "lost":
             self._lost.add(item.feed)
-        elif item.kind == "back":
+        elif item.kind in ("back", "refused"):
+            # One that is refused will not come back: the rest goes on without it.
             self._lost.discard(item.feed)
         return item  # type: ignore[no-any-return]

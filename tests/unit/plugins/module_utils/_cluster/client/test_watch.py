@@ -314,6 +314,19 @@ def test_a_kind_that_is_not_needed_is_refused_once_and_counts_as_listed() -> Non
     ]
 
 
+def test_a_kind_that_is_not_needed_and_goes_later_on_blinds_nobody() -> None:
+    time = FakeClock()
+    feeds = Feeds(1000.0)
+    server = Server(time, [listing(7, obj(5)), Forbidden("no more")], [Forbidden("no more")])
+    feeds.follow(Watch(server, "pod", KIND, namespace="ns", name=None, clock=clock_of(time)), needed=False)
+    drain(feeds, lambda: feeds.synced)
+    assert drain(feeds, lambda: feeds.blind)[-1].kind == "lost"
+    last = feeds.next(5.0)
+    assert last is not None
+    assert (last.kind, last.message) == ("refused", "no more")
+    assert (feeds.blind, feeds.synced) == (False, True)
+
+
 def test_objects_are_chosen_by_their_labels() -> None:
     time = FakeClock()
     server = Server(time, [listing(7, obj(5))], [QUIET])
