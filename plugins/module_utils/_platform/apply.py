@@ -4,17 +4,11 @@ answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
-    ClusterError,
-    NotFound,
-    Unreachable,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.concurrently import at_once
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import NotFound
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
-    POLL_SECONDS,
     Application,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import Claim
@@ -43,15 +37,17 @@ class StepInstaller:
         application = self._application
         crds = [one for one in plan.claims if one.entry.kind == CRD]
         application.run(crds)
-        self._until_none("Kinds are not served in time", crds, self._not_established)
+        application.until_none_lacks(
+            "Kinds are not served in time", [(str(one.entry), one) for one in crds], self._not_established
+        )
         others = [one for one in plan.claims if one.entry.kind != CRD]
         guards = {*application.patiently(lambda: on_cluster(self._api)), *webhooks_of(plan.objects)}
         guarded = [(one, self._guards_of(one, guards)) for one in others]
         application.run([one for one, by in guarded if not by])
         needed = sorted({webhook for _one, by in guarded for webhook in by}, key=str)
-        self._until_none(
+        application.until_none_lacks(
             "What guards objects of this step cannot answer in time",
-            needed,
+            [(str(each), each) for each in needed],
             lambda each: lacks(self._api, each),
         )
         application.run([one for one, by in guarded if by])
@@ -74,27 +70,3 @@ class StepInstaller:
         return (
             "" if (conditions.get("Established") or {}).get("status") == "True" else "it is not established"
         )
-
-    def _until_none(
-        self, what: str, items: Sequence[Claim] | Sequence[Webhook], lack: Callable[..., str]
-    ) -> None:
-        """Waits until none of the items lacks anything; ClusterError at the deadline."""
-        left: list[Claim | Webhook] = list(items)
-        while left:
-            found = at_once(lambda each: self._reachable(lack, each), left)
-            still = [(each, words) for each, words in zip(left, found) if words]
-            application = self._application
-            if still and application.clock.now() >= application.deadline:
-                names = [str(each.entry) if isinstance(each, Claim) else str(each) for each, _words in still]
-                told = "; ".join(f"{name}: {words}" for name, (_each, words) in zip(names, still))
-                raise ClusterError(f"{what}. {told}.")
-            left = [each for each, _words in still]
-            if left:
-                application.clock.sleep(POLL_SECONDS)
-
-    @staticmethod
-    def _reachable(lack: Callable[..., str], each: Claim | Webhook) -> str:
-        try:
-            return lack(each)
-        except Unreachable as error:
-            return str(error).rstrip(".")

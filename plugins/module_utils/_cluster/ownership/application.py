@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -72,19 +72,42 @@ class Application:
 
     def wait(self, workloads: Sequence[Mapping[str, str]]) -> None:
         """Waits until each workload (kind, namespace, name) is ready; ClusterError at the deadline."""
-        left = [(one, f"{one['kind']} {one['namespace']}/{one['name']}") for one in workloads]
+
+        def ready(words: str) -> None:
+            self.progress.add("playbook", "ready", f"{words} is ready")
+
+        named = [(f"{one['kind']} {one['namespace']}/{one['name']}", one) for one in workloads]
+        self.until_none_lacks("Not all workloads are ready in time", named, self._shortfall, ready)
+
+    def until_none_lacks(
+        self,
+        late: str,
+        named: Iterable[tuple[str, T]],
+        lack: Callable[[T], str],
+        whole: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """Waits until ``lack`` is empty for each of the named items, and tells ``whole`` the name of each for
+        which it is; ClusterError at the deadline, which begins with ``late`` and has what they lack."""
+        left = list(named)
         while left:
-            found = at_once(lambda each: self._shortfall(each[0]), left)
-            for (_workload, words), short in zip(left, found):
+            found = at_once(lambda each: self._lack(lack, each[1]), left)
+            for (name, _item), short in zip(left, found):
                 if not short:
-                    self.progress.add("playbook", "ready", f"{words} is ready")
+                    whole(name)
             still = [(each, short) for each, short in zip(left, found) if short]
             if still and self.clock.now() >= self.deadline:
-                told = "; ".join(f"{each[1]}: {short}" for each, short in still)
-                raise ClusterError(f"Not all workloads are ready in time. {told}.")
+                told = "; ".join(f"{name}: {short}" for (name, _item), short in still)
+                raise ClusterError(f"{late}. {told}.")
             left = [each for each, _short in still]
             if left:
                 self.clock.sleep(POLL_SECONDS)
+
+    @staticmethod
+    def _lack(lack: Callable[[T], str], item: T) -> str:
+        try:
+            return lack(item)
+        except Unreachable as error:
+            return str(error).rstrip(".")
 
     def _shortfall(self, workload: Mapping[str, str]) -> str:
         try:
@@ -94,8 +117,6 @@ class Application:
             raise
         except NotFound:
             return "it is not there"
-        except Unreachable as error:
-            return str(error).rstrip(".")
 
 
 def apply(api: Api, claim: Claim, *, dry_run: bool = False) -> Json:
