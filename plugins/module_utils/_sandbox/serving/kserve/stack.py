@@ -221,9 +221,10 @@ class KserveStack:
             changes += knative.service(ksvc, seen, now)
         for each in seen.children(CONFIGURATIONS, service):
             changes += knative.configuration(each, seen, now)
+        used = _in_use(service, seen)
         for each in seen.children(REVISIONS, service):
             cluster = config.cluster_name(each["metadata"]["namespace"], each["metadata"]["name"])
-            idle = self._idle(each, service, seen)
+            idle = self._idle(each, used)
             changes += knative.revision(each, seen, idle, cluster in routes.clusters, now)
         for each in seen.children(ROUTES, service):
             changes += route.reconcile(each, seen, now)
@@ -234,11 +235,11 @@ class KserveStack:
             changes += gateway_api.accepted(each, seen, now)
         return changes
 
-    def _idle(self, revision: Object, service: Object, seen: Seen) -> bool:
+    def _idle(self, revision: Object, used: set[str]) -> bool:
         """Whether nobody has routed to the revision for so long that the autoscaler lets its pods go."""
         meta = revision["metadata"]
         key, now = f"{meta['namespace']}/{meta['name']}", self.clock()
-        if meta["name"] in _in_use(service, seen):
+        if meta["name"] in used:
             self._routed[key] = now
         return now - self._routed.setdefault(key, now) >= IDLE_SECONDS
 
