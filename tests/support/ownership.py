@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,10 +33,7 @@ class Run:
         monkeypatch.setattr(module_side, "Clock", lambda: Clock(now=self.clock, sleep=self.clock.sleep))
 
     def __call__(self, state: str, check_mode: bool = False, **params: Any) -> dict[str, Any]:
-        class Module:
-            pass
-
-        module: Any = Module()
+        module: Any = SimpleNamespace()
         module.check_mode = check_mode
         module.params = {
             "state": state,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,10 +42,7 @@ class Platform:
         )
 
     def __call__(self, *steps: dict[str, Any], check_mode: bool = False, **params: Any) -> dict[str, Any]:
-        class Module:
-            pass
-
-        module: Any = Module()
+        module: Any = SimpleNamespace()
         module.check_mode = check_mode
         module.params = {
             "run_id": RUN,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,10 +55,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def run(cluster: Cluster, **params: Any) -> dict[str, Any]:
-    class Module:
-        pass
-
-    module: Any = Module()
+    module: Any = SimpleNamespace()
     module.params = {
         "name": "m", "namespace": "models", "api_version": None, "driver": "progressive", "canary": None,
         "record_namespace": "", **params,

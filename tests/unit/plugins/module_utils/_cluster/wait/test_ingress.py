@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -108,10 +109,7 @@ def cluster_with(
 
 
 def info(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, **params: Any) -> dict[str, Any]:
-    class Module:
-        pass
-
-    module: Any = Module()
+    module: Any = SimpleNamespace()
     module.params = {
         "name": "my-model", "namespace": "default", "api_version": "serving.kubeflow.org/v1beta1",
         "gateway_namespace": "istio-system", "gateway_service": "istio-ingressgateway",
