@@ -197,6 +197,8 @@ class _Installation:
     def _install(self, plan: Planned) -> bool:
         clock = Clock()
         deadline = clock.now() + self.step_seconds
+        # Each step has its time, and in it a busy API server is asked again.
+        self.api.deadline = deadline
         application = Application(self.api, self.record, self.progress, clock=clock, deadline=deadline)
         problem: Exception | None = None
         try:

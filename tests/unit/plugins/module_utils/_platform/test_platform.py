@@ -286,6 +286,27 @@ def test_a_certificate_that_cannot_be_made_here_is_refused_with_all_else(run: Pl
     assert any("Experiment" in each for each in told[1:])
 
 
+def test_each_step_has_its_time_in_which_a_busy_api_server_is_asked_again(
+    run: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster: Any = run.cluster
+
+    def connected(_module: Any, *, deadline: float) -> Any:
+        cluster.deadline = deadline
+        return cluster
+
+    left: list[float] = []
+
+    def applied(_each: Any) -> None:
+        left.append(cluster.deadline - run.clock.now)
+        run.clock.now += 25.0
+
+    monkeypatch.setattr(module_side, "connect", connected)
+    run.cluster.on_apply = applied
+    run(*(step(name, obj("Namespace", name)) for name in ("one", "two", "three")), record_namespace="")
+    assert left == [30.0, 30.0, 30.0]
+
+
 def test_what_was_created_is_on_record_when_a_step_fails(run: Platform) -> None:
     path = run.cluster.path(obj("Namespace", "other"))
     run.cluster.faults[path] = [Unreachable("refused")] * 100
