@@ -137,23 +137,24 @@ def _defined(crd: Json) -> list[Resource]:
 def homeless(api: Api, plans: Iterable[Planned], kinds: Kinds) -> list[str]:
     """Objects that name no namespace, and namespaces that nobody has made so far, as sentences."""
     coming: set[str] = set()
-    problems: dict[str, None] = {}
+    problems: list[str] = []
     for plan in plans:
+        step = plan.step.name
         coming |= {str(each["metadata"]["name"]) for each in plan.objects if each["kind"] == "Namespace"}
-        wanted = {_namespace(obj, plan.step, kinds) for obj in plan.objects if not plan.there}
-        for obj in plan.objects if not plan.there else []:
+        wanted = set()
+        for obj in [] if plan.there else plan.objects:
             resource = kinds.of(obj)
-            if resource is not None and resource.namespaced and not _namespace(obj, plan.step, kinds):
+            if resource is None or not resource.namespaced:
+                continue
+            namespace = _namespace(obj, plan.step, kinds)
+            wanted.add(namespace)
+            if not namespace:
                 words = f"{obj['kind']} {obj['metadata']['name']}"
-                problems[f"{plan.step.name}: {words} names no namespace, and the step has none for it."] = (
-                    None
-                )
+                problems.append(f"{step}: {words} names no namespace, and the step has none for it.")
         for namespace in sorted(wanted - coming - {""}):
             if not _exists(api, namespace):
-                problems[
-                    f"{plan.step.name}: there is no namespace {namespace}, and no step so far makes it."
-                ] = None
-    return list(problems)
+                problems.append(f"{step}: there is no namespace {namespace}, and no step so far makes it.")
+    return list(dict.fromkeys(problems))
 
 
 def _namespace(obj: Json, step: Step, kinds: Kinds) -> str:
