@@ -64,8 +64,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 def loss_bound(requests: Any, lost: Any = 0, confidence: Any = 0.95) -> float:
     """The filter; AnsibleFilterError for what is no count or no confidence."""
     try:
-        if not 0 < float(confidence) < 1:
-            raise ValueError(f"The confidence must lie between 0 and 1, not at {confidence}.")
         return loss_rate_upper_bound(int(lost), int(requests), float(confidence))
     except (TypeError, ValueError) as error:
         raise AnsibleFilterError(f"iter8.kfserving.loss_bound: {error}") from error

@@ -55,8 +55,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 def needed(bound: Any, lost: Any = 0, confidence: Any = 0.95) -> int:
     """The filter; AnsibleFilterError for what is no bound, no count or no confidence."""
     try:
-        if not 0 < float(confidence) < 1:
-            raise ValueError(f"The confidence must lie between 0 and 1, not at {confidence}.")
         return requests_needed(float(bound), int(lost), float(confidence))
     except (TypeError, ValueError) as error:
         raise AnsibleFilterError(f"iter8.kfserving.requests_needed: {error}") from error

@@ -54,6 +54,12 @@ def tail_above(k: int, n: int, p: float) -> float:
     return min(1.0, math.exp(_log_pmf(k, n, p)) * total)
 
 
+def _doubt(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise ValueError(f"The confidence must lie between 0 and 1, not at {confidence:g}.")
+    return 1 - confidence
+
+
 def loss_rate_upper_bound(lost: int, requests: int, confidence: float = 0.95) -> float:
     """The rate that the true loss rate is below with this confidence (Clopper-Pearson, one-sided).
 
@@ -61,19 +67,24 @@ def loss_rate_upper_bound(lost: int, requests: int, confidence: float = 0.95) ->
     nothing: 1. It assumes that requests are lost independently; outages are not like that, so give the
     longest gap beside it.
     """
+    doubt = _doubt(confidence)
     if not 0 <= lost <= requests:
         raise ValueError(f"Lost requests must be from 0 to the number of requests, not {lost} of {requests}.")
-    if lost == requests:
+    return rate_upper_limit(lost, requests, doubt)
+
+
+def rate_upper_limit(hits: int, n: int, doubt: float) -> float:
+    """The rate that the true one of `hits` in `n` draws is above with a probability of at most `doubt`."""
+    if hits == n:
         return 1.0
-    doubt = 1 - confidence
-    if lost == 0:
-        return float(-math.expm1(math.log(doubt) / requests))
-    low, high = lost / requests, 1.0
+    if hits == 0:
+        return float(-math.expm1(math.log(doubt) / n))
+    low, high = hits / n, 1.0
     for _unused in range(_HALVINGS):
         middle = (low + high) / 2
         if middle in {low, high}:
             break
-        if tail_below(lost, requests, middle) > doubt:
+        if tail_below(hits, n, middle) > doubt:
             low = middle
         else:
             high = middle
@@ -85,11 +96,11 @@ def requests_needed(bound: float, lost: int = 0, confidence: float = 0.95) -> in
 
     The inverse of `loss_rate_upper_bound`, and as exact: with none lost about 3 / bound at 95 %.
     """
+    doubt = _doubt(confidence)
     if not 0 < bound < 1:
         raise ValueError(f"The bound must lie between 0 and 1, not at {bound:g}.")
     if lost < 0:
         raise ValueError(f"Lost requests must not be below 0, they are {lost}.")
-    doubt = 1 - confidence
     high = lost + 1
     while tail_below(lost, high, bound) > doubt:
         high *= 2

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..evidence.bounds import loss_rate_upper_bound, tail_above, tail_below
+from ..evidence.bounds import rate_upper_limit, tail_above, tail_below
 from ..messages import elapsed, rate_below
 from .quantiles import estimate, least_samples, lower_limit, upper_limit
 from .window import Window
@@ -53,7 +53,7 @@ def _rate_interval(hits: int, n: int, doubt: float) -> Interval:
     the probability 1 - doubt."""
     if n <= 0:
         return 0.0, 1.0
-    return 1 - loss_rate_upper_bound(n - hits, n, 1 - doubt), loss_rate_upper_bound(hits, n, 1 - doubt)
+    return 1 - rate_upper_limit(n - hits, n, doubt), rate_upper_limit(hits, n, doubt)
 
 
 @dataclass(frozen=True)

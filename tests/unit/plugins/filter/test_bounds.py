@@ -51,6 +51,7 @@ def test_one_request_fewer_would_not_do(bound: float, lost: int, confidence: flo
         (lambda: needed(0.1, -1), "must not be below 0"),
         (lambda: needed(None), "requests_needed: "),
         (lambda: needed(0.1, confidence=95), "not at 95."),
+        (lambda: loss_bound(0, confidence=95), "not at 95."),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(call: Any, words: str) -> None:

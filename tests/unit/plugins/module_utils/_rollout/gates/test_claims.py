@@ -164,3 +164,11 @@ def test_a_window_is_of_one_load_and_by_role() -> None:
     assert (found.canary, found.unnamed.failed, found.seconds) == (Answers(4, 0, {100: 3, 120: 1}), 2, 10.0)
     assert window(20, Counted(10.0, 2.0, {}), after, str) is None
     assert Counted.from_json(after.to_json()) == after
+
+
+def test_the_smallest_doubt_has_an_interval() -> None:
+    _clause, value, low, high = LOSSES.told(Window(10, canary=Answers(1000, 5)), 1e-20)
+    assert value is not None
+    assert low is not None
+    assert high is not None
+    assert 0 < low < value < high < 1
