@@ -143,7 +143,7 @@ def parse_plan(given: Mapping[str, Any]) -> Plan:
         promote=_choice(given, "promote", ("automatic", "manual")),
         deadline=_positive(given, "deadline", 7200.0),
         ready_timeout=_positive(given, "ready_timeout", 600.0),
-        settle=float(given.get("settle", 2.0)),
+        settle=_settle(given),
         canary_name=str(given.get("canary_name") or _version_name(change)),
         rates=ErrorRates(float(rates["wrong_promotion"]), float(rates["wrong_rollback"])),
         names={str(key): str(value) for key, value in (given.get("names") or {}).items() if value},
@@ -172,9 +172,16 @@ def _choice(given: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
 
 
 def _positive(given: Mapping[str, Any], key: str, default: float) -> float:
-    value = float(given.get(key) or default)
-    if value <= 0:
+    value = default if given.get(key) is None else float(given[key])
+    if not value > 0:
         raise PlanError(f"{key} must be above 0, not {value:g}.")
+    return value
+
+
+def _settle(given: Mapping[str, Any]) -> float:
+    value = 2.0 if given.get("settle") is None else float(given["settle"])
+    if not value >= 0:
+        raise PlanError(f"settle must not be below 0, it is {value:g}.")
     return value
 
 

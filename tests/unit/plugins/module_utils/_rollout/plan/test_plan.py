@@ -36,6 +36,8 @@ def test_a_plan_survives_the_cluster() -> None:
         ({"on_failure": "pray"}, "on_failure must be rollback or hold"),
         ({"promote": "maybe"}, "promote must be"),
         ({"deadline": -1}, "deadline must be above 0"),
+        ({"ready_timeout": 0}, "ready_timeout must be above 0"),
+        ({"settle": -1}, "settle must not be below 0"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(given: dict[str, Any], words: str) -> None:
