@@ -30,4 +30,4 @@ def driver_decided(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     )
 
 
-RULES = (Rule("driver_decided", "The gates decided for the expected version", driver_decided),)
+RULES = (Rule("driver_decided", "The driver ended the rollout as expected", driver_decided),)
