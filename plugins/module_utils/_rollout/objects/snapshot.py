@@ -17,8 +17,7 @@ Children = Mapping[str, Mapping[str, Object]]
 NOT_TOLD = ""
 
 KNATIVE, STANDARD = "Knative", "Standard"
-# By what `status.deploymentMode` says: each mode had another name up to KServe 0.15; KFServing has only one
-# and says nothing.
+# Each mode had another name up to KServe 0.15; KFServing has only one and says nothing.
 _MODES = {
     "": KNATIVE,
     "Serverless": KNATIVE,
@@ -79,7 +78,11 @@ def mode_of(obj: Object | None) -> str:
 
     Only the status counts: once it is written there it cannot be changed, whatever the annotation says.
     """
-    told = text(mapping(obj, "status"), "deploymentMode")
+    return mode_named(text(mapping(obj, "status"), "deploymentMode"))
+
+
+def mode_named(told: str) -> str:
+    """The mode that a status or an annotation tells: `KNATIVE`, `STANDARD`, or what else it says."""
     return _MODES.get(told, told)
 
 

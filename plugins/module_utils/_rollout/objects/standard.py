@@ -44,9 +44,13 @@ def wanted(obj: Object) -> dict[str, int]:
     return {stable_name(obj): 100 - sum(canaries.values()), **canaries}
 
 
+def deployment_name(service: str, predictor: str) -> str:
+    """The Deployment, and the Service, of an InferenceService's predictor; `predictor` is its own name."""
+    return f"{service}-{predictor}-predictor" if predictor else f"{service}-predictor"
+
+
 def _deployment_name(obj: Object, predictor: str) -> str:
-    name = text(mapping(obj, "metadata"), "name")
-    return f"{name}-{predictor}-predictor" if predictor else f"{name}-predictor"
+    return deployment_name(text(mapping(obj, "metadata"), "name"), predictor)
 
 
 class Standard:

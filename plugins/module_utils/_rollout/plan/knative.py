@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ..objects.events import State
 from ..objects.inferenceservice import assess, read
+from ..objects.snapshot import spell
 from ..objects.tree import mapping, text
 from .merge import between, contains, merged
 from .moves import Missing, Move
@@ -98,7 +99,7 @@ class Knative:
         if move.name == ZERO:
             # Whether the canary is ready no longer matters, so neither does Ready.
             now = read(seen.inferenceservice).traffic
-            why = f"the traffic is {_spelled(now)}, not yet all on {start.baseline}"
+            why = f"the traffic is {spell(now)}, not yet all on {start.baseline}"
             return None if now == {start.baseline: 100} else Missing(why)
         if move.name in (REAPPLY, RESTORE):
             return _problem(seen, {"latest": 100}, canary)
@@ -128,7 +129,3 @@ def _problem(seen: Seen, traffic: dict[str, int], before: str) -> Missing | None
     if outcome.state is State.SUCCEEDED:
         return None
     return Missing(outcome.message, outcome.state is State.FAILED)
-
-
-def _spelled(traffic: dict[str, int]) -> str:
-    return ", ".join(f"{name} {percent} %" for name, percent in sorted(traffic.items())) or "nowhere"

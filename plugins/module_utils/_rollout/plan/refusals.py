@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..objects import snapshot
 from ..objects.inferenceservice import read
 from ..objects.tree import entries, mapping, number, text
 from .knative import PERCENT
@@ -14,8 +15,8 @@ from .plan import KNATIVE, STANDARD, Plan
 from .seen import Seen
 from .standard import canaries, canary_service, route_shares, stable_service
 
-_KNATIVE_NAMES = ("", "Knative", "Serverless")
-_STANDARD_NAMES = ("Standard", "RawDeployment")
+# By KServe's name of the mode.
+_MODES = {snapshot.KNATIVE: KNATIVE, snapshot.STANDARD: STANDARD}
 _MODE = "serving.kserve.io/deploymentMode"
 _STOPPED = "serving.kserve.io/stop"
 _LOCAL = "networking.knative.dev/visibility"
@@ -36,10 +37,9 @@ def mode_of(seen: Seen) -> str:
         )
     annotations = mapping(seen.inferenceservice, "metadata", "annotations")
     told = text(mapping(seen.inferenceservice, "status"), "deploymentMode") or text(annotations, _MODE)
-    if told in _KNATIVE_NAMES:
-        return KNATIVE
-    if told in _STANDARD_NAMES:
-        return STANDARD
+    mode = _MODES.get(snapshot.mode_named(told))
+    if mode is not None:
+        return mode
     raise Refused(
         f"Deployment mode {told} has no split of the traffic to be stepped: use rollout_driver observe."
     )
@@ -75,13 +75,12 @@ def refuse(plan: Plan, mode: str, seen: Seen) -> None:
 def _knative(seen: Seen) -> str:
     now = read(seen.inferenceservice)
     serving, rolledout = now.revisions.serving, now.revisions.rolledout
-    told = ", ".join(f"{name} {percent} %" for name, percent in sorted(now.traffic.items()))
     checks: tuple[tuple[bool, str], ...] = (
         (not serving, "No revision serves yet: wait until the first version does."),
         (
             now.traffic != {serving: 100},
-            f"No revision alone has the traffic ({told}): another rollout is under way. Wait for its end; if "
-            "it has none, promote its canary or set canaryTrafficPercent to 0.",
+            f"No revision alone has the traffic ({snapshot.spell(now.traffic)}): another rollout is under "
+            "way. Wait for its end; if it has none, promote its canary or set canaryTrafficPercent to 0.",
         ),
         (
             rolledout not in ("", serving),

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..objects.snapshot import spell
+from ..objects.standard import deployment_name
 from ..objects.tree import conditions, entries, mapping, number, text
 from .merge import merged, undo
 from .moves import Missing, Move
@@ -124,13 +126,12 @@ class Standard:
 
 def stable_service(name: str, predictor: Mapping[str, Any]) -> str:
     """The Deployment and Service of the predictor."""
-    own = text(predictor, "name")
-    return f"{name}-{own}-predictor" if own else f"{name}-predictor"
+    return deployment_name(name, text(predictor, "name"))
 
 
 def canary_service(plan: Plan) -> str:
     """The Deployment and Service of the canary, and of the predictor once it was promoted."""
-    return f"{plan.name}-{plan.canary_name}-predictor"
+    return deployment_name(plan.name, plan.canary_name)
 
 
 def canaries(seen: Seen) -> list[Mapping[str, Any]]:
@@ -139,7 +140,7 @@ def canaries(seen: Seen) -> list[Mapping[str, Any]]:
 
 
 def route_shares(route: Mapping[str, Any] | None) -> dict[str, int]:
-    """Percent by Service, of the first rule with more than nothing to give. An absent weight reads 1."""
+    """Percent by Service, of the first rule. An absent weight reads 1; a share below one percent is kept."""
     rows = _backends(route)
     weights = {text(row, "name"): int(row.get("weight", 1)) for row in rows}
     total = sum(weights.values())
@@ -160,8 +161,7 @@ def _split_problem(plan: Plan, start: Start, move: Move, seen: Seen) -> str:
     shares = route_shares(seen.route)
     if shares == wanted:
         return ""
-    told = ", ".join(f"{name} {share} %" for name, share in sorted(shares.items())) or "nothing"
-    return f"the HTTPRoute gives {told}"
+    return f"the HTTPRoute gives {spell(shares)}"
 
 
 def _ready_missing(seen: Seen) -> Missing | None:

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..objects.inferenceservice import read
-from ..objects.snapshot import KNATIVE, STANDARD, mode_of
+from ..objects.snapshot import STANDARD, mode_named, mode_of
 from ..objects.tree import entries, mapping, text
 
 PERCENT = "canaryTrafficPercent"
 _MODE = "serving.kserve.io/deploymentMode"
 _STOPPED = "serving.kserve.io/stop"
-_OLD_NAMES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
 # The first whose routes give a canary of spec.canary its weight.
 _WEIGHTS = (0, 21)
 
@@ -74,7 +73,7 @@ def _object(now: Situation) -> list[str]:
             f"The InferenceService is stopped: take the annotation {_STOPPED} away.",
         ),
         (
-            bool(wished) and _OLD_NAMES.get(wished, wished) != mode,
+            bool(wished) and mode_named(wished) != mode,
             f"The canary asks for the deployment mode {wished}, and the InferenceService is in {mode}, which "
             f"cannot be changed: take the annotation {_MODE} out of the canary, or deploy the model anew.",
         ),
