@@ -15,6 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.i
 from ansible_collections.iter8.kfserving.tests.support import builders
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
 from ansible_collections.iter8.kfserving.tests.support.places import DATA
+from ansible_collections.iter8.kfserving.tests.support.recordings import rows_of
 
 
 def condition(reason: str, message: str, kind: str = "PredictorRouteReady") -> list[dict[str, str]]:
@@ -195,9 +196,9 @@ def test_an_object_as_kfserving_wrote_it() -> None:
 
 
 def recorded() -> list[dict[str, Any]]:
-    """A rollout of KServe as it was recorded, trimmed: a canary at 10 % and at 50 %, then promoted."""
-    lines = (DATA / "kserve-promote.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    """The marks and the InferenceService of a recorded rollout: a canary at 10 % and at 50 %, then promoted."""
+    rows = rows_of("knative-promote")
+    return [row for row in rows if "mark" in row or row.get("object", {}).get("kind") == "InferenceService"]
 
 
 def test_the_transitions_of_a_recorded_rollout() -> None:
