@@ -196,7 +196,7 @@ def test_an_object_as_kfserving_wrote_it() -> None:
 
 
 def recorded() -> list[dict[str, Any]]:
-    """The marks and the InferenceService of a recorded rollout: a canary at 10 % and at 50 %, then promoted."""
+    """Marks and InferenceService of a recorded rollout: a canary at 10 % and at 50 %, then promoted."""
     rows = rows_of("knative-promote")
     return [row for row in rows if "mark" in row or row.get("object", {}).get("kind") == "InferenceService"]
 
