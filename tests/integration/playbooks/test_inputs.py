@@ -119,6 +119,25 @@ CASES: list[Any] = [
     pytest.param(["fault=canary-5xx"], "write iter8_kfserving_fault instead", id="old-name-of-the-fault"),
     pytest.param(["artifacts=x"], "write iter8_kfserving_artifacts instead", id="old-name-of-the-artefacts"),
     pytest.param(["sandbox_name=x"], "write iter8_kfserving_sandbox instead", id="old-name-of-the-sandbox"),
+    pytest.param(["iter8_kfserving_platform=x"], "There is no platform 'x'", id="platform"),
+    pytest.param(["rollout_driver=x"], "one of: iter8, observe, progressive, got: x", id="driver"),
+    pytest.param(["rollout_steps=x"], "'rollout_steps' is of type str", id="steps"),
+    pytest.param(["rollout_load_rate=fast"], "'rollout_load_rate' is of type str", id="rate"),
+    pytest.param(
+        ["rollout_driver=observe", "rollout_change_tasks=/nope.yml"],
+        "The file /nope.yml in rollout_change_tasks does not exist",
+        id="no-tasks",
+    ),
+    pytest.param(
+        ["rollout_driver=progressive", "rollout_canary_file="],
+        "name it in rollout_canary_file",
+        id="progressive-without-a-version",
+    ),
+    pytest.param(
+        ["rollout_driver=progressive", '{{"rollout_hooks": {{"after": "{kubeconfig}"}}}}'],
+        "rollout_hooks takes before, before_step",
+        id="hook-of-no-moment",
+    ),
 ]
 
 
@@ -198,17 +217,41 @@ def test_a_folder_with_somebody_elses_files_is_left_alone(playbooks: Playbooks) 
     assert (playbooks.artifacts / "verdict.json").exists()
 
 
-def test_the_internal_role_refuses_a_direct_call(tmp_path: Path) -> None:
-    role = {"name": "iter8.kfserving.manifests"}
+def test_a_rollout_on_a_sandbox_that_is_not_up(playbooks: Playbooks) -> None:
+    evidence = playbooks.artifacts / "load.json"
+    evidence.parent.mkdir(parents=True)
+    evidence.write_text("{}\n")
+    run = playbooks.run("rollout", timeout=50)
+    said = " ".join(run.stdout.split())
+    assert run.returncode != 0
+    assert "the sandbox 'e2e' is not up. Nothing was changed; bring it up" in said
+    assert "changed=0" in said
+    assert evidence.read_text() == "{}\n"
+
+
+def call(tmp_path: Path, role: str, variables: dict[str, Any]) -> str:
+    """What a play says that calls a role by itself, which has to fail."""
     family = {f"iter8_kfserving_{word}": "x" for word in ("kubeconfig", "context", "run_id", "record")}
+    included = {"name": f"iter8.kfserving.{role}"}
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "vars": {**family, "manifests_steps": []},
-        "tasks": [{"name": "Call it", "ansible.builtin.include_role": role}],
+        "vars": {**family, **variables},
+        "tasks": [{"name": "Call it", "ansible.builtin.include_role": included}],
     }
     path = tmp_path / "call.yml"
     path.write_text(yaml.safe_dump([play]))
     run = Playbooks(tmp_path).run(str(path.with_suffix("")), timeout=50)
     assert run.returncode != 0
-    assert "The role manifests is internal to iter8.kfserving" in " ".join(run.stdout.split())
+    return " ".join(run.stdout.split())
+
+
+def test_the_internal_role_refuses_a_direct_call(tmp_path: Path) -> None:
+    said = call(tmp_path, "manifests", {"manifests_steps": []})
+    assert "The role manifests is internal to iter8.kfserving" in said
+
+
+def test_a_stack_that_there_is_not(tmp_path: Path) -> None:
+    said = call(tmp_path, "platform", {"platform_stack": "kserve"})
+    assert "There is no stack 'kserve'. Nothing was changed; name one of" in said
+    assert "kserve-knative-kourier" in said
