@@ -15,7 +15,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
     text,
 )
 
-OOM_KILLED = "OOMKilled"
 # Why a container does not start, where waiting does not mend it by itself.
 STUCK = (
     "ErrImagePull",
