@@ -15,6 +15,7 @@ import pytest
 from kubernetes import client, config
 
 from .cluster import MANAGER, NAMED
+from .judged import Judge
 from .rollout import Rollout
 from .stage import KNATIVE, STANDARD, Real, Report
 
@@ -88,6 +89,11 @@ def rollout(request: pytest.FixtureRequest, real: Real, tmp_path: Path) -> Itera
     real.rollouts.remove(made)
 
 
+@pytest.fixture
+def judge(rollout: Rollout, report: Report, tmp_path: Path) -> Judge:
+    return Judge(rollout, report, tmp_path / "user")
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     rows = config.stash[_ROWS]
     if not rows:
@@ -96,10 +102,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     _REPORT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     write = terminalreporter.write_line
     terminalreporter.section("what was seen on the real cluster")
-    write(f"{'mode':9} {'rollout':46} {'requests':>8} {'lost':>5} {'gap':>7}  before")
+    write(f"{'mode':9} {'rollout':46} {'requests':>8} {'lost':>5} {'gap':>7}  {'verdict':12}  before")
     for row in rows:
         write(
             f"{row['mode']:9} {row['test'].removeprefix('test_'):46} {row['requests']:8} {row['lost']:5} "
-            f"{row['longest_gap_seconds']:5.2f} s  {row['before']}"
+            f"{row['longest_gap_seconds']:5.2f} s  {row['verdict'] or '-':12}  {row['before']}"
         )
     write(f"KServe's manager: {rows[0]['manager']}; the table is in {_REPORT}")

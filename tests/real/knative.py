@@ -22,15 +22,32 @@ def model(real: Real, version: str, **knobs: str) -> Json:
     return {"containers": [container]}
 
 
-def start(rollout: Rollout, real: Real, **knobs: str) -> list[str]:
-    """The service with its first model, under load; returns the names of its first revisions."""
+def following(real: Real, image: str = "", memory: str = "", **knobs: str) -> Json:
+    """The predictor of the second version, perhaps with another image or a limit of its memory."""
+    predictor = model(real, "v2", **knobs)
+    container = predictor["containers"][0]
+    if image:
+        container["image"] = image
+    if memory:
+        container["resources"] = {"limits": {"memory": memory}}
+    return predictor
+
+
+def baseline(rollout: Rollout, real: Real, **knobs: str) -> list[str]:
+    """The service with its first model; returns the names of its first revisions."""
     predictor = {**model(real, "v1", **knobs), "minReplicas": 1, "maxReplicas": 3}
     rollout.create({"predictor": predictor}, _MODE)
     first = next(iter(shares(rollout.get())))
     stem = first.removesuffix("00001")
+    return [f"{stem}{number:05}" for number in (1, 2, 3)]
+
+
+def start(rollout: Rollout, real: Real, **knobs: str) -> list[str]:
+    """The same, under load."""
+    names = baseline(rollout, real, **knobs)
     rollout.start_load()
     rollout.hold(2)
-    return [f"{stem}{number:05}" for number in (1, 2, 3)]
+    return names
 
 
 def canary(rollout: Rollout, mark: str, share: object, served: Json) -> float:

@@ -49,7 +49,8 @@ class Seen:
         )
 
 
-def _seen(result: Json) -> Seen:
+def seen(result: Json) -> Seen:
+    """Read a load.json."""
     told = result["LoadTest"]
     return Seen(
         requests=told["requests"],
@@ -92,7 +93,7 @@ class Load:
         code = self.process.wait(30)
         if code != 0:
             raise AssertionError(f"The load ended with {code}: {self._said.read_text('utf-8')}")
-        return _seen(json.loads(self._file.read_text(encoding="utf-8")))
+        return seen(json.loads(self._file.read_text(encoding="utf-8")))
 
 
 @dataclass

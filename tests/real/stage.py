@@ -36,8 +36,8 @@ class Report:
     mode: str
     manager: str
 
-    def add(self, seen: Seen, expected: str) -> None:
-        """expected: the numbers of the first bring-up, in words."""
+    def add(self, seen: Seen, expected: str, verdict: str = "") -> None:
+        """expected: the numbers of the first bring-up, in words. verdict: where the project gave one."""
         self.rows.append(
             {
                 "test": self.test,
@@ -48,5 +48,6 @@ class Report:
                 "longest_gap_seconds": round(seen.gap, 3),
                 "by_revision": seen.by_revision,
                 "before": expected,
+                "verdict": verdict,
             }
         )

@@ -52,12 +52,17 @@ def model(version: str, kind: str) -> Json:
     return {"modelFormat": {"name": kind}, "storageUri": f"s3://models/{version}"}
 
 
-def start(rollout: Rollout, kind: str) -> None:
-    """The service with its first model, under load."""
+def create(rollout: Rollout, kind: str) -> None:
+    """The service with its first model, served."""
     rollout.create({"predictor": {"minReplicas": PODS, "maxReplicas": 8, "model": model("v1", kind)}}, _MODE)
     rollout.wait("the route is there", lambda found: condition(found, "IngressReady") == "True")
     rollout.wait("the pods are there", lambda _found: rolled(rollout))
     rollout.hold(3)
+
+
+def start(rollout: Rollout, kind: str) -> None:
+    """The service with its first model, under load."""
+    create(rollout, kind)
     rollout.start_load()
     rollout.hold(2)
 

@@ -14,6 +14,7 @@
 //	START_SECONDS (0)       how long it is not ready at first; negative: for ever
 //	DRAIN_SECONDS (0)       how long it goes on serving after SIGTERM, not ready any more
 //	ABRUPT (unset)          if set, it ends at once on SIGTERM, with requests in flight
+//	LEAK_MB (0)             how many megabytes it never gives back for each prediction
 //
 // Without DRAIN_SECONDS and ABRUPT it finishes what is in flight and ends, as most servers do.
 package main
@@ -31,6 +32,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -46,6 +48,7 @@ type server struct {
 	model, version, revision string
 	delay                    time.Duration
 	errorShare               float64
+	leak                     leak
 	ready                    atomic.Bool
 }
 
@@ -55,6 +58,7 @@ func main() {
 		version:    text("VERSION", fetched()),
 		delay:      time.Duration(number("DELAY_MS", 0) * float64(time.Millisecond)),
 		errorShare: number("ERROR_SHARE", 0),
+		leak:       leak{each: int(number("LEAK_MB", 0) * (1 << 20))},
 	}
 	s.revision = text("K_REVISION", s.version)
 	end := make(chan os.Signal, 1)
@@ -92,6 +96,27 @@ func (s *server) start(after float64) {
 	log.Printf("%s %s serves as %s", s.model, s.version, s.revision)
 }
 
+// leak is memory that is kept for ever.
+type leak struct {
+	each int
+	lock sync.Mutex
+	kept [][]byte
+}
+
+func (l *leak) grow() {
+	if l.each == 0 {
+		return
+	}
+	page := os.Getpagesize()
+	lost := make([]byte, l.each)
+	for i := 0; i < len(lost); i += page {
+		lost[i] = 1 // memory that nobody touched takes no room
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.kept = append(l.kept, lost)
+}
+
 // ServeHTTP answers health, metadata and predictions of both protocols; whatever else is POSTed is predicted too.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
@@ -115,6 +140,7 @@ func (s *server) predict(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	time.Sleep(s.delay)
+	s.leak.grow()
 	if rand.Float64() < s.errorShare {
 		s.answer(w, http.StatusInternalServerError, map[string]any{"error": "as asked by ERROR_SHARE"})
 		return

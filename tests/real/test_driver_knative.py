@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knative mode, driven by this collection: what the gates decide; nothing is lost but a canary's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from .judged import Judge, Judged
+from .knative import baseline, following
+from .rollout import Rollout, shares
+from .stage import Real
+
+
+def _moves(judged: Judged) -> list[str]:
+    return [patch["move"] for patch in judged.driver["patches"]]
+
+
+@pytest.mark.quick
+def test_a_good_canary_is_promoted(rollout: Rollout, real: Real, judge: Judge) -> None:
+    old, new, _third = baseline(rollout, real)
+    judged = judge.drive(following(real), before="0 of 18,147 by hand")
+    assert judged.verdict["verdict"] == "pass", f"{judged.reasons}\n{judged.driver['cause']}"
+    assert _moves(judged) == ["create", "10 %", "50 %", "100 %"]
+    assert judged.verdict["failed"] == 0
+    assert set(judged.verdict["revisions"]) == {old, new}
+    assert shares(rollout.get()) == {new: 100}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "gate"),
+    [({"error_share": "0.05"}, "losses"), ({"delay_ms": "300"}, "latency"), ({"leak_mb": "2"}, "pods")],
+    ids=["errors", "slow", "leak"],
+)
+def test_a_bad_canary_is_rolled_back(
+    rollout: Rollout, real: Real, judge: Judge, knobs: dict[str, str], gate: str
+) -> None:
+    old, new, _third = baseline(rollout, real)
+    judged = judge.drive(
+        following(real, memory="128Mi", **knobs),
+        rollout_expect="rolled_back",
+        rollout_steps=[{"percent": 10, "seconds": 60 if gate == "pods" else 5}, {"percent": 50}],
+        before="-",
+    )
+    assert judged.driver["outcome"] == "rolled_back", f"{judged.reasons}\n{judged.driver['cause']}"
+    assert gate in judged.driver["cause"]
+    assert shares(rollout.get()) == {old: 100}
+    assert judged.driver["rollback_seconds"] < 60
+    # Losses are the canary's own, and it has none but by its errors and its end.
+    assert judged.verdict["revisions"][old]["failed"] == 0
+    assert {loss["revision"] for loss in judged.seen.ledger} <= {new, ""}
+    assert judged.verdict["verdict"] == ("fail" if judged.verdict["failed"] else "pass"), judged.reasons
+    if gate == "latency":
+        assert judged.verdict["failed"] == 0
