@@ -14,7 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.preflight
     version_of,
 )
 
-from ..client.api import Api, Json
+from ..client.api import Api, Json, Resource
 from ..client.auth import connect
 from ..client.errors import ClusterError, Forbidden, NotFound, UnknownKind
 from ..client.kinds import inferenceservice_kind
@@ -97,7 +97,7 @@ def _model(api: Api, params: Any, found: Findings) -> None:
         return
     group = group_of(kind.api_version)
     image = _controller(api, group, found)
-    _webhooks(api, kind.plural, group, found)
+    _webhooks(api, kind, found)
     service = _optional(api, kind.path(namespace, name))
     if service is not None:
         service = {"apiVersion": kind.api_version, "kind": kind.kind, **service}
@@ -118,7 +118,7 @@ def _model(api: Api, params: Any, found: Findings) -> None:
 
 def _controller(api: Api, group: str, found: Findings) -> str:
     """The image of the controller, empty where none is found; told where it does not run."""
-    for kind, namespace, name in _CONTROLLERS[group]:
+    for kind, namespace, name in _CONTROLLERS.get(group, ()):
         workload = _optional(api, api.resource("apps/v1", kind).path(namespace, name))
         if workload is None:
             continue
@@ -137,14 +137,14 @@ def _controller(api: Api, group: str, found: Findings) -> str:
     return ""
 
 
-def _webhooks(api: Api, plural: str, group: str, found: Findings) -> None:
+def _webhooks(api: Api, kind: Resource, found: Findings) -> None:
     try:
-        guards = on_cluster(api)
+        webhooks = on_cluster(api)
     except (Forbidden, NotFound):
         found.notes.append("Whether webhooks answer was not looked at: that takes the right to list them.")
         return
-    for webhook in guards:
-        if any(plural in plurals and group in groups for groups, _versions, plurals in webhook.guarded):
+    for webhook in webhooks:
+        if webhook.guards(kind):
             try:
                 short = lacks(api, webhook)
             except Forbidden:

@@ -98,11 +98,12 @@ def test_a_controller_that_does_not_run(cluster: Cluster) -> None:
     assert "was not found under its usual names" in run(cluster)["notes"][0]
 
 
-def test_a_webhook_that_cannot_answer(cluster: Cluster) -> None:
+@pytest.mark.parametrize("everything", ["", "apiGroups", "apiVersions", "resources", "operations"])
+def test_a_webhook_that_cannot_answer(cluster: Cluster, everything: str) -> None:
     rule = {
         "apiGroups": ["serving.kserve.io"], "apiVersions": ["v1beta1"], "resources": ["inferenceservices"],
         "operations": ["UPDATE"],
-    }  # fmt: skip
+    } | ({everything: ["*"]} if everything else {})  # fmt: skip
     config = {"service": {"name": "w", "namespace": "kserve"}, "caBundle": ""}
     guard = {
         **obj("ValidatingWebhookConfiguration", "g"),
