@@ -19,6 +19,7 @@ import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import job as observer
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes as load_process
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
+from ansible_collections.iter8.kfserving.tests.support import descent
 from arena import EXPERIMENTS, NAMESPACE, ROOT, SERVICES, Arena, CampaignError, until
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -117,13 +118,7 @@ class Course:
     def halted(self) -> Iterator[None]:
         """The playbook, its workers and its modules stand still; the load, which is on its own, does not."""
         assert self._process is not None
-        stopped = [self._process.pid]
-        # A stopped process starts no other, so nobody is missed.
-        for pid in stopped:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGSTOP)
-                for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                    stopped += map(int, children.read_text().split())
+        stopped = descent.halt(self._process.pid)
         try:
             yield
         finally:

@@ -7,13 +7,13 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle import parts
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support.descent import below, children
 from fault import GATEWAY, ITER8, SERVING
 from struck import Struck
 
@@ -43,23 +43,6 @@ class Kill:
     victim: Victim
     delay: float
     random: random.Random
-
-
-def children(pid: int) -> list[int]:
-    """The processes that this one started and that run."""
-    try:
-        listed = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        return []
-    return [int(number) for text in listed for number in text.split()]
-
-
-def below(pid: int) -> list[int]:
-    """All processes below this one, nearest first."""
-    found = children(pid)
-    for each in found:
-        found += children(each)
-    return found
 
 
 def _recorded(pids: list[int]) -> list[Record]:

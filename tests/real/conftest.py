@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from .cluster import MANAGER, NAMED
+from .cluster import MANAGER, NAMED, Cluster
 from .judged import Judge
+from .node.node import Node
 from .rollout import Rollout
 from .stage import KNATIVE, STANDARD, Real, Report
 
@@ -87,6 +88,23 @@ def rollout(request: pytest.FixtureRequest, real: Real, tmp_path: Path) -> Itera
         print(f"{moment - made.marks[0][0]:7.1f} s  {text}")
     made.delete()
     real.rollouts.remove(made)
+
+
+@pytest.fixture
+def canaries(real: Real) -> None:
+    """For tests of what 0.20.0 does not do."""
+    if not real.other_manager:
+        pytest.skip("KServe 0.20.0 does not carry out spec.canary: name a newer manager, REAL_KSERVE_MANAGER")
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """The node that this run brought up, whose parts may be ended; what was ended is started again."""
+    if os.environ.get("REAL_NODE") != "ours":
+        pytest.skip("a named cluster's node is not ours to disturb")
+    found = Cluster(print).there()
+    yield found
+    found.up()
 
 
 @pytest.fixture

@@ -122,5 +122,11 @@ class Judge:
             raise AssertionError(f"No verdict:\n{run.stdout}")
         verdict, load = self.user.artifact("verdict.json"), self.user.artifact("load.json")
         judged = Judged(run.returncode, run.stdout, verdict, load)
-        self._report.add(judged.seen, before, verdict["verdict"])
+        driver = verdict["driver"] or {}
+        self._report.add(judged.seen, before, verdict["verdict"], driver.get("rollback_seconds"))
         return judged
+
+
+def moves(judged: Judged) -> list[str]:
+    """What the driver did, a move for each patch."""
+    return [patch["move"] for patch in judged.driver["patches"]]

@@ -18,6 +18,8 @@ def model(real: Real, version: str, **knobs: str) -> Json:
         "name": "kserve-container",
         "image": real.image,
         "env": [{"name": name, "value": value} for name, value in environment.items()],
+        # Without one Knative takes an open port for ready, and START_SECONDS for nothing.
+        "readinessProbe": {"httpGet": {"path": "/v2/health/ready"}, "periodSeconds": 1},
     }
     return {"containers": [container]}
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from kubernetes import client
 
@@ -36,8 +36,11 @@ class Report:
     mode: str
     manager: str
 
-    def add(self, seen: Seen, expected: str, verdict: str = "") -> None:
-        """expected: the numbers of the first bring-up, in words. verdict: where the project gave one."""
+    def add(
+        self, seen: Seen, expected: str, verdict: str = "", rollback_seconds: Optional[float] = None
+    ) -> None:
+        """expected: the numbers of the first bring-up, in words. verdict: where the project gave one.
+        rollback_seconds: from the decision until the baseline has everything again; None without one."""
         self.rows.append(
             {
                 "test": self.test,
@@ -49,5 +52,6 @@ class Report:
                 "by_revision": seen.by_revision,
                 "before": expected,
                 "verdict": verdict,
+                "rollback_seconds": None if rollback_seconds is None else round(rollback_seconds, 2),
             }
         )

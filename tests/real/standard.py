@@ -10,7 +10,7 @@ from kubernetes import client
 from .rollout import Json, Rollout, condition
 from .stage import Real
 
-PLAIN, DRAINING = "plain", "draining"
+PLAIN, DRAINING, ERRING, SLOW = "plain", "draining", "erring", "slow"
 # How long a draining server goes on serving after SIGTERM, in seconds.
 DRAIN = 8
 # As many pods as two cores start quickly, and more than one, so that one may end.
@@ -19,9 +19,17 @@ _MODE = {"serving.kserve.io/deploymentMode": "Standard"}
 
 
 def create_runtimes(real: Real) -> None:
-    """A runtime for plain servers, which finish what is in flight and end, and one for draining ones."""
+    """A runtime for plain servers, which finish what is in flight and end, and some for draining ones: good,
+    erring (5 %) and slow (300 ms)."""
     api = client.CustomObjectsApi(real.api)
-    for name, knobs in ((PLAIN, {}), (DRAINING, {"DRAIN_SECONDS": str(DRAIN)})):
+    drain = {"DRAIN_SECONDS": str(DRAIN)}
+    kinds = {
+        PLAIN: {},
+        DRAINING: drain,
+        ERRING: {**drain, "ERROR_SHARE": "0.05"},
+        SLOW: {**drain, "DELAY_MS": "300"},
+    }
+    for name, knobs in kinds.items():
         container = {
             "name": "kserve-container",
             "image": real.image,

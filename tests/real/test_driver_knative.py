@@ -5,14 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from .judged import Judge, Judged
+from .judged import Judge, moves
 from .knative import baseline, following
 from .rollout import Rollout, shares
 from .stage import Real
-
-
-def _moves(judged: Judged) -> list[str]:
-    return [patch["move"] for patch in judged.driver["patches"]]
 
 
 @pytest.mark.quick
@@ -20,7 +16,7 @@ def test_a_good_canary_is_promoted(rollout: Rollout, real: Real, judge: Judge) -
     old, new, _third = baseline(rollout, real)
     judged = judge.drive(following(real), before="0 of 18,147 by hand")
     assert judged.verdict["verdict"] == "pass", f"{judged.reasons}\n{judged.driver['cause']}"
-    assert _moves(judged) == ["create", "10 %", "50 %", "100 %"]
+    assert moves(judged) == ["create", "10 %", "50 %", "100 %"]
     assert judged.verdict["failed"] == 0
     assert set(judged.verdict["revisions"]) == {old, new}
     assert shares(rollout.get()) == {new: 100}
@@ -51,3 +47,15 @@ def test_a_bad_canary_is_rolled_back(
     assert judged.verdict["verdict"] == ("fail" if judged.verdict["failed"] else "pass"), judged.reasons
     if gate == "latency":
         assert judged.verdict["failed"] == 0
+
+
+def test_the_next_canary_after_a_rejected_one(rollout: Rollout, real: Real, judge: Judge) -> None:
+    """By hand the rejected one gets the next canary's share until that is ready (test_knative.py)."""
+    old, rejected, third = baseline(rollout, real)
+    first = judge.drive(following(real, error_share="0.2"), before="-", rollout_expect="rolled_back")
+    assert first.driver["outcome"] == "rolled_back", first.driver["cause"]
+    again = judge.drive(following(real, start_seconds="8"), before="30 % to the rejected one for 12 s")
+    assert again.verdict["verdict"] == "pass", f"{again.reasons}\n{again.driver['cause']}"
+    assert again.seen.by_revision.get(rejected, 0) == 0
+    assert set(again.seen.by_revision) == {old, third}
+    assert shares(rollout.get()) == {third: 100}

@@ -41,11 +41,11 @@ def test_rejected(rollout: Rollout, real: Real, report: Report) -> None:
     canary(rollout, "canary 20 %", 20, model(real, "v2"))
     rollout.wait("20 % routed", routed({new: 20, old: 80}))
     rollout.hold(5)
-    percent(rollout, 0)
+    decided = percent(rollout, 0)
     gone = rollout.wait("rejected", routed({old: 100}))
     rollout.hold(10)
     seen = rollout.end_load()
-    report.add(seen, "0 of 7,950 (with the next canary)")
+    report.add(seen, "0 of 7,950 (with the next canary)", rollback_seconds=gone - decided)
     assert seen.failed == 0, seen.ledger[:3]
     assert seen.by_revision[new] > 0
     assert seen.of(new, gone + FOLLOW) == 0

@@ -17,13 +17,6 @@ def _runtimes(real: Real) -> None:
     create_runtimes(real)
 
 
-@pytest.fixture
-def canaries(real: Real) -> None:
-    """For tests of what 0.20.0 does not do."""
-    if not real.other_manager:
-        pytest.skip("KServe 0.20.0 does not carry out spec.canary: name a newer manager, REAL_KSERVE_MANAGER")
-
-
 def _canary(percent: int, pods: int) -> Json:
     predictor = {"name": "v2", "minReplicas": pods, "model": model("v2", DRAINING)}
     return {"canary": [{"trafficPercent": percent, "predictor": predictor}]}
