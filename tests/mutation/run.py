@@ -24,9 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "build/mutation"
 INSIDE = Path("ansible_collections/iter8/kfserving")
-ROLLOUT = Path("plugins/module_utils/_rollout")
-COMMON = ROLLOUT.with_name("_common")
+MODULE_UTILS = Path("plugins/module_utils")
+ROLLOUT = MODULE_UTILS / "_rollout"
 SUPPORT = Path("tests/support")
+SCHEMAS = Path("docs/schemas")
 TESTS = Path("tests/unit/plugins/module_utils/_rollout")
 # Where what the rules decide is tested: most changes are noticed there, and soon.
 FIRST = ("rules", "test_verdict.py", "test_thresholds.py", "evidence/test_gateway.py")
@@ -59,9 +60,8 @@ class Change:
 def copy(everything: bool) -> None:
     """A fresh tree with the code and its tests, and mutmut's settings."""
     shutil.rmtree(TREE, ignore_errors=True)
-    # What an observer writes is made by its own code, from recordings.
-    others = (ROLLOUT.with_name("_cluster"), ROLLOUT.with_name("_load"))
-    for part in (ROLLOUT, COMMON, *others, TESTS, SUPPORT):
+    # The tests make what they judge by the code of other rooms: records of an observer and a load, a report.
+    for part in (MODULE_UTILS, TESTS, SUPPORT, SCHEMAS):
         shutil.copytree(ROOT / part, TREE / INSIDE / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "tests/conftest.py", TREE / INSIDE / "tests/conftest.py")
     only = "*.py" if everything else "*/rules/*.py"
@@ -99,28 +99,28 @@ def renamed(text: str, name: ast.expr) -> str:
     return "".join(lines)
 
 
-def noticed() -> bool:
-    """Whether a test of what the rules decide fails."""
+def failure() -> str:
+    """What pytest says of a test of what the rules decide that fails; empty where none does."""
     first = [INSIDE / TESTS / name for name in FIRST]
     command = [sys.executable, "-m", "pytest", "-x", "-q", *map(str, first)]
     environment = {**os.environ, "PYTHONPATH": str(TREE), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True, check=False)
-    # 2 is an error while tests are collected: a mutant that cannot be imported was noticed by nobody.
-    if done.returncode not in (0, 1):
+    # A mutant that cannot be imported was noticed by nobody.
+    if done.returncode not in (0, 1) or "ERROR collecting" in done.stdout:
         sys.exit(f"mutation: pytest could not run:\n{done.stdout}{done.stderr}")
-    return done.returncode != 0
+    return done.stdout if done.returncode else ""
 
 
 def survivors() -> tuple[int, list[str]]:
     """How many changes were made, and those that no test noticed."""
-    if noticed():
-        sys.exit("mutation: the tests fail without any change; mend that first")
+    if said := failure():
+        sys.exit(f"mutation: the tests fail without any change; mend that first:\n{said}")
     made, left = 0, []
     for change in changes():
         before = change.file.read_text()
         change.file.write_text(change.text)
         try:
-            seen = noticed()
+            seen = bool(failure())
         finally:
             change.file.write_text(before)
         made += 1
