@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: load_test
-short_description: Send HTTP requests at a steady rate and account for every one of them
+short_description: Send HTTP or gRPC requests at a steady rate and account for every one of them
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 description:
   - Runs a load generator on the host that the module runs on, as a process of its own that goes on when the
     task has ended.
   - By default requests are sent on an absolute schedule, evenly spaced, whatever became of those before
-    them. Nothing is ever sent twice, and only a whole, well-formed response with an expected status counts
-    as a success.
+    them. Nothing that a server may have acted on is sent twice, and only a whole, well-formed response with
+    an expected status counts as a success.
   - The result has all keys of Fortio's JSON with the same names, units and buckets, and beside them
     C(LoadTest), which holds a record of each failed request, windows of failure, counts for each revision,
     and the generator's own faults.
@@ -55,8 +55,11 @@ options:
     default: started
   url:
     description:
-      - Where to send the requests, beginning with C(http://) or C(https://). IPv6 addresses stand in
-        brackets.
+      - Where to send the requests, beginning with C(http://) or C(https://), or for gRPC over HTTP/2 with
+        C(grpc://) (without TLS, and without asking the server first) or C(grpcs://) (with TLS and the ALPN
+        C(h2)). IPv6 addresses stand in brackets.
+      - With gRPC the path is empty, or names the model and if need be its version, as in
+        C(grpc://127.0.0.1:8001/v2/models/my-model/versions/2).
       - It may not hold a user name or password. Of a query only the names are shown in results and errors,
         but Ansible itself logs a task's arguments, so credentials belong into O(secret_headers).
       - Required to start a load.
@@ -67,6 +70,8 @@ options:
       - Those that carry credentials, such as C(Authorization), C(Cookie) or C(X-Api-Key), are refused; they
         belong into O(secret_headers).
       - The engine adds C(X-Request-Id), unique to each request, unless it is given here.
+      - With gRPC they are the metadata of each call, C(Host) is the authority, and values of names that end
+        with C(-bin) are in base64.
     type: dict
     default: {}
   secret_headers:
@@ -84,11 +89,15 @@ options:
         it.
       - A text is sent as it is. A mapping or a list is sent as JSON, as C(application/json) unless O(headers)
         say otherwise.
+      - With gRPC it is the JSON of an inference request as the V2 protocol has it over REST, which is sent as
+        the message C(ModelInferRequest). An answer has to repeat its C(id), if it has one.
     type: raw
   payload_file:
     description:
       - File on the target host with the body of each request. V({uuid}) in it becomes a new UUID in each
         request.
+      - With gRPC it holds what O(payload) may be, or the serialised message itself, in which nothing is
+        replaced.
     type: path
   payload_files:
     description: Files whose contents are the body of one request after the other, in turn.
@@ -134,6 +143,31 @@ options:
       - How long a request may take from its sending, connecting included, to the last byte of its response.
     type: str
     default: 3s
+  streams:
+    description:
+      - How many requests may be in flight at once on each kept connection with gRPC, as far as the server
+        takes so many. Where none of the kept connections takes another, one more is opened.
+      - With a O(rate) of V(0), and with O(pacing=closed), O(connections) times this many are in flight.
+    type: int
+    default: 100
+  grpc_method:
+    description:
+      - What is called with gRPC. V(ModelInfer) and V(ModelStreamInfer) are those of the V2 protocol, whose
+        messages are checked. A stream of V(ModelStreamInfer) is one request, from its one message to the
+        trailers of its answers.
+      - Another service's method is written as V(package.Service/Method). Its messages come from
+        O(payload_file), serialised, and of its answers it is checked that they are whole.
+    type: str
+    default: ModelInfer
+  grpc_stream:
+    description: Whether another service's O(grpc_method) answers with a stream of messages, one at least.
+    type: bool
+    default: false
+  http2_library:
+    description:
+      - A zip file on the target host with the Python packages C(h2), C(hpack) and C(hyperframe), for gRPC
+        from a host that lacks them. Where it is not given, the packages of the control node are brought.
+    type: path
   connection_modes:
     description:
       - V(keep-alive) keeps connections open, V(new) makes one for each request, V(both) does either in turn.
@@ -170,9 +204,14 @@ options:
       - The field of a JSON response that names the revision that answered, as names and indexes joined by
         dots. Used where O(revision_header) is not set or not in the response. A body that is read for it may
         have 16 MiB; a longer one counts as a failure of the load generator's own.
+      - Of a list of objects a name means the one with that C(name), as in V(outputs.revision.data.0).
+      - With gRPC the answer of the V2 protocol is read as REST would have had it, so that V(model_version)
+        and V(parameters.revision) name fields of it.
     type: str
   expect_status:
-    description: The statuses that count as success. Without it these are 200 to 299.
+    description:
+      - The statuses that count as success. Without it these are 200 to 299.
+      - Not with gRPC, where the one right answer has the status 200 and a grpc-status of 0.
     type: list
     elements: int
   expect_body:
@@ -238,9 +277,13 @@ options:
       - It has to be the user's own. One that somebody else can write to is refused.
     type: path
 notes:
-  - Needs Python 3.9 or later on the target host, and nothing beside its standard library.
+  - Needs Python 3.9 or later on the target host, and nothing beside its standard library. gRPC needs the
+    Python package C(h2) there, or on the control node, from which it is brought.
   - A connection that the server announced to keep for some seconds (C(timeout) of its header C(Keep-Alive))
     is closed before that.
+  - What a server may have acted on is never sent twice. A gRPC call that the server says it has not processed
+    (a GOAWAY that names an earlier stream as its last, or RST_STREAM with REFUSED_STREAM) is sent once more,
+    as RFC 9113 allows; C(resent) in the result counts these, and a second such answer is a loss.
   - Where a name has several addresses and one takes no connection, the next one is tried, as long as no byte
     of the request was sent; C(address_failovers) in the result counts how often.
   - The load's process ends by itself after O(duration). On a SIGTERM or SIGINT it ends with its full
@@ -281,6 +324,19 @@ EXAMPLES = r"""
     rate: 0
     duration: 10s
     dest: /tmp/speed.json
+
+- name: Call a model over gRPC, on kept and on new connections
+  iter8.kfserving.load_test:
+    name: grpc
+    state: finished
+    url: grpc://127.0.0.1:8001/v2/models/my-model
+    payload:
+      inputs:
+        - {name: x, datatype: FP32, shape: [1, 2], data: [1.5, 2]}
+    rate: 50
+    duration: 1m
+    connection_modes: both
+    revision_field: model_version
 
 - name: Remove what the load left
   iter8.kfserving.load_test:
@@ -433,6 +489,10 @@ ARGUMENTS = {
     "connections": {"type": "int", "default": 4},
     "max_connections": {"type": "int", "default": 0},
     "timeout": {"type": "str", "default": "3s"},
+    "streams": {"type": "int", "default": 100},
+    "grpc_method": {"type": "str", "default": "ModelInfer"},
+    "grpc_stream": {"type": "bool", "default": False},
+    "http2_library": {"type": "path"},
     "connection_modes": {"type": "str", "choices": ["keep-alive", "new", "both"], "default": "keep-alive"},
     "pacing": {"type": "str", "choices": ["open", "closed"], "default": "open"},
     "catch_up": {"type": "bool", "default": True},

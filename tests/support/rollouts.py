@@ -176,6 +176,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "ledger_dropped": 0,
         "timeline_dropped": 0,
         "address_failovers": 0,
+        "resent": {},
         "revisions": {name: {"requests": n, "failed": 0} for name, n in total.items() if n},
         "connection_modes": {
             "keep-alive": {"requests": requests // 2, "failed": 0, "longest_success_gap": gap(0.22)},
@@ -273,6 +274,7 @@ def lose(
             "request_id": f"r-{len(own['ledger'])}",
             "revision": revision,
             "connection_mode": "keep-alive",
+            "grpc_status": None,
         }
     )
 

@@ -59,6 +59,7 @@ PURE_COMMON = ("_common.quantity", "_common.percentile")
 TABLE = {
     "module_utils._common": Room(),
     "module_utils._load": Room(rooms=_util("_common")),
+    "module_utils._load.http2": Room(rooms=_util("_load", "_common"), packages=("h2", "hpack")),
     "module_utils._rollout": Room(rooms=_util(*PURE_COMMON), pure=True),
     "module_utils._cluster": Room(
         rooms=_util("_rollout", "_load.job", "_common"),
@@ -105,7 +106,7 @@ SANDBOX_ROWS = (
 SANDBOX_BESIDE = {("analytics", "iter8")}
 
 # The engine's own sub-rooms are one machine, but what it is made of does not know what runs it.
-LOAD_BELOW = {"http", "stats", "engine", "result"}
+LOAD_BELOW = {"http", "http2", "grpc", "stats", "engine", "result"}
 LOAD_ABOVE = {"job", "command"}
 
 
@@ -235,6 +236,7 @@ def test_no_file_is_overlooked() -> None:
 
 PLANTED = {
     "a package in the engine": ("module_utils/_load/http/x.py", "import requests"),
+    "HTTP/2 beside its own folder": ("module_utils/_load/engine/x.py", "import h2.connection"),
     "another room in the engine": ("module_utils/_load/engine/x.py", "from ..._rollout import verdict"),
     "the job below the loop": ("module_utils/_load/engine/x.py", "from ..job import state"),
     "files in a quantity": ("module_utils/_common/quantity.py", "import os"),
@@ -337,7 +339,7 @@ def test_a_wrong_import_is_found_among_the_others(tmp_path: Path) -> None:
 def test_the_architecture_prints_the_table() -> None:
     """Each row of the documented table names what the row here allows, and there are no others."""
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([a-z_.]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z0-9_.]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE))
     printed = {room.removeprefix("module_utils."): room for room in TABLE}
     assert set(rows) == set(printed)
     for name, room in ((name, TABLE[key]) for name, key in printed.items()):

@@ -16,6 +16,7 @@ from .._common.files import write_atomically
 from .engine.engine import Engine
 from .errors import LoadError
 from .http.target import parse_url, probe, tls_context
+from .http2.library import require
 from .job import worker
 from .options import Options
 from .result import fortio
@@ -70,6 +71,8 @@ def run(options: Options, handle_signals: bool = True) -> dict[str, Any]:
     options.check()
     target = parse_url(options)
     tls_context(options, target)
+    if options.grpc:
+        require()
     probe(target, options.timeout / 1e9)
     timeline: list[Row] = []
     ledger: list[dict[str, Any]] = []

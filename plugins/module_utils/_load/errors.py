@@ -15,14 +15,17 @@ STALE_KEEPALIVE = "stale_keepalive"  # a reused connection was closed before the
 RESET = "reset"  # reset by the peer, or closed without one byte of response on a new connection
 TIMEOUT = "timeout"  # connected, and not answered whole within the time-out
 TRUNCATED = "truncated"  # closed in the middle of the response
-MALFORMED = "malformed"  # not HTTP/1.1 as RFC 9112 has it
+MALFORMED = "malformed"  # not HTTP/1.1 as RFC 9112 has it, HTTP/2 as RFC 9113, or gRPC on it
 STATUS = "status"  # a whole response with a status that was not asked for
 VALIDATION = "validation"  # a whole response with the right status and a wrong body
+GRPC_STATUS = "grpc_status"  # a whole gRPC answer whose grpc-status is not 0, whatever HTTP's status
+RST_STREAM = "rst_stream"  # HTTP/2: the server gave up this one stream
+GOAWAY = "goaway"  # HTTP/2: the server announced the end of the connection, and left the request unanswered
 CLIENT = "client"  # the load's own fault: no port, descriptor or memory left, a body beyond what it reads
 
 CLASSES = (
     DNS, CONNECT, TLS, WRITE, STALE_KEEPALIVE, RESET, TIMEOUT, TRUNCATED, MALFORMED, STATUS, VALIDATION,
-    CLIENT,
+    GRPC_STATUS, RST_STREAM, GOAWAY, CLIENT,
 )  # fmt: skip
 
 _OF_RESOLVER = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}

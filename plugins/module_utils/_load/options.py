@@ -43,6 +43,8 @@ class Options:
     `max_head` (bytes) and `max_interim` bound what is read of an answer before its body. `pacing` is `open`
     (an absolute schedule that no slow answer delays, on up to `max_connections`) or `closed` (as Fortio's:
     each of `connections` sends its next request when due and not before the last was answered).
+    Over gRPC, which the URL's scheme says, each kept connection carries up to `streams` requests at once, and
+    `grpc_method` is what is called, which answers with several messages if `grpc_stream`.
     `connection_modes` says whether connections are kept (`keep-alive`), made for each request (`new`), or
     both in turn.
     """
@@ -69,6 +71,9 @@ class Options:
     expect_status: list[int] = field(default_factory=list)
     expect_body: str = ""
     request_ids: bool = True
+    grpc_method: str = "ModelInfer"
+    grpc_stream: bool = False
+    streams: int = 100
     address: str = ""
     unix_socket: str = ""
     server_name: str = ""
@@ -88,19 +93,24 @@ class Options:
         return Fraction(str(self.rate))
 
     @property
+    def grpc(self) -> bool:
+        """Whether gRPC over HTTP/2 is spoken."""
+        return self.url.startswith(("grpc://", "grpcs://"))
+
+    @property
     def verb(self) -> str:
         """The method: POST where there is a payload and none is named, as Fortio does."""
-        return self.method.upper() or ("POST" if self.payloads else "GET")
+        return self.method.upper() or ("POST" if self.payloads or self.grpc else "GET")
 
     @property
     def pool(self) -> int:
-        """How many connections may be open at once.
+        """How many requests may be in flight at once, which is how many connections may be open.
 
         An open loop must not wait for answers, so unless it is bounded it may have as many requests in flight
         as fall due within one time-out, up to 1,000.
         """
         if self.rate == 0 or self.pacing == "closed":
-            return self.connections
+            return self.connections * (self.streams if self.grpc and self.connection_modes != "new" else 1)
         if self.max_connections:
             return max(self.connections, self.max_connections)
         due = math.ceil(self.exact_rate * self.timeout / SECOND)
@@ -129,6 +139,8 @@ class Options:
             )
         if not 0 <= self.max_connections <= MAX_CONNECTIONS:
             raise LoadError(f"max_connections {self.max_connections} must be from 0 to {MAX_CONNECTIONS}.")
+        if not 1 <= self.streams <= MAX_CONNECTIONS:
+            raise LoadError(f"The number of streams {self.streams} must be from 1 to {MAX_CONNECTIONS}.")
         if not MIN_HEAD <= self.max_head <= LARGEST_HEAD:
             raise LoadError(f"max_head {self.max_head} must be from {MIN_HEAD} to {LARGEST_HEAD} bytes.")
         if self.timeout < 1_000_000:
@@ -159,6 +171,13 @@ class Options:
                 raise LoadError(f"The expected status {status} is not a final HTTP status.")
 
     def _check_request(self) -> None:
+        if self.grpc and (self.method or self.expect_status):
+            raise LoadError(
+                "A gRPC call is always a POST, and right with the status 200 and grpc-status 0: "
+                "leave out method and expect_status."
+            )
+        if not self.grpc and (self.grpc_method != "ModelInfer" or self.grpc_stream):
+            raise LoadError("grpc_method and grpc_stream need a URL that begins with grpc:// or grpcs://.")
         if self.method and not _TOKEN.fullmatch(self.method):
             raise LoadError(f"The method {self.method!r} is not an HTTP method.")
         names = [name.lower() for name, _value in self.headers]

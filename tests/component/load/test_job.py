@@ -497,8 +497,8 @@ def test_a_name_server_that_is_slow_when_a_load_starts_is_waited_for(
     slow = "import socket, time\nwhole = socket.getaddrinfo\n"
     slow += "socket.getaddrinfo = lambda *a, **b: (time.sleep(4), whole(*a, **b))[1]\n"
 
-    def with_a_slow_resolver(folder: Path) -> Path:
-        package = whole(folder)
+    def with_a_slow_resolver(folder: Path, http2_too: bool) -> Path:
+        package = whole(folder, http2_too)
         main = package / "__main__.py"
         future = "from __future__ import annotations\n"
         main.write_text(main.read_text().replace(future, future + slow, 1))

@@ -29,6 +29,7 @@ from .poller import IN, make_alarm, make_poller, processors
 from .pool import ConnectionPool
 from .resolver import Lookup, Resolver
 from .schedule import NEVER, Flood, Schedule, make_schedule
+from .streams import StreamExchange
 
 SECOND = 1_000_000_000
 STALL_AFTER = 100_000_000  # ns by which the loop is back too late from which it is a stall
@@ -80,7 +81,10 @@ class Engine:
             self._poller.register(self._resolver.fd, IN)
         pool.use(addresses, self._resolver)
         self._pool = pool
-        self._exchange = Exchange(options, target, run_id, poller=self._poller, pool=pool, clock=clock)
+        exchange = StreamExchange if options.grpc else Exchange  # all that the protocol decides
+        self._exchange: Exchange | StreamExchange = exchange(
+            options, target, run_id, poller=self._poller, pool=pool, clock=clock
+        )
         self._limit = options.pool
         # On one processor the quick_polls would take the server's time.
         self._quick_polls = QUICK_POLLS if not options.rate and processors() > 1 else 0
@@ -133,7 +137,7 @@ class Engine:
             start,
             options.exact_rate,
             closed=options.pacing == "closed",
-            threads=options.connections,
+            threads=options.pool,
             planned=options.planned,
             end=min(ends) if ends else None,
             catch_up=options.catch_up,

@@ -9,7 +9,7 @@ import os
 import resource
 import ssl
 from collections import deque
-from typing import Callable
+from typing import Callable, TypeVar
 
 from ..errors import CLIENT, CONNECT, DNS, TLS, is_own_fault
 from ..http.classify import tls_reason
@@ -22,6 +22,8 @@ from ..stats.modes import ModeTally
 from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
 from .resolver import Resolver
+
+Made = TypeVar("Made", bound=Connection)
 
 EXPIRED = "keep_alive_timeout"  # why a connection was given up: as long as the server keeps it idle
 
@@ -77,11 +79,15 @@ class ConnectionPool:
                 if self.tally.paced:
                     self.tally.slept.fresh[(now - conn.freed) // 1000] += 1
                 return conn
-            self._kept += 1
+        conn, options = self.make(mode, Connection), self._options
+        conn.parser = Parser(options.verb == "HEAD", collect, options.max_head, options.max_interim)
+        return conn
+
+    def make(self, mode: ModeTally, kind: type[Made]) -> Made:
+        """A new connection, still to be connected."""
+        self._kept += mode.name == "keep-alive"
         self.tally.sockets += 1
-        options = self._options
-        parser = Parser(options.verb == "HEAD", collect, options.max_head, options.max_interim)
-        return Connection(self.tally.sockets, mode, parser, self._context is not None)
+        return kind(self.tally.sockets, mode, self._context is not None)
 
     def connect(self, conn: Connection) -> None:
         """Begin to connect, or wait for the resolver. Raises ConnectFailed."""

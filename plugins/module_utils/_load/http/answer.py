@@ -55,11 +55,21 @@ def _json_field(body: bytearray, path: list[str]) -> str:
         value: Any = json.loads(body)
     except (ValueError, RecursionError):
         return ""
+    return field_of(value, path)
+
+
+def field_of(value: Any, path: list[str]) -> str:
+    """What stands at a path of names and indexes, as a text; empty if nothing does.
+
+    Of a list of objects a name means the one that has it as its `name`, as the outputs of V2 do.
+    """
     for name in path:
         if isinstance(value, dict):
             value = value.get(name)
-        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
+        elif isinstance(value, list) and name.isdigit():
+            value = value[int(name)] if int(name) < len(value) else None
+        elif isinstance(value, list):
+            value = next((one for one in value if isinstance(one, dict) and one.get("name") == name), None)
         else:
             return ""
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)

@@ -31,10 +31,10 @@ class Connection:
         "parser", "recv", "send", "sent", "seq", "sock", "state", "template", "tls", "token", "tried", "used",
     )  # fmt: skip
 
-    def __init__(self, ident: int, mode: ModeTally, parser: Parser, tls: bool) -> None:
+    def __init__(self, ident: int, mode: ModeTally, tls: bool) -> None:
         self.ident = ident
         self.mode = mode
-        self.parser = parser
+        self.parser: Parser
         self.tls = tls
         self.state = NEW
         self.used = 0

@@ -9,6 +9,10 @@
      ▴                                                              │                    │
      └─────────────────────────────── ANSWERED ─────────────────────┴────────────────────┘
 
+of HTTP/1, which carries one request at a time, and of HTTP/2, whose many have states of their own
+
+    CONNECTING, HANDSHAKE ── OPENED ──▸ OPEN
+
 and CLOSE from each of them to CLOSED. Whoever has done one of these things says so by `Connection.step`, and
 nobody else sets a state. A step that the table does not have is a fault of the engine's own and raises.
 """
@@ -30,9 +34,10 @@ class ConnectionState(IntEnum):
     WAITING = 6  # plain, its request written, no byte of the answer here: the inner loop reads it itself
     READING = 7  # a part of the answer is here, or may be: whether TLS holds some only TLS knows
     CLOSED = 8  # given up; it never comes back
+    OPEN = 9  # HTTP/2: connected, and carries any number of streams
 
 
-NEW, RESOLVING, CONNECTING, HANDSHAKE, IDLE, WRITING, WAITING, READING, CLOSED = ConnectionState
+NEW, RESOLVING, CONNECTING, HANDSHAKE, IDLE, WRITING, WAITING, READING, CLOSED, OPEN = ConnectionState
 
 
 class ConnectionEvent(IntEnum):
@@ -47,9 +52,12 @@ class ConnectionEvent(IntEnum):
     HEARD = 6  # bytes of the answer came, or may have
     ANSWERED = 7  # the answer was whole, and the connection can serve again
     CLOSE = 8  # the engine gives it up
+    OPENED = 9  # HTTP/2 began on it
 
 
-LOOK_UP, CONNECT, SECURE, WROTE_PART, WROTE_ALL, WRITE_REFUSED, HEARD, ANSWERED, CLOSE = ConnectionEvent
+LOOK_UP, CONNECT, SECURE, WROTE_PART, WROTE_ALL, WRITE_REFUSED, HEARD, ANSWERED, CLOSE, OPENED = (
+    ConnectionEvent
+)
 
 _WRITES = {WROTE_PART: WRITING, WROTE_ALL: WAITING, WRITE_REFUSED: READING, CLOSE: CLOSED}
 
@@ -57,12 +65,13 @@ TRANSITIONS: dict[ConnectionState, dict[ConnectionEvent, ConnectionState]] = {
     NEW: {LOOK_UP: RESOLVING, CONNECT: CONNECTING, CLOSE: CLOSED},
     # Looked up once more: the addresses that came are too old by now.
     RESOLVING: {LOOK_UP: RESOLVING, CONNECT: CONNECTING, CLOSE: CLOSED},
-    CONNECTING: {CONNECT: CONNECTING, SECURE: HANDSHAKE, **_WRITES},
-    HANDSHAKE: _WRITES,
+    CONNECTING: {CONNECT: CONNECTING, SECURE: HANDSHAKE, OPENED: OPEN, **_WRITES},
+    HANDSHAKE: {OPENED: OPEN, **_WRITES},
     IDLE: _WRITES,
     WRITING: {HEARD: WRITING, **_WRITES},
     WAITING: {HEARD: READING, ANSWERED: IDLE, CLOSE: CLOSED},
     READING: {HEARD: READING, ANSWERED: IDLE, CLOSE: CLOSED},
+    OPEN: {CLOSE: CLOSED},
     CLOSED: {},
 }
 

@@ -14,7 +14,7 @@ from ..errors import LoadError
 from ..options import Options
 
 _IGNORE_UNEXPECTED_EOF = 0x80  # of OpenSSL 3; Python names it from 3.10 on
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
 _USER = re.compile(r"^([^/?#]*//)?[^/?#]*@")
 
 
@@ -36,6 +36,11 @@ class Target(NamedTuple):
     path: str
     server_name: str
     unix_socket: str
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.scheme in ("https", "grpcs")
 
 
 def _split_address(address: str) -> tuple[str, int]:
@@ -67,7 +72,7 @@ def parse_url(options: Options) -> Target:
     except ValueError as error:
         raise LoadError(f"The URL {shown!r} is not valid: {error}.") from None
     if parts.scheme not in _PORTS:
-        raise LoadError(f"The URL {shown!r} must begin with http:// or https://.")
+        raise LoadError(f"The URL {shown!r} must begin with http://, https://, grpc:// or grpcs://.")
     if not host:
         raise LoadError(f"The URL {shown!r} names no host.")
     if port == 0:
@@ -132,8 +137,8 @@ def _check_server_name(options: Options, name: str) -> None:
 
 
 def tls_context(options: Options, target: Target) -> ssl.SSLContext | None:
-    """The TLS settings of an https URL, None for http. Raises LoadError for a file that cannot be used."""
-    if target.scheme != "https":
+    """The TLS settings where TLS is spoken, else None. Raises LoadError for a file that cannot be used."""
+    if not target.secure:
         return None
     _check_server_name(options, target.server_name)
     for path in (options.ca_file, options.client_cert, options.client_key):
@@ -146,7 +151,7 @@ def tls_context(options: Options, target: Target) -> ssl.SSLContext | None:
             context.load_cert_chain(options.client_cert, options.client_key or None, password=_no_password)
     except (OSError, ssl.SSLError) as error:
         raise LoadError(f"The CA or client certificate cannot be used: {error}.") from None
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2" if options.grpc else "http/1.1"])
     # Python 3.9 sets this, and a body that was cut off would pass for a whole one.
     context.options &= ~_IGNORE_UNEXPECTED_EOF
     if not options.verify:

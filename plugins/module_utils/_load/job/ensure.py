@@ -16,6 +16,7 @@ from ..._common.files import expanded
 from .. import duration
 from ..errors import LoadError, refuse_nul
 from ..http.target import shown_url
+from ..http2.library import require
 from ..options import Options
 from . import job
 
@@ -35,8 +36,8 @@ _PLAIN = (
 )  # fmt: skip
 _OPTIONAL = (
     "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",
-    "max_head", "max_interim", "address", "unix_socket", "server_name", "ca_file", "client_cert",
-    "client_key",
+    "max_head", "max_interim", "grpc_method", "grpc_stream", "streams", "address", "unix_socket",
+    "server_name", "ca_file", "client_cert", "client_key",
 )  # fmt: skip
 
 
@@ -73,9 +74,9 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
             raise LoadError(f"The value of header {name!r} must be a text or a number.")
     given["headers"] = [(str(name), str(value)) for name, value in headers.items()]
     given["payloads"] = _payloads(arguments)
-    if not isinstance(arguments.get("payload"), (str, type(None))) and "content-type" not in {
-        name.lower() for name, _value in given["headers"]
-    }:
+    as_json = not isinstance(arguments.get("payload"), (str, type(None)))
+    named = {name.lower() for name, _value in given["headers"]}
+    if as_json and "content-type" not in named and not given["url"].startswith("grpc"):
         given["headers"].append(("Content-Type", "application/json"))
     given["duration"] = duration.parse(arguments["duration"], "duration")
     if arguments.get("max_duration") is not None:
@@ -87,7 +88,10 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
     given["timeout"] = duration.parse(arguments["timeout"], "timeout")
     if arguments.get("stop_at"):
         given["stop_at"] = moment(str(arguments["stop_at"]))
-    return Options(**given)
+    options = Options(**given)
+    if options.grpc:
+        require(arguments.get("http2_library") or "")
+    return options
 
 
 def _holds_credentials(name: str, value: str) -> bool:

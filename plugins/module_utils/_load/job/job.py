@@ -17,7 +17,9 @@ from typing import Any, Callable, NamedTuple
 from ..._common.files import expanded, require_own_folder, write_atomically
 from ..._common.processes import alive, send
 from ..errors import LoadError, refuse_nul
+from ..grpc.method import Calls
 from ..http.target import parse_url, probe, tls_context
+from ..http2.library import require
 from ..options import Options
 from ..result import fortio
 from ..result.result import build, public_options
@@ -52,6 +54,9 @@ def prepare(
     options.check()
     target = parse_url(options)
     tls_context(options, target)
+    if options.grpc:
+        require()
+        Calls(options, target, "")
     store = Store(state_dir, options.name)
     dest = destination(dest)
     try:
@@ -125,7 +130,7 @@ def start(prepared: PreparedLoad, state_dir: str | None = None, python: str = sy
             raise LoadError(f"A load named {store.name!r} is running with {OTHER_ARGUMENTS}")
         try:
             store.clear()
-            package = copy_to(store.code)
+            package = copy_to(store.code, prepared.options.grpc)
             job = {
                 "options": public_options(prepared.options),
                 "fingerprint": prepared.fingerprint,

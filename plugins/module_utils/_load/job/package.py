@@ -13,11 +13,16 @@ from pathlib import Path
 
 from ... import _common
 from ..._common import files, percentile, processes
-from .. import __main__, command, duration, engine, errors, http, job, options, result, stats
+from .. import __main__, command, duration, engine, errors, grpc, http, http2, job, options, result, stats
 from ..engine import engine as loop
-from ..engine import exchange, poller, pool, resolver, schedule, writer
+from ..engine import exchange, poller, pool, resolver, schedule, stream_pool, streams, wire, writer
 from ..errors import LoadError
+from ..grpc import answer as grpc_answer
+from ..grpc import call, infer, method, protobuf, status, tensors
 from ..http import answer, classify, coding, connection, parser, reader, request, states, target
+from ..http2 import classify as http2_classify
+from ..http2 import connection as http2_connection
+from ..http2 import fields, library, session
 from ..result import fortio, merge, together
 from ..result import result as outcome
 from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
@@ -26,8 +31,10 @@ from . import recorder, state, worker
 PARTS = (
     _common, files, percentile, processes,
     __main__, command, duration, errors, options,
-    engine, exchange, loop, poller, pool, resolver, schedule, writer,
+    engine, exchange, loop, poller, pool, resolver, schedule, stream_pool, streams, wire, writer,
+    grpc, grpc_answer, call, infer, method, protobuf, status, tensors,
     http, answer, classify, coding, connection, parser, reader, request, states, target,
+    http2, http2_classify, http2_connection, fields, library, session,
     job, recorder, state, worker,
     result, fortio, merge, outcome, together,
     stats, counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline,
@@ -36,10 +43,11 @@ _ROOM = __name__.rpartition(".job.")[0]
 _ABOVE = _ROOM.rpartition(".")[0]
 
 
-def copy_to(folder: Path) -> Path:
+def copy_to(folder: Path, http2_too: bool = False) -> Path:
     """Write the packages `_load` and `_common` below `folder`, and return the path of `_load`.
 
-    Python can run that path. Raises LoadError if a part cannot be read, OSError if it cannot be written.
+    Python can run that path. With `http2_too` the library for HTTP/2 lies beside them, from wherever this
+    Python has it. Raises LoadError if a part cannot be read, OSError if it cannot be written.
     """
     top = folder / "engine"
     for part in (sys.modules[_ROOM], *PARTS):
@@ -52,4 +60,6 @@ def copy_to(folder: Path) -> Path:
         place = top.joinpath(*package[len(_ABOVE) + 1 :].split("."))
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{name}.py").write_bytes(data)
+    if http2_too:
+        (top / library.ARCHIVE).write_bytes(library.archive())
     return top / "_load"

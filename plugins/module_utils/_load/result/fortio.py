@@ -110,7 +110,7 @@ def keys(options: Mapping[str, Any], snapshot: Mapping[str, Any], started_text: 
         "Compression": False,
         "DisableFastClient": False,
         "HTTP10": False,
-        "H2": False,
+        "H2": options["url"].startswith("grpc"),
         "DisableKeepAlive": options["connection_modes"] == "new",
         "AllowHalfClose": False,
         "FollowRedirects": False,

@@ -41,7 +41,7 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
     for name in _SUMMED:
         snapshot[name] = sum(part[name] for part in own)
-    for name in ("classes", "reconnects"):
+    for name in ("classes", "reconnects", "resent"):
         snapshot[name] = _sum_counts(part[name] for part in own)
     snapshot["revisions"] = _sum_rows(part["revisions"] for part in own)
     snapshot["connection_modes"] = {

@@ -25,7 +25,7 @@ _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
     "timeline_dropped", "revisions", "connection_modes", "longest_success_gap", "outages", "outages_of_all",
     "outages_dropped", "stalls", "stall_count", "reconnects", "address_failovers",
-    "request_ids", "wall_clock_drift",
+    "resent", "request_ids", "wall_clock_drift",
 )  # fmt: skip
 
 

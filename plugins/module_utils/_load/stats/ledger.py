@@ -10,7 +10,7 @@ class FailedRequest(NamedTuple):
     """What became of one failed request. Times are the clock's nanoseconds; None where it never came to that.
 
     `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had
-    carried before this one.
+    carried before this one. `status` is HTTP's.
     """
 
     seq: int
@@ -28,6 +28,7 @@ class FailedRequest(NamedTuple):
     request_id: str | None
     revision: str
     connection_mode: str
+    grpc_status: int | None = None
 
     def to_json(self, epoch: Callable[[int | None], float | None]) -> dict[str, Any]:
         """The record as the result shows it, times in seconds since the epoch."""
@@ -37,7 +38,7 @@ class FailedRequest(NamedTuple):
             "waited": (self.end - (self.intended if self.sent is None else self.sent)) / 1e9,
             "connection": self.connection, "reuse": self.reuse, "peer": self.peer, "status": self.status,
             "errno": self.errno, "request_id": self.request_id, "revision": self.revision,
-            "connection_mode": self.connection_mode,
+            "connection_mode": self.connection_mode, "grpc_status": self.grpc_status,
         }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def snapshot(tally: Tally) -> dict[str, Any]:
         "sockets": tally.sockets,
         "address_failovers": tally.address_failovers,
         "reconnects": dict(tally.reconnects),
+        "resent": dict(tally.resent),
         "peers": dict(tally.peers),
         **_histograms(tally),
     }

@@ -60,6 +60,7 @@ class Tally:
         self.sockets = 0
         self.address_failovers = 0  # addresses that took no connection, after which another was tried
         self.reconnects: dict[str, int] = {}
+        self.resent: dict[str, int] = {}  # calls that the server said it had not processed, by how it said so
         self.peers: dict[str, int] = {}
         self._timeline = Timeline()
 
@@ -156,6 +157,10 @@ class Tally:
         for accumulator in (self.service, self.late, self.slept, *self.response.values()):
             accumulator.fold()
         return row
+
+    def sent_again(self, told_by: str) -> None:
+        """A call that the server had not processed was sent once more."""
+        self.resent[told_by] = self.resent.get(told_by, 0) + 1
 
     def reconnect(self, reason: str) -> None:
         """A connection was given up for this reason."""

@@ -173,7 +173,7 @@ def test_urls(url: str, where: tuple) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("127.0.0.1:8080/", "must begin with http:// or https://"),
+        ("127.0.0.1:8080/", "must begin with http://, https://, grpc:// or grpcs://"),
         ("ftp://h/", "must begin with"),
         ("", "must begin with"),
         ("http://", "names no host"),
