@@ -154,12 +154,13 @@ class Cluster:
                 if _has_labels(each, str((query or {}).get("labelSelector") or ""))
             ]
             return {"items": found}
-        if self._going.get(path, inf) <= self.now():
-            del self._going[path]
-            self._drop(path)
-        if path not in self.objects:
-            raise NotFound(path)
-        return self.objects[path]
+        with self._lock:
+            if self._going.get(path, inf) <= self.now():
+                del self._going[path]
+                self._drop(path)
+            if path not in self.objects:
+                raise NotFound(path)
+            return self.objects[path]
 
     def create(self, path: str, definition: dict[str, Any]) -> dict[str, Any]:
         """The answer to a SelfSubjectAccessReview; nothing else is created."""
@@ -207,8 +208,9 @@ class Cluster:
         return {}
 
     def _drop(self, path: str) -> None:
-        target = self.objects.pop(path)
-        if target["kind"] == "Namespace":
+        target = self.objects.pop(path, None)
+        # None: it went with its namespace.
+        if target and target["kind"] == "Namespace":
             inside = f"/namespaces/{target['metadata']['name']}/"
             self.objects = {where: each for where, each in self.objects.items() if inside not in where}
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.iter8.kfserving.plugins.doc_fragments.cluster import ModuleDocFragment
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Resource
+from ansible_collections.iter8.kfserving.tests.support.ansible_core import module_arguments
 
 
 def documented(module: ModuleType) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def run_main(
     check_mode: bool = False,
 ) -> dict[str, Any]:
     """What the module prints, run with these arguments."""
-    with patch_module_args({**arguments, "_ansible_check_mode": check_mode}), pytest.raises(SystemExit):
+    with module_arguments(arguments, check_mode), pytest.raises(SystemExit):
         module.main()
     return dict(json.loads(capsys.readouterr().out))
 

@@ -18,6 +18,7 @@ from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import require_run_id
+from ansible_collections.iter8.kfserving.tests.support.ansible_core import templates
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
@@ -183,15 +184,14 @@ def plugins_found() -> Iterator[None]:
 def rendered(name: str, **variables: Any) -> Any:
     """A variable of the family, as a playbook that imports preflight has it."""
     role = ROOT / "roles/preflight"
-    loader = DataLoader()
     family = {
-        **loader.load_from_file(str(role / "defaults/main.yml"), trusted_as_template=True),
-        **loader.load_from_file(str(role / "vars/main.yml"), trusted_as_template=True),
+        **templates(role / "defaults/main.yml"),
+        **templates(role / "vars/main.yml"),
         "ansible_check_mode": False,
         **variables,
     }
     with plugins_found():
-        return Templar(loader, variables=family).template(family[name])
+        return Templar(DataLoader(), variables=family).template(family[name])
 
 
 def test_rendering_leaves_the_finders_of_modules_as_they_were() -> None:

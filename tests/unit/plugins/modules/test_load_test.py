@@ -8,11 +8,11 @@ from typing import Any, Dict, Tuple
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import files
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import ensure
 from ansible_collections.iter8.kfserving.plugins.modules import load_test, load_test_info
+from ansible_collections.iter8.kfserving.tests.support.ansible_core import module_arguments
 
 WHOLE: Dict[str, Any] = {
     **{name: spec.get("default") for name, spec in load_test.ARGUMENTS.items()},
@@ -24,10 +24,7 @@ WHOLE: Dict[str, Any] = {
 def call(
     module: Any, capsys: pytest.CaptureFixture[str], arguments: Dict[str, Any], check_mode: bool = False
 ) -> Tuple[int, Dict[str, Any]]:
-    with (
-        patch_module_args({**arguments, "_ansible_check_mode": check_mode}),
-        pytest.raises(SystemExit) as end,
-    ):
+    with module_arguments(arguments, check_mode), pytest.raises(SystemExit) as end:
         module.main()
     return int(end.value.code or 0), json.loads(capsys.readouterr().out)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.iter8.kfserving.plugins.doc_fragments import evidence, thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import THRESHOLDS
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.modules import rollout_report, rollout_verdict
 from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.ansible_core import module_arguments
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 BOTH = pytest.mark.parametrize("module", [rollout_verdict, rollout_report], ids=["verdict", "report"])
@@ -98,7 +98,7 @@ def run(
 ) -> Any:
     """The module's result as Ansible would read it."""
     given = {key: value for key, value in args.items() if value is not None}
-    with patch_module_args(given), pytest.raises(SystemExit) as ended:
+    with module_arguments(given), pytest.raises(SystemExit) as ended:
         module.main()
     assert ended.value.code == code
     return json.loads(capsys.readouterr().out)
