@@ -15,6 +15,10 @@ description:
     on a pull request.
   - They are written whatever the outcome. What is missing is said in them, and each file is replaced as a
     whole.
+  - With O(rollouts) it sums up several rollouts by their verdicts. C(report.html) then has one row a rollout,
+    with a link to its own report, and C(junit.xml) one case a rollout; C(summary.json) is for scripts, and
+    there is no C(metrics.txt). The verdict on the whole is the worst of all, and a rollout without one is
+    inconclusive.
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
@@ -26,11 +30,25 @@ options:
       - Path of the verdict that M(iter8.kfserving.rollout_verdict) wrote.
       - Where it is missing or damaged, the rest is judged by the default thresholds.
     type: path
+  rollouts:
+    description: The rollouts to sum up, in the order in which they are told.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The rollout's name.
+        type: str
+        required: true
+      artifacts:
+        description: The folder with its artefacts, C(verdict.json) among them.
+        type: path
+        required: true
   rerun:
     description: The command that does it all again, shown at the end of the page.
     type: str
   dest:
-    description: The folder to write into. With O(state=present) it must exist.
+    description:
+      - The folder to write into. With O(state=present) it must exist, unless O(rollouts) are summed up.
     type: path
     required: true
   state:
@@ -68,6 +86,15 @@ EXAMPLES = r"""
     rerun: make e2e
     dest: build/e2e
 
+- name: Sum up several rollouts
+  iter8.kfserving.rollout_report:
+    rollouts:
+      - name: iris
+        artifacts: build/e2e/iris
+      - name: flowers
+        artifacts: build/e2e/flowers
+    dest: build/e2e
+
 - name: Clear what an earlier run left
   iter8.kfserving.rollout_report:
     dest: build/e2e
@@ -93,17 +120,36 @@ summary:
   description: The verdict in one line.
   returned: with O(state=present)
   type: str
+rollouts:
+  description: Each rollout as C(summary.json) has it.
+  returned: with O(rollouts)
+  type: list
+  elements: dict
+runbooks:
+  description: What to do about those that are no pass, as files of the collection.
+  returned: with O(rollouts)
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import EVIDENCE
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.clear import clear
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.overview.publish import sum_up
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 
 ARGUMENTS = {
     "verdict": {"type": "path"},
     **EVIDENCE,
+    "rollouts": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "artifacts": {"type": "path", "required": True},
+        },
+    },
     "rerun": {"type": "str"},
     "dest": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -111,10 +157,13 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    alone = [("rollouts", name) for name in ("verdict", "rerun", *EVIDENCE)]
+    module = AnsibleModule(ARGUMENTS, mutually_exclusive=alone, supports_check_mode=True)
     try:
         if module.params["state"] == "absent":
             module.exit_json(**clear(module.params["dest"], module.check_mode))
+        if module.params["rollouts"] is not None:
+            module.exit_json(**sum_up(module.params, module.check_mode))
         module.exit_json(**publish(module.params, module.check_mode))
     except ArtefactError as error:
         module.fail_json(msg=str(error))

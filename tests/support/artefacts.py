@@ -298,6 +298,21 @@ CHECKS: dict[str, Callable[[str], Iterator[str]]] = {
     "summary.md": _markdown,
 }
 
+# Of a list of rollouts: what stands beside the folders of each.
+SUMMARY_CHECKS: dict[str, Callable[[str], Iterator[str]]] = {
+    "summary.json": _against("summary"),
+    "junit.xml": _junit,
+    # A row leads to the page of its rollout, which lies below, and to nothing else.
+    "report.html": lambda text: _html(re.sub(r'<a href="[a-z0-9-]+/report\.html">', "<a>", text)),
+    "summary.md": _markdown,
+}
+
+
+def summary_problems(folder: Path | str) -> list[str]:
+    """What is wrong with the summary of a list of rollouts; empty if nothing is."""
+    texts = {name: (Path(folder) / name).read_text(encoding="utf-8") for name in SUMMARY_CHECKS}
+    return [f"{name}: {words}" for name, text in texts.items() for words in SUMMARY_CHECKS[name](text)]
+
 
 def main() -> int:
     """Check the folder that the command line names."""

@@ -24,6 +24,7 @@ MARKS = {
     "report.html": re.compile(rb'<meta name="generator" content="iter8\.kfserving'),
     "junit.xml": re.compile(rb'<testsuites name="iter8\.kfserving'),
     "metrics.txt": re.compile(rb"\A# TYPE rollout_verdict "),
+    "summary.json": re.compile(rb'\A\{\s*"schema": \d+,\s*"verdict": '),
     "summary.md": re.compile(rb"^Written by iter8\.kfserving\.$", re.MULTILINE),
 }
 

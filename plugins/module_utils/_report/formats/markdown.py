@@ -17,38 +17,38 @@ _MOST_CAUSES = 5
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"} | {"\n": " ", "\r": " "})
 
 # By it the file is known again, and no other of its name is deleted.
-_MARK = "Written by iter8.kfserving."
+MARK = "Written by iter8.kfserving."
 
 
 def markdown(material: Material) -> str:
     """A heading with the verdict, the summary, the reasons, and tables of revisions, phases and
     objectives."""
     verdict = material.verdict
-    parts = [f"### {SIGNS[material.grade]} {material.title}", _text(verdict["summary"]) + "."]
+    parts = [f"### {SIGNS[material.grade]} {material.title}", text(verdict["summary"]) + "."]
     reasons = verdict.get("reasons", [])
     if reasons:
-        parts.append("\n".join(f"- **{r['verdict']}**: {_text(r['text'])}" for r in reasons))
+        parts.append("\n".join(f"- **{r['verdict']}**: {text(r['text'])}" for r in reasons))
     pages = verdict.get("runbooks", [])
     if pages:
         parts.append("What to do: " + ", ".join(f"`{page}`" for page in pages))
-    parts += [_causes(material), _revisions(material), _phases(material), _objectives(material), _MARK]
+    parts += [_causes(material), _revisions(material), _phases(material), _objectives(material), MARK]
     return printable_lines("\n\n".join(filter(None, parts)) + "\n")
 
 
 def _causes(material: Material) -> str:
     """What happened around the first losses: a comment is read in passing."""
     rows = [cause for cause in material.verdict.get("causes", []) if cause["around"] or cause["flags"]]
-    return "\n".join(
-        f"- {utc(cause['from'])[:12]}: {_text(sentence(cause))}" for cause in rows[:_MOST_CAUSES]
-    )
+    return "\n".join(f"- {utc(cause['from'])[:12]}: {text(sentence(cause))}" for cause in rows[:_MOST_CAUSES])
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A text in which nothing is taken for markup."""
     return str(value).translate(_SPECIAL)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    body = [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; empty without rows. A head that ends in `#` belongs to a column of numbers."""
+    body = [f"| {' | '.join(text(cell) for cell in row)} |" for row in rows]
     if not body:
         return ""
     rule = "|".join(" ---: " if head.endswith("#") else " --- " for head in heads)
@@ -60,7 +60,7 @@ def _revisions(material: Material) -> str:
         (name or "(not named)", row["role"], row["requests"], row["failed"])
         for name, row in material.verdict.get("revisions", {}).items()
     ]
-    return _table(("Revision", "Role", "Requests#", "Lost#"), rows)
+    return table(("Revision", "Role", "Requests#", "Lost#"), rows)
 
 
 def _phases(material: Material) -> str:
@@ -68,7 +68,7 @@ def _phases(material: Material) -> str:
     rows = [
         (p["name"], p["requests"], p["failed"]) for p in material.verdict.get("phases", []) if p["failed"]
     ]
-    return _table(("Phase", "Requests#", "Lost#"), rows)
+    return table(("Phase", "Requests#", "Lost#"), rows)
 
 
 def _objectives(material: Material) -> str:
@@ -77,4 +77,4 @@ def _objectives(material: Material) -> str:
         for o in material.verdict.get("objectives", [])
         if o["met"] is False
     ]
-    return _table(("Objective", "Version", "Value#", "Outcome"), rows)
+    return table(("Objective", "Version", "Value#", "Outcome"), rows)

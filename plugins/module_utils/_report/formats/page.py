@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
@@ -44,7 +45,11 @@ def page(material: Material) -> str:
         _section("Events", _events(material)),
         _section("Run it again", _rerun(material)),
     ]
-    title = f"{material.title}: rollout of {material.subject or 'a model'}"
+    return document(f"{material.title}: rollout of {material.subject or 'a model'}", sections)
+
+
+def document(title: str, sections: Sequence[str]) -> str:
+    """The page of these sections, which are markup; empty ones are left out."""
     return printable_lines(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module rollout_report does with several rollouts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import require_own_folder
+
+from ..files import ArtefactError, write_whole
+from .formats import WRITERS
+from .judged import grade, read, sentence
+
+
+def sum_up(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
+    """The module's result. `params` are the module's parameters.
+
+    :raises ArtefactError: where there is nothing to sum up, or `dest` is no folder that can be written.
+    """
+    dest = params["dest"]
+    if not params["rollouts"]:
+        raise ArtefactError("rollouts: name at least one rollout that was judged.")
+    names = [each["name"] for each in params["rollouts"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArtefactError(f"rollouts: {twice[0]} is named twice.")
+    try:
+        if not check_mode:
+            os.makedirs(dest, mode=0o755, exist_ok=True)
+        if os.path.exists(dest):
+            require_own_folder(dest)
+    except OSError as error:
+        raise ArtefactError(f"dest: {error.strerror}. Name a folder of your own.") from None
+    rollouts = [read(each["name"], each["artifacts"], dest) for each in params["rollouts"]]
+    changed = False
+    files = {}
+    for name, write in WRITERS.items():
+        content = write(rollouts)
+        files[name] = os.path.join(dest, name)
+        if not check_mode:
+            changed = write_whole(files[name], content) or changed
+    return {
+        "changed": changed,
+        "files": files,
+        "verdict": grade(rollouts),
+        "summary": sentence(rollouts),
+        "rollouts": [each.as_dict() for each in rollouts],
+        "runbooks": list(
+            dict.fromkeys(page for each in rollouts for page in each.verdict.get("runbooks", []))
+        ),
+    }
