@@ -217,10 +217,13 @@ class StreamExchange:
     def _of_call(self, conn: StreamConnection, call: Call, event: http2.Event, now: int) -> None:
         answer = call.answer
         assert answer is not None
+        conn.answered_at = now
         if event.what == http2.RESET:
             del conn.calls[call.stream]
             name = http2.code_name(event.code)
-            if event.code == http2.REFUSED_STREAM and not answer.begun:
+            if event.kind:
+                self._fail(call, event.kind, "the server's flow control is not that of RFC 9113")
+            elif event.code == http2.REFUSED_STREAM and not answer.begun:
                 self._not_processed(call, RST_STREAM, f"the server refused the stream (RST_STREAM, {name})")
             else:
                 self._fail(call, RST_STREAM, f"the server reset the stream (RST_STREAM, {name})")

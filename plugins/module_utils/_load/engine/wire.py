@@ -45,7 +45,7 @@ class Wire:
 
     def flush(self, conn: StreamConnection) -> None:
         """Send what the socket takes now; the rest by another call, when it takes more."""
-        if conn.deaf:
+        if conn.deaf is not None:
             return
         fresh = conn.session.taken()
         waited = bool(conn.out)
@@ -66,7 +66,7 @@ class Wire:
     def _refused(self, conn: StreamConnection, error: OSError) -> None:
         """The socket takes no more. What the server said before that still counts."""
         conn.out = b""
-        conn.deaf = True
+        conn.deaf = error
         self.read(conn)
         if conn.state is not CLOSED:
             self._lose(conn, *write_error(error, False), error)
@@ -81,7 +81,7 @@ class Wire:
                     self._cut(conn, error)
                 return
             if not data:
-                self._cut(conn, None)
+                self._cut(conn, conn.deaf)
                 return
             conn.heard_at = now = self._clock()
             for event in conn.session.receive(data):
@@ -89,7 +89,7 @@ class Wire:
                 if conn.state is CLOSED:
                     return
             self._answer_frames(conn)
-            if conn.state is CLOSED or not (conn.deaf or conn.pending()):
+            if conn.state is CLOSED or not (conn.deaf is not None or conn.pending()):
                 return
 
     def _answer_frames(self, conn: StreamConnection) -> None:

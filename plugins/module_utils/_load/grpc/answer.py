@@ -216,6 +216,11 @@ class Answer:
 
     def end(self) -> None:
         """The stream has ended. Returns if the answer was right. Raises Wrong."""
+        length = self.fields.get(b"content-length")
+        if length is not None and {part.strip() for part in length.split(b",")} != {
+            b"%d" % (self.size - self.head_size)
+        }:
+            raise Wrong(MALFORMED, "the content is not as long as its Content-Length says")
         if self.status != 200:
             also = "" if self.grpc_status is None else f", with grpc-status {status.shown(self.grpc_status)}"
             raise Wrong(STATUS, f"the HTTP status {self.status} was not expected{also}")

@@ -21,8 +21,8 @@ def why_cut(conn: StreamConnection, call: Call, error: OSError | None) -> Findin
     """The connection ended with the call in flight; `error` None where it was closed."""
     if conn.goaway:
         return GOAWAY, f"the connection ended after GOAWAY ({conn.goaway}) with the call unanswered"
-    if call.reuse and conn.heard_at < call.sent:
-        return STALE_KEEPALIVE, "the reused connection was closed before a byte came on it"
+    if 0 < conn.answered_at < call.sent:
+        return STALE_KEEPALIVE, "the reused connection was closed before a byte of an answer"
     if error is not None:
         return read_error(error, False)
     if call.answer is not None and call.answer.begun:

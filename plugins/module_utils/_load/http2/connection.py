@@ -14,11 +14,11 @@ class StreamConnection(Connection):
 
     `calls` are in flight on it, by stream; `queue` holds those that wait until the server's settings are
     known. `ending` is why it takes no further calls, empty while it does, and `goaway` what a GOAWAY said;
-    `heard_at` is when the last byte came. `owed` are the bytes of answers to the server's own frames that it
-    has not taken yet, `deaf` whether it takes nothing any more.
+    `heard_at` is when the last byte came, `answered_at` when the last of an answer did. `owed` are the bytes
+    of answers to the server's own frames that it has not taken yet, `deaf` is why it takes nothing any more.
     """
 
-    __slots__ = ("calls", "deaf", "ending", "goaway", "heard_at", "owed", "queue", "session")
+    __slots__ = ("answered_at", "calls", "deaf", "ending", "goaway", "heard_at", "owed", "queue", "session")
 
     def __init__(self, ident: int, mode: ModeTally, tls: bool) -> None:
         super().__init__(ident, mode, tls)
@@ -26,9 +26,10 @@ class StreamConnection(Connection):
         self.calls: dict[int, Call] = {}
         self.queue: list[Call] = []
         self.ending = ""
-        self.deaf = False
+        self.deaf: OSError | None = None
         self.goaway = ""
         self.heard_at = 0
+        self.answered_at = 0
         self.owed = 0
 
     @property

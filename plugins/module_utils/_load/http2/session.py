@@ -99,7 +99,7 @@ class Session:
             events.TrailersReceived: self._headers,
             events.InformationalResponseReceived: lambda event: Event(INTERIM, event.stream_id),
             events.DataReceived: self._data,
-            events.StreamReset: lambda event: Event(RESET, event.stream_id, code=int(event.error_code)),
+            events.StreamReset: self._reset,
             events.RemoteSettingsChanged: self._settings,
             events.WindowUpdated: self._window,
         }
@@ -220,6 +220,11 @@ class Session:
         if event.flow_controlled_length:
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         return Event(DATA, event.stream_id, data=event.data, ended=event.stream_ended is not None)
+
+    def _reset(self, event: Any) -> Event:
+        """By the peer; or by h2 itself, whose one reason is that the peer's windows overflow (6.9.1)."""
+        kind = "" if event.remote_reset else MALFORMED
+        return Event(RESET, event.stream_id, code=int(event.error_code), kind=kind)
 
     def _settings(self, _event: Any) -> Event:
         self.settled = True
