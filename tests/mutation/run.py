@@ -76,27 +76,22 @@ def changes() -> Iterator[Change]:
         for call in calls:
             name = call.func.id if isinstance(call.func, ast.Name) else ""
             if name == "Rule" and isinstance(call.args[0], ast.Constant):
-                yield Change(f"without the rule {call.args[0].value}", file, without(text, call))
+                yield Change(f"without the rule {call.args[0].value}", file, replaced(text, call, "*()"))
         for call in calls:
             name = call.func.id if isinstance(call.func, ast.Name) else ""
             if name in AGAINST:
                 where = f"{file.name}:{call.lineno}"
-                yield Change(f"{name} is passed at {where}", file, renamed(text, call.func))
+                yield Change(f"{name} is passed at {where}", file, replaced(text, call.func, "passed"))
 
 
-def without(text: str, call: ast.Call) -> str:
-    """The text without the lines of a call that stands alone in them."""
-    lines = text.splitlines(keepends=True)
-    del lines[call.lineno - 1 : call.end_lineno]
-    return "".join(lines)
-
-
-def renamed(text: str, name: ast.expr) -> str:
-    """The text with this name replaced by `passed`."""
-    lines = text.splitlines(keepends=True)
-    line = lines[name.lineno - 1].encode()
-    lines[name.lineno - 1] = (line[: name.col_offset] + b"passed" + line[name.end_col_offset :]).decode()
-    return "".join(lines)
+def replaced(text: str, node: ast.expr, by: str) -> str:
+    """The text with this expression replaced."""
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    lines = [line.encode() for line in text.splitlines(keepends=True)]
+    before = b"".join(lines[: node.lineno - 1]) + lines[node.lineno - 1][: node.col_offset]
+    after = lines[node.end_lineno - 1][node.end_col_offset :] + b"".join(lines[node.end_lineno :])
+    return (before + by.encode() + after).decode()
 
 
 def failure() -> str:
