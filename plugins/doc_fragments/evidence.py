@@ -84,8 +84,9 @@ options:
           - V(envoy) is Envoy's default text, as Kourier's without a template, V(envoy_gateway) that of Envoy
             Gateway, V(traefik) Traefik's in JSON with the header C(X-Request-Id) kept. These name the address
             of a pod, so O(observations) is needed to know of which revision it is.
+          - V(kept) is what M(iter8.kfserving.rollout_observer) kept of any of these, with O(observations).
         type: str
-        choices: [istio, kourier, istio_text, envoy, envoy_gateway, traefik]
+        choices: [kept, istio, kourier, istio_text, envoy, envoy_gateway, traefik]
         default: istio
       revision_pattern:
         description:

@@ -81,6 +81,35 @@ options:
       - With O(state=started) they are put there when the observer ends, whoever brings that about; those of
         one that was killed with O(state=stopped) or O(state=absent).
     type: path
+  gateway_log:
+    description:
+      - Which gateway's access log is followed, through the API server, so that it tells who answered where no
+        answer does. Of each of the load's own requests it keeps the id, the time, the status, the flags and
+        what tells the revision; of other requests nothing.
+      - It needs the rights to list pods and to get C(pods/log) in the gateway's namespace. Where there is no
+        such pod, or its log may not be read, the observer is not started.
+    type: dict
+    suboptions:
+      gateway:
+        description: Whose it is, as O(iter8.kfserving.rollout_verdict#module:access_log.gateway) names them.
+        type: str
+        required: true
+        choices: [istio, istio_text, kourier, envoy, envoy_gateway, traefik]
+      namespace:
+        description: The namespace of its pods. By default that of upstream's own manifests.
+        type: str
+      selector:
+        description: The label selector of its pods. By default that of upstream's own manifests.
+        type: str
+      container:
+        description: The container that writes the log. By default that of upstream's own manifests.
+        type: str
+      dest:
+        description: >-
+          The file that takes the lines. It is what O(iter8.kfserving.rollout_verdict#module:access_log) reads
+          with the gateway V(kept).
+        type: path
+        required: true
   state_dir:
     description:
       - The folder in which observers keep their state.
@@ -139,6 +168,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module im
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.ensure_state import (
     ensure_state,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.gateway_log import PLACES
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.duration import SECOND, parse
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 
@@ -154,6 +184,16 @@ ARGUMENTS = {
     "timeline": {"type": "path"},
     "duration": {"type": "str", "default": "4h"},
     "dest": {"type": "path"},
+    "gateway_log": {
+        "type": "dict",
+        "options": {
+            "gateway": {"type": "str", "required": True, "choices": list(PLACES)},
+            "namespace": {"type": "str"},
+            "selector": {"type": "str"},
+            "container": {"type": "str"},
+            "dest": {"type": "path", "required": True},
+        },
+    },
     "state_dir": {"type": "path"},
 }
 

@@ -17,6 +17,7 @@ MARKS = {
     "verdict.json": re.compile(rb'\A\{\s*"schema": \d+,\s*"verdict": '),
     "load.json": re.compile(rb'"Version": "iter8\.kfserving '),
     "observations.jsonl": re.compile(rb'\A\Z|\A\{"time": [0-9.]+, ("feed"|"type"): '),
+    "gateway.jsonl": re.compile(rb'\A\Z|\A\{"request_id": '),
     "timeline.jsonl": re.compile(rb'\A\Z|\A\{"time": [0-9.]+, "source": '),
     "experiment.json": _OBJECT,
     "inferenceservice.json": _OBJECT,

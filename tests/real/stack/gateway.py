@@ -50,6 +50,8 @@ _ARGUMENTS = [
     "--log.level=INFO",
     "--accesslog=true",
     "--accesslog.format=json",
+    # By it a request is found in the log.
+    "--accesslog.fields.headers.names.X-Request-Id=keep",
     "--global.checknewversion=false",
     "--global.sendanonymoususage=false",
     "--experimental.knative=true",

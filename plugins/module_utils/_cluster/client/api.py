@@ -158,20 +158,34 @@ class Api:
 
         Returns once the server has accepted the watch. Close the generator to end it.
         """
-        answer = self._patiently("GET", path, query, None, accept=JSON, read_seconds=silence_seconds)
+        return self._objects(self.lines(path, query, silence_seconds, accept=JSON), f"GET {self.host}{path}")
+
+    @staticmethod
+    def _objects(lines: Generator[bytes, None, None], where: str) -> Generator[Json, None, None]:
+        with contextlib.closing(lines):
+            for line in lines:
+                yield _object(line, where)
+
+    def lines(
+        self, path: str, query: Mapping[str, str], silence_seconds: float, *, accept: str = "*/*"
+    ) -> Generator[bytes, None, None]:
+        """The lines of an answer as they come, without the empty ones; Unreachable when nothing came for
+        ``silence_seconds``, or the answer was cut.
+
+        Returns once the server has begun to answer. Close the generator to end it.
+        """
+        answer = self._patiently("GET", path, query, None, accept=accept, read_seconds=silence_seconds)
         return self._lines(answer, f"GET {self.host}{path}")
 
     @staticmethod
-    def _lines(answer: Any, where: str) -> Generator[Json, None, None]:
+    def _lines(answer: Any, where: str) -> Generator[bytes, None, None]:
         rest = b""
         try:
             for chunk in _as_it_comes(answer):
                 *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        yield _object(line, where)
+                yield from (line for line in lines if line.strip())
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{where}: the watch was cut: {reason_of(error)}.") from error
+            raise Unreachable(f"{where}: the answer was cut: {reason_of(error)}.") from error
         finally:
             answer.close()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.files impo
     expanded,
     require_own_folder,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import FORMATS
 
 from ..client.api import Api
 from ..client.auth import connect
@@ -19,6 +22,7 @@ from ..client.errors import ClusterError
 from ..client.kinds import inferenceservice_kind
 from ..client.watch import Clock
 from . import job
+from .gateway_log import PLACES, GatewayLog, Place
 from .observer import Observer, Target
 from .plan import Plan
 from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS
@@ -33,6 +37,8 @@ FOLLOWED = (
     ("deployment", "apps/v1", "Deployment"),
     ("replicaset", "apps/v1", "ReplicaSet"),
     ("pod", "v1", "Pod"),
+    # A gateway may name the address of a revision's Service.
+    ("service", "v1", "Service"),
     ("event", "v1", "Event"),
 )
 NODE_EVENTS_NAMESPACE = "default"
@@ -48,6 +54,7 @@ def ensure_state(module: Any, duration: float) -> dict[str, Any]:
     name, state_dir = params["name"], params["state_dir"]
     for option in ("timeline", "dest"):
         _require_own_place(option, params[option])
+    _require_own_place("gateway_log", (params["gateway_log"] or {}).get("dest"))
     before = job.state(state_dir, name)
     changed = _ensure(module, before, duration)
     return {
@@ -104,7 +111,17 @@ def _plan(params: Any, duration: float) -> Plan:
         timeline=os.path.abspath(params["timeline"]) if params["timeline"] else "",
         duration=duration,
         dest=os.path.abspath(params["dest"]) if params["dest"] else "",
+        gateway_log=_gateway_log(params["gateway_log"]),
     )
+
+
+def _gateway_log(given: dict[str, Any] | None) -> dict[str, str]:
+    """Where the log is, with what is usual for the gateway, and the file's whole path; empty for none."""
+    if not given:
+        return {}
+    usual = PLACES[given["gateway"]]
+    named = {name: value for name, value in given.items() if value}
+    return {**asdict(usual), **named, "dest": os.path.abspath(given["dest"])}
 
 
 def _observer(module: Any, plan: Plan) -> Observer:
@@ -112,7 +129,15 @@ def _observer(module: Any, plan: Plan) -> Observer:
     params = module.params
     api = connect(module)
     targets = _targets(api, params, plan)
-    return Observer(api, targets, time.time, Clock())
+    beside = [_log_of(api, plan.gateway_log).run] if plan.gateway_log else []
+    return Observer(api, targets, time.time, Clock(), beside)
+
+
+def _log_of(api: Api, given: Mapping[str, str]) -> GatewayLog:
+    place = Place(given["namespace"], given["selector"], given["container"])
+    path = Path(given["dest"])
+    path.unlink(missing_ok=True)
+    return GatewayLog(api, place, FORMATS[given["gateway"]], path)
 
 
 def _targets(api: Api, params: Any, plan: Plan) -> list[Target]:

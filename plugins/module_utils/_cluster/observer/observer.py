@@ -31,7 +31,10 @@ POLL_READ_SECONDS = 2.0
 """A poll that is not answered by then is worth nothing."""
 CLOCK_SECONDS = 60.0
 """How often the API server's offset is written down."""
+BESIDE_SECONDS = 2.0
+"""How long the end waits for what runs beside."""
 ABSENT = "absent"
+Beside = Callable[[threading.Event], None]
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,25 @@ class Compared:
 class Observer:
     """Follows the targets until it is stopped, and tells the recorder.
 
-    `wall` gives epoch seconds, `clock` is for the watches. Raises ClusterError if a needed kind cannot be
-    listed.
+    `wall` gives epoch seconds, `clock` is for the watches. What is `beside` runs in a thread of its own until
+    the event that it is given is set. Raises ClusterError if a needed kind cannot be listed.
     """
 
-    def __init__(self, api: Api, targets: Sequence[Target], wall: Callable[[], float], clock: Clock) -> None:
+    def __init__(
+        self,
+        api: Api,
+        targets: Sequence[Target],
+        wall: Callable[[], float],
+        clock: Clock,
+        beside: Sequence[Beside] = (),
+    ) -> None:
         self._api = api
         self._targets = targets
         self._wall = wall
-        self._clock = clock
-        self._queue: queue.Queue[Item] = queue.Queue()
         self._ended = threading.Event()
+        self._clock = clock
+        self._beside = [threading.Thread(target=each, args=(self._ended,), daemon=True) for each in beside]
+        self._queue: queue.Queue[Item] = queue.Queue()
         self._coverage: dict[str, Coverage] = {}
         self._polls: dict[str, Poll] = {}
         self._lost: dict[str, tuple[float, str]] = {}
@@ -109,6 +120,8 @@ class Observer:
         been listed, or refused, `tick` several times a second with what is unobserved as of now."""
         for target in self._targets:
             threading.Thread(target=self._follow, args=(target, deadline), daemon=True).start()
+        for thread in self._beside:
+            thread.start()
         begun = False
         while not stopped() and self._clock.now() < deadline:
             self._drain(recorder)
@@ -121,6 +134,8 @@ class Observer:
                 tick({feed: gap for feed, gap in self._open(now)})
                 self._tell_clock(recorder, now, CLOCK_SECONDS)
         self._ended.set()
+        for thread in self._beside:
+            thread.join(BESIDE_SECONDS)
         self._drain(recorder, wait=False)
         now = self._wall()
         for feed, gap in self._open(now):

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Plan:
     """What is to be observed, for whom, and for how long at the most (seconds).
 
     `dest` is the file that takes the observations at the end, whoever brings that about; empty for none.
+    `gateway_log` is where the gateway's access log is, and the file that takes it; empty for none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Plan:
     timeline: str
     duration: float
     dest: str = ""
+    gateway_log: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def public(self) -> dict[str, Any]:

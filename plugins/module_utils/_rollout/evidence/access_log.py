@@ -119,6 +119,19 @@ def _ids(row: Mapping[str, Any]) -> Ids:
     return Ids(prefix, first, last)
 
 
+def read_row(line: bytes, pattern: re.Pattern[str] | None) -> dict[str, Any] | None:
+    """The line's fields, by the pattern's groups or, without one, of a JSON object; None where it is torn."""
+    if pattern is not None:
+        found = pattern.search(line.decode("utf-8", "replace"))
+        return found.groupdict() if found else None
+    begin = line.find(b"{")
+    try:
+        row = json.loads(line[begin:]) if begin >= 0 else None
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
 class LogReader:
     """Takes the log's lines one by one, and in the end tells what they say of a load."""
 
@@ -148,7 +161,7 @@ class LogReader:
         # Most lines may be others' requests: those are not parsed.
         if not any(mark in line for mark in self._marks):
             return
-        row = self._row(line)
+        row = read_row(line, self._line)
         if row is None:
             self._unread += 1
             return
@@ -161,18 +174,6 @@ class LogReader:
             self._entries.setdefault(name, entry)
         if place is not None and self._is_new(place, line):
             self._count(row, entry)
-
-    def _row(self, line: bytes) -> dict[str, Any] | None:
-        """The line's fields; None where it is torn."""
-        if self._line is not None:
-            found = self._line.search(line.decode("utf-8", "replace"))
-            return found.groupdict() if found else None
-        begin = line.find(b"{")
-        try:
-            row = json.loads(line[begin:]) if begin >= 0 else None
-        except ValueError:
-            return None
-        return row if isinstance(row, dict) else None
 
     def _place(self, name: str) -> tuple[int, int] | None:
         """Which range of ids this one belongs to, and where it stands in it."""

@@ -40,16 +40,22 @@ OWN = Naming()
 
 
 def pods_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The revision of each pod that an observer saw, by the pod's name and by its address; empty where that
-    had several: an address is given again, and pods in the host's network share its own."""
+    """The revision of each pod that an observer saw, by the pod's name and by its address, and by the address
+    of a revision's own Service; empty where that had several: an address is given again, and pods in the
+    host's network share its own."""
     found: dict[str, set[str]] = {}
     for row in rows:
         obj = mapping(row, "object")
+        names: list[str] = []
         if text(obj, "kind") == "Pod":
-            revision = revision_of(obj)
-            for name in (text(mapping(obj, "metadata"), "name"), text(mapping(obj, "status"), "podIP")):
-                if name and revision:
-                    found.setdefault(name, set()).add(revision)
+            names = [text(mapping(obj, "metadata"), "name"), text(mapping(obj, "status"), "podIP")]
+        elif text(obj, "kind") == "Service":
+            names = [text(mapping(obj, "spec"), "clusterIP")]
+        revision = revision_of(obj)
+        for name in names:
+            # A headless Service has no address: its clusterIP is the word None.
+            if name not in ("", "None") and revision:
+                found.setdefault(name, set()).add(revision)
     return _of_one(found)
 
 

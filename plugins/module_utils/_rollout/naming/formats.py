@@ -26,6 +26,8 @@ _ISTIO_TEXT = (
 )
 
 FORMATS: Mapping[str, Format] = {
+    # What trimmed_log makes of any of the others.
+    "kept": Format(revision=r"^(.+)$"),
     # Istio with accessLogEncoding JSON; Kourier with a service-access-log-template of the same names.
     "istio": Format(),
     "kourier": Format(),

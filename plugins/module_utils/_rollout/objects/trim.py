@@ -86,8 +86,9 @@ _KINDS: Mapping[str, tuple[Shape | None, Shape | None]] = {
         None,
     ),
     "Experiment": (None, None),
+    # Knative's and the core's.
     "Service": (
-        {"traffic": _TRAFFIC},
+        {"traffic": _TRAFFIC, "clusterIP": _KEEP},
         {
             "traffic": _TRAFFIC, "conditions": _KEEP, "latestCreatedRevisionName": _KEEP,
             "latestReadyRevisionName": _KEEP, "observedGeneration": _KEEP, "url": _KEEP,

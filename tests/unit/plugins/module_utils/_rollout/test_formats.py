@@ -21,9 +21,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.fo
     KOURIER_TEMPLATE,
     named,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.trimmed_log import Trimmer
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.trim import trim
 from ansible_collections.iter8.kfserving.tests.support import standard
 
-ID = "ab12-0000000001"
+ID = "0000ab12-0000000001"
 AT = "2026-11-28T08:00:01.900Z"
 POD = "10.244.0.97"
 ENVOY = (
@@ -31,6 +33,12 @@ ENVOY = (
     f'"m.default.example.com" "{POD}:8012"'
 )
 LINES = {
+    "kept": json.dumps(
+        {
+            "request_id": ID, "start_time": AT, "duration": 150, "response_code": 503, "response_flags": "UH",
+            "upstream_cluster": POD,
+        }
+    ),
     "istio": json.dumps(
         {
             "request_id": ID, "start_time": AT, "duration": 150, "response_code": 503, "response_flags": "UH",
@@ -75,10 +83,14 @@ PODS = [
 
 
 def read(gateway: str, *lines: str) -> AccessLog:
-    reader = LogReader(FORMATS[gateway], [Ids("ab12-", 1, 100)], (ID,))
+    reader = LogReader(FORMATS[gateway], [Ids("0000ab12-", 1, 100)], (ID,))
     for one in lines:
         reader.add(one.encode() + b"\n")
     return renamed_log(reader.log(), pods_of(PODS))
+
+
+def torn(line: str) -> str:
+    return line[: line.index(ID) + len(ID)] if "{" not in line else line[:-1]
 
 
 def test_there_is_a_line_of_each() -> None:
@@ -99,9 +111,37 @@ def test_a_line_tells_who_was_asked_when_and_how_it_ended(gateway: str) -> None:
 
 @pytest.mark.parametrize("gateway", sorted(FORMATS))
 def test_a_torn_line_is_one_that_belongs_and_cannot_be_read(gateway: str) -> None:
-    line = LINES[gateway]
-    torn = line[: line.index(ID) + len(ID)] if "{" not in line else line[:-1]
-    assert read(gateway, torn).unread == 1
+    assert read(gateway, torn(LINES[gateway])).unread == 1
+
+
+@pytest.mark.parametrize("gateway", sorted(set(FORMATS) - {"kept"}))
+def test_what_is_kept_of_a_line_tells_the_same_and_nothing_else(gateway: str) -> None:
+    kept = Trimmer(FORMATS[gateway]).cut(LINES[gateway].encode())
+    said = json.dumps(kept)
+    assert read("kept", said) == read(gateway, LINES[gateway])
+    assert not any(word in said for word in (":predict", "example.com", "load/1", "10.0.0."))
+
+
+@pytest.mark.parametrize("gateway", sorted(set(FORMATS) - {"kept"}))
+@pytest.mark.parametrize("foreign", ["9f0c", "0000ab12-00000000011", "0000AB12-0000000001", "", "-"])
+def test_of_other_requests_and_of_torn_lines_nothing_is_kept(gateway: str, foreign: str) -> None:
+    trimmer = Trimmer(FORMATS[gateway])
+    assert trimmer.cut(LINES[gateway].replace(ID, foreign).encode()) is None
+    assert trimmer.cut(torn(LINES[gateway]).encode()) is None
+    assert trimmer.cut(b"\xff{}") is None
+
+
+@pytest.mark.parametrize("address", ["10.96.4.2", "fd00::4"])
+def test_a_revisions_own_service_is_known_by_its_address(address: str) -> None:
+    labels = {"serving.knative.dev/revision": "m-predictor-00002"}
+    whole = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "m-predictor-00002", "labels": labels},
+        "spec": {"clusterIP": address, "selector": {"secret": "x"}},
+    }  # fmt: skip
+    headless = {**whole, "spec": {"clusterIP": "None"}}
+    rows = [{"object": trim(each)} for each in (whole, headless)]
+    assert pods_of([*PODS, *rows])[address] == "m-predictor-00002"
+    assert "None" not in pods_of(rows)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7:80", "[fd00::7]:80"])
@@ -118,7 +158,7 @@ def test_an_address_that_pods_of_two_revisions_had_tells_nobody() -> None:
     }
     naming = pods_of([*PODS, again])
     assert naming == {"p": "m-predictor-00001", "q": "m-predictor-00002", POD: ""}
-    reader = LogReader(FORMATS["envoy"], [Ids("ab12-", 1, 100)], (ID,))
+    reader = LogReader(FORMATS["envoy"], [Ids("0000ab12-", 1, 100)], (ID,))
     reader.add(LINES["envoy"].encode())
     assert renamed_log(reader.log(), naming).revisions == {"": 1}
 
@@ -132,7 +172,7 @@ def test_a_user_may_name_fields_of_json_but_not_of_text() -> None:
 
 def test_a_service_that_is_named_is_the_revision_of_its_deployment_if_there_was_one() -> None:
     line = LINES["istio"].replace("m-predictor-00001", "m-predictor")
-    reader = LogReader(FORMATS["istio"], [Ids("ab12-", 1, 100)], (ID,))
+    reader = LogReader(FORMATS["istio"], [Ids("0000ab12-", 1, 100)], (ID,))
     reader.add(line.encode())
     rows = [{"object": standard.replicaset("m-predictor-aaa")}]
     assert renamed_log(reader.log(), deployments_of(rows)).revisions == {"m-predictor-aaa": 1}

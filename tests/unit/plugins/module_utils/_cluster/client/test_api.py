@@ -233,7 +233,7 @@ def test_events_are_read_across_chunks(api: Api) -> None:
 def test_a_dead_connection_is_noticed_after_what_it_had_said(api: Api, path: str) -> None:
     events = api.stream(path, {"watch": "true"}, 0.3)
     seen: list[dict[str, Any]] = []
-    with pytest.raises(Unreachable, match="the watch was cut"):
+    with pytest.raises(Unreachable, match="the answer was cut"):
         collect(events, seen)
     assert [event["n"] for event in seen] == [1, 2, 3]
 
