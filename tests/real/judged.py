@@ -26,6 +26,12 @@ _GATES = [
     {"type": "split", "tolerance": 0.1},
     {"type": "pods"},
 ]
+# Instead of a header: what the gateway of this cluster logs.
+BY_LOG: Json = {
+    "rollout_revision_header": "",
+    "rollout_gateway_log": {"gateway": "traefik", "selector": "app=traefik"},
+    "rollout_gateway_log_seconds": 2,
+}
 _STEPS = [{"percent": 10, "seconds": 5}, {"percent": 50, "seconds": 5}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from .judged import RATE, Judge
+from .judged import BY_LOG, RATE, Judge
 from .knative import baseline, following
 from .rollout import Rollout, shares
 from .stage import Real
@@ -20,6 +20,17 @@ def test_promoted(rollout: Rollout, real: Real, judge: Judge) -> None:
     assert set(judged.verdict["revisions"]) == {old, new}
     assert judged.verdict["requests"] > 10 * RATE
     assert shares(rollout.get()) == {new: 100}
+
+
+def test_promoted_where_the_gateways_log_alone_tells_who_answered(
+    rollout: Rollout, real: Real, judge: Judge
+) -> None:
+    """As with KServe's own servers, whose answers name nobody."""
+    old, new, _third = baseline(rollout, real)
+    judged = judge.observe("step", following(real), before="-", **BY_LOG)
+    assert judged.verdict["verdict"] == "pass", judged.reasons
+    assert set(judged.verdict["revisions"]) == {old, new}
+    assert judged.verdict["named_by"] == "access_log"
 
 
 @pytest.mark.quick

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from .judged import Judge
+from .judged import BY_LOG, Judge
 from .rollout import Rollout
 from .stage import Real
 from .standard import DRAINING, PLAIN, create, create_runtimes, model
@@ -26,6 +26,15 @@ def test_rolling_update_of_servers_that_drain(rollout: Rollout, judge: Judge) ->
         before="0 of 4,999 (Envoy Gateway)",
     )
     assert judged.verdict["verdict"] == "pass", judged.reasons
+
+
+def test_rolling_update_where_the_gateways_log_alone_tells_who_answered(
+    rollout: Rollout, judge: Judge
+) -> None:
+    create(rollout, DRAINING)
+    judged = judge.observe("replace", {"model": model("v2", DRAINING)}, before="-", **BY_LOG)
+    assert judged.verdict["verdict"] == "pass", judged.reasons
+    assert judged.verdict["named_by"] == "access_log"
 
 
 def test_rolling_update_of_servers_that_do_not(rollout: Rollout, judge: Judge) -> None:
