@@ -14,8 +14,9 @@ description:
   - Runs a load generator on the host that the module runs on, as a process of its own that goes on when the
     task has ended.
   - By default requests are sent on an absolute schedule, evenly spaced, whatever became of those before
-    them. Nothing that a server may have acted on is sent twice, and only a whole, well-formed response with
-    an expected status counts as a success.
+    them. They may also arrive at random, along a profile of rates or at the times of a trace, all of it on an
+    absolute schedule too. Nothing that a server may have acted on is sent twice, and only a whole,
+    well-formed response with an expected status counts as a success.
   - The result has all keys of Fortio's JSON with the same names, units and buckets, and beside them
     C(LoadTest), which holds a record of each failed request, windows of failure, counts for each revision,
     and the generator's own faults.
@@ -69,7 +70,8 @@ options:
       - Headers of each request. C(Host) may differ from the host of O(url).
       - Those that carry credentials, such as C(Authorization), C(Cookie) or C(X-Api-Key), are refused; they
         belong into O(secret_headers).
-      - The engine adds C(X-Request-Id), unique to each request, unless it is given here.
+      - The engine adds C(X-Request-Id), unique to each request, unless it is given here. See also
+        O(request_id_header).
       - With gRPC they are the metadata of each call, C(Host) is the authority, and values of names that end
         with C(-bin) are in base64.
     type: dict
@@ -80,6 +82,12 @@ options:
         disk.
     type: dict
     default: {}
+  request_id_header:
+    description:
+      - One more header for the id of each request, such as one that the server writes into its log. The id is
+        unique to each request, load generator and run, and stands as C(sent_id) in the record of each failed
+        request.
+    type: str
   method:
     description: The HTTP method. Without it V(POST) is used where there is a payload, else V(GET).
     type: str
@@ -103,16 +111,91 @@ options:
     description: Files whose contents are the body of one request after the other, in turn.
     type: list
     elements: path
+  payloads:
+    description:
+      - Several payloads, of which each request carries one, drawn by their weights. Which one that is depends
+        on O(seed) and the request's number alone.
+      - The result tells for each how many requests carried it and how many of these failed.
+    type: list
+    elements: dict
+    suboptions:
+      payload:
+        description: The body, as of the option of that name.
+        type: raw
+      payload_file:
+        description: File on the target host with the body.
+        type: path
+      weight:
+        description: How often to send it, beside the others' weights. V(0) for never.
+        type: float
+        default: 1
+      name:
+        description: What it is called in the result, without it its file's name or C(payload) and its number.
+        type: str
+  payload_lines:
+    description:
+      - File on the target host with one payload a line, each of them JSON (JSONL), of up to 100000. Each
+        request carries one, drawn by O(seed), and all are as likely. It is sent as C(application/json) unless
+        O(headers) say otherwise.
+      - The result counts the first 1000 each by itself, as C(line) and its number, and sums up the others.
+    type: path
+  seed:
+    description:
+      - What is drawn at random, payloads and O(arrival), is drawn alike in each run with the same seed. Load
+        generators that share a load need one each, or they would send at the same times.
+    type: int
+    default: 0
   rate:
-    description: Requests a second in all, up to a million; V(0) for as fast as O(connections) allow.
+    description:
+      - Requests a second in all, up to a million; V(0) for as fast as O(connections) allow.
+      - V(2) where neither O(profile) nor O(send_times) says when requests are due.
     type: float
-    default: 2
+  arrival:
+    description:
+      - V(uniform) spreads the requests evenly. V(poisson) sends them at random, as clients do that know
+        nothing of each other, with O(rate) or O(profile) as the mean. Either way all times are fixed
+        beforehand, so no slow answer delays a request.
+    type: str
+    choices: [uniform, poisson]
+    default: uniform
+  profile:
+    description:
+      - How the rate changes, step by step, instead of a O(rate). Rates are requests a second, V(0) for none.
+      - The load ends with the last step, unless it is to O(repeat) or O(duration) ends it before. To stay at
+        the last rate, give its step a long duration.
+    type: list
+    elements: dict
+    suboptions:
+      rate:
+        description: The rate all through the step.
+        type: float
+      from:
+        description: The rate at its beginning, which changes evenly.
+        type: float
+      to:
+        description: The rate at its end, with O(profile[].from).
+        type: float
+      duration:
+        description: How long it lasts, such as V(30s) or V(5m).
+        type: str
+        required: true
+  send_times:
+    description:
+      - CSV file on the target host whose first column says when requests are due, in seconds or as dates with
+        times, as public traces of model servers have it; at most 1000000 rows, in order. The first row is due
+        at once, each other as much later as its time is. A head is passed over.
+      - The load ends with the last row, unless it is to O(repeat) or O(duration) ends it before.
+    type: path
+  repeat:
+    description: Whether O(profile) or O(send_times) begin anew when they are over.
+    type: bool
+    default: false
   duration:
     description:
       - How long to send requests, such as V(90s), V(5m) or V(1h30m); V(0) for until stopped, though for
         O(max_duration) at most.
+      - V(5m) without it, or V(0) with O(profile) or O(send_times), which end the load by themselves.
     type: str
-    default: 5m
   max_duration:
     description:
       - How long to send requests at most with a O(duration) of V(0), since whoever was to stop the load may
@@ -312,6 +395,29 @@ EXAMPLES = r"""
     state: stopped
   register: load
 
+- name: Rise to a hundred requests a second, stay there, and mix what real clients send
+  iter8.kfserving.load_test:
+    name: peak
+    state: finished
+    url: http://127.0.0.1:8080/v1/models/my-model:predict
+    arrival: poisson
+    seed: 7
+    profile:
+      - {from: 0, to: 100, duration: 2m}
+      - {rate: 100, duration: 10m}
+    payloads:
+      - {payload_file: small.json, weight: 9}
+      - {payload_file: large.json, weight: 1}
+    request_id_header: X-Correlation-Id
+
+- name: Send requests when the clients of a public trace did
+  iter8.kfserving.load_test:
+    name: trace
+    state: finished
+    url: http://127.0.0.1:8080/v1/models/my-model:predict
+    payload_lines: prompts.jsonl
+    send_times: AzureLLMInferenceTrace_conv.csv
+
 - name: Every request was answered
   ansible.builtin.assert:
     that: load.result.LoadTest.failed == 0
@@ -426,6 +532,16 @@ result:
           description: >-
             Requests and failures of each revision, of up to 100; C((others)) sums up any further ones.
           type: dict
+        payloads:
+          description: >-
+            Weight, requests and failures of each payload, where there are several.
+          type: dict
+        arrivals:
+          description: >-
+            How requests were spread, with which seed, and along which profile or trace; one for each load
+            generator.
+          type: list
+          elements: dict
         connection_modes:
           description: >-
             Requests, failures and the longest time without a success on keep-alive and on new connections.
@@ -477,12 +593,38 @@ ARGUMENTS = {
     "url": {"type": "str"},
     "headers": {"type": "dict", "default": {}},
     "secret_headers": {"type": "dict", "default": {}, "no_log": True},
+    "request_id_header": {"type": "str"},
     "method": {"type": "str"},
     "payload": {"type": "raw", "no_log": True},
     "payload_file": {"type": "path"},
     "payload_files": {"type": "list", "elements": "path"},
-    "rate": {"type": "float", "default": 2},
-    "duration": {"type": "str", "default": "5m"},
+    "payloads": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "payload": {"type": "raw", "no_log": True},
+            "payload_file": {"type": "path"},
+            "weight": {"type": "float", "default": 1},
+            "name": {"type": "str"},
+        },
+    },
+    "payload_lines": {"type": "path"},
+    "seed": {"type": "int", "default": 0},
+    "rate": {"type": "float"},
+    "arrival": {"type": "str", "choices": ["uniform", "poisson"], "default": "uniform"},
+    "profile": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "rate": {"type": "float"},
+            "from": {"type": "float"},
+            "to": {"type": "float"},
+            "duration": {"type": "str", "required": True},
+        },
+    },
+    "send_times": {"type": "path"},
+    "repeat": {"type": "bool", "default": False},
+    "duration": {"type": "str"},
     "max_duration": {"type": "str", "default": "4h"},
     "calls": {"type": "int", "default": 0},
     "stop_at": {"type": "str"},
@@ -546,12 +688,17 @@ def main() -> None:
     """Entry point."""
     module = LoadTestModule(
         argument_spec=ARGUMENTS,
-        mutually_exclusive=[("payload", "payload_file", "payload_files")],
+        mutually_exclusive=[
+            ("payload", "payload_file", "payload_files", "payloads", "payload_lines"),
+            ("rate", "profile", "send_times"),
+        ],
         required_if=[("state", "started", ("url",))],
         supports_check_mode=True,
     )
     # The payload is in nothing that is returned; searching for it would hide numbers that are part of it.
-    module.no_log_values.difference_update(leaves(module.params["payload"]))
+    rows = module.params["payloads"] or []
+    for payload in (module.params["payload"], *(row["payload"] for row in rows)):
+        module.no_log_values.difference_update(leaves(payload))
     invocation = {"module_args": shown(module.params)}
     try:
         # Servers name revisions, and Ansible sends what is returned to terminals and logs.

@@ -145,6 +145,9 @@ verdict:
         Requests and failures on new and on keep-alive connections, each with its bound on the loss and its
         longest gap between successes.
       type: dict
+    payloads:
+      description: Requests and failures by payload, where the load sent several.
+      type: dict
     outages:
       description:
         - From the last success before to the first success after on one kind of connection, in seconds

@@ -185,6 +185,12 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "longest_success_gap": gap(0.21),
         "outages": [],
         "outages_of_all": [],
+        "arrivals": [
+            {"arrival": "uniform", "seed": 0, "profile": [], "send_times": 0, "repeat": False},
+        ],
+        "payloads": {},
+        "longest_pause": 0.0,
+        "longest_mode_pause": 0.0,
         "lateness": {"p50": 0.0001, "p99": 0.002, "max": 0.01},
         "stalls": [],
         "wall_clock_drift": 0.0,
@@ -272,6 +278,8 @@ def lose(
         | {
             "errno": None,
             "request_id": f"r-{len(own['ledger'])}",
+            "sent_id": f"r-{len(own['ledger'])}",
+            "payload": "",
             "revision": revision,
             "connection_mode": "keep-alive",
             "grpc_status": None,

@@ -81,7 +81,7 @@ def run(options: Options, handle_signals: bool = True) -> dict[str, Any]:
         timeline.append(row)
         ledger.extend(failure.to_json(tally.epoch) for failure in failures)
 
-    engine = Engine(options, target, secrets.token_hex(4), keep)
+    engine = Engine(options, target, secrets.token_hex(8), keep)
     stopped = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:

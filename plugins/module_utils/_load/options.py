@@ -10,15 +10,20 @@ import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
+from . import arrivals
+from .arrivals import MAX_RATE, Step
 from .duration import SECOND
 from .errors import LoadError, refuse_nul
+from .payloads import check as check_payloads
 
 CONNECTION_MODES = ("keep-alive", "new", "both")
 PACING = ("open", "closed")
+ARRIVALS = ("uniform", "poisson")
 MAX_CONNECTIONS = 10000
-MAX_RATE = 1_000_000  # no process comes near it
+MOST_UNASKED = 1000  # connections that an open loop may have without being told how many
 MAX_HEAD = (
     1024 * 1024
 )  # bytes read of a head; Envoy and nginx send no more than 64 KiB, Go's client reads 1 MiB
@@ -29,7 +34,15 @@ _JSON_TYPES = {
 }  # fmt: skip
 _NOT_NEGATIVE = (
     "duration", "calls", "warmup", "abort_failures", "ledger_limit", "stop_at", "max_interim", "max_duration",
+    "seed",
 )  # fmt: skip
+_ENGINES_OWN = ("content-length", "transfer-encoding", "connection")
+_LISTED: dict[str, tuple[tuple[type, ...], str]] = {
+    "expect_status": ((int,), "whole numbers"),
+    "payload_names": ((str,), "texts"),
+    "payload_weights": ((int, float), "numbers"),
+    "send_times": ((int,), "whole numbers"),
+}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -45,6 +58,13 @@ class Options:
     each of `connections` sends its next request when due and not before the last was answered).
     Over gRPC, which the URL's scheme says, each kept connection carries up to `streams` requests at once, and
     `grpc_method` is what is called, which answers with several messages if `grpc_stream`.
+
+    `payloads` go out in turn, or where there are `payload_weights` by these, drawn with `seed`; the names are
+    what a payload is told by. An open loop may be other than even (`arrivals` has the terms): `arrival` says
+    how requests are spread, `profile` (steps) at which rates, and `send_times` (a trace, in order, the first
+    at 0) names each time by itself. Both end the run when they are over, unless they `repeat`, and stand in
+    the place of `rate`. `request_id_header` names one more header with the id of the request.
+
     `connection_modes` says whether connections are kept (`keep-alive`), made for each request (`new`), or
     both in turn.
     """
@@ -54,7 +74,14 @@ class Options:
     method: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    payload_names: list[str] = field(default_factory=list)
+    payload_weights: list[float] = field(default_factory=list)
+    seed: int = 0
     rate: float = 0
+    arrival: str = "uniform"
+    profile: list[Step] = field(default_factory=list)
+    send_times: list[int] = field(default_factory=list)
+    repeat: bool = False
     pacing: str = "open"
     catch_up: bool = True
     duration: int = 0
@@ -74,6 +101,7 @@ class Options:
     grpc_method: str = "ModelInfer"
     grpc_stream: bool = False
     streams: int = 100
+    request_id_header: str = ""
     address: str = ""
     unix_socket: str = ""
     server_name: str = ""
@@ -103,22 +131,57 @@ class Options:
         return self.method.upper() or ("POST" if self.payloads or self.grpc else "GET")
 
     @property
+    def paced(self) -> bool:
+        """Whether each request has a time of its own, rather than the next being due at once."""
+        return bool(self.rate or self.profile or self.send_times)
+
+    @property
+    def mean_rate(self) -> float:
+        """Requests a second: `rate`, or what a profile or a trace comes to; 0 for as fast as possible."""
+        if self.profile:
+            return arrivals.requests(self.profile) * SECOND / arrivals.span(self.profile)
+        if self.send_times:
+            return len(self.send_times) * SECOND / arrivals.period(self.send_times)
+        return self.rate
+
+    @property
+    def planned_span(self) -> int:
+        """How long a profile or a trace lasts that does not repeat, in ns; 0 where nothing ends so."""
+        if self.repeat:
+            return 0
+        return arrivals.period(self.send_times) if self.send_times else arrivals.span(self.profile)
+
+    @property
+    def _most_due(self) -> int:
+        """How many requests fall due within one time-out at most, chance left aside."""
+        if self.send_times:
+            enough = 2 * max(len(self.send_times), MOST_UNASKED)
+            times = list(islice(arrivals.along_trace(self.send_times, self.repeat), enough))
+            return arrivals.most_within(times, self.timeout)
+        peak = max((max(step.begin, step.end) for step in self.profile), default=self.rate)
+        return math.ceil(Fraction(str(peak)) * self.timeout / SECOND)
+
+    @property
     def pool(self) -> int:
         """How many requests may be in flight at once, which is how many connections may be open.
 
         An open loop must not wait for answers, so unless it is bounded it may have as many requests in flight
-        as fall due within one time-out, up to 1,000.
+        as fall due within one time-out, up to `MOST_UNASKED`.
         """
-        if self.rate == 0 or self.pacing == "closed":
+        if not self.paced or self.pacing == "closed":
             return self.connections * (self.streams if self.grpc and self.connection_modes != "new" else 1)
         if self.max_connections:
             return max(self.connections, self.max_connections)
-        due = math.ceil(self.exact_rate * self.timeout / SECOND)
-        return max(self.connections, min(1000, due + self.connections))
+        due = self._most_due
+        if self.arrival == "poisson":
+            due += math.ceil(5 * math.sqrt(due))  # five standard deviations
+        return max(self.connections, min(MOST_UNASKED, due + self.connections))
 
     @property
     def planned(self) -> int:
-        """How many requests the run will send at most; 0 where only time or a stop ends it."""
+        """How many requests the run will send at most; 0 where only time, a stop or chance tells."""
+        if self.arrival == "poisson" or self.profile or self.send_times:
+            return self.calls
         planned = math.floor(self.exact_rate * self.duration / SECOND) if self.rate and self.duration else 0
         return min(planned, self.calls) if planned and self.calls else planned or self.calls
 
@@ -126,6 +189,8 @@ class Options:
         """Raise LoadError for the first option that makes no sense."""
         self._check_numbers()
         self._check_choices()
+        self._check_arrivals()
+        check_payloads(len(self.payloads), self.payload_names, self.payload_weights)
         self._check_request()
 
     def _check_numbers(self) -> None:
@@ -151,7 +216,7 @@ class Options:
                 raise LoadError(f"{what} must not be negative.")
             if not math.isfinite(value):
                 raise LoadError(f"{what} must be a finite number, not {value}.")
-        if self.rate and self.duration and not self.planned:
+        if self.rate and self.duration and self.arrival == "uniform" and not self.planned:
             raise LoadError("The duration is too short for one request at this rate.")
 
     def _check_choices(self) -> None:
@@ -170,6 +235,23 @@ class Options:
             if not 200 <= status <= 999:
                 raise LoadError(f"The expected status {status} is not a final HTTP status.")
 
+    def _check_arrivals(self) -> None:
+        if self.arrival not in ARRIVALS:
+            raise LoadError(f"arrival must be one of {', '.join(ARRIVALS)}, not {self.arrival!r}.")
+        named = [what for what in ("rate", "profile", "send_times") if getattr(self, what)]
+        if len(named) > 1:
+            raise LoadError(f"Only one of {' and '.join(named)} can say when requests are due.")
+        uneven = [what for what in ("profile", "send_times") if getattr(self, what)]
+        uneven += ["arrival=poisson"] if self.arrival == "poisson" else []
+        if uneven and self.pacing == "closed":
+            raise LoadError(f"{uneven[0]} needs pacing=open: a closed loop sends when it was answered.")
+        if self.arrival == "poisson" and not (self.rate or self.profile):
+            raise LoadError("arrival=poisson needs a rate above 0 or a profile.")
+        if self.repeat and not (self.profile or self.send_times):
+            raise LoadError("repeat needs a profile or send_times to repeat.")
+        arrivals.check_profile(self.profile)
+        arrivals.check_times(self.send_times)
+
     def _check_request(self) -> None:
         if self.grpc and (self.method or self.expect_status):
             raise LoadError(
@@ -186,10 +268,20 @@ class Options:
                 raise LoadError(f"The header name {name!r} is not valid in HTTP.")
             if any(ord(c) > 255 or ord(c) == 127 or (ord(c) < 32 and c != "\t") for c in value):
                 raise LoadError(f"The value of header {name!r} has a character that HTTP does not allow.")
-            if name.lower() in ("content-length", "transfer-encoding", "connection"):
+            if name.lower() in _ENGINES_OWN:
                 raise LoadError(f"The header {name!r} is set by the engine and cannot be given.")
             if names.count(name.lower()) > 1:
                 raise LoadError(f"The header {name!r} is given twice.")
+        if self.request_id_header:
+            self._check_id_header(self.request_id_header, names)
+
+    def _check_id_header(self, name: str, given: list[str]) -> None:
+        if not _TOKEN.fullmatch(name):
+            raise LoadError(f"The request_id_header {name!r} is not a name that HTTP allows.")
+        if name.lower() in _ENGINES_OWN or name.lower() in ("host", "content-type", "user-agent"):
+            raise LoadError(f"The request_id_header {name!r} has a meaning of its own: name another.")
+        if name.lower() in given:
+            raise LoadError(f"The header {name!r} is given, and cannot be the request_id_header as well.")
 
     def to_json(self) -> dict[str, Any]:
         """All of it, payloads in base64: it may hold credentials, so it is only ever piped, not stored."""
@@ -209,8 +301,9 @@ class Options:
         for name, value in data.items():
             if type(value).__name__ not in _JSON_TYPES[known[name]]:
                 raise LoadError(f"The option {name} must be of type {known[name]}.")
-        if not all(type(status) is int for status in data.get("expect_status", [])):
-            raise LoadError("The option expect_status must list whole numbers.")
+        for name, (kinds, in_words) in _LISTED.items():
+            if not all(type(value) in kinds for value in data.get(name, [])):
+                raise LoadError(f"The option {name} must list {in_words}.")
         given = dict(data)
         try:
             given["payloads"] = [base64.b64decode(text, validate=True) for text in data.get("payloads", [])]
@@ -220,6 +313,12 @@ class Options:
             given["headers"] = [(str(name), str(value)) for name, value in data.get("headers", [])]
         except (ValueError, TypeError):
             raise LoadError("The option headers must list pairs of a name and a value.") from None
+        try:
+            given["profile"] = [
+                Step(float(a), float(b), int(length)) for a, b, length in data.get("profile", [])
+            ]
+        except (ValueError, TypeError):
+            raise LoadError("The option profile must list steps: two rates and nanoseconds.") from None
         return cls(**given)
 
     def fingerprint(self) -> str:

@@ -23,6 +23,12 @@ def failures(facts: Facts) -> list[dict[str, Any]]:
     return [dict(zip(names, key)) | {"failed": n} for key, n in counts.most_common()]
 
 
+def payloads(facts: Facts) -> dict[str, dict[str, int]]:
+    """Requests and losses by payload, where there are several."""
+    rows = facts.load.payloads if facts.load else {}
+    return {name: {"requests": requests, "failed": failed} for name, (requests, failed) in rows.items()}
+
+
 def connection_modes(facts: Facts) -> dict[str, dict[str, Any]]:
     """Requests on new and on keep-alive connections, each with its own bound on the loss and longest gap."""
     rows = facts.load.connection_modes if facts.load else {}

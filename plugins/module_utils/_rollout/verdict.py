@@ -103,6 +103,7 @@ class Verdict:
             "classes": dict(load.classes) if load else {},
             "failures": details.failures(self.facts),
             "connection_modes": details.connection_modes(self.facts),
+            "payloads": details.payloads(self.facts),
             "outages": details.outages(self.facts),
             "causes": [dict(cause) for cause in self.facts.causes],
             "generator": details.generator(self.facts),

@@ -29,6 +29,7 @@ from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 DEFAULTS: dict[str, Any] = {
     "name": "one", "state": "started", "rate": 50, "pacing": "open", "catch_up": True, "calls": 0,
+    "arrival": "uniform", "seed": 0, "repeat": False,
     "connections": 2, "connection_modes": "keep-alive", "warmup": 0, "abort_failures": 0, "ledger_limit": 100,
     "verify": True, "labels": "",
     "duration": "0", "timeout": "500ms", "connect_check": True,
@@ -540,7 +541,7 @@ def test_every_part_is_copied(tmp_path: Path) -> None:
     copy = source.copy_to(tmp_path)
     here = Path(source.__file__).parents[1]
     # What runs outside the job is not needed in it.
-    outside = {"job/package.py", "job/job.py", "job/ensure.py"}
+    outside = {"job/package.py", "job/job.py", "job/ensure.py", "job/inputs.py"}
     for room in (here, here.with_name("_common")):
         parts = {str(path.relative_to(room)) for path in room.rglob("*.py")}
         if room == here:

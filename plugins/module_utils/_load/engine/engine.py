@@ -69,7 +69,7 @@ class Engine:
         find = lookup or (lambda: resolve(target))
         addresses = reachable_first(find(), min(1.0, options.timeout / SECOND))
         self._poller = make_poller()
-        self._alarm = make_alarm(self._poller) if options.rate else None
+        self._alarm = make_alarm(self._poller) if options.paced else None
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_out, False)
         self._poller.register(self._wake_out, IN)
@@ -87,7 +87,7 @@ class Engine:
         )
         self._limit = options.pool
         # On one processor the quick_polls would take the server's time.
-        self._quick_polls = QUICK_POLLS if not options.rate and processors() > 1 else 0
+        self._quick_polls = QUICK_POLLS if not options.paced and processors() > 1 else 0
         self._schedule: Schedule = Flood(0, 0, 0)
         self._stopping = False
         self._check_at = 0
@@ -99,7 +99,7 @@ class Engine:
             now,
             self._wall() - now,
             options.ledger_limit,
-            bool(options.rate),
+            options.paced,
             options.connection_modes == "both",
         )
 
@@ -133,15 +133,7 @@ class Engine:
         ends = [start + lasts] if lasts else []
         if options.stop_at:
             ends.append(max(start, int(options.stop_at * SECOND) - tally.anchor))
-        return make_schedule(
-            start,
-            options.exact_rate,
-            closed=options.pacing == "closed",
-            threads=options.pool,
-            planned=options.planned,
-            end=min(ends) if ends else None,
-            catch_up=options.catch_up,
-        )
+        return make_schedule(options, start, min(ends) if ends else None)
 
     def _warm_up(self) -> int:
         """Send requests that are not counted, one after the other; returns how many of them failed."""
@@ -238,6 +230,7 @@ class Engine:
 
     def _tick(self, now: int) -> None:
         self.tally.sent = self._exchange.sent
+        self.tally.pauses = self._schedule.pauses
         self._exchange.settle()
         self.tally.health.note_wall(self._wall() - self._clock())
         self._pool.trim()

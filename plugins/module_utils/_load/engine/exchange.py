@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Callable
 
@@ -18,6 +19,7 @@ from ..http.target import Target
 from ..options import Options
 from ..stats.ledger import FailedRequest
 from ..stats.outage import FOLD_EVERY
+from ..stats.payloads import PayloadCounts
 from ..stats.tally import Tally
 from .poller import IN, OUT, Poller
 from .pool import ConnectFailed, ConnectionPool
@@ -52,9 +54,8 @@ class Exchange:
         self._clock = clock
         self._judge = Judge(options)
         self._turns = Turns(options, target, run_id)
-        # What a kept connection at full speed sends in turn; empty where that is always the same.
-        kept = self._turns.templates["keep-alive"]
-        self._in_turn = kept if len(kept) > 1 else []
+        self._mix = self._turns.mix
+        self._several = self._mix.count > 1  # payloads
         self._reader = ResponseReader(clock, self._answered, self._fail)
         self._writer = RequestWriter(poller, self._reader)
         self._tally = pool.tally
@@ -72,6 +73,8 @@ class Exchange:
         self._first = self._seq
         template = self._turns.template(self._seq)
         tally.ids = (template.id_prefix, self._first + 1) if template.id_at else None
+        if self._several:
+            tally.payloads = PayloadCounts(self._mix.told)
         self._pool.count_in(tally)
         self.refill = (
             schedule
@@ -108,6 +111,8 @@ class Exchange:
         """Put the next request on the connection."""
         conn.seq = seq = self._seq
         conn.template = template = self._turns.template(seq)
+        if self._several:
+            self._tally.payloads.sent[self._mix.told[template.payload]] += 1
         template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()
@@ -167,7 +172,7 @@ class Exchange:
 
     def _go_on(self, ended: list[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""
-        refill, in_turn, clock, writer = self.refill, self._in_turn, self._clock, self._writer
+        refill, several, clock, writer = self.refill, self._several, self._clock, self._writer
         for conn in ended:
             conn.used += 1
             if refill is None or not refill.left or now >= refill.end:
@@ -180,8 +185,9 @@ class Exchange:
                 continue
             refill.left -= 1
             self._seq = conn.seq = seq = self._seq + 1
-            if in_turn:
-                conn.template = in_turn[seq % len(in_turn)]
+            if several:
+                conn.template = self._turns.template(seq)
+                self._tally.payloads.sent[self._mix.told[conn.template.payload]] += 1
             template = conn.template
             template.stamp(seq)
             conn.first_byte = None
@@ -299,9 +305,12 @@ class Exchange:
     def settle(self) -> None:
         """Bring the outages up to date with what is in flight now."""
         flying: dict[str, list[int]] = {name: [] for name in self._tally.connection_modes}
+        payloads: Counter[str] = Counter()
         for conn in self._in_flight():
             flying[conn.mode.name].append(conn.seq)
+            payloads[self._mix.told[conn.template.payload]] += 1
         self._tally.settle(flying)
+        self._tally.payloads.flying = payloads
 
     def _in_flight(self) -> Iterator[Connection]:
         for conn in [*self._pool.by_fd.values(), *self._pool.waiting]:
@@ -335,7 +344,10 @@ class Exchange:
             request_id=self._request_id(conn, head),
             revision=self._judge.revision(head, conn.parser.body),
             connection_mode=conn.mode.name,
+            sent_id=conn.template.own_id(conn.seq),
+            payload=self._mix.names[conn.template.payload],
         )
+        self._tally.payloads.fail(self._mix.told[conn.template.payload])
         self._tally.failure(conn.mode, failure, conn.parser.size, head.size if head else 0)
         if kind in WHOLE and self._may_serve_again(conn):
             conn.parser.reset()

@@ -4,18 +4,26 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Protocol
 
+from .. import arrivals
 from ..duration import SECOND
+from ..options import Options
 
 NEVER = 1 << 62
 
 
 class Schedule(Protocol):
-    """Hands out requests; the engine takes none from `end` on."""
+    """Hands out requests; the engine takes none from `end` on.
+
+    `pauses` are the longest times from one request being due to the next one, and to the next but one, so
+    far; 0 where they are all alike or nothing is due by itself.
+    """
 
     end: int
+    pauses: tuple[int, int]
 
     def next_due(self) -> int:
         """When the next request is due; NEVER if none will be before another is answered."""
@@ -35,6 +43,8 @@ class Schedule(Protocol):
 
 class Flood:
     """As fast as the connections allow: always due. The engine bounds how many are in flight."""
+
+    pauses = (0, 0)
 
     def __init__(self, start: int, end: int, calls: int) -> None:
         self.end = end
@@ -64,6 +74,8 @@ class Flood:
 
 class Open:
     """Request k is due at start + k / rate, whatever became of the others."""
+
+    pauses = (0, 0)
 
     def __init__(self, start: int, rate: Fraction, planned: int, end: int) -> None:
         self._start = start
@@ -103,12 +115,66 @@ class Open:
         return max(0, min(fallen, self._planned) - self._next)
 
 
+class Uneven:
+    """Requests at times that are known beforehand, whatever became of the others.
+
+    `times` yields them in nanoseconds from `start`, in order; `planned` of 0 is as many as it yields.
+    """
+
+    def __init__(self, start: int, times: Iterator[int], planned: int, end: int) -> None:
+        self.end = end
+        self.pauses = (0, 0)
+        self._start = start
+        self._times = times
+        self._left = planned or NEVER
+        self._before = (start, start)  # when the last but one and the last were due
+        self._due = self._next()
+
+    def _next(self) -> int:
+        time = next(self._times, None)
+        return NEVER if time is None else self._start + time
+
+    def next_due(self) -> int:
+        """When the next one is due; NEVER once all are taken."""
+        return self._due
+
+    def take(self) -> tuple[int, int]:
+        """Take it. The last that is planned sets the end, to when one more would be due."""
+        due, (last_but_one, last) = self._due, self._before
+        self.pauses = (max(self.pauses[0], due - last), max(self.pauses[1], due - last_but_one))
+        self._before = (last, due)
+        self._due = self._next()
+        self._left -= 1
+        if not self._left:
+            self.end = min(self.end, self._due)
+            self._due = NEVER
+        return due, 0
+
+    def answered(self, token: int, now: int) -> None:
+        """Nothing depends on answers."""
+
+    def used_up(self) -> bool:
+        """Never: the run lasts until `end`."""
+        return False
+
+    def overdue(self, now: int) -> int:
+        """How many requests fell due before `now` and were not taken. To be asked once, at the end."""
+        count, until = 0, min(now, self.end)
+        while self._due < until and self._left:
+            count += 1
+            self._left -= 1
+            self._due = self._next()
+        return count
+
+
 class Closed:
     """Fortio's pacing: `threads` loops, each of which aims its call i at (i + i/(n-1))·threads/rate.
 
     A loop sends its next call when that is due and its last one was answered; a late loop catches up by
     sending back to back, unless `catch_up` is off: then its plan shifts by the delay.
     """
+
+    pauses = (0, 0)
 
     def __init__(
         self, start: int, rate: Fraction, *, threads: int, planned: int, end: int, catch_up: bool
@@ -164,20 +230,28 @@ class Closed:
         return max(0, (min(asked, self._planned) if self._planned else asked) - sum(self._sent))
 
 
-def make_schedule(
-    start: int,
-    rate: Fraction,
-    *,
-    closed: bool,
-    threads: int,
-    planned: int,
-    end: int | None,
-    catch_up: bool,
-) -> Schedule:
+def make_schedule(options: Options, start: int, end: int | None) -> Schedule:
     """The schedule of a run that begins at `start`; `end` None for one that only a stop or its calls end."""
     until = NEVER if end is None else end
-    if not rate:
+    rate, planned = options.exact_rate, options.planned
+    if not options.paced:
         return Flood(start, until, planned)
-    if closed:
+    times = _uneven(options)
+    if times is not None:
+        lasts = options.planned_span
+        return Uneven(start, times, planned, min(until, start + lasts) if lasts else until)
+    if options.pacing == "closed":
+        threads, catch_up = options.pool, options.catch_up
         return Closed(start, rate, threads=threads, planned=planned, end=until, catch_up=catch_up)
     return Open(start, rate, planned, until)
+
+
+def _uneven(options: Options) -> Iterator[int] | None:
+    """When requests are due that are not sent evenly at one rate, from the start; None where they are."""
+    if options.send_times:
+        return arrivals.along_trace(options.send_times, options.repeat)
+    random = options.arrival == "poisson"
+    counts = arrivals.poisson(options.seed) if random else arrivals.even()
+    if options.profile:
+        return arrivals.along(counts, options.profile, options.repeat)
+    return arrivals.along_rate(counts, options.rate) if random else None

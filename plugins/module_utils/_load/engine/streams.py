@@ -9,6 +9,7 @@ RFC 9113 (6.8, 8.7) allows and every gRPC client does; `resent` counts it, and a
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from typing import Callable
 
 from ..errors import CLIENT, GOAWAY, RESET, RST_STREAM, TLS, errno_name
@@ -23,6 +24,7 @@ from ..http2.connection import StreamConnection
 from ..http2.library import require
 from ..options import Options
 from ..stats.outage import FOLD_EVERY
+from ..stats.payloads import PayloadCounts
 from ..stats.tally import Tally
 from .poller import OUT, Poller
 from .pool import ConnectFailed, ConnectionPool
@@ -69,6 +71,8 @@ class StreamExchange:
         self._first = self._seq
         prefix = self._made.id_prefix
         tally.ids = (prefix, self._first + 1) if prefix else None
+        if self._made.mix.count > 1:
+            tally.payloads = PayloadCounts(self._made.mix.told)
         self._pool.count_in(tally)
 
     @property
@@ -82,8 +86,14 @@ class StreamExchange:
         """Send the next call, on a kept connection that has room or on a new one."""
         self._seq += 1
         self.flying += 1
+        self._tally.payloads.carry(self._told(self._seq))
         mode = self._tally.connection_modes[self._made.connection_mode(self._seq)]
         self._place(Call(self._seq, mode, intended=intended, sent=self._clock(), token=token))
+
+    def _told(self, sequence: int) -> str:
+        """What the payload of this call is counted by."""
+        mix = self._made.mix
+        return mix.told[mix.index(sequence)]
 
     def _place(self, call: Call) -> None:
         conn = self._streams.pick(call.mode)
@@ -276,7 +286,10 @@ class StreamExchange:
             now,
             self._made.request_id(call.seq),
             errno or (errno_name(error) if error else None),
+        )._replace(
+            sent_id=self._made.sent_id(call.seq), payload=self._made.mix.names[self._made.mix.index(call.seq)]
         )
+        self._tally.payloads.fail(self._told(call.seq))
         size, head_size = (answer.size, answer.head_size) if answer else (0, 0)
         self._tally.failure(call.mode, failure, size, head_size)
         self._done(call, now)
@@ -370,4 +383,5 @@ class StreamExchange:
         for call, _conn in self._calls.values():
             flying[call.mode.name].append(call.seq)
         self._tally.settle(flying)
+        self._tally.payloads.flying = Counter(self._told(seq) for seq in self._calls)
         self._streams.trim()

@@ -15,6 +15,7 @@ from ..errors import LoadError
 from ..http.request import UUID_MARK
 from ..http.target import Target
 from ..options import Options
+from ..payloads import Mix
 from . import infer
 from .protobuf import Unreadable
 
@@ -131,13 +132,20 @@ def timeout_text(nanoseconds: int) -> bytes:
 
 
 class Calls:
-    """What the calls of a run send, in turn: on each connection mode every payload."""
+    """What the calls of a run send; `mix` says which payload each carries."""
 
     def __init__(self, options: Options, target: Target, run_id: str) -> None:
         self.method = method_of(options)
         self._messages = messages(options, target, self.method)
         self._modes: tuple[str, ...] = (
             ("new", "keep-alive") if options.connection_modes == "both" else (options.connection_modes,)
+        )
+        self.mix = Mix(
+            len(self._messages),
+            options.payload_names,
+            options.payload_weights,
+            seed=options.seed,
+            modes=len(self._modes),
         )
         self._timeout = options.timeout
         named = {name.lower() for name, _value in options.headers}
@@ -158,7 +166,11 @@ class Calls:
             *((name.lower(), value) for name, value in options.headers if name.lower() != "host"),
         ]
         self._fields = [(name.encode(), value.encode("latin-1")) for name, value in fields]
-        self.id_prefix = f"{run_id}-" if options.request_ids and _ID.decode() not in named else ""
+        self._run = f"{run_id}-"
+        self.id_prefix = self._run if options.request_ids and _ID.decode() not in named else ""
+        also = options.request_id_header.lower().encode()
+        self._id_fields = [_ID] * bool(self.id_prefix)
+        self._id_fields += [also] * bool(also and also not in self._id_fields)
         self._whole = timeout_text(options.timeout)
 
     def connection_mode(self, sequence: int) -> str:
@@ -167,16 +179,22 @@ class Calls:
 
     def request_id(self, sequence: int) -> str | None:
         """The x-request-id that is sent with this number, None where the engine sends none."""
-        return f"{self.id_prefix}{sequence:010d}" if self.id_prefix else None
+        return self._id(sequence) if self.id_prefix else None
+
+    def sent_id(self, sequence: int) -> str | None:
+        """The id that is sent with this number in whichever header, None where none is."""
+        return self._id(sequence) if self._id_fields else None
+
+    def _id(self, sequence: int) -> str:
+        return f"{self._run}{sequence:010d}"
 
     def make(self, sequence: int, left: int) -> Sent:
         """What the call sends; `left` nanoseconds of its time are left."""
-        message = self._messages[sequence // len(self._modes) % len(self._messages)]
+        message = self._messages[self.mix.index(sequence)]
         for at in message.uuid_at:
             message.data[at : at + 36] = str(uuid.uuid4()).encode()
         timeout = self._whole if self._timeout - left < _CLOSE else timeout_text(left)
         fields = [*self._fields, (b"grpc-timeout", timeout)]
-        ident = self.request_id(sequence)
-        if ident is not None:
-            fields.append((_ID, ident.encode()))
+        ident = self._id(sequence).encode()
+        fields += [(name, ident) for name in self._id_fields]
         return Sent(fields, bytes(message.data), message.data[message.id_at].decode())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 
 from ..options import Options
+from ..payloads import Mix
 from .target import Target
 
 UUID_MARK = b"{uuid}"
@@ -16,26 +17,39 @@ ID_DIGITS = 10
 class Template:
     """One request. `buffer` is sent as it is; `stamp` writes sequence number and fresh UUIDs into it."""
 
-    __slots__ = ("_id", "buffer", "id_at", "id_prefix", "size", "uuid_at")
+    __slots__ = ("_id", "_own_id", "buffer", "id_at", "id_prefix", "payload", "size", "told", "uuid_at")
 
-    def __init__(self, buffer: bytearray, id_at: int, id_prefix: str, uuid_at: list[int]) -> None:
+    def __init__(
+        self, buffer: bytearray, id_at: int, id_prefix: str, uuid_at: list[int], own_id_at: int = 0
+    ) -> None:
         self.buffer = buffer
         self.size = len(buffer)
         self.id_at = id_at
         self._id = slice(id_at, id_at + ID_DIGITS)
         self.id_prefix = id_prefix
         self.uuid_at = uuid_at
+        self._own_id = slice(own_id_at, own_id_at + ID_DIGITS) if own_id_at else None
+        self.payload = 0  # its index
 
     def stamp(self, sequence: int) -> None:
         """Write what is particular to this request."""
         if self.id_at:
             self.buffer[self._id] = b"%010d" % sequence
+        if self._own_id is not None:
+            self.buffer[self._own_id] = b"%010d" % sequence
         for at in self.uuid_at:
             self.buffer[at : at + 36] = str(uuid.uuid4()).encode()
 
     def request_id(self, sequence: int) -> str | None:
         """The X-Request-Id that was sent with this number, None where the engine sends none."""
-        return f"{self.id_prefix}{sequence:010d}" if self.id_at else None
+        return self._text(sequence) if self.id_at else None
+
+    def own_id(self, sequence: int) -> str | None:
+        """The id that was sent with this number in whichever header, None where none was."""
+        return self._text(sequence) if self.id_at or self._own_id is not None else None
+
+    def _text(self, sequence: int) -> str:
+        return f"{self.id_prefix}{sequence:0{ID_DIGITS}d}"
 
 
 def _fill_uuids(payload: bytes, offset: int) -> tuple[bytes, list[int]]:
@@ -82,14 +96,23 @@ def build(options: Options, target: Target, run_id: str, close: bool) -> list[Te
             head += f"X-Request-Id: {run_id}-".encode()
             id_at = len(head)
             head += b"0" * ID_DIGITS + b"\r\n"
+        own_id_at = 0
+        if options.request_id_header and not (id_at and options.request_id_header.lower() == "x-request-id"):
+            head += f"{options.request_id_header}: {run_id}-".encode()
+            own_id_at = len(head)
+            head += b"0" * ID_DIGITS + b"\r\n"
         head += b"\r\n"
         shifted = [place + len(head) for place in places]
-        templates.append(Template(bytearray(head + filled), id_at, f"{run_id}-", shifted))
+        templates.append(Template(bytearray(head + filled), id_at, f"{run_id}-", shifted, own_id_at))
+        templates[-1].payload = len(templates) - 1
     return templates
 
 
 class Turns:
-    """Which mode each request takes, by its number, and what it sends: on each mode every payload in turn."""
+    """Which mode each request takes, by its number, and what it sends.
+
+    `mix` says which payload that is.
+    """
 
     def __init__(self, options: Options, target: Target, run_id: str) -> None:
         self._modes: tuple[str, ...] = (
@@ -99,6 +122,13 @@ class Turns:
             "keep-alive": build(options, target, run_id, close=False),
             "new": build(options, target, run_id, close=True),
         }
+        self.mix = Mix(
+            len(self.templates["new"]),
+            options.payload_names,
+            options.payload_weights,
+            seed=options.seed,
+            modes=len(self._modes),
+        )
 
     def connection_mode(self, sequence: int) -> str:
         """The name of the mode that the request takes."""
@@ -106,5 +136,4 @@ class Turns:
 
     def template(self, sequence: int) -> Template:
         """The request itself, still to be stamped."""
-        templates = self.templates[self.connection_mode(sequence)]
-        return templates[sequence // len(self._modes) % len(templates)]
+        return self.templates[self.connection_mode(sequence)][self.mix.index(sequence)]

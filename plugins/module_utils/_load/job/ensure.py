@@ -4,22 +4,21 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ..._common.files import expanded
 from .. import duration
-from ..errors import LoadError, refuse_nul
+from ..errors import LoadError
 from ..http.target import shown_url
 from ..http2.library import require
 from ..options import Options
-from . import job
+from . import inputs, job
 
+RATE = 2.0  # requests a second where nothing says when they are due
+DURATION = "5m"  # of a load that no profile ends
 _HIDDEN = "***"
 # Headers that hold credentials by their name: they are hidden also where they were given as plain ones.
 _CREDENTIAL = re.compile(r"auth|cookie|token|secret|passw|credential|key", re.IGNORECASE)
@@ -31,13 +30,13 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_VALUE = re.compile(r"\s*(?:basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
 _PLAIN = (
-    "name", "url", "rate", "pacing", "catch_up", "calls", "connections", "connection_modes", "warmup",
-    "abort_failures", "ledger_limit", "verify", "labels",
+    "name", "url", "pacing", "catch_up", "arrival", "seed", "repeat", "calls", "connections",
+    "connection_modes", "warmup", "abort_failures", "ledger_limit", "verify", "labels",
 )  # fmt: skip
 _OPTIONAL = (
     "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",
     "max_head", "max_interim", "grpc_method", "grpc_stream", "streams", "address", "unix_socket",
-    "server_name", "ca_file", "client_cert", "client_key",
+    "server_name", "ca_file", "client_cert", "client_key", "request_id_header",
 )  # fmt: skip
 
 
@@ -73,12 +72,14 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
         if not isinstance(value, (str, int, float)):
             raise LoadError(f"The value of header {name!r} must be a text or a number.")
     given["headers"] = [(str(name), str(value)) for name, value in headers.items()]
-    given["payloads"] = _payloads(arguments)
-    as_json = not isinstance(arguments.get("payload"), (str, type(None)))
+    given.update(inputs.payload_options(arguments))
     named = {name.lower() for name, _value in given["headers"]}
-    if as_json and "content-type" not in named and not given["url"].startswith("grpc"):
+    grpc = given["url"].startswith("grpc")
+    if inputs.is_json(arguments) and "content-type" not in named and not grpc:
         given["headers"].append(("Content-Type", "application/json"))
-    given["duration"] = duration.parse(arguments["duration"], "duration")
+    given.update(_arrivals(arguments))
+    lasts = arguments.get("duration") or ("0" if given.keys() & {"profile", "send_times"} else DURATION)
+    given["duration"] = duration.parse(lasts, "duration")
     if arguments.get("max_duration") is not None:
         given["max_duration"] = duration.parse(arguments["max_duration"], "max_duration")
         if not given["max_duration"]:
@@ -94,32 +95,23 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
     return options
 
 
+def _arrivals(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """At which rate requests are due, or along which profile, or at which times."""
+    rate, steps, times = (arguments.get(name) for name in ("rate", "profile", "send_times"))
+    named = [name for name in ("rate", "profile", "send_times") if arguments.get(name) is not None]
+    if len(named) > 1:
+        raise LoadError(f"Only one of {' and '.join(named)} can say when requests are due.")
+    if steps is not None:
+        if not steps:
+            raise LoadError("The profile has no step.")
+        return {"profile": inputs.profile(steps)}
+    if times is not None:
+        return {"send_times": inputs.send_times(times)}
+    return {"rate": RATE if rate is None else rate}
+
+
 def _holds_credentials(name: str, value: str) -> bool:
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.match(value))
-
-
-def _payload(given: Any) -> bytes:
-    """A text as it is, anything else (a mapping, a list) as JSON."""
-    try:
-        return (given if isinstance(given, str) else json.dumps(given, allow_nan=False)).encode()
-    except (TypeError, ValueError):  # not shown: it may be secret
-        raise LoadError("The payload holds what neither UTF-8 nor JSON can carry.") from None
-
-
-def _payloads(arguments: Mapping[str, Any]) -> list[bytes]:
-    if arguments.get("payload") is not None:
-        return [_payload(arguments["payload"])]
-    payloads = []
-    for path in arguments.get("payload_files") or filter(None, [arguments.get("payload_file")]):
-        refuse_nul(path, "payload file")
-        try:
-            file = Path(expanded(path))
-            if file.exists() and not (file.is_file() or file.is_dir()):
-                raise LoadError(f"The payload file {path} is not a regular file.")
-            payloads.append(file.read_bytes())
-        except OSError as error:
-            raise LoadError(f"The payload file {path} cannot be read: {error.strerror}.") from None
-    return payloads
 
 
 def ensure_state(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -154,9 +146,10 @@ def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> 
     if finish and before == "running" and not arguments.get("url"):
         return _wait(arguments, check_mode)
     options = options_from(arguments)
-    if finish and not (options.duration or options.calls or options.stop_at):
+    if finish and not (options.duration or options.calls or options.stop_at or options.planned_span):
         raise LoadError(
-            "A load with no duration, calls or stop_at never finishes: set one, or use state=started."
+            "A load with no duration, calls or stop_at, and with no profile or send_times that end, never "
+            "finishes: set one, or use state=started."
         )
     # What is running already need not be reachable for it to be left as it is.
     prepared = job.prepare(options, arguments.get("dest") or "", state_dir, connect=False)
@@ -191,6 +184,11 @@ def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
         told["url"] = shown_url(str(told["url"]))
     if told.get("payload") is not None:
         told["payload"] = _HIDDEN
+    if told.get("payloads"):
+        hidden = {"payload": _HIDDEN}
+        told["payloads"] = [
+            {**row, **(hidden if row.get("payload") is not None else {})} for row in told["payloads"]
+        ]
     for name in ("headers", "secret_headers"):
         secret = name == "secret_headers"
         told[name] = {

@@ -13,7 +13,22 @@ from pathlib import Path
 
 from ... import _common
 from ..._common import files, percentile, processes
-from .. import __main__, command, duration, engine, errors, grpc, http, http2, job, options, result, stats
+from .. import (
+    __main__,
+    arrivals,
+    command,
+    duration,
+    engine,
+    errors,
+    grpc,
+    http,
+    http2,
+    job,
+    options,
+    payloads,
+    result,
+    stats,
+)
 from ..engine import engine as loop
 from ..engine import exchange, poller, pool, resolver, schedule, stream_pool, streams, wire, writer
 from ..errors import LoadError
@@ -26,18 +41,19 @@ from ..http2 import fields, library, session
 from ..result import fortio, merge, together
 from ..result import result as outcome
 from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
+from ..stats import payloads as payload_counts
 from . import recorder, state, worker
 
 PARTS = (
     _common, files, percentile, processes,
-    __main__, command, duration, errors, options,
+    __main__, arrivals, command, duration, errors, options, payloads,
     engine, exchange, loop, poller, pool, resolver, schedule, stream_pool, streams, wire, writer,
     grpc, grpc_answer, call, infer, method, protobuf, status, tensors,
     http, answer, classify, coding, connection, parser, reader, request, states, target,
     http2, http2_classify, http2_connection, fields, library, session,
     job, recorder, state, worker,
     result, fortio, merge, outcome, together,
-    stats, counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline,
+    stats, counts, health, histogram, ledger, modes, outage, payload_counts, snapshot, tally, timeline,
 )  # fmt: skip
 _ROOM = __name__.rpartition(".job.")[0]
 _ABOVE = _ROOM.rpartition(".")[0]

@@ -71,7 +71,7 @@ class Job:
         options = Options.from_json(given["options"])
         target = parse_url(options)
         store.hold_room()
-        self._engine = Engine(options, target, secrets.token_hex(4), self._report)
+        self._engine = Engine(options, target, secrets.token_hex(8), self._report)
         self._recorder = Recorder(store, self._engine.tally)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)

@@ -31,6 +31,9 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
         "longest_success_gap": _longest(part["longest_success_gap"] for part in own),
         "outages": sorted((window for part in own for window in part["outages"]), key=_window_start),
         "outages_of_all": outages_of_all(own),
+        "payloads": _sum_rows(_counts_alone(part["payloads"]) for part in own),
+        "longest_pause": max(part["longest_pause"] for part in own),
+        "longest_mode_pause": max(part["longest_mode_pause"] for part in own),
         "stalls": sorted((stall for part in own for stall in part["stalls"]), key=_start),
         "request_ids": [ids for part in own for ids in part["request_ids"]],
         "wall_clock_drift": max((part["wall_clock_drift"] for part in own), key=abs),
@@ -72,6 +75,19 @@ def _sum_rows(mappings: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, 
         for name, row in mapping.items():
             total[name] = _sum_counts([total.get(name, {}), row])
     return total
+
+
+def _counts_alone(payloads: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    return {name: {"requests": row["requests"], "failed": row["failed"]} for name, row in payloads.items()}
+
+
+def _weights(own: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Each payload's weight; None where the loads gave it different ones."""
+    found: dict[str, set[float | None]] = {}
+    for part in own:
+        for name, row in part["payloads"].items():
+            found.setdefault(name, set()).add(row["weight"])
+    return {name: weights.pop() if len(weights) == 1 else None for name, weights in found.items()}
 
 
 def _merged_mode(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -144,6 +160,8 @@ def _merged_about(results: list[dict[str, Any]]) -> dict[str, Any]:
         "address": first["Resolve"],
         "labels": first["Labels"],
         "method": first["MethodOverride"],
+        "arrivals": [one for part in own for one in part["arrivals"]],
+        "payloads": _weights(own),
     }
 
 

@@ -7,8 +7,10 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from ..duration import SECOND
 from ..http.target import shown_url
 from ..options import Options
+from ..payloads import names
 from ..stats.histogram import Histogram
 from ..stats.snapshot import SCHEMA
 from . import fortio
@@ -25,14 +27,46 @@ _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
     "timeline_dropped", "revisions", "connection_modes", "longest_success_gap", "outages", "outages_of_all",
     "outages_dropped", "stalls", "stall_count", "reconnects", "address_failovers",
-    "resent", "request_ids", "wall_clock_drift",
+    "resent", "request_ids", "wall_clock_drift", "longest_pause", "longest_mode_pause",
 )  # fmt: skip
 
 
 def public_options(options: Options) -> dict[str, Any]:
     """What may be told of a run's options: neither headers' values nor payloads nor what a query holds."""
     told = {name: getattr(options, name) for name in _PUBLIC}
-    return {**told, "url": shown_url(options.url), "method": options.verb}
+    return {
+        **told,
+        "url": shown_url(options.url),
+        "method": options.verb,
+        "rate": options.mean_rate,
+        "arrivals": [_arrival(options)],
+        "payloads": _payload_weights(options),
+    }
+
+
+def _arrival(options: Options) -> dict[str, Any]:
+    """When requests were to be sent: how they are spread, drawn with which seed, and at which rates."""
+    profile, times = options.profile, options.send_times
+    return {
+        "arrival": "trace" if times else options.arrival,
+        "seed": options.seed,
+        "profile": [
+            {"from": step.begin, "to": step.end, "seconds": step.length / SECOND} for step in profile
+        ],
+        "send_times": len(times),
+        "repeat": options.repeat,
+    }
+
+
+def _payload_weights(options: Options) -> dict[str, float]:
+    """Each payload's weight, where there are several; those that go out in turn are all alike."""
+    count = len(options.payloads)
+    if count < 2:
+        return {}
+    weights: dict[str, float] = {}
+    for name, weight in zip(names(count, options.payload_names), options.payload_weights or [1.0] * count):
+        weights[name] = weights.get(name, 0) + weight
+    return weights
 
 
 def utc_text(seconds: float) -> str:
@@ -59,7 +93,12 @@ def build(
         "started": snapshot["started"],
         "ended": snapshot["ended"],
         "ok": snapshot["requests"] - snapshot["failed"],
-        "asked_rate": options["rate"],
+        "asked_rate": _asked_rate(options, snapshot, made["ActualDuration"]),
+        "arrivals": options["arrivals"],
+        "payloads": {
+            name: {"weight": options["payloads"].get(name), **row}
+            for name, row in snapshot["payloads"].items()
+        },
         "actual_rate": made["ActualQPS"],
         "rate_kept": rate_kept(options, snapshot, late),
         "warmup": options["warmup"],
@@ -78,6 +117,14 @@ def build(
         "response_histograms": snapshot["response_histograms"],
     }  # fmt: skip
     return made
+
+
+def _asked_rate(options: Mapping[str, Any], snapshot: Mapping[str, Any], elapsed: int) -> float:
+    """Requests a second; where the rate changes, what the part of it comes to that was gone through."""
+    changing = any(one["profile"] or one["send_times"] for one in options["arrivals"])
+    if not changing or not elapsed:
+        return float(options["rate"])
+    return float((snapshot["sent"] + snapshot["unsent"]) * SECOND / elapsed)
 
 
 def _seconds_of(counts: Mapping[str, Any]) -> dict[str, Any]:

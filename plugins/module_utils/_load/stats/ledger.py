@@ -10,7 +10,8 @@ class FailedRequest(NamedTuple):
     """What became of one failed request. Times are the clock's nanoseconds; None where it never came to that.
 
     `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had
-    carried before this one. `status` is HTTP's.
+    carried before this one. `status` is HTTP's. `request_id` is the answer's, or else what was sent, as
+    `sent_id` is; `payload` the payload's name where there are several.
     """
 
     seq: int
@@ -29,6 +30,8 @@ class FailedRequest(NamedTuple):
     revision: str
     connection_mode: str
     grpc_status: int | None = None
+    sent_id: str | None = None
+    payload: str = ""
 
     def to_json(self, epoch: Callable[[int | None], float | None]) -> dict[str, Any]:
         """The record as the result shows it, times in seconds since the epoch."""
@@ -39,6 +42,7 @@ class FailedRequest(NamedTuple):
             "connection": self.connection, "reuse": self.reuse, "peer": self.peer, "status": self.status,
             "errno": self.errno, "request_id": self.request_id, "revision": self.revision,
             "connection_mode": self.connection_mode, "grpc_status": self.grpc_status,
+            "sent_id": self.sent_id, "payload": self.payload,
         }  # fmt: skip
 
 

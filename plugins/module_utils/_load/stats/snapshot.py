@@ -40,6 +40,8 @@ def snapshot(tally: Tally) -> dict[str, Any]:
         "reconnects": dict(tally.reconnects),
         "resent": dict(tally.resent),
         "peers": dict(tally.peers),
+        "payloads": tally.payloads.to_json(),
+        **_pauses(tally),
         **_histograms(tally),
     }
 
@@ -50,6 +52,12 @@ def _request_ids(tally: Tally) -> list[dict[str, Any]]:
         return []
     prefix, first = tally.ids
     return [{"prefix": prefix, "first": first, "last": first + tally.sent - 1}]
+
+
+def _pauses(tally: Tally) -> dict[str, float]:
+    """The longest time in which nothing was due: of all, and of one mode where both are used."""
+    both = all(mode.requests for mode in tally.connection_modes.values())
+    return {"longest_pause": tally.pauses[0] / 1e9, "longest_mode_pause": tally.pauses[both] / 1e9}
 
 
 def _outages(tally: Tally) -> dict[str, Any]:

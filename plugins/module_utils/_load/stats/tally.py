@@ -14,6 +14,7 @@ from .histogram import Accumulator, Histogram
 from .ledger import FailedRequest, Ledger
 from .modes import KnownAnswer, ModeTally
 from .outage import Outages
+from .payloads import PayloadCounts
 from .timeline import Row, Timeline
 
 
@@ -41,6 +42,8 @@ class Tally:
         self.warmup_failed = 0
         self.ids: tuple[str, int] | None = None  # prefix and first number of its requests' ids, if any
         self.sent = 0
+        self.pauses = (0, 0)  # of the schedule, see there
+        self.payloads = PayloadCounts()
         self.counts = Counts()
         self.outages = Outages(started)
         self.connection_modes = {

@@ -242,7 +242,9 @@ def _causes(material: Material) -> str:
 
 
 def _by_whom(material: Material) -> str:
-    return tables.revisions(material) + tables.connection_modes(material) if material.load else ""
+    if not material.load:
+        return ""
+    return tables.revisions(material) + tables.connection_modes(material) + tables.payloads(material)
 
 
 def _response_times(material: Material) -> str:

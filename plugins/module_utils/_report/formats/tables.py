@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -14,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
 from ..material import TITLES, Material
 
 MOST_LOSSES = 500
+MOST_PAYLOADS = 20
 
 
 class Html(str):
@@ -82,6 +83,19 @@ def connection_modes(material: Material) -> str:
     return table("", ("Connections", "Requests#", "Lost#", "Longest gap#"), rows)
 
 
+def payloads(material: Material) -> str:
+    """Requests and losses by payload, where there are several: those that lost most first."""
+    rows = sorted(material.verdict.get("payloads", {}).items(), key=lambda item: -item[1]["failed"])
+    if not rows:
+        return ""
+    shown = [(name, row["requests"], row["failed"]) for name, row in rows[:MOST_PAYLOADS]]
+    left = [row for _name, row in rows[MOST_PAYLOADS:]]
+    if left:
+        name = f"{len(left)} others"
+        shown.append((name, sum(row["requests"] for row in left), sum(row["failed"] for row in left)))
+    return table("", ("Payload", "Requests#", "Lost#"), shown)
+
+
 def objectives(material: Material) -> str:
     """The Experiment's objectives."""
     rows = []
@@ -105,6 +119,7 @@ def claims(material: Material) -> str:
 
 def losses(material: Material) -> str:
     """Every failed request, up to a number that a page can bear."""
+    payload = ("Payload",) if _several_payloads(material) else ()
     heads = (
         "No.#",
         "Sent (UTC)",
@@ -115,6 +130,7 @@ def losses(material: Material) -> str:
         "Connection",
         "Address",
         "Request id",
+        *payload,
         "Detail",
     )
     return table("", heads, [_loss(material, lost) for lost in material.losses()[:MOST_LOSSES]], "tight")
@@ -140,9 +156,20 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
         took,
         connection,
         raw.get("peer"),
-        raw.get("request_id"),
+        _ids(raw),
+        *([lost.payload or None] if _several_payloads(material) else []),
         detail or None,
     )
+
+
+def _several_payloads(material: Material) -> bool:
+    return bool(material.load and material.load.payloads)
+
+
+def _ids(raw: Mapping[str, Any]) -> str | None:
+    """The id of the answer, and the one that was sent where a gateway gave its own."""
+    answered, sent = raw.get("request_id"), raw.get("sent_id")
+    return f"{answered}, sent as {sent}" if answered and sent and answered != sent else answered or sent
 
 
 def _short(material: Material, revision: str) -> Html:

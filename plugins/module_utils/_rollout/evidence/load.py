@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.percentile
 
 STOPPED = "stopped"
 COMPLETE_STATES = ("finished", STOPPED)
+OTHERS = "(others)"  # payloads beyond those that are counted each by itself
 
 
 class LoadFormatError(ValueError):
@@ -24,7 +25,7 @@ class Lost:
     to be.
 
     `flags` are Envoy's, from the gateway's access log; `logged` is whether it stands there at all, None where
-    there is no log.
+    there is no log. `payload` is the name of what it carried, where there are several payloads.
     """
 
     at: float
@@ -35,6 +36,7 @@ class Lost:
     raw: Mapping[str, Any]
     flags: str = ""
     logged: bool | None = None
+    payload: str = ""
 
     @property
     def label(self) -> str:
@@ -97,6 +99,9 @@ class Load:
     - `revisions`: requests and failures by name; the empty name is that of answers that named none.
     - `ledger`: a record for each failure, but for the `ledger_dropped` that were only counted.
     - `gap`: the longest time between two successes; `outages` as load.json has them.
+    - `payloads`: requests and failures by payload; empty where there is but one.
+    - `longest_pause`: the longest time in which nothing was due, where requests do not come evenly; else 0.
+      `longest_mode_pause` is the same on one kind of connection.
     - `lateness_p99`, `lateness_max`: 99 % of the requests, or all, were sent at most this late.
     - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
@@ -123,6 +128,9 @@ class Load:
     ledger_dropped: int
     gap: Gap
     outages: tuple[Mapping[str, Any], ...]
+    payloads: Mapping[str, tuple[int, int]]
+    longest_pause: float
+    longest_mode_pause: float
     lateness_p99: float
     lateness_max: float
     expected: frozenset[int]
@@ -151,6 +159,10 @@ class Load:
             for name, mode in self.connection_modes.items()
             if mode.gap is not None and mode.requests > 0
         }
+
+    def counted_as(self, lost: Lost) -> str:
+        """The name that a failed request's payload is counted by in `payloads`."""
+        return lost.payload if lost.payload in self.payloads or not self.payloads else OTHERS
 
     def rate_of(self, mode: str) -> float:
         """The requests a second that were asked for on a kind of connection that was used: its share."""
@@ -191,6 +203,9 @@ def read_load(result: Any) -> Load:
         ledger_dropped=_whole(own, "ledger_dropped"),
         gap=_gap(own.get("longest_success_gap")),
         outages=tuple(_mapping(row, "LoadTest.outages") for row in _list(own, "outages")),
+        payloads=_pairs(own, "payloads"),
+        longest_pause=_number(own, "longest_pause"),
+        longest_mode_pause=_number(own, "longest_mode_pause"),
         lateness_p99=_number(lateness, "p99"),
         lateness_max=_number(lateness, "max"),
         expected=_statuses(own.get("expect_status")),
@@ -249,6 +264,7 @@ def _lost(row: Mapping[str, Any]) -> Lost:
         connection_mode=str(row.get("connection_mode", "")),
         status=status if isinstance(status, int) else None,
         raw=row,
+        payload=str(row.get("payload") or ""),
     )
 
 

@@ -45,6 +45,8 @@ def _totals(load: Load) -> Iterator[tuple[str, int | float]]:
         "connection modes": sum(mode.requests for mode in modes),
         "timeline": sum(second.requests for second in load.seconds),
     }
+    if load.payloads:
+        requests["payloads"] = sum(n for n, _unused in load.payloads.values())
     failures = {
         "records of failures": len(load.ledger) + load.ledger_dropped,
         "failures by class": sum(load.classes.values()),
@@ -52,6 +54,8 @@ def _totals(load: Load) -> Iterator[tuple[str, int | float]]:
         "failures by connection mode": sum(mode.failed for mode in modes),
         "failures by second": sum(second.failed for second in load.seconds),
     }
+    if load.payloads:
+        failures["failures by payload"] = sum(k for _unused, k in load.payloads.values())
     yield from ((name, total) for name, total in requests.items() if total != load.requests)
     yield from ((name, total) for name, total in failures.items() if total != load.failed)
     if load.client_faults != load.classes.get(_CLIENT, 0):
@@ -72,7 +76,8 @@ def _parts(load: Load) -> Iterator[tuple[str, int | float]]:
         yield from _unless(named[name], total, f"by seconds for {name or 'no revision'}")
     rows = (*((f"for {name or 'no revision'}", row) for name, row in load.revisions.items()),)
     modes = ((f"on {name} connections", mode[:2]) for name, mode in load.connection_modes.items())
-    for what, (n, k) in (*rows, *modes):
+    payloads = ((f"with {name}", row) for name, row in load.payloads.items())
+    for what, (n, k) in (*rows, *modes, *payloads):
         if not 0 <= k <= n:
             yield f"failures {what} of {n}", k
     yield from _of_the_ledger(load)
@@ -93,17 +98,22 @@ def _unless(total: int, wanted: int, what: str) -> Iterator[tuple[str, int]]:
 def _of_the_ledger(load: Load) -> Iterator[tuple[str, int]]:
     """What is recorded of each kind; where records were dropped, only more than there can be."""
     modes = {name: mode.failed for name, mode in load.connection_modes.items()}
-    revisions = {name: k for name, (_unused, k) in load.revisions.items()}
+    revisions = _failed(load.revisions)
     views: tuple[tuple[str, Counter[str], Mapping[str, int]], ...] = (
         ("class", Counter(row.kind for row in load.ledger), load.classes),
         ("connections", Counter(row.connection_mode for row in load.ledger), modes),
         ("revision", Counter(row.revision for row in load.ledger), revisions),
+        ("payload", Counter(filter(None, map(load.counted_as, load.ledger))), _failed(load.payloads)),
     )
     for what, recorded, counted in views:
         for name in sorted({*recorded, *counted}):
             have, told = recorded[name], counted.get(name, 0)
             if have > told or (have < told and not load.ledger_dropped):
                 yield f"records of {what} {name or 'none'} {told}, but", have
+
+
+def _failed(rows: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    return {name: k for name, (_unused, k) in rows.items()}
 
 
 def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:

@@ -21,6 +21,7 @@ from .rule import Finding, Rule, failed, passed, unproven, worst
 # The class of failures that are the generator's own: they say nothing about the service.
 CLIENT = "client"
 _MOST_FLAGS = 3
+_MOST_PAYLOADS = 3
 
 
 def evidence_complete(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
@@ -50,18 +51,29 @@ def nothing_lost(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     by_class = Counter(row.label for row in rows)
     by_revision = Counter(facts.name_of(row.revision) for row in rows)
     by_phase = Counter(facts.phase_of(row.at) for row in sorted(rows, key=lambda row: row.at))
+    by_payload = Counter(row.payload for row in rows if row.payload)
     if rows:
         first, last = min(row.at for row in rows), max(row.at for row in rows)
         when = f"at {utc(first)}" if len(rows) == 1 else f"from {utc(first)} to {utc(last)}"
         each = ", ".join(f"{n} by {name}" for name, n in by_revision.items())
-        message += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}{_by_the_log(rows)}"
+        message += f" {when}: {tally(by_class)}; {each}; {in_phases(by_phase)}"
+        message += _by_payload(by_payload) + _by_the_log(rows)
         figures |= {"first": first, "last": last}
     figures |= {
         "classes": dict(by_class),
         "revisions": dict(Counter(row.revision for row in rows)),
         "phases": dict(by_phase),
+        **({"payloads": dict(by_payload)} if by_payload else {}),
     }
     return failed(message, **figures)
+
+
+def _by_payload(counts: Counter[str]) -> str:
+    """Which payloads the lost requests carried, where there are several."""
+    most = counts.most_common(_MOST_PAYLOADS)
+    others = sum(counts.values()) - sum(n for _unused, n in most)
+    clauses = [f"{n} with {name}" for name, n in most] + ([f"{others} with others"] if others else [])
+    return f"; {', '.join(clauses)}" if clauses else ""
 
 
 def _by_the_log(rows: list[Lost]) -> str:
@@ -77,13 +89,15 @@ def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     load = facts.load
     if load is None:
         return []
-    overall = _gap(load, load.gap, thresholds.gap_limit(load.asked_rate))
+    # Where requests do not come evenly, nothing may have been due for a while.
+    overall = _gap(load, load.gap, thresholds.gap_limit(load.asked_rate) + load.longest_pause)
     if len(load.gaps) < 2:
         return overall
     # What fails on new connections only, the successes on keep-alive ones would hide.
     apart: list[Finding] = []
     for mode, gap in load.gaps.items():
-        apart += _gap(load, gap, thresholds.mode_gap_limit(load.rate_of(mode)), mode)
+        limit = thresholds.mode_gap_limit(load.rate_of(mode)) + load.longest_mode_pause
+        apart += _gap(load, gap, limit, mode)
     # A gap of all requests is one of each mode, and need not be reported again; but a mode is allowed more.
     grade, grade_of_all = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
     return apart if grade is grade_of_all else apart + overall

@@ -44,7 +44,8 @@ def test_documentation_and_arguments_agree() -> None:
 def test_every_argument_is_used() -> None:
     used = {*ensure._PLAIN, *ensure._OPTIONAL}
     own = {
-        "state", "headers", "secret_headers", "payload", "payload_file", "payload_files", "duration",
+        "state", "headers", "secret_headers", "payload", "payload_file", "payload_files", "payloads",
+        "payload_lines", "rate", "profile", "send_times", "duration",
         "max_duration", "timeout", "stop_at", "connect_check", "dest", "state_dir",
     }  # fmt: skip
     assert used | own == set(load_test.ARGUMENTS)

@@ -14,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.sched
     Open,
     make_schedule,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 
 SECOND = 1_000_000_000
 
@@ -130,6 +131,7 @@ def test_flood_is_always_due_until_its_calls_are_used_up() -> None:
     ("rate", "closed", "kind"), [(0, False, Flood), (0, True, Flood), (5, False, Open), (5, True, Closed)]
 )
 def test_make(rate: int, closed: bool, kind: Any) -> None:
-    made = make_schedule(0, Fraction(rate), closed=closed, threads=2, planned=0, end=None, catch_up=True)
+    options = Options(url="http://h/", rate=rate, pacing="closed" if closed else "open", connections=2)
+    made = make_schedule(options, 0, None)
     assert isinstance(made, kind)
     assert made.end == NEVER
