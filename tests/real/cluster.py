@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,11 +66,25 @@ def require_machine(environment: Mapping[str, str] = os.environ) -> None:
     manager = environment.get(MANAGER)
     if manager and not os.access(manager, os.X_OK):
         lacks.append(f"the program {manager}, which {MANAGER} names")
+    elif manager and _needs_a_loader(Path(manager)):
+        lacks.append(
+            f"another build of {manager}, which {MANAGER} names: it is alone in its image, without the "
+            "loader that it asks for (go build with CGO_ENABLED=0)"
+        )
     if lacks:
         raise CannotRun(
             f"A real cluster cannot run here; it needs {'; '.join(lacks)}. "
             f"Or name a cluster: {', '.join(NAMED)}."
         )
+
+
+def _needs_a_loader(program: Path) -> bool:
+    """Whether it is an ELF file of 64 bits with a program header PT_INTERP (elf(5))."""
+    content = program.read_bytes()[:4096]
+    if content[:5] != b"\x7fELF\x02":
+        return False
+    offset, size, count = (*struct.unpack_from("<Q", content, 32), *struct.unpack_from("<HH", content, 54))
+    return any(struct.unpack_from("<I", content, offset + n * size)[0] == 3 for n in range(count))
 
 
 class Cluster:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,15 @@ def test_the_machine_is_told_all_that_it_lacks_at_once(
         cluster.require_machine({cluster.MANAGER: str(tmp_path / "manager")})
     for words in ("root", "nsenter", "REAL_KSERVE_MANAGER", *cluster.NAMED):
         assert words in str(caught.value)
+
+
+def test_a_manager_that_asks_for_a_loader_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(cluster.CannotRun, match="CGO_ENABLED=0"):
+        cluster.require_machine({cluster.MANAGER: sys.executable})
+    script = tmp_path / "manager"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert not cluster._needs_a_loader(script)
 
 
 def test_a_machine_that_cannot_run_it_is_exit_status_2(

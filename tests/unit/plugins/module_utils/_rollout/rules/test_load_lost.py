@@ -356,6 +356,30 @@ def test_only_stalls_within_the_gap_excuse_it(stalls: list[tuple[float, float]],
     assert claim(verdict(run), "gap_short") == grade
 
 
+@pytest.mark.parametrize(
+    ("late", "slowest", "failed", "grade"),
+    [
+        (3.0, 0.01, 0, "inconclusive"),
+        (2.99, 0.01, 0, "fail"),
+        (9.0, 2.99, 0, "inconclusive"),
+        (9.0, 3.0, 0, "fail"),
+        (9.0, 0.01, 1, "fail"),
+    ],
+)
+def test_a_gap_in_which_nothing_was_asked_is_not_the_services(
+    late: float, slowest: float, failed: int, grade: str
+) -> None:
+    """The gap is of 5 s from 29.5 s, 2 s are allowed. A stall that nobody noted shows in how late requests
+    were sent; one that was on its way for as long, or failed, might have been the service's."""
+    run = rollouts.good()
+    run.own.update(longest_success_gap=GAP)
+    run.own["lateness"]["max"] = late
+    for row in run.own["timeline"]:
+        if row["second"] == int(START) + 33:
+            row.update(max=slowest, failed=failed)
+    assert claim(verdict(run), "gap_short") == grade
+
+
 def test_a_response_time_at_its_limit_keeps_it() -> None:
     run = rollouts.good()
     run.own["response_time"]["Max"] = 0.02
