@@ -585,6 +585,7 @@ report:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain, printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http2.library import LibraryMissing
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.ensure import ensure_state, shown
 
 ARGUMENTS = {
@@ -705,7 +706,9 @@ def main() -> None:
         result = plain(ensure_state(module.params, module.check_mode), printable_lines)
         module.exit_json(invocation=invocation, **result)
     except LoadError as error:
-        module.fail_json(msg=printable_lines(str(error)), invocation=invocation)
+        # What the action plugin of the same name brings then.
+        lacks = {"lacks_http2": True} if isinstance(error, LibraryMissing) else {}
+        module.fail_json(msg=printable_lines(str(error)), invocation=invocation, **lacks)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
+from ansible_collections.iter8.kfserving.tests.support.grpc_service import Service
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -152,3 +153,60 @@ def test_an_unreachable_host_is_one_sentence(tmp_path: Path) -> None:
     assert "Cannot connect to 127.0.0.1:1: [Errno 111] Connection refused." in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert processes_of(tmp_path) == []
+
+
+GRPC_PLAY = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{ lookup('env', 'TEST_DIR') }}/bare/bin/python"
+  tasks:
+    - iter8.kfserving.load_test:
+        name: calls
+        state: finished
+        url: "{{ lookup('env', 'TEST_URL') }}"
+        payload: {inputs: [{name: x, shape: [1, 2], datatype: FP32, data: [1, 2]}]}
+        rate: 50
+        calls: 20
+        duration: "0"
+        connection_modes: both
+        revision_field: model_version
+        dest: "{{ lookup('env', 'TEST_DIR') }}/load.json"
+        state_dir: "{{ lookup('env', 'TEST_DIR') }}/loads"
+"""
+
+
+@pytest.mark.parametrize(
+    "python", [sys.executable, *sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python"))]
+)
+def test_grpc_from_a_host_that_lacks_its_library(tmp_path: Path, python: str | Path) -> None:
+    """A Python without any package: what the control node has is brought, and lies beside the engine after
+    that.
+    """
+    subprocess.run([str(python), "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    assert subprocess.run(
+        [str(tmp_path / "bare/bin/python"), "-c", "import h2"], check=False, capture_output=True
+    ).returncode
+    server = Service(revision="rev-1")
+    try:
+        environment = {
+            "TEST_URL": f"grpc://127.0.0.1:{server.port}/v2/models/my-model",
+            "TEST_DIR": str(tmp_path),
+            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
+            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+        }
+        (tmp_path / "play.yml").write_text(GRPC_PLAY)
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(tmp_path /
+            "play.yml")], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+    finally:
+        server.stop().wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    own = json.loads((tmp_path / "load.json").read_text())["LoadTest"]
+    assert (own["requests"], own["failed"], server.requests) == (20, 0, 20)
+    assert list(own["revisions"]) == ["rev-1"]
+    assert [path.name for path in (tmp_path / "loads/calls/code/engine").glob("*.zip")] == ["h2.zip"]
+    assert list((tmp_path / "remote").glob("*/*")) == []
