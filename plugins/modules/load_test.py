@@ -211,6 +211,31 @@ options:
       - Stop at this time, written as V(2026-01-31T12:00:00+00:00) or in seconds since the epoch. It must not
         have passed when the load starts.
     type: str
+  start_at:
+    description:
+      - When the first request is due, written as O(stop_at) is; without it as soon as the load is ready. It
+        must not have passed when the load starts.
+    type: str
+  parts:
+    description:
+      - How many generators send this load together, each on its own host, with the same arguments but for
+        O(part) and O(clock_ahead). Of all requests, numbered from 0, each sends those that leave the
+        remainder O(part) when their number is divided by this, at the times of the whole load. O(rate),
+        O(duration) and O(calls) are the whole load's, and its connections and O(warmup) are divided likewise.
+        O(abort_failures) and O(ledger_limit) are each generator's.
+      - With O(start_at) all begin at one time. M(iter8.kfserving.load_merge) puts their results together.
+    type: int
+    default: 1
+  part:
+    description: Which of O(parts) this is, from 0.
+    type: int
+    default: 0
+  clock_ahead:
+    description:
+      - By how many seconds the clock of this host is ahead of the one that times are given and told by, such
+        as M(iter8.kfserving.clock_offset) finds out; less than 0 where it is behind.
+    type: float
+    default: 0
   connections:
     description: How many connections to keep open and use in turn.
     type: int
@@ -375,6 +400,8 @@ notes:
     V(interrupted).
 seealso:
   - module: iter8.kfserving.load_test_info
+  - module: iter8.kfserving.load_merge
+  - module: iter8.kfserving.clock_offset
 """
 
 EXAMPLES = r"""
@@ -628,7 +655,11 @@ ARGUMENTS = {
     "duration": {"type": "str"},
     "max_duration": {"type": "str", "default": "4h"},
     "calls": {"type": "int", "default": 0},
+    "start_at": {"type": "str"},
     "stop_at": {"type": "str"},
+    "parts": {"type": "int", "default": 1},
+    "part": {"type": "int", "default": 0},
+    "clock_ahead": {"type": "float", "default": 0},
     "connections": {"type": "int", "default": 4},
     "max_connections": {"type": "int", "default": 0},
     "timeout": {"type": "str", "default": "3s"},

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -24,6 +24,7 @@ PACING = ("open", "closed")
 ARRIVALS = ("uniform", "poisson")
 MAX_CONNECTIONS = 10000
 MOST_UNASKED = 1000  # connections that an open loop may have without being told how many
+MAX_PARTS = 1000
 MAX_HEAD = (
     1024 * 1024
 )  # bytes read of a head; Envoy and nginx send no more than 64 KiB, Go's client reads 1 MiB
@@ -44,6 +45,11 @@ _LISTED: dict[str, tuple[tuple[type, ...], str]] = {
     "send_times": ((int,), "whole numbers"),
 }
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def share(total: int, part: int, parts: int) -> int:
+    """How many of the whole numbers below `total` leave the remainder `part` when divided by `parts`."""
+    return max(0, -((part - total) // parts))
 
 
 @dataclass
@@ -67,6 +73,12 @@ class Options:
 
     `connection_modes` says whether connections are kept (`keep-alive`), made for each request (`new`), or
     both in turn.
+
+    Several generators may send one load together: this one sends the requests whose number in the schedule
+    leaves the remainder `part` when divided by `parts`. `rate`, `calls` and `duration` are the whole load's
+    then, `connections`, `max_connections` and `warmup` this generator's own (`part_of`). `start_at` is when
+    the schedule begins, in seconds since the epoch (0: at once), and `clock_ahead` by how many nanoseconds
+    the wall clock here is ahead of the one that all times are told by, also `start_at` and `stop_at`.
     """
 
     url: str
@@ -114,11 +126,31 @@ class Options:
     max_interim: int = MAX_INTERIM
     max_duration: int = 4 * 3600 * SECOND
     labels: str = ""
+    part: int = 0
+    parts: int = 1
+    start_at: float = 0
+    clock_ahead: int = 0
 
     @property
     def exact_rate(self) -> Fraction:
-        """The rate as written in decimal: 0.1 is one tenth."""
+        """The rate of the whole load as written in decimal: 0.1 is one tenth."""
         return Fraction(str(self.rate))
+
+    @property
+    def numbering(self) -> tuple[int, int, int]:
+        """How its requests are numbered in the whole load: its part, of how many, and its warm-up."""
+        return self.part, self.parts, self.warmup
+
+    @property
+    def mode_shift(self) -> int:
+        """By how many requests its turns of connection modes are shifted: of several generators half begin
+        with the other mode, and each takes both."""
+        return self.part - self.warmup if self.parts > 1 else 0
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether no request waits for another's answer."""
+        return self.paced and self.pacing == "open"
 
     @property
     def grpc(self) -> bool:
@@ -172,14 +204,14 @@ class Options:
             return self.connections * (self.streams if self.grpc and self.connection_modes != "new" else 1)
         if self.max_connections:
             return max(self.connections, self.max_connections)
-        due = self._most_due
+        due = math.ceil(self._most_due / self.parts)
         if self.arrival == "poisson":
             due += math.ceil(5 * math.sqrt(due))  # five standard deviations
         return max(self.connections, min(MOST_UNASKED, due + self.connections))
 
     @property
     def planned(self) -> int:
-        """How many requests the run will send at most; 0 where only time, a stop or chance tells."""
+        """How many requests the whole load will send at most; 0 where only time, a stop or chance tells."""
         if self.arrival == "poisson" or self.profile or self.send_times:
             return self.calls
         planned = math.floor(self.exact_rate * self.duration / SECOND) if self.rate and self.duration else 0
@@ -188,6 +220,7 @@ class Options:
     def check(self) -> None:
         """Raise LoadError for the first option that makes no sense."""
         self._check_numbers()
+        self._check_part()
         self._check_choices()
         self._check_arrivals()
         check_payloads(len(self.payloads), self.payload_names, self.payload_weights)
@@ -218,6 +251,18 @@ class Options:
                 raise LoadError(f"{what} must be a finite number, not {value}.")
         if self.rate and self.duration and self.arrival == "uniform" and not self.planned:
             raise LoadError("The duration is too short for one request at this rate.")
+
+    def _check_part(self) -> None:
+        if not 1 <= self.parts <= MAX_PARTS:
+            raise LoadError(f"A load can be sent by 1 to {MAX_PARTS} generators, not {self.parts}.")
+        if not 0 <= self.part < self.parts:
+            raise LoadError(f"The part {self.part} must be from 0 to {self.parts - 1}.")
+        if not 0 <= self.start_at < math.inf:
+            raise LoadError(f"The time to start at, {self.start_at}, is none.")
+        if self.planned and self.planned < self.parts:
+            raise LoadError(
+                f"{self.planned} requests are too few for {self.parts} generators: one would send none."
+            )
 
     def _check_choices(self) -> None:
         if self.connection_modes not in CONNECTION_MODES:
@@ -320,6 +365,25 @@ class Options:
         except (ValueError, TypeError):
             raise LoadError("The option profile must list steps: two rates and nanoseconds.") from None
         return cls(**given)
+
+    def part_of(self, part: int, parts: int) -> Options:
+        """The options of one of several generators that send this load together. Raises LoadError.
+
+        Numbers of connections are divided as the requests are, and the first generators have one more.
+        """
+        if not 1 <= parts <= self.connections:
+            raise LoadError(
+                f"{self.connections} connections are too few for {parts} generators: each needs one at least."
+            )
+        most = share(self.max_connections, part, parts)
+        return replace(
+            self,
+            connections=share(self.connections, part, parts),
+            max_connections=max(1, most) if self.max_connections else 0,  # 0 would bound nothing
+            warmup=share(self.warmup, part, parts),
+            part=part,
+            parts=parts,
+        )
 
     def fingerprint(self) -> str:
         """A digest that tells whether two runs were asked for alike, without storing what was asked."""

@@ -45,11 +45,21 @@ class Mix:
 
     `modes` is how many connection modes requests take in turn; on each of them every payload comes.
     `names` is what each is called, `told` by what it is counted; empty texts where it is the only one.
+    `part` is how a generator's own requests are numbered (`Options.numbering`): several together send the
+    payloads that one would.
     """
 
     def __init__(
-        self, count: int, given: Sequence[str], weights: Sequence[float], *, seed: int, modes: int
+        self,
+        count: int,
+        given: Sequence[str],
+        weights: Sequence[float],
+        *,
+        seed: int,
+        modes: int,
+        part: tuple[int, int, int] = (0, 1, 0),
     ) -> None:
+        self._part, self._parts, self._warmup = part
         self.count = count
         self.names = list(given) or [f"payload {number}" for number in range(1, count + 1)]
         self.told = names(count, given)
@@ -59,7 +69,10 @@ class Mix:
         self._drawn = WeightedChoice(weights, seed) if weights else None
 
     def index(self, sequence: int) -> int:
-        """Which payload the request with this number carries."""
+        """Which payload the request with this number of the generator's own carries."""
+        counted = sequence - self._warmup
+        if self._parts > 1 and counted > 0:
+            sequence = (counted - 1) * self._parts + self._part + 1
         if self._drawn is not None:
             return self._drawn(sequence)
         return sequence // self._modes % self.count

@@ -85,6 +85,19 @@ def generator(facts: Facts) -> dict[str, Any] | None:
         "stalls": len(load.stalls),
         "longest_stall_seconds": longest,
         "client_faults": load.client_faults,
+        "generators": [
+            {
+                "name": one.name,
+                "state": one.state,
+                "problem": one.problem,
+                "requests": one.requests,
+                "asked_rate": one.asked_rate,
+                "lateness_p99": one.lateness_p99,
+                "longest_stall_seconds": one.longest_stall,
+                "clock_offset": None if one.clock is None else {"low": one.clock.low, "high": one.clock.high},
+            }
+            for one in load.generators
+        ],
     }
 
 

@@ -48,6 +48,7 @@ OF_RULES: Mapping[str, str] = {
     "log_agrees": INCONCLUSIVE,
     "load_complete": GENERATOR,
     "enough_requests": INCONCLUSIVE,
+    "generators_whole": GENERATOR,
     "counts_agree": INCONCLUSIVE,
     "answers_whole": INCONCLUSIVE,
     "rate_kept": GENERATOR,

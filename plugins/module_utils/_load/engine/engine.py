@@ -25,6 +25,7 @@ from ..stats.ledger import FailedRequest
 from ..stats.tally import Tally
 from ..stats.timeline import Row
 from .exchange import Exchange
+from .part import Part
 from .poller import IN, make_alarm, make_poller, processors
 from .pool import ConnectionPool
 from .resolver import Lookup, Resolver
@@ -64,7 +65,7 @@ class Engine:
     ) -> None:
         self._options = options
         self._clock = clock
-        self._wall = wall
+        self._wall: Callable[[], int] = lambda: wall() - options.clock_ahead
         self._sink = sink
         find = lookup or (lambda: resolve(target))
         addresses = reachable_first(find(), min(1.0, options.timeout / SECOND))
@@ -93,14 +94,16 @@ class Engine:
         self._check_at = 0
         self._tick_at = NEVER
 
-    def _new_tally(self) -> Tally:
+    def _new_tally(self, begin: int | None = None) -> Tally:
+        """A tally of a run that begins at this time of the clock, or now."""
         now, options = self._clock(), self._options
         return Tally(
-            now,
+            now if begin is None else begin,
             self._wall() - now,
             options.ledger_limit,
             options.paced,
             options.connection_modes == "both",
+            note_gaps=options.parts > 1,
         )
 
     def stop(self) -> None:
@@ -114,7 +117,8 @@ class Engine:
         """Send what the schedule says until it ends or `stop` is called, then wait for what is in flight."""
         try:
             failed = self._warm_up() if self._options.warmup else 0
-            self.tally = self._new_tally()
+            begin = self._wait_to_start()
+            self.tally = self._new_tally(begin)
             self.tally.warmup_failed = failed
             self._schedule = self._plan(self.tally)
             self._exchange.begin(self._schedule, self.tally)
@@ -133,7 +137,9 @@ class Engine:
         ends = [start + lasts] if lasts else []
         if options.stop_at:
             ends.append(max(start, int(options.stop_at * SECOND) - tally.anchor))
-        return make_schedule(options, start, min(ends) if ends else None)
+        schedule = make_schedule(options, start, min(ends) if ends else None)
+        divided = options.parts > 1 and options.open_loop
+        return Part(schedule, options.part, options.parts) if divided else schedule
 
     def _warm_up(self) -> int:
         """Send requests that are not counted, one after the other; returns how many of them failed."""
@@ -146,6 +152,18 @@ class Engine:
                 self._serve(self._poller.poll(CHECK_EVERY / SECOND))
                 self._exchange.expire(self._clock())
         return self.tally.counts.failed
+
+    def _wait_to_start(self) -> int | None:
+        """Wait for the time that was agreed on, if one was; returns when that is on the clock."""
+        if not self._options.start_at:
+            return None
+        begin = int(self._options.start_at * SECOND) - (self._wall() - self._clock())
+        while not self._stopping:
+            left = begin - self._clock()
+            if left <= 0:
+                return begin
+            self._serve(self._poller.poll(min(left, CHECK_EVERY) / SECOND))
+        return None
 
     def _loop(self) -> None:
         """Turn after turn, until the run is over."""

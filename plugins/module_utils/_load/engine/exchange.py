@@ -158,7 +158,7 @@ class Exchange:
             else:
                 answer.times[(now - conn.sent + 999) // 1000] += 1
             own = mode.outages
-            if now - own.last_success > own.gap:
+            if now - own.last_success > own.floor:
                 own.widen(now)
             own.last_success = now
             own.answered.append((conn.seq, conn.sent))

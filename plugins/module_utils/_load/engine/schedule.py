@@ -10,7 +10,7 @@ from typing import Protocol
 
 from .. import arrivals
 from ..duration import SECOND
-from ..options import Options
+from ..options import Options, share
 
 NEVER = 1 << 62
 
@@ -22,8 +22,13 @@ class Schedule(Protocol):
     far; 0 where they are all alike or nothing is due by itself.
     """
 
-    end: int
-    pauses: tuple[int, int]
+    @property
+    def end(self) -> int:
+        """From when on none is sent."""
+
+    @property
+    def pauses(self) -> tuple[int, int]:
+        """See above."""
 
     def next_due(self) -> int:
         """When the next request is due; NEVER if none will be before another is answered."""
@@ -231,9 +236,14 @@ class Closed:
 
 
 def make_schedule(options: Options, start: int, end: int | None) -> Schedule:
-    """The schedule of a run that begins at `start`; `end` None for one that only a stop or its calls end."""
+    """The schedule of a run that begins at `start`; `end` None for one that only a stop or its calls end.
+
+    An open one is that of the whole load, of which a generator takes its part.
+    """
     until = NEVER if end is None else end
     rate, planned = options.exact_rate, options.planned
+    if not options.open_loop:  # what depends on answers is divided by its connections
+        rate, planned = rate / options.parts, share(planned, options.part, options.parts)
     if not options.paced:
         return Flood(start, until, planned)
     times = _uneven(options)

@@ -146,7 +146,9 @@ class Calls:
             options.payload_weights,
             seed=options.seed,
             modes=len(self._modes),
+            part=options.numbering,
         )
+        self._shift = options.mode_shift
         self._timeout = options.timeout
         named = {name.lower() for name, _value in options.headers}
         for name in named:
@@ -175,7 +177,7 @@ class Calls:
 
     def connection_mode(self, sequence: int) -> str:
         """The name of the mode that a call takes."""
-        return self._modes[sequence % len(self._modes)]
+        return self._modes[(sequence + self._shift) % len(self._modes)]
 
     def request_id(self, sequence: int) -> str | None:
         """The x-request-id that is sent with this number, None where the engine sends none."""

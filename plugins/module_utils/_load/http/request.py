@@ -128,11 +128,13 @@ class Turns:
             options.payload_weights,
             seed=options.seed,
             modes=len(self._modes),
+            part=options.numbering,
         )
+        self._shift = options.mode_shift
 
     def connection_mode(self, sequence: int) -> str:
         """The name of the mode that the request takes."""
-        return self._modes[sequence % len(self._modes)]
+        return self._modes[(sequence + self._shift) % len(self._modes)]
 
     def template(self, sequence: int) -> Template:
         """The request itself, still to be stamped."""

@@ -87,12 +87,15 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
                 "max_duration must not be 0: nobody may be there to end a load that runs detached."
             )
     given["timeout"] = duration.parse(arguments["timeout"], "timeout")
-    if arguments.get("stop_at"):
-        given["stop_at"] = moment(str(arguments["stop_at"]))
+    for name in ("start_at", "stop_at"):
+        if arguments.get(name):
+            given[name] = moment(str(arguments[name]))
+    given["clock_ahead"] = round((arguments.get("clock_ahead") or 0) * duration.SECOND)
     options = Options(**given)
     if options.grpc:
         require(arguments.get("http2_library") or "")
-    return options
+    parts = arguments.get("parts", 1)
+    return options if parts == 1 else options.part_of(arguments["part"], parts)
 
 
 def _arrivals(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,8 +161,10 @@ def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> 
         raise LoadError(f"A load named {options.name!r} is running with {job.OTHER_ARGUMENTS}")
     changed = not (same and before in (("running", "finished") if finish else ("running",)))
     if changed:
-        if options.stop_at and options.stop_at <= time.time():
-            raise LoadError(f"The time to stop at, {arguments['stop_at']}, has passed.")
+        for what in ("start", "stop"):
+            at = getattr(options, f"{what}_at")
+            if at and at <= time.time() - options.clock_ahead / duration.SECOND:
+                raise LoadError(f"The time to {what} at, {arguments[f'{what}_at']}, has passed.")
         if arguments["connect_check"]:
             job.prepare(options, arguments.get("dest") or "", state_dir)
         if not check_mode:

@@ -31,6 +31,7 @@ from .. import (
 )
 from ..engine import engine as loop
 from ..engine import exchange, poller, pool, resolver, schedule, stream_pool, streams, wire, writer
+from ..engine import part as own_part
 from ..errors import LoadError
 from ..grpc import answer as grpc_answer
 from ..grpc import call, infer, method, protobuf, status, tensors
@@ -38,7 +39,7 @@ from ..http import answer, classify, coding, connection, parser, reader, request
 from ..http2 import classify as http2_classify
 from ..http2 import connection as http2_connection
 from ..http2 import fields, library, session
-from ..result import fortio, merge, together
+from ..result import fortio, generators, merge, together
 from ..result import result as outcome
 from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
 from ..stats import payloads as payload_counts
@@ -47,12 +48,13 @@ from . import recorder, state, worker
 PARTS = (
     _common, files, percentile, processes,
     __main__, arrivals, command, duration, errors, options, payloads,
-    engine, exchange, loop, poller, pool, resolver, schedule, stream_pool, streams, wire, writer,
+    engine, exchange, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams, wire,
+    writer,
     grpc, grpc_answer, call, infer, method, protobuf, status, tensors,
     http, answer, classify, coding, connection, parser, reader, request, states, target,
     http2, http2_classify, http2_connection, fields, library, session,
     job, recorder, state, worker,
-    result, fortio, merge, outcome, together,
+    result, fortio, generators, merge, outcome, together,
     stats, counts, health, histogram, ledger, modes, outage, payload_counts, snapshot, tally, timeline,
 )  # fmt: skip
 _ROOM = __name__.rpartition(".job.")[0]

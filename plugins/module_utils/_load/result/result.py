@@ -9,7 +9,7 @@ from typing import Any
 
 from ..duration import SECOND
 from ..http.target import shown_url
-from ..options import Options
+from ..options import Options, share
 from ..payloads import names
 from ..stats.histogram import Histogram
 from ..stats.snapshot import SCHEMA
@@ -38,9 +38,11 @@ def public_options(options: Options) -> dict[str, Any]:
         **told,
         "url": shown_url(options.url),
         "method": options.verb,
-        "rate": options.mean_rate,
+        "rate": options.mean_rate / options.parts,
+        "calls": share(options.calls, options.part, options.parts),
         "arrivals": [_arrival(options)],
         "payloads": _payload_weights(options),
+        "part": _part(options),
     }
 
 
@@ -67,6 +69,20 @@ def _payload_weights(options: Options) -> dict[str, float]:
     for name, weight in zip(names(count, options.payload_names), options.payload_weights or [1.0] * count):
         weights[name] = weights.get(name, 0) + weight
     return weights
+
+
+def _part(options: Options) -> dict[str, Any] | None:
+    """Which part of a load that several generators send this one has; None where it sends all of it."""
+    if options.parts == 1:
+        return None
+    rate = options.mean_rate
+    return {
+        "index": options.part,
+        "of": options.parts,
+        "rate": rate,
+        "phase": options.part / rate if rate else 0.0,
+        "clock_ahead": options.clock_ahead / 1e9,
+    }
 
 
 def utc_text(seconds: float) -> str:
@@ -103,6 +119,8 @@ def build(
         "rate_kept": rate_kept(options, snapshot, late),
         "warmup": options["warmup"],
         "expect_status": options["expect_status"],
+        "part": options["part"],
+        "generators": [],
         **{name: snapshot[name] for name in _COPIED},
         "ledger": ledger,
         "lateness": {

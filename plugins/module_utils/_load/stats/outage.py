@@ -15,6 +15,7 @@ from typing import Any, Callable, NamedTuple, Optional
 MAX_WINDOWS = 1000
 MAX_PENDING = 10_000  # losses that wait for an earlier request to end
 FOLD_EVERY = 4096  # successes from which `settle` is worth its while between two ticks
+NOTED = 100_000_000  # ns; a second has at most ten gaps that are longer
 _NEVER = 1 << 62
 
 Epoch = Callable[[Optional[int]], Optional[float]]
@@ -60,18 +61,25 @@ class Outages:
     the next; the start of the load counts as one, and so does the end of a failure. A *window* is by sends.
 
     The engine's inner loop keeps `last_success` (the end of the one that ended last) and `answered` (number
-    and time of sending of each success since the last `settle`) itself.
+    and time of sending of each success since the last `settle`) itself. It calls `widen` for what is longer
+    than `floor`.
+
+    Of a load that several generators send together no gap can be told from the longest ones of each alone.
+    So each notes all that are longer than `NOTED` (`note_gaps`): where those of all overlap, nobody got an
+    answer.
     """
 
     __slots__ = (
-        "_before", "_losses", "_open", "_settled", "answered", "dropped", "gap", "gap_end", "last_success",
-        "windows",
+        "_before", "_losses", "_noted", "_open", "_settled", "answered", "dropped", "floor", "gap", "gap_end",
+        "last_success", "windows",
     )  # fmt: skip
 
-    def __init__(self, started: int) -> None:
+    def __init__(self, started: int, note_gaps: bool = False) -> None:
         self.last_success = started
         self.gap = 0
         self.gap_end = started
+        self.floor = 0
+        self._noted: list[tuple[int, int]] | None = [] if note_gaps else None
         self.answered: list[Sent] = []
         self.windows: list[Window] = []
         self.dropped = 0
@@ -93,9 +101,23 @@ class Outages:
 
     def widen(self, end: int) -> None:
         """There was no success from the last one until `end`."""
-        if end - self.last_success > self.gap:
-            self.gap = end - self.last_success
+        length = end - self.last_success
+        if length > self.gap:
+            self.gap = self.floor = length
             self.gap_end = end
+        if self._noted is not None and length > NOTED:
+            self.floor = NOTED
+            if self._noted and self._noted[-1][0] == self.last_success:
+                self._noted.pop()  # it goes on
+            self._noted.append((self.last_success, end))
+
+    def take_gaps(self, epoch: Epoch) -> list[list[float | None]] | None:
+        """The beginnings and ends of the gaps since the last call, and last the one that goes on, however
+        long it is, without its end; None where they are not noted."""
+        if self._noted is None:
+            return None
+        gaps, self._noted = self._noted, []
+        return [*([epoch(start), epoch(end)] for start, end in gaps), [epoch(self.last_success), None]]
 
     # By sends
 

@@ -31,7 +31,14 @@ class Tally:
     """
 
     def __init__(
-        self, started: int, anchor: int, ledger_limit: int, paced: bool, both_modes: bool = False
+        self,
+        started: int,
+        anchor: int,
+        ledger_limit: int,
+        paced: bool,
+        both_modes: bool = False,
+        *,
+        note_gaps: bool = False,
     ) -> None:
         self.started = started
         self.anchor = anchor
@@ -45,9 +52,9 @@ class Tally:
         self.pauses = (0, 0)  # of the schedule, see there
         self.payloads = PayloadCounts()
         self.counts = Counts()
-        self.outages = Outages(started)
+        self.outages = Outages(started, note_gaps)
         self.connection_modes = {
-            name: ModeTally(name, Outages(started) if both_modes else self.outages)
+            name: ModeTally(name, Outages(started, note_gaps) if both_modes else self.outages)
             for name in ("keep-alive", "new")
         }
         self.ledger = Ledger(ledger_limit)
@@ -157,9 +164,19 @@ class Tally:
                 for taken, times in one.fresh.items():
                     self.service.fresh[taken] += times
         row = self._timeline.row(second, self.counts, self.sent, self.service.fresh)
+        row.update(self._gaps())
         for accumulator in (self.service, self.late, self.slept, *self.response.values()):
             accumulator.fold()
         return row
+
+    def _gaps(self) -> Row:
+        """The gaps that the last second added, of all requests and, where both are used, of each mode."""
+        own = {name: mode.outages for name, mode in self.connection_modes.items()}
+        apart = {name: outages for name, outages in own.items() if outages is not self.outages}
+        taken = {
+            name: outages.take_gaps(self.epoch) for name, outages in {"all": self.outages, **apart}.items()
+        }
+        return {} if taken["all"] is None else {"gaps": taken}
 
     def sent_again(self, told_by: str) -> None:
         """A call that the server had not processed was sent once more."""

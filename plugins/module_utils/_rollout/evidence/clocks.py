@@ -2,7 +2,8 @@
 """How far the clocks of the evidence are apart: the load's, the timeline's, the gateway's.
 
 The timeline has the clock of the playbook's host, which is the load's too unless the marks of the load's
-start and end contradict it: each is written after what it tells.
+start and end contradict it: each is written after what it tells. Generators on other hosts have clocks of
+their own, which were compared with it.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ def compare(load: Load | None, marks: Marks, log: AccessLog | None) -> Clocks:
     after = list(_marks_after(load, marks))
     gateway = _gateway(load, log) if log is not None else None
     if not after:
-        return Clocks(gateway=gateway)
-    slack = min(after)
-    if slack < -_ROUNDING_SECONDS - abs(load.wall_clock_drift):
+        return Clocks(load.clock or SAME, gateway=gateway)
+    slack, compared = min(after), load.clock or SAME
+    if slack < -compared.high - _ROUNDING_SECONDS - abs(load.wall_clock_drift):
         return Clocks(Offset(-slack, -slack + STAMP_SECONDS), contradicted=True, gateway=gateway)
+    if load.clock is not None:
+        return Clocks(load.clock, gateway=gateway)
     return Clocks(Offset(-min(max(0.0, slack), STAMP_SECONDS), 0.0), gateway=gateway)
 
 

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.percentile import percentile
 
+from .offset import Offset, hull
+
 STOPPED = "stopped"
 COMPLETE_STATES = ("finished", STOPPED)
 OTHERS = "(others)"  # payloads beyond those that are counted each by itself
+MISSING = "missing"  # of a generator that left no result
 
 
 class LoadFormatError(ValueError):
@@ -90,6 +93,29 @@ class ModeCounts(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Generator:
+    """One of several generators that sent the load together, by the name of its host or pod.
+
+    `clock` is by how much its times are ahead of the control host's clock, None where nothing compared them.
+    `state` is as of a load, `missing` where it left no result, and `problem` says why. Without a result its
+    times are None and all figures 0.
+    """
+
+    name: str
+    state: str
+    problem: str
+    clock: Offset | None
+    asked_rate: float
+    started: float | None
+    ended: float | None
+    requests: int
+    rate_kept: bool
+    lateness_p99: float
+    longest_stall: float
+    connection_modes: Mapping[str, ModeCounts]
+
+
+@dataclass(frozen=True)
 class Load:
     """A load test's result. Times are seconds since the epoch, durations seconds, rates requests a second.
 
@@ -106,6 +132,7 @@ class Load:
     - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
     - `response_time`: a histogram of Fortio's shape, in seconds.
+    - `generators`: those that sent it together; empty where there was but one.
     """
 
     state: str
@@ -138,6 +165,18 @@ class Load:
     wall_clock_drift: float
     response_time: Mapping[str, Any]
     seconds: tuple[Second, ...]
+    generators: tuple[Generator, ...] = ()
+
+    @property
+    def clock(self) -> Offset | None:
+        """How far its times are ahead of the control host's clock for all that is known of its generators';
+        None where nothing compared them."""
+        return hull(one.clock for one in self.generators if one.clock is not None)
+
+    def gap_of_one(self, mode: str) -> Gap:
+        """The longest gap on this kind of connection that one generator had by itself."""
+        counts = [one.connection_modes.get(mode) for one in self.generators or (self,)]
+        return max((known.gap for known in counts if known and known.gap), default=self.gap)
 
     @property
     def lasting_outages(self) -> list[Mapping[str, Any]]:
@@ -216,6 +255,7 @@ def read_load(result: Any) -> Load:
         wall_clock_drift=_number(own, "wall_clock_drift"),
         response_time=_mapping(own.get("response_time"), "LoadTest.response_time"),
         seconds=tuple(_second(row) for row in rows),
+        generators=tuple(_generator(row) for row in own.get("generators") or ()),
     )
 
 
@@ -266,6 +306,35 @@ def _lost(row: Mapping[str, Any]) -> Lost:
         raw=row,
         payload=str(row.get("payload") or ""),
     )
+
+
+def _generator(value: Any) -> Generator:
+    row = _mapping(value, "LoadTest.generators")
+    state, offset = str(row.get("state", "")), row.get("clock_offset")
+    clock = _mapping(offset, "clock_offset") if offset is not None else None
+    left = state != MISSING
+    return Generator(
+        name=str(row.get("name", "")),
+        state=state,
+        problem=str(row.get("problem", "")),
+        clock=None if clock is None else _offset(_number(clock, "low"), _number(clock, "high")),
+        asked_rate=_number(row, "asked_rate"),
+        started=_number(row, "started") if left else None,
+        ended=_number(row, "ended") if left else None,
+        requests=_whole(row, "requests") if left else 0,
+        rate_kept=row.get("rate_kept") is True,
+        lateness_p99=_number(_mapping(row.get("lateness"), "lateness"), "p99") if left else 0.0,
+        longest_stall=_number(row, "longest_stall") if left else 0.0,
+        connection_modes={name: _mode_counts(mode) for name, mode in _rows(row, "connection_modes").items()}
+        if left
+        else {},
+    )
+
+
+def _offset(low: float, high: float) -> Offset:
+    if low > high:
+        raise LoadFormatError("clock_offset is no interval")
+    return Offset(low, high)
 
 
 def _second(row: Mapping[str, Any]) -> Second:

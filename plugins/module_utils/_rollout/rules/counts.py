@@ -123,8 +123,7 @@ def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
         mode, failed = str(outage.get("connection_mode")), outage.get("failed")
         lost[mode] += failed if isinstance(failed, int) else 0
         begin, end = outage.get("first_failed_send"), outage.get("recovered")
-        known = load.connection_modes.get(mode)
-        gap = known.gap.seconds if known and known.gap else load.gap.seconds
+        gap = load.gap_of_one(mode).seconds
         if not isinstance(begin, (int, float)) or not isinstance(end, (int, float)):
             continue
         if end - begin > gap + slowest + _OUTAGE_SECONDS:

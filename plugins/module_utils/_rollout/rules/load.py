@@ -14,7 +14,7 @@ from ..evidence.load import COMPLETE_STATES, Gap, Load, Lost, percentile_of
 from ..flags import meaning
 from ..messages import count, elapsed, in_phases, rate_below, tally, utc
 from ..thresholds import Thresholds
-from . import counts
+from . import counts, generators
 from .clock_steps import steps
 from .rule import Finding, Rule, failed, passed, unproven, worst
 
@@ -258,6 +258,7 @@ LOST = (
 TRUST = (
     Rule("load_complete", "The load test ended properly", load_complete),
     Rule("enough_requests", "There were enough requests", enough_requests),
+    *generators.RULES,
     *counts.RULES,
     Rule("rate_kept", "The asked rate was kept", rate_kept),
     Rule("generator_ran", "The load generator ran without a stall", generator_ran),

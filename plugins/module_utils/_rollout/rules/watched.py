@@ -111,6 +111,11 @@ def uncertain(facts: Facts, thresholds: Thresholds) -> list[tuple[str, float, fl
         ahead = f"the load's clock is at least {elapsed(clocks.load.low)} ahead of the timeline's"
         message = f"{ahead}: by that the load began or ended after the playbook said so"
         found.append((message, clocks.load.low, clocks.load.high))
+    for one in facts.load.generators if facts.load else ():
+        if one.clock is not None and one.clock.width > limit:
+            known = f"between {one.clock.low:+.2f} and {one.clock.high:+.2f} s"
+            message = f"the clock of the generator {one.name} is {known} ahead, which is too uncertain"
+            found.append((message, one.clock.low, one.clock.high))
     gateway = clocks.gateway
     if facts.named_by == ACCESS_LOG and gateway is not None and gateway.width > limit:
         known = f"between {gateway.low:+.2f} and {gateway.high:+.2f} s"

@@ -39,7 +39,7 @@ def test_a_good_run_passes_on_every_count() -> None:
     ]
     assert texts["generator_ran"] == ["the load generator never stood still"]
     assert (found["verdict"], found["reasons"]) == ("pass", [])
-    asked = {"latency_kept", "driver_decided", *(rule.name for rule in gateway.RULES)}
+    asked = {"latency_kept", "driver_decided", "generators_whole", *(rule.name for rule in gateway.RULES)}
     assert [c["rule"] for c in found["claims"]] == [r.name for r in RULES if r.name not in asked]
     assert {c["verdict"] for c in found["claims"]} == {"pass"}
     assert all(f["text"] and f["verdict"] == "pass" for c in found["claims"] for f in c["findings"])
@@ -72,6 +72,7 @@ def test_a_good_run_passes_on_every_count() -> None:
         "stalls": 0,
         "longest_stall_seconds": 0.0,
         "client_faults": 0,
+        "generators": [],
     }
     assert found["thresholds"]["min_requests"] == 300
     assert found["schema"] == 1

@@ -180,7 +180,7 @@ def test_what_goes_wrong_is_said(case: Case) -> None:
 
 
 def test_every_rule_is_refuted_by_some_case() -> None:
-    check_cover(CASES, load.TRUST)
+    check_cover(CASES, load.TRUST, frozenset({"generators_whole"}))
 
 
 def test_as_fast_as_possible_has_no_rate_to_keep() -> None:
