@@ -541,7 +541,7 @@ def test_every_part_is_copied(tmp_path: Path) -> None:
     copy = source.copy_to(tmp_path)
     here = Path(source.__file__).parents[1]
     # What runs outside the job is not needed in it.
-    outside = {"job/package.py", "job/job.py", "job/ensure.py", "job/inputs.py"}
+    outside = {"job/package.py", "job/job.py", "job/ensure.py", "job/together.py", "job/inputs.py"}
     for room in (here, here.with_name("_common")):
         parts = {str(path.relative_to(room)) for path in room.rglob("*.py")}
         if room == here:
