@@ -68,6 +68,14 @@ options:
     description: The namespace in which iter8 runs its handlers as Jobs. Empty to leave them out.
     type: str
     default: iter8-system
+  shared:
+    description:
+      - The name of a process that observes for several. It is started where it does not run, has one
+        connection for each kind and namespace however many it observes for, and ends some time after the last
+        of them.
+      - What each observer records is the same as with a process of its own, and it is stopped by itself.
+      - All that name it must name the same cluster.
+    type: str
   timeline:
     description: A file to which each transition is appended as one line of JSON, as it happens.
     type: path
@@ -181,6 +189,7 @@ ARGUMENTS = {
     "experiment": {"type": "str"},
     "experiment_api_version": {"type": "str", "default": "iter8.tools/v2alpha1"},
     "handler_namespace": {"type": "str", "default": "iter8-system"},
+    "shared": {"type": "str"},
     "timeline": {"type": "path"},
     "duration": {"type": "str", "default": "4h"},
     "dest": {"type": "path"},

@@ -25,6 +25,12 @@ class Proxy:
         self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return len(self._open) // 2
+
     def cut(self) -> None:
         """End every connection that is open now."""
         with self._lock:

@@ -38,10 +38,11 @@ def _created(obj: dict[str, Any]) -> str:
 
 
 class Observing:
-    """An observer through a proxy, and what it has written."""
+    """An observer through a proxy, in a process of its own or the one that `shared` names; what it wrote."""
 
-    def __init__(self, sandbox: Running, folder: Path) -> None:
+    def __init__(self, sandbox: Running, folder: Path, shared: str = "") -> None:
         self.folder = folder
+        self.shared = {"shared": shared} if shared else {}
         self.proxy = Proxy("127.0.0.1", sandbox.description.ports["api"])
         self._kubeconfig = folder / "kubeconfig"
         known = yaml.safe_load(sandbox.kubeconfig.read_text())
@@ -68,7 +69,7 @@ class Observing:
         wanted = {
             "inferenceservice": "my-model", "namespace": NAMESPACE, "api_version": f"{GROUP}/v1beta1",
             "experiment": "experiment-1", "experiment_api_version": f"{GROUP}/v2alpha1",
-            "handler_namespace": HANDLERS, "timeline": str(self.timeline), "duration": "3m",
+            "handler_namespace": HANDLERS, "timeline": str(self.timeline), "duration": "3m", **self.shared,
         }  # fmt: skip
         result = self.module(before, **{**wanted, **arguments})
         assert not result.get("failed"), result
@@ -107,13 +108,21 @@ class Observing:
     def wait_unobserved(self) -> tuple[float, float]:
         return until(self.unobserved, 20, "an unobserved interval is written")[0]
 
+    def end(self) -> None:
+        """Leave nothing running, the shared process included."""
+        for name in ("o", "p", *self.shared.values()):
+            self.module(state="absent", name=name)
+        self.proxy.close()
 
-@pytest.fixture
-def observing(sandbox: Running, stage: Stage, tmp_path: Path) -> Iterator[Observing]:
-    found = Observing(sandbox, tmp_path)
+
+# What is promised of one is promised of each of several.
+@pytest.fixture(params=["", "several"], ids=["own process", "shared process"])
+def observing(
+    request: pytest.FixtureRequest, sandbox: Running, stage: Stage, tmp_path: Path
+) -> Iterator[Observing]:
+    found = Observing(sandbox, tmp_path, request.param)
     yield found
-    found.module(state="absent")
-    found.proxy.close()
+    found.end()
     assert not found.state_dir.exists() or not list(found.state_dir.iterdir())
 
 
@@ -297,9 +306,55 @@ def test_check_mode_starts_nothing(stage: Stage, observing: Observing) -> None:
 
 def test_it_ends_by_itself(stage: Stage, observing: Observing) -> None:
     observing.start(duration="2s")
-    until(lambda: not identities.alive(observing.process), 20, "its bound ends it")
+    until(lambda: observing.events("stopped"), 20, "its bound ends it")
     assert observing.stop()["status"] == "stopped"
-    assert observing.events("stopped")
+    if not observing.shared:
+        assert not identities.alive(observing.process)
+
+
+def test_several_share_their_connections_and_nothing_else(
+    sandbox: Running, stage: Stage, tmp_path: Path
+) -> None:
+    one, other = Observing(sandbox, tmp_path, "several"), {"name": "p", "timeline": str(tmp_path / "p.jsonl")}
+    try:
+        one.start()
+        alone = one.proxy.connections
+        one.start(**other, inferenceservice="another-model", experiment="another")
+        # Who asks about a kind in a namespace is answered by the same watch; polls may have one of their own.
+        assert one.proxy.connections <= alone + 1
+        assert json.loads((one.state_dir / "p/process.json").read_text())["pid"] == one.process["pid"]
+        stage.model("b", {"b": 100})
+        one.saw("b")
+        ended = one.module(**{**other, "state": "stopped"}, dest=str(tmp_path / "p-observations.jsonl"))
+        assert ended["status"] == "stopped"
+        rows = [json.loads(line) for line in (tmp_path / "p-observations.jsonl").read_text().splitlines()]
+        # The other's model and what belongs to it; the clock and what may not be read are nobody's.
+        assert [row for row in rows if row["type"] in ("present", "deleted")] == []
+        stage.model("c", {"c": 100})
+        one.saw("c")
+        assert one.stop()["status"] == "stopped"
+        process = one.process["pid"]
+        assert one.start()["changed"] is True
+        assert one.process["pid"] == process
+        assert one.module(state="absent", name="several")["status"] == "absent"
+        assert not identities.alive(one.process)
+        # Its end was theirs, with all that they had seen.
+        assert one.module(state="stopped")["status"] == "stopped"
+    finally:
+        one.end()
+
+
+def test_one_process_looks_at_one_cluster(sandbox: Running, stage: Stage, tmp_path: Path) -> None:
+    one = Observing(sandbox, tmp_path, "several")
+    try:
+        one.start()
+        result = one.module(
+            name="p", inferenceservice="my-model", context="elsewhere", shared="several", duration="1m"
+        )
+        assert "choose another name" in result["msg"], result
+        assert not (one.state_dir / "p").exists()
+    finally:
+        one.end()
 
 
 def test_the_waits_follow_a_running_observer(
@@ -357,6 +412,5 @@ def test_a_restart_of_the_api_server(home: Home, tmp_path: Path) -> None:
         # It is over once the server answers that nothing has changed, or with the change.
         assert killed + 0.5 < end <= seen + EXACT
     finally:
-        observing.module(state="absent")
-        observing.proxy.close()
+        observing.end()
         home.down("observed")

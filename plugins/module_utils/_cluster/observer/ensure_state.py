@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,35 +13,18 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.files impo
     expanded,
     require_own_folder,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import FORMATS
 
-from ..client.api import Api
 from ..client.auth import connect
 from ..client.errors import ClusterError
-from ..client.kinds import inferenceservice_kind
 from ..client.watch import Clock
 from . import job
-from .gateway_log import PLACES, GatewayLog, Place
-from .observer import Observer, Target
+from .eyes import Own
+from .gateway_log import PLACES
+from .host import Sight, attach
+from .observer import Observer
 from .plan import Plan
-from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS
-
-# What an InferenceService leads to, by whichever mode: followed where it is served and may be read.
-FOLLOWED = (
-    ("knative_service", "serving.knative.dev/v1", "Service"),
-    ("configuration", "serving.knative.dev/v1", "Configuration"),
-    ("revision", "serving.knative.dev/v1", "Revision"),
-    ("route", "serving.knative.dev/v1", "Route"),
-    ("httproute", "gateway.networking.k8s.io/v1", "HTTPRoute"),
-    ("deployment", "apps/v1", "Deployment"),
-    ("replicaset", "apps/v1", "ReplicaSet"),
-    ("pod", "v1", "Pod"),
-    # A gateway may name the address of a revision's Service.
-    ("service", "v1", "Service"),
-    ("event", "v1", "Event"),
-)
-NODE_EVENTS_NAMESPACE = "default"
-"""Where kubelets and the node controller write events about nodes."""
+from .shared import Shared
+from .targets import observer_of
 
 
 def ensure_state(module: Any, duration: float) -> dict[str, Any]:
@@ -82,6 +64,8 @@ def _ensure(module: Any, before: str, duration: float) -> bool:
         plan = _plan(params, duration)
         if check:
             return before != "running"
+        if params["shared"]:
+            return attach(plan, params["shared"], _cluster(params), lambda: _sight(module), state_dir)
         return job.start(plan, lambda: _observer(module, plan), state_dir)
     if wanted == "absent":
         return before != "absent" if check else job.remove(state_dir, name)
@@ -112,6 +96,8 @@ def _plan(params: Any, duration: float) -> Plan:
         duration=duration,
         dest=os.path.abspath(params["dest"]) if params["dest"] else "",
         gateway_log=_gateway_log(params["gateway_log"]),
+        api_version=params["api_version"] or "",
+        experiment_api_version=params["experiment_api_version"],
     )
 
 
@@ -126,33 +112,16 @@ def _gateway_log(given: dict[str, Any] | None) -> dict[str, str]:
 
 def _observer(module: Any, plan: Plan) -> Observer:
     """In the detached process: connections of its own, and what there is to follow."""
-    params = module.params
-    api = connect(module)
-    targets = _targets(api, params, plan)
-    beside = [_log_of(api, plan.gateway_log).run] if plan.gateway_log else []
-    return Observer(api, targets, time.time, Clock(), beside)
+    api, clock = connect(module), Clock()
+    return observer_of(api, Own(api, time.time, clock), plan, clock)
 
 
-def _log_of(api: Api, given: Mapping[str, str]) -> GatewayLog:
-    place = Place(given["namespace"], given["selector"], given["container"])
-    path = Path(given["dest"])
-    path.unlink(missing_ok=True)
-    return GatewayLog(api, place, FORMATS[given["gateway"]], path)
+def _sight(module: Any) -> Sight:
+    """The same in a process that observes for several: one connection for each kind and namespace."""
+    api, clock = connect(module), Clock()
+    return Sight(api, Shared(api, time.time, clock), clock)
 
 
-def _targets(api: Api, params: Any, plan: Plan) -> list[Target]:
-    namespace, name = plan.namespace, plan.inferenceservice
-    service = inferenceservice_kind(api, params["api_version"], namespace, name)
-    found = [Target(INFERENCESERVICE, service, namespace, name, needed=True)]
-    if plan.experiment:
-        resource = api.resource(params["experiment_api_version"], "Experiment")
-        found.append(Target(EXPERIMENT, resource, namespace, plan.experiment, needed=True))
-        if params["handler_namespace"]:
-            found.append(Target(JOBS, api.resource("batch/v1", "Job"), params["handler_namespace"]))
-    for feed, api_version, kind in FOLLOWED:
-        for resource in api.resources(api_version):
-            if resource.kind == kind:
-                found.append(Target(feed, resource, namespace))
-                if kind == "Event" and namespace != NODE_EVENTS_NAMESPACE:
-                    found.append(Target("node_event", resource, NODE_EVENTS_NAMESPACE))
-    return found
+def _cluster(params: Any) -> str:
+    """What tells the cluster of one shared process from that of another."""
+    return " ".join(str(params[option]) for option in ("host", "context") if params.get(option))

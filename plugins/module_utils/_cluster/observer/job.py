@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state im
 
 from ..client.errors import ClusterError
 from .plan import Make, ObserverStore, Plan
-from .worker import detached
+from .worker import forked, observing
 
 STOP_SECONDS = 15.0
+SESSION_SECONDS = 60.0
+"""Others wait for the same process, which is not to be killed for one."""
 
 
 def state(state_dir: str | None, name: str) -> str:
@@ -58,38 +58,29 @@ def start(plan: Plan, make: Make, state_dir: str | None) -> bool:
     store = ObserverStore(state_dir, plan.name)
     check_room(store.folder, "state folder")
     with store.locked(create=True):
-        if alive(read_json(store.record)) and not store.result.exists():
-            if (read_json(store.description) or {}).get("plan") == plan.public:
-                return False
-            raise ClusterError(
-                f"An observer named {plan.name!r} is running and observes something else: stop it first, or "
-                "choose another name."
-            )
-        store.clear()
-        write_atomically(store.description, json.dumps({"plan": plan.public}))
+        if not prepared(plan, store):
+            return False
         try:
-            _fork(plan, make, store)
+            forked(store, observing(plan, make, store))
         except ClusterError:
             store.remove()
             raise
     return True
 
 
-def _fork(plan: Plan, make: Make, store: ObserverStore) -> None:
-    reading, writing = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        # Nothing of the caller's may run in the child: no handler at exit, no exception that gets out.
-        os.close(reading)
-        detached(plan, make, store, writing)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with open(reading, encoding="utf-8") as pipe:
-        message = pipe.readline()
-    if message != "ready\n":
-        raise ClusterError(message.strip() or f"The observer ended before it observed; see {store.log}.")
+def prepared(plan: Plan, store: ObserverStore) -> bool:
+    """Makes a store ready for the plan, where that is not observed already. Raises ClusterError where another
+    one is. The store must be locked."""
+    if alive(read_json(store.record)) and not store.result.exists():
+        if (read_json(store.description) or {}).get("plan") == plan.public:
+            return False
+        raise ClusterError(
+            f"An observer named {plan.name!r} is running and observes something else: stop it first, or "
+            "choose another name."
+        )
+    store.clear()
+    write_atomically(store.description, json.dumps({"plan": plan.public}))
+    return True
 
 
 def plan_of(state_dir: str | None, name: str) -> dict[str, Any]:
@@ -113,6 +104,8 @@ def stop(state_dir: str | None, name: str) -> bool:
     store = ObserverStore(state_dir, name)
     with store.locked(create=False) as there:
         record = read_json(store.record) if there else None
+        if record is not None and record.get("shared"):
+            return _end_session(store, record)
         if record is None or not send(record, signal.SIGTERM):
             return False
         deadline = time.monotonic() + STOP_SECONDS
@@ -120,6 +113,22 @@ def stop(state_dir: str | None, name: str) -> bool:
             if time.monotonic() > deadline:
                 send(record, signal.SIGKILL)
             time.sleep(0.05)
+    return True
+
+
+def _end_session(store: ObserverStore, record: dict[str, Any]) -> bool:
+    """End one of several that a process serves, which goes on. Raises ClusterError where that fails."""
+    if store.result.exists() or not alive(record):
+        return False
+    store.end.touch()
+    deadline = time.monotonic() + SESSION_SECONDS
+    while alive(record) and not store.result.exists():
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"The observers' process {record['shared']!r} (process {record['pid']}) does not end the "
+                f"observer {store.name!r}. What it saw until now is in {store.observations}."
+            )
+        time.sleep(0.05)
     return True
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop of the observer: every watch in a thread of its own, the polls in one more, one recorder.
+"""The loop of the observer: what its eyes find goes through one queue to one recorder.
 
-What the threads find is queued with the time at which they found it, so that a loop that is held up, by its
-disk for instance, dates nothing wrongly.
+It is queued with the time at which it was found, so that a loop that is held up, by its disk for instance,
+dates nothing wrongly.
 """
 
 from __future__ import annotations
@@ -10,90 +10,43 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import (
     Estimate,
     from_stamp,
 )
 
-from ..client.api import Api, Json, Resource
-from ..client.errors import ClusterError, NotFound
-from ..client.watch import Clock, Notice, Watch
-from .coverage import POLL_SECONDS, Coverage, Poll, Unobserved
+from ..client.watch import Clock, Notice
+from .coverage import Coverage, Poll, Unobserved
+from .eyes import ABSENT, Compared, Eyes, Found, Polled, Target, version_of
 from .recorder import DECISIVE, Recorder
 
 TICK_SECONDS = 0.2
-RECONNECT_SECONDS = 0.5
-"""The longest pause before a watch is opened again: here every moment counts, and it is one client."""
-POLL_READ_SECONDS = 2.0
-"""A poll that is not answered by then is worth nothing."""
 CLOCK_SECONDS = 60.0
 """How often the API server's offset is written down."""
 BESIDE_SECONDS = 2.0
 """How long the end waits for what runs beside."""
-ABSENT = "absent"
 Beside = Callable[[threading.Event], None]
 
-
-@dataclass(frozen=True)
-class Target:
-    """A kind to follow. `name` of None is all objects of the namespace; `needed` ones end the observer where
-    they cannot be listed at all, the others are said once and left out."""
-
-    feed: str
-    resource: Resource
-    namespace: str | None
-    name: str | None = None
-    needed: bool = False
-
-
-@dataclass(frozen=True)
-class Polled:
-    """The answer to a poll: its version (`absent` where the object is not there), None where none came."""
-
-    feed: str
-    sent: float
-    version: str | None
-
-
-Item = tuple[float, "Notice | Polled | Failed | Compared"]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A watch that ended for good."""
-
-    target: Target
-    error: ClusterError
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The API server's own time, whole seconds, told between two moments of ours."""
-
-    stamp: float
-    sent: float
-    received: float
+Item = tuple[float, Found]
 
 
 class Observer:
     """Follows the targets until it is stopped, and tells the recorder.
 
-    `wall` gives epoch seconds, `clock` is for the watches. What is `beside` runs in a thread of its own until
-    the event that it is given is set. Raises ClusterError if a needed kind cannot be listed.
+    `wall` gives epoch seconds, `clock` the time of deadlines. What is `beside` runs in a thread of its own
+    until the event that it is given is set. Raises ClusterError if a needed kind cannot be listed.
     """
 
     def __init__(
         self,
-        api: Api,
+        eyes: Eyes,
         targets: Sequence[Target],
         wall: Callable[[], float],
         clock: Clock,
         beside: Sequence[Beside] = (),
     ) -> None:
-        self._api = api
+        self._eyes = eyes
         self._targets = targets
         self._wall = wall
         self._ended = threading.Event()
@@ -119,7 +72,7 @@ class Observer:
         """Follow until `stopped` or the `deadline` (of `clock`). `ready` is called once everything has
         been listed, or refused, `tick` several times a second with what is unobserved as of now."""
         for target in self._targets:
-            threading.Thread(target=self._follow, args=(target, deadline), daemon=True).start()
+            self._eyes.follow(target, deadline, self._found, self._ended)
         for thread in self._beside:
             thread.start()
         begun = False
@@ -153,55 +106,11 @@ class Observer:
         for target in self._targets:
             if target.feed in DECISIVE and target.name:
                 self._coverage[target.feed] = Coverage(now)
-                threading.Thread(target=self._poll, args=(target,), daemon=True).start()
+                self._eyes.poll(target, self._found, self._ended)
 
-    # -- the threads
-
-    def _follow(self, target: Target, deadline: float) -> None:
-        watch = Watch(
-            self._api, target.feed, target.resource, namespace=target.namespace, name=target.name,
-            clock=self._clock, longest_pause=RECONNECT_SECONDS, tell_cuts=True,
-        )  # fmt: skip
-        try:
-            for notice in watch.notices(deadline):
-                self._put(notice)
-                if self._ended.is_set():
-                    return
-        except ClusterError as error:
-            self._put(Failed(target, error))
-        except Exception as error:  # noqa: BLE001  A thread that dies unseen would be silence taken for peace.
-            self._put(Failed(target, ClusterError(f"The watch broke: {type(error).__name__}: {error}")))
-
-    def _poll(self, target: Target) -> None:
-        """Ask for the version of the object over and over, at a pace of its own."""
-        path = target.resource.path(target.namespace, target.name)
-        api = self._api.with_time_limit(POLL_READ_SECONDS)
-        due = self._clock.now()
-        while not self._ended.is_set():
-            sent = self._wall()
-            version: str | None
-            try:
-                version = _version(api.get(path))
-            except NotFound:
-                version = ABSENT
-            except ClusterError:
-                version = None
-            self._put(Polled(target.feed, sent, version))
-            if version is not None:
-                self._heard(api.date, sent, self._wall())
-            due = max(due + POLL_SECONDS, self._clock.now())
-            self._clock.sleep(max(0.0, due - self._clock.now()) or POLL_SECONDS / 3)
-
-    def _heard(self, date: str, sent: float, received: float) -> None:
-        """The Date header of an answer of the API server, between two moments of `wall`."""
-        try:
-            stamp = parsedate_to_datetime(date).timestamp()
-        except (TypeError, ValueError):
-            return
-        self._put(Compared(stamp, sent, received))
-
-    def _put(self, item: Notice | Polled | Failed | Compared) -> None:
-        self._queue.put((self._wall(), item))
+    def _found(self, at: float, item: Found) -> None:
+        """Called by the threads of the eyes."""
+        self._queue.put((at, item))
 
     # -- the loop
 
@@ -215,7 +124,7 @@ class Observer:
         except queue.Empty:
             return
 
-    def _take(self, recorder: Recorder, at: float, item: Notice | Polled | Failed | Compared) -> None:
+    def _take(self, recorder: Recorder, at: float, item: Found) -> None:
         if isinstance(item, Notice):
             self._notice(recorder, at, item)
         elif isinstance(item, Polled):
@@ -234,7 +143,7 @@ class Observer:
             recorder.take(notice, at)
             if feed in DECISIVE:
                 self._changed.add(feed)
-                version = ABSENT if notice.kind == "deleted" else _version(notice.object or {})
+                version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
                 proved = self._polls.setdefault(feed, Poll()).told(version)
                 # What was in flight when it was asked for is proved by its coming, then and there.
                 self._prove(recorder, feed, at if proved is not None else None, at)
@@ -273,7 +182,3 @@ class Observer:
         if offset is not None and now - self._clock_told >= every:
             self._clock_told = now
             recorder.clock(round(offset.low, 3), round(offset.high, 3), now)
-
-
-def _version(obj: Json) -> str:
-    return str((obj.get("metadata") or {}).get("resourceVersion") or "")

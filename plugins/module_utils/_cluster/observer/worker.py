@@ -1,41 +1,77 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The detached process of an observer: lets go of its caller, observes, and writes what it finds.
-
-A full disk ends nothing: what cannot be written is kept, and written later with the time when it was seen.
-"""
+"""The detached process of an observer: lets go of its caller, and observes."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import signal
-import time
+import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import own_record
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import Lines
 
 from ..client.errors import ClusterError
-from ..client.watch import Clock
-from .coverage import Unobserved
 from .plan import Make, ObserverStore, Plan
-from .recorder import Recorder, Row
-
-CHECKPOINT_SECONDS = 0.5
-FLUSH_AT_END_SECONDS = 5.0
-"""How long the end is held up for a disk that is full."""
+from .session import Session
 
 
-def detached(plan: Plan, make: Make, store: ObserverStore, writing: int) -> NoReturn:
-    """Run in the forked child, never to return; says `ready`, or what is wrong, on `writing`."""
+class Outside:
+    """What is left of the world outside in the detached process."""
+
+    def __init__(self, writing: int) -> None:
+        self._writing = writing
+        self._stopped = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _stop(self, *_: Any) -> None:
+        self._stopped = True
+
+    def stopped(self) -> bool:
+        """Whether somebody asked this process to end."""
+        return self._stopped
+
+    def say(self, message: str) -> None:
+        """Tell the caller, once, how it began."""
+        if self._writing >= 0:
+            os.write(self._writing, f"{printable(message)}\n".encode())
+            os.close(self._writing)
+            self._writing = -1
+
+
+Work = Callable[[Outside], None]
+
+
+def forked(store: ObserverStore, work: Work) -> None:
+    """Do the work in a process of its own. Returns once it has said `ready`; raises ClusterError with
+    whatever else it said."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        # Nothing of the caller's may run in the child: no handler at exit, no exception that gets out.
+        os.close(reading)
+        _detached(store, work, writing)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with open(reading, encoding="utf-8") as pipe:
+        message = pipe.readline()
+    if message != "ready\n":
+        raise ClusterError(message.strip() or f"The observer ended before it observed; see {store.log}.")
+
+
+def observing(plan: Plan, make: Make, store: ObserverStore) -> Work:
+    """The work of an observer that has its process for itself."""
+    return lambda outside: Session(plan, store, outside.stopped, lambda: outside.say("ready")).run(make)
+
+
+def _detached(store: ObserverStore, work: Work, writing: int) -> NoReturn:
+    """Run in the forked child, never to return."""
     status = 1
     try:
         if os.fork():
@@ -47,7 +83,12 @@ def detached(plan: Plan, make: Make, store: ObserverStore, writing: int) -> NoRe
         for handle, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(handle, target)
         _close_all_but(writing)
-        status = _Process(plan, store, writing).run(make)
+        outside = Outside(writing)
+        try:
+            work(outside)
+            status = 0
+        except ClusterError as error:
+            outside.say(str(error))
     except BaseException:
         with contextlib.suppress(BaseException):
             traceback.print_exc()
@@ -61,157 +102,3 @@ def _close_all_but(kept: int) -> None:
         if int(name) > 2 and int(name) != kept:
             with contextlib.suppress(OSError):
                 os.close(int(name))
-
-
-class _Process:
-    """The run, and what it writes."""
-
-    def __init__(self, plan: Plan, store: ObserverStore, writing: int) -> None:
-        self._plan = plan
-        self._store = store
-        self._writing = writing
-        self._stopped = False
-        self._failed_writes = 0
-        self._written = 0.0
-        self._unobserved: dict[str, Any] = {}
-        store.hold_room()
-        self._observations = Lines(store.observations)
-        self._transitions = Lines(store.timeline)
-        self._timeline = Appended(Path(plan.timeline)) if plan.timeline else None
-        write_atomically(store.record, json.dumps(own_record()))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def _stop(self, *_: Any) -> None:
-        self._stopped = True
-
-    def run(self, make: Make) -> int:
-        """Observe to the end; the exit status."""
-        clock = Clock()
-        recorder = Recorder(
-            self._plan.inferenceservice, self._plan.experiment, self._observe, self._transition
-        )
-        try:
-            make().run(
-                recorder, clock.now() + self._plan.duration, lambda: self._stopped, self._ready, self._tick
-            )
-        except ClusterError as error:
-            self._say(f"{printable(str(error))}\n")
-            return 1
-        self._finish()
-        return 0
-
-    def _say(self, message: str) -> None:
-        if self._writing >= 0:
-            os.write(self._writing, message.encode())
-            os.close(self._writing)
-            self._writing = -1
-
-    def _ready(self) -> None:
-        self._checkpoint()
-        self._say("ready\n")
-
-    def _observe(self, row: Row) -> None:
-        with self._despite_full_disk():
-            self._observations.add([row])
-
-    def _transition(self, row: Row) -> None:
-        with self._despite_full_disk():
-            self._transitions.add([row])
-        if self._timeline is not None:
-            with self._despite_full_disk():
-                self._timeline.add(row)
-
-    def _tick(self, unobserved: Mapping[str, Unobserved]) -> None:
-        self._unobserved = {feed: asdict(gap) for feed, gap in unobserved.items()}
-        if time.monotonic() - self._written >= CHECKPOINT_SECONDS:
-            self._checkpoint()
-
-    def _checkpoint(self) -> None:
-        self._written = time.monotonic()
-        with self._despite_full_disk():
-            self._flush()
-        checkpoint = {
-            "heartbeat": time.time(),
-            "observations_bytes": self._observations.size,
-            "timeline_bytes": self._transitions.size,
-            "unobserved": self._unobserved,
-        }
-        with self._despite_full_disk():
-            write_atomically(self._store.checkpoint, json.dumps(checkpoint), durable=False)
-
-    def _flush(self) -> None:
-        """What a full disk kept back."""
-        self._observations.add(())
-        self._transitions.add(())
-        if self._timeline is not None:
-            self._timeline.flush()
-
-    def _finish(self) -> None:
-        self._store.give_room()
-        deadline = time.monotonic() + FLUSH_AT_END_SECONDS
-        while True:
-            try:
-                self._flush()
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    print(f"{time.time():.3f} not all could be written: {error}", flush=True)
-                    break
-                time.sleep(0.2)
-        self._checkpoint()
-        self._deliver()
-        result = {"ended": time.time(), "failed_writes": self._failed_writes}
-        write_atomically(self._store.result, json.dumps(result))
-
-    def _deliver(self) -> None:
-        """Before the end is told, so that whoever knows of it finds the file."""
-        if self._plan.dest:
-            with self._despite_full_disk():
-                text = self._store.observations.read_text(encoding="utf-8")
-                write_atomically(Path(self._plan.dest), text, 0o644)
-
-    @contextlib.contextmanager
-    def _despite_full_disk(self) -> Iterator[None]:
-        """What cannot be written is kept, and written with the next."""
-        try:
-            yield
-        except OSError as error:
-            self._failed_writes += 1
-            if self._failed_writes == 1:
-                with contextlib.suppress(OSError):
-                    print(f"{time.time():.3f} cannot write: {error}", flush=True)
-
-
-class Appended:
-    """The timeline of the run, to which others append as well: whole lines at its end, each in one write."""
-
-    def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._pending: list[bytes] = []
-        self._half: tuple[int, int] | None = None
-
-    def add(self, row: Row) -> None:
-        """Append a line. Raises OSError if it could not be written; it is kept then."""
-        self._pending.append(json.dumps(row).encode() + b"\n")
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what was kept."""
-        while self._pending:
-            line = self._pending[0]
-            begin = 0
-            if self._half is not None:
-                # Half of it went onto a disk that was full then. Where nobody has written since, the rest
-                # follows; else the half stays a line of its own, and the whole is written anew.
-                size, written = self._half
-                begin = written if os.fstat(self._handle).st_size == size else 0
-                line = line if begin else b"\n" + line
-            written = begin + os.write(self._handle, line[begin:])
-            if written < len(line):
-                self._half = os.fstat(self._handle).st_size, written
-                self._pending[0] = line
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._half = None
-            self._pending.pop(0)

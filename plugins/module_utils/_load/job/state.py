@@ -137,6 +137,10 @@ class Lines:
         self._pending = b""
         self.size = 0
 
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._handle)
+
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append. Raises OSError if not all could be written."""
         self._pending += b"".join(json.dumps(row).encode() + b"\n" for row in rows)
