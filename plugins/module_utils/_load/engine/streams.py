@@ -120,7 +120,7 @@ class StreamExchange:
         left = self._options.timeout - (self._clock() - call.sent)
         sent = self._made.make(call.seq, left)
         try:
-            stream = conn.session.request(sent.fields, sent.body)
+            stream = conn.session.request(sent.fields, sent.own, sent.body)
         except OverflowError:  # after a thousand million calls
             self._streams.end_use(conn, "streams_used_up")
             self._place(call)

@@ -28,6 +28,7 @@ _SET_BY_ENGINE = ("te", "content-type", "keep-alive", "proxy-connection", "upgra
 _UNITS = (("n", 1), ("u", 1000), ("m", 1_000_000), ("S", SECOND))
 _CLOSE = 1_000_000  # ns by which less than the whole time-out may be left without being told anew
 _ID = b"x-request-id"
+_CREDENTIALS = (b"authorization", b"proxy-authorization", b"cookie")  # as RFC 7541, 7.1.3 asks for
 
 
 class Method(NamedTuple):
@@ -66,9 +67,13 @@ class Message(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What a call sends, and the id that its answer has to repeat."""
+    """What a call sends, and the id that its answer has to repeat.
+
+    `fields` are the same for every call, `own` are this one's, or nothing for a table of the connection's.
+    """
 
     fields: list[tuple[bytes, bytes]]
+    own: list[tuple[bytes, bytes]]
     body: bytes
     wanted_id: str
 
@@ -167,7 +172,9 @@ class Calls:
             *([] if "user-agent" in named else [("user-agent", "grpc-iter8.kfserving")]),
             *((name.lower(), value) for name, value in options.headers if name.lower() != "host"),
         ]
-        self._fields = [(name.encode(), value.encode("latin-1")) for name, value in fields]
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in fields]
+        self._fields = [field for field in encoded if field[0] not in _CREDENTIALS]
+        self._credentials = [field for field in encoded if field[0] in _CREDENTIALS]
         self._run = f"{run_id}-"
         self.id_prefix = self._run if options.request_ids and _ID.decode() not in named else ""
         also = options.request_id_header.lower().encode()
@@ -196,7 +203,6 @@ class Calls:
         for at in message.uuid_at:
             message.data[at : at + 36] = str(uuid.uuid4()).encode()
         timeout = self._whole if self._timeout - left < _CLOSE else timeout_text(left)
-        fields = [*self._fields, (b"grpc-timeout", timeout)]
         ident = self._id(sequence).encode()
-        fields += [(name, ident) for name in self._id_fields]
-        return Sent(fields, bytes(message.data), message.data[message.id_at].decode())
+        own = [*self._credentials, (b"grpc-timeout", timeout), *((name, ident) for name in self._id_fields)]
+        return Sent(self._fields, own, bytes(message.data), message.data[message.id_at].decode())

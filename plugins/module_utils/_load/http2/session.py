@@ -72,6 +72,7 @@ class Session:
         from h2.connection import H2Connection
         from h2.exceptions import DenialOfServiceError, FlowControlError, ProtocolError, StreamClosedError
         from h2.settings import SettingCodes, Settings
+        from hpack import NeverIndexedHeaderTuple
         from hpack.exceptions import HPACKError
 
         # Fields are checked in `fields`; requests' are right, since the engine makes them.
@@ -107,6 +108,7 @@ class Session:
         self._too_long = DenialOfServiceError
         self._of_the_connection = (DenialOfServiceError, FlowControlError, StreamClosedError)
         self._compression = HPACKError
+        self._literal = NeverIndexedHeaderTuple
         self._buffer = bytearray()
         self._bodies: dict[int, memoryview] = {}  # what flow control has not let through yet
         self._begun = False
@@ -125,15 +127,17 @@ class Session:
         vars(self._h2).clear()
         self._events.clear()
 
-    def request(self, fields: list[tuple[bytes, bytes]], body: bytes) -> int:
+    def request(self, fields: list[tuple[bytes, bytes]], own: list[tuple[bytes, bytes]], body: bytes) -> int:
         """Begin a request and send what flow control lets through; returns the stream's number.
 
-        The body must not be empty. Raises OverflowError when the connection has used up its numbers.
+        `own` fields are sent as they are: in the compression's table they would only be in the way of those
+        that come again, or are credentials. The body must not be empty. Raises OverflowError when the
+        connection has used up its numbers.
         """
         if self._h2.highest_outbound_stream_id >= self._h2.HIGHEST_ALLOWED_STREAM_ID - 2:
             raise OverflowError
         stream = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(stream, fields)
+        self._h2.send_headers(stream, [*fields, *(self._literal(*field) for field in own)])
         self._bodies[stream] = memoryview(body)
         self._push(stream)
         return stream

@@ -53,9 +53,9 @@ def test_each_call_has_ids_of_its_own_and_the_answer_has_to_repeat_them() -> Non
     assert all(re.fullmatch("a-[0-9a-f-]{36}-b", each.id) for each in read)
     for one in sent:
         assert one.body[:5] == b"\0" + (len(one.body) - 5).to_bytes(4, "big")
-    assert dict(sent[0].fields)[b"x-request-id"] == b"run-0000000001"
-    assert dict(sent[0].fields)[b"grpc-timeout"] == b"3000000u"
-    assert dict(made.make(3, 10**9).fields)[b"grpc-timeout"] == b"1000000u"
+    assert dict(sent[0].own)[b"x-request-id"] == b"run-0000000001"
+    assert dict(sent[0].own)[b"grpc-timeout"] == b"3000000u"
+    assert dict(made.make(3, 10**9).own)[b"grpc-timeout"] == b"1000000u"
 
 
 def test_a_serialised_message_goes_as_it_is() -> None:
@@ -101,6 +101,6 @@ def test_the_model_s_name_may_be_percent_encoded_and_a_request_id_one_s_own() ->
     sent = made.make(1, 1)
     asked = messages.ModelInferRequest.FromString(sent.body[5:])
     assert (asked.model_name, asked.model_version) == ("a b", "2")
-    assert [value for name, value in sent.fields if name == b"x-request-id"] == [b"mine"]
+    assert [value for name, value in [*sent.fields, *sent.own] if name == b"x-request-id"] == [b"mine"]
     assert made.request_id(1) is None
     assert dict(sent.fields)[b":scheme"] == b"https"

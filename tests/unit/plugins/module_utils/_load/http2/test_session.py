@@ -46,7 +46,7 @@ def answered(server: Any, stream: int, body: bytes) -> bytes:
 @given(st.data(), st.binary(min_size=1, max_size=3000))
 def test_an_answer_is_the_same_in_whatever_pieces_it_comes(data: st.DataObject, body: bytes) -> None:
     client, server = pair()
-    stream = client.request(REQUEST, body)
+    stream = client.request(REQUEST, [(b"own", b"1")], body)
     sent = b"".join(
         event.data
         for event in server.receive_data(client.taken())
@@ -68,7 +68,7 @@ def test_an_answer_is_the_same_in_whatever_pieces_it_comes(data: st.DataObject, 
 def test_any_bytes_are_events_or_broken(first: bytes, second: bytes) -> None:
     """Nothing is raised, and after BROKEN there is nothing more."""
     client, _server = pair()
-    client.request(REQUEST, b"x")
+    client.request(REQUEST, [(b"own", b"1")], b"x")
     heard = [*client.receive(first)]
     if not any(event.what == session.BROKEN for event in heard):
         heard += client.receive(second)
@@ -83,7 +83,7 @@ def test_a_bent_answer_is_events_or_broken(data: st.DataObject) -> None:
     """A byte of a right answer is another: what comes of that is told, never raised."""
     client, server = pair()
     server.receive_data(client.taken())
-    stream = client.request(REQUEST, b"abc")
+    stream = client.request(REQUEST, [(b"own", b"1")], b"abc")
     server.receive_data(client.taken())
     raw = answered(server, stream, b"0123456789")
     at = data.draw(st.integers(0, len(raw) - 1))
@@ -96,7 +96,7 @@ def test_a_bent_answer_is_events_or_broken(data: st.DataObject) -> None:
 def test_goaway_leaves_the_streams_that_it_names() -> None:
     """h2 takes the connection for closed then; here what was promised is still read, and written."""
     client, server = pair()
-    stream = client.request(REQUEST, bytes(100_000))  # more than the window lets through
+    stream = client.request(REQUEST, [(b"own", b"1")], bytes(100_000))  # more than the window lets through
     goaway = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + stream.to_bytes(4, "big") + bytes(4)
     assert list(client.receive(goaway)) == [session.Event(session.GOAWAY, stream)]
     assert not client.is_sent(stream)
@@ -116,7 +116,7 @@ def test_nothing_of_a_connection_is_left_without_a_collection() -> None:
     import gc
 
     client, server = pair()
-    client.request(REQUEST, b"x")
+    client.request(REQUEST, [(b"own", b"1")], b"x")
     del server
     gc.collect()
     gc.disable()
