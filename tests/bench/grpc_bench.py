@@ -177,9 +177,7 @@ def main() -> int:
         pairs = zip(runs["ours"], runs["ghz"])
         found["ratio"] = statistics.median(a["per_second"] / b["per_second"] for a, b in pairs)
         most = 1e6 / found["fastest"]["ours"]["cpu"]
-        print(
-            f"  ours is {found['ratio']:.2f} times ghz; one processor has time for {most:.0f} a second of ours"
-        )
+        print(f"  ours is {found['ratio']:.2f} times ghz; one processor makes {most:.0f} of ours")
     out = Path(given.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=1) + "\n")
