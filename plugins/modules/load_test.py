@@ -244,6 +244,7 @@ options:
     description:
       - How many connections may be open at once while requests are slow to be answered, with a O(rate) and
         O(pacing=open). V(0) allows as many as requests fall due within O(timeout), up to 1000.
+      - With gRPC it bounds the requests in flight, several of which share a connection.
     type: int
     default: 0
   timeout:

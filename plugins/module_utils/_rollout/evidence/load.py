@@ -44,8 +44,9 @@ class Lost:
     @property
     def label(self) -> str:
         """The class, with the status where that is what was wrong, and Envoy's flags: `status 503 UH`,
-        `reset`."""
-        status = str(self.status) if self.kind == "status" and self.status else ""
+        `grpc_status 14`, `reset`."""
+        told = {"status": self.status, "grpc_status": self.raw.get("grpc_status")}.get(self.kind)
+        status = str(told) if told else ""
         return " ".join(filter(None, (self.kind, status, self.flags)))
 
 

@@ -87,6 +87,7 @@ def test_a_failure_is_dated_by_when_it_was_sent_or_was_to_be(times: dict[str, An
         ({"class": "status", "status": 503}, "status 503"),
         ({"class": "status", "status": None}, "status"),
         ({"class": "truncated", "status": 200}, "truncated"),
+        ({"class": "grpc_status", "status": 200, "grpc_status": 14}, "grpc_status 14"),
     ],
 )
 def test_a_failure_is_labelled_by_class_and_status(row: dict[str, Any], label: str) -> None:
