@@ -13,6 +13,7 @@ KILLS_ARGS ?=
 MUTATION_ARGS ?=
 SANITY_ARGS ?=
 REAL_ARGS ?=
+VERSIONS_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -21,8 +22,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign kills mutation real real-up real-down \
-  molecule docs build clean
+.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign kills mutation versions real \
+  real-up real-down molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -94,6 +95,10 @@ kills: $(VENV)/.ready-dev ## kill -9 of any process of a run at moments of the s
 mutation: $(VENV)/.ready-mutation ## Rules of the verdict taken away: does a test fail each time? Then mutmut on them, which takes long (MUTATION_ARGS=--no-mutmut)
 	@$(BIN)/python tests/mutation/run.py $(MUTATION_ARGS)
 
+# Each has a virtual environment of its own in build/versions/.
+versions: ## The oldest and newest ansible-core, the load engine on each Python (VERSIONS_ARGS="oldest newest load 2.18 3.9")
+	@$(PYTHON) tests/versions.py $(VERSIONS_ARGS)
+
 REAL := $(BIN)/python -m ansible_collections.iter8.kfserving.tests.real
 
 real: $(VENV)/.ready-dev ## Rollouts on real parts: Kubernetes, Knative, KServe, a gateway; see docs/real.md (REAL_ARGS="-m quick")
@@ -114,7 +119,7 @@ docs: $(VENV)/.ready-dev ## The documentation's site: guides, runbooks, referenc
 	@echo "docs: the site is in build/docs/html/ (index.html)"
 
 build: $(VENV)/.ready ## The collection as an installable artefact in build/
-	@$(BIN)/ansible-galaxy collection build --force --output-path build .
+	@bash tests/build.sh "$(BIN)" build
 	@echo "build: the artefact is in build/"
 
 clean: ## Remove .venv and build/ (not the user's cache of built binaries)

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
+import pytest
 import yaml
+from ansible_collections.iter8.kfserving.tests import versions
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 from ansible_collections.iter8.kfserving.tests.unit.test_layers import imports
 
@@ -22,6 +25,12 @@ def supported() -> tuple[int, int]:
     found = re.search(r"ansible-core 2\.(\d+) to 2\.(\d+)", (ROOT / "README.md").read_text())
     assert found, "the README does not name the versions"
     return int(found[1]), int(found[2])
+
+
+def rows() -> list[dict[str, str]]:
+    """The rows of CI's matrices: an ansible-core and a Python each."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    return [row for job in jobs for row in job.get("strategy", {}).get("matrix", {}).get("include", [])]
 
 
 def requirements(name: str) -> dict[str, str]:
@@ -59,12 +68,75 @@ def test_the_oldest_python_is_the_same_everywhere() -> None:
     assert found
     assert f"version_info < (3, {found[1]})" in (ROOT / "tests/setup.sh").read_text()
     assert f'python_version = "3.{found[1]}"' in (ROOT / "pyproject.toml").read_text()
-    rows = [
-        row
-        for job in yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
-        for row in job.get("strategy", {}).get("matrix", {}).get("include", [])
+    assert min(int(row["python"].partition(".")[2]) for row in rows()) == int(found[1])
+
+
+def test_versions_are_tried_on_pythons_that_they_support() -> None:
+    oldest, newest = supported()
+    assert list(versions.PYTHONS) == list(range(oldest, newest + 1))
+    for row in rows():
+        core, python = (int(row[name].partition(".")[2]) for name in ("ansible", "python"))
+        assert python in versions.PYTHONS[core], row
+    readme = (ROOT / "README.md").read_text()
+    assert f"(`load_test`) needs Python 3.{versions.LOAD[0]}" in readme
+    assert set().union(*versions.PYTHONS.values()) <= set(versions.LOAD)
+
+
+def test_what_is_tried_of_an_ansible_core_here_agrees_with_its_package() -> None:
+    package = metadata("ansible-core")
+    minor = int(package["Version"].split(".")[1])
+    named = [
+        re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", each)
+        for each in package.get_all("Classifier")
     ]
-    assert min(int(row["python"].partition(".")[2]) for row in rows) == int(found[1])
+    assert tuple(int(each[1]) for each in named if each) == versions.PYTHONS[minor]
+
+
+def test_the_oldest_is_tried_on_the_oldest_python_that_it_supports_and_others_on_the_newest() -> None:
+    oldest, newest = supported()
+    here = range(9, 14)
+    assert versions.python_for(versions.Part(core=oldest), here) == min(versions.PYTHONS[oldest])
+    assert versions.python_for(versions.Part(core=newest), here) == 13
+    assert versions.python_for(versions.Part(python=9), here) == 9
+
+
+def test_a_part_without_a_python_is_named_as_not_run() -> None:
+    for part, needs in ((versions.Part(core=16), "3.10 or 3.11 or 3.12"), (versions.Part(python=14), "3.14")):
+        with pytest.raises(versions.NotHere, match=rf"needs Python {needs}, which is not on this machine"):
+            versions.python_for(part, [9, 13])
+
+
+def test_what_is_to_be_tried_is_named_by_words() -> None:
+    oldest, newest = (versions.Part(core=minor) for minor in supported())
+    load = [versions.Part(python=minor) for minor in versions.LOAD]
+    assert versions.parts(["oldest", "newest", "load", "3.9", "oldest"]) == [oldest, newest, *load]
+    assert versions.parts(["2.18"]) == [versions.Part(core=18)]
+    for word in ("", "2.15", "2.99", "3.8", "4.1", "young"):
+        with pytest.raises(ValueError, match="is none of: oldest, newest, load"):
+            versions.parts([word])
+
+
+def test_a_run_says_what_it_did_not_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        versions, "pythons_here", lambda: {9: "/nowhere/python3.9", 10: "/nowhere/python3.10"}
+    )
+
+    def core(minor: int, program: str) -> str:
+        raise versions.Failed("exit code 2 from: nothing")
+
+    monkeypatch.setattr(versions, "try_core", core)
+    monkeypatch.setattr(versions, "try_load", lambda minor, program: "compiled")
+    assert versions.main(["oldest", "newest", "3.9"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "versions: 1 passed, 1 failed, 1 NOT RUN on this machine"
+    assert any(
+        "NOT RUN: ansible-core 2.21: it needs Python 3.12 or 3.13 or 3.14" in line for line in said[-4:]
+    )
+    assert any("FAILED: ansible-core 2.16: exit code 2" in line for line in said[-4:])
+    assert versions.main(["3.9", "newest"]) == 0
+    assert versions.main(["newest"]) == 1, "nothing was run"
 
 
 def test_no_release_of_a_tool_turns_a_fresh_clone_red() -> None:
