@@ -16,7 +16,7 @@ from .rollout import seen as seen_in
 from .stage import Report
 
 _CHANGES = Path(__file__).parent / "changes"
-RATE = 100
+RATE = int(os.environ.get("REAL_RATE", "100"))
 # A rollout takes a minute or two, one that the gates decide a little longer.
 _SECONDS = 540
 # Limits that the share of two cores which a test's servers get does not break by itself.
