@@ -105,6 +105,8 @@ class Cluster:
         wanted = self._images(folders)
         state = {name: image for name, (image, _path, _inside) in wanted.items()}
         if self._installed() != state:
+            # What breaks off from here on is something else than what was installed.
+            self.where.installed.unlink(missing_ok=True)
             self._import(found, wanted)
             Installer(found, folders, state, self.report).install()
             write_atomically(self.where.installed, json.dumps(state, indent=2), mode=0o644)
