@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import load
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
 
 
 class ActionModule(LiveActionModule):
     """A vaulted kubeconfig is decrypted, as it is for the modules that show their progress."""
 
+    _module = load("ingress_info")
     _shows_progress = False

@@ -9,17 +9,19 @@ import os
 from typing import Any
 
 from ansible import constants
-from ansible.plugins.action import ActionBase
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http2.library import (
     ARCHIVE,
     archive,
     require,
 )
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import Here, load
 
 
-class ActionModule(ActionBase):
+class ActionModule(Here):
     """The module says when it lacks it, so that nothing is brought where it is not needed."""
+
+    _module = load("load_test")
 
     TRANSFERS_FILES = True
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import load
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
 
 
 class ActionModule(LiveActionModule):
     """In check mode the module writes no progress file, so its plan is shown once it has ended."""
+
+    _module = load("progressive_rollout")
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import load
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
 
 
-class ActionModule(ActionBase):
+class ActionModule(LiveActionModule):
     """The lock is on the controller, where the playbook runs."""
+
+    _module = load("rollout_lock")
+    _shows_progress = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         if self._connection.transport != "local":
@@ -22,7 +26,5 @@ class ActionModule(ActionBase):
                 "to localhost.",
             }
         # A worker runs this; its parent is the playbook.
-        arguments = {"owner_pid": os.getppid(), **self._task.args}
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        return result
+        self._task.args = {"owner_pid": os.getppid(), **self._task.args}
+        return super().run(tmp, task_vars)

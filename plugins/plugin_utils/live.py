@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ansible import constants as C
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import merge_hash
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import Here
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.kubeconfig import with_readable_kubeconfig
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.standard_output import takes_lines
 
@@ -189,7 +189,7 @@ def following(live: LiveShow, poll_seconds: float = POLL_SECONDS) -> Iterator[No
                 live.poll()
 
 
-class LiveActionModule(ActionBase):  # type: ignore[misc]
+class LiveActionModule(Here):
     """Runs the module of the action's own name and shows its progress file live.
 
     The module must take ``progress_file``, and gets a kubeconfig that it can read. Where the module runs
