@@ -82,8 +82,9 @@ sanity: $(VENV)/.ready-dev ## ansible-test sanity, in environments of its own (s
 	@bash tests/sanity.sh "$(BIN)" $(SANITY_ARGS)
 	@echo "sanity: clean"
 
-bench: fortio ## The load engine beside wrk, hey and Fortio (build/bench/bench.json)
+bench: fortio ## The load engine beside wrk, hey and Fortio, and over gRPC beside ghz (build/bench/bench.json)
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tests/bench/run.py
+	@$(BIN)/python tests/bench/grpc_bench.py
 	@echo "bench: the figures are in build/bench/bench.json"
 
 campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")

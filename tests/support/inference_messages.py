@@ -23,32 +23,47 @@ _TENSOR = [
 ]  # fmt: skip
 _MESSAGES = {
     "InferParameter": [
-        ("bool_param", 1, "bool", False), ("int64_param", 2, "int64", False), ("string_param", 3, "string",
-        False), ("double_param", 4, "double", False), ("uint64_param", 5, "uint64", False),
+        ("bool_param", 1, "bool", False),
+        ("int64_param", 2, "int64", False),
+        ("string_param", 3, "string", False),
+        ("double_param", 4, "double", False),
+        ("uint64_param", 5, "uint64", False),
     ],
     "Entry": [("key", 1, "string", False), ("value", 2, "InferParameter", False)],
     "InferTensorContents": [
-        ("bool_contents", 1, "bool", True), ("int_contents", 2, "int32", True),
-        ("int64_contents", 3, "int64", True), ("uint_contents", 4, "uint32", True),
-        ("uint64_contents", 5, "uint64", True), ("fp32_contents", 6, "float", True),
-        ("fp64_contents", 7, "double", True), ("bytes_contents", 8, "bytes", True),
+        ("bool_contents", 1, "bool", True),
+        ("int_contents", 2, "int32", True),
+        ("int64_contents", 3, "int64", True),
+        ("uint_contents", 4, "uint32", True),
+        ("uint64_contents", 5, "uint64", True),
+        ("fp32_contents", 6, "float", True),
+        ("fp64_contents", 7, "double", True),
+        ("bytes_contents", 8, "bytes", True),
     ],
     "Tensor": _TENSOR,
     "RequestedOutput": [("name", 1, "string", False), ("parameters", 2, "Entry", True)],
     "ModelInferRequest": [
-        ("model_name", 1, "string", False), ("model_version", 2, "string", False), ("id", 3, "string", False),
-        ("parameters", 4, "Entry", True), ("inputs", 5, "Tensor", True), ("outputs", 6, "RequestedOutput",
-        True), ("raw_input_contents", 7, "bytes", True),
+        ("model_name", 1, "string", False),
+        ("model_version", 2, "string", False),
+        ("id", 3, "string", False),
+        ("parameters", 4, "Entry", True),
+        ("inputs", 5, "Tensor", True),
+        ("outputs", 6, "RequestedOutput", True),
+        ("raw_input_contents", 7, "bytes", True),
     ],
     "ModelInferResponse": [
-        ("model_name", 1, "string", False), ("model_version", 2, "string", False), ("id", 3, "string", False),
-        ("parameters", 4, "Entry", True), ("outputs", 5, "Tensor", True), ("raw_output_contents", 6, "bytes",
-        True),
+        ("model_name", 1, "string", False),
+        ("model_version", 2, "string", False),
+        ("id", 3, "string", False),
+        ("parameters", 4, "Entry", True),
+        ("outputs", 5, "Tensor", True),
+        ("raw_output_contents", 6, "bytes", True),
     ],
     "ModelStreamInferResponse": [
-        ("error_message", 1, "string", False), ("infer_response", 2, "ModelInferResponse", False),
+        ("error_message", 1, "string", False),
+        ("infer_response", 2, "ModelInferResponse", False),
     ],
-}  # fmt: skip
+}
 
 
 def _classes() -> dict[str, Any]:

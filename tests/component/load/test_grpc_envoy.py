@@ -144,7 +144,9 @@ def test_the_graceful_goaways_of_envoy_lose_nothing(envoy: Any, load: Any, model
     url = envoy(
         model.port, common_http_protocol_options={"max_requests_per_connection": 10}, drain_timeout="0.1s"
     )
-    result = load(url.replace("/models/m", "/models/slow"), payloads=[PAYLOAD], calls=200, rate=200, connections=2)
+    result = load(
+        url.replace("/models/m", "/models/slow"), payloads=[PAYLOAD], calls=200, rate=200, connections=2
+    )
     own = result["LoadTest"]
     assert (own["ledger"], own["requests"]) == ([], 200)
     assert own["reconnects"]["goaway"] >= 10
@@ -163,7 +165,9 @@ def test_a_server_that_ends_behind_envoy(envoy: Any, load: Any, model: Service) 
     url = envoy(model.port)
     stopping = threading.Timer(0.5, model.stop, (0,))
     stopping.start()
-    result = load(url.replace("/models/m", "/models/slow"), payloads=[PAYLOAD], calls=100, rate=100, connections=2)
+    result = load(
+        url.replace("/models/m", "/models/slow"), payloads=[PAYLOAD], calls=100, rate=100, connections=2
+    )
     stopping.join()
     own = result["LoadTest"]
     assert own["ok"] > 0

@@ -197,10 +197,10 @@ def test_grpc_from_a_host_that_lacks_its_library(tmp_path: Path, python: str | P
             "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
         }
         (tmp_path / "play.yml").write_text(GRPC_PLAY)
+        program = str(Path(sys.executable).parent / "ansible-playbook")
         done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(tmp_path /
-            "play.yml")], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
-            check=False,
+            [program, "-i", "localhost,", str(tmp_path / "play.yml")],
+            env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
     finally:
         server.stop().wait()
