@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ansible_collections.iter8.kfserving.tests.support.ports import free_port
 from programs import Programs
 
 # As long as nginx's own welcome page, but from memory: to open a file for each request keeps nginx's one
@@ -34,12 +35,6 @@ http {{
   }}
 }}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 10) -> None:

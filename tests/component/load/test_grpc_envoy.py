@@ -18,14 +18,9 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.iter8.kfserving.tests.component.load.test_grpc import PAYLOAD
 from ansible_collections.iter8.kfserving.tests.support.grpc_service import Service
+from ansible_collections.iter8.kfserving.tests.support.ports import free_port
 
 ENVOY = Path(sys.executable).parent / "envoy"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def address(port: int) -> dict[str, Any]:

@@ -7,7 +7,14 @@ a pair: the canary's and the baseline's.
 
 from __future__ import annotations
 
-_FAILED = 'sum(rate({metric}{{{who}, {code}=~"5.."}}[1m])) / sum(rate({metric}{{{who}}}[1m]))'
+
+def _share(failed: str, every: str) -> str:
+    """The share of failures. Who never failed has no series of failures: their share is 0 as long as there is
+    traffic, and without any there is no value."""
+    total = f"sum(rate({every}[1m]))"
+    return f"(sum(rate({failed}[1m])) or 0 * {total}) / {total}"
+
+
 _P99 = "histogram_quantile(0.99, sum by (le) (rate({metric}_bucket{{{who}}}[1m])))"
 
 # Knative from 1.19 on (OpenTelemetry; off by default, and the revision is a resource attribute that the
@@ -33,16 +40,14 @@ def _pairs() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for source, (metric, count, selector, code) in _SOURCES.items():
         asked = [selector.replace("{who}", side) for side in ("$canary", "$baseline")]
-        failed = [_FAILED.format(metric=metric + count, who=who, code=code) for who in asked]
+        series = f"{metric}{count}"
+        failed = [_share(f'{series}{{{who}, {code}=~"5.."}}', f"{series}{{{who}}}") for who in asked]
         slow = [_P99.format(metric=metric, who=who) for who in asked]
         found[f"{source}-failures"] = (failed[0], failed[1])
         found[f"{source}-p99"] = (slow[0], slow[1])
-    envoy = 'envoy_cluster_upstream_rq_xx{{envoy_cluster_name=~".*{who}", envoy_response_code_class="5"}}'
-    every = 'envoy_cluster_upstream_rq_xx{{envoy_cluster_name=~".*{who}"}}'
-    rates = [
-        f"sum(rate({envoy.format(who=who)}[1m])) / sum(rate({every.format(who=who)}[1m]))"
-        for who in ("$canary", "$baseline")
-    ]
+    envoy = 'envoy_cluster_upstream_rq_xx{envoy_cluster_name=~".*'
+    every = [f'{envoy}{who}"' for who in ("$canary", "$baseline")]
+    rates = [_share(f'{each}, envoy_response_code_class="5"}}', f"{each}}}") for each in every]
     found["envoy-failures"] = (rates[0], rates[1])
     slow = [
         _P99.format(metric="request_predict_seconds", who=f'pod=~"{who}-.*"')
