@@ -210,7 +210,10 @@ class StreamExchange:
             self._not_processed(call, GOAWAY, f"GOAWAY ({conn.goaway}) says that it was not processed")
         waiting, conn.queue = conn.queue, []
         for call in waiting:  # of these not a byte was sent
-            self._place(call)
+            if conn.used:
+                self._place(call)
+            else:  # or a server that greets with its end would be connected to for ever
+                self._not_processed(call, GOAWAY, f"the server began with GOAWAY ({conn.goaway})")
         self._streams.drop_if_over(conn)
 
     def _broken(self, conn: StreamConnection, event: http2.Event) -> None:
