@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import (
+    SAME,
     Estimate,
     Offset,
     from_stamp,
@@ -33,10 +34,9 @@ class ActionModule(ActionBase):
             comparisons = Estimate()
             for _round in range(max(1, arguments["rounds"])):
                 comparisons.add(self._ask(), 0.0)
+            found = comparisons.offset or SAME
         except ValueError as error:
             return {**result, "failed": True, "msg": f"The clock of this host cannot be read: {error}."}
-        found = comparisons.offset
-        assert found is not None
         low, high = round(found.low, 6), round(found.high, 6)
         return {**result, "changed": False, "low": low, "high": high, "ahead": round((low + high) / 2, 6)}
 

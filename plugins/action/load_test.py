@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the iter8.kfserving contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Brings the module of the same name the library for HTTP/2, where its host lacks it."""
+"""Brings the module of the same name what its host lacks: the library for HTTP/2, and files that lie here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import os
 from typing import Any
 
 from ansible import constants
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http2.library import (
     ARCHIVE,
@@ -16,6 +18,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http2.librar
     require,
 )
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import Here, load
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.load_files import with_files
 
 
 class ActionModule(Here):
@@ -25,16 +28,44 @@ class ActionModule(Here):
 
     TRANSFERS_FILES = True
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._copied: list[str] = []
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        if not boolean(self._task.args.get("copy_files", False), strict=False):
+            return {**result, **self._load(dict(self._task.args), task_vars)}
+        folder = self._make_tmp_path()
+        try:
+            arguments = with_files(self._task.args, lambda path: self._copy(path, folder))
+            return {**result, **self._load(arguments, task_vars)}
+        except AnsibleConnectionFailure:
+            raise
+        except (AnsibleError, OSError) as error:
+            return {**result, "failed": True, "msg": f"A file of the load cannot be copied: {error}"}
+        finally:
+            self._remove_tmp_path(folder)
+
+    def _load(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        kept = {"delete_remote_tmp": False} if self._copied else {}  # with the files in it
         done = self._execute_module(
-            module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
+            module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val, **kept
         )
         if done.pop("lacks_http2", False) and not arguments.get("http2_library"):
             done = self._again(arguments, task_vars, done)
-        result.update(done)
-        return result
+        return dict(done)
+
+    def _copy(self, path: str, folder: str) -> str:
+        """A file of the controller's, which may be vaulted, into a folder of the host's."""
+        local = self._loader.get_real_file(self._find_needle("files", os.path.expanduser(path)), decrypt=True)
+        place = str(
+            self._connection._shell.join_path(folder, f"{len(self._copied)}-{os.path.basename(path)}")
+        )
+        self._copied.append(place)
+        self._transfer_file(local, place)
+        self._fixup_perms2((folder, place))
+        return place
 
     def _again(
         self, arguments: dict[str, Any], task_vars: dict[str, Any] | None, done: dict[str, Any]

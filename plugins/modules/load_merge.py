@@ -47,10 +47,6 @@ options:
         description: Why it left no result, or what befell its host.
         type: str
         default: ""
-  rate:
-    description: The rate of the whole load, in requests a second.
-    type: float
-    required: true
   dest:
     description: File to write the result to. A file that is there is replaced.
     type: path
@@ -69,7 +65,6 @@ EXAMPLES = r"""
         clock_offsets: ["{{ before.results[0] }}", "{{ after.results[0] }}"]
       - name: load-2
         problem: unreachable
-    rate: 200
     dest: build/e2e/load.json
 """
 
@@ -117,7 +112,6 @@ ARGUMENTS = {
             "problem": {"type": "str", "default": ""},
         },
     },
-    "rate": {"type": "float", "required": True},
     "dest": {"type": "path", "required": True},
 }
 

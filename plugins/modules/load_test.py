@@ -139,10 +139,18 @@ options:
         O(headers) say otherwise.
       - The result counts the first 1000 each by itself, as C(line) and its number, and sums up the others.
     type: path
+  copy_files:
+    description:
+      - Whether O(payload_file), O(payload_files), those of O(payloads), O(payload_lines) and O(send_times)
+        are files of the controller rather than of the target host. They are there only while the task runs,
+        for the load keeps what it sends in memory. Certificates are files of the target host all the same.
+    type: bool
+    default: false
   seed:
     description:
-      - What is drawn at random, payloads and O(arrival), is drawn alike in each run with the same seed. Load
-        generators that share a load need one each, or they would send at the same times.
+      - What is drawn at random, payloads and O(arrival), is drawn alike in each run with the same seed, and
+        so it is for all O(parts) of a load. Several loads need one each, or they would send at the same
+        times.
     type: int
     default: 0
   rate:
@@ -603,6 +611,11 @@ result:
           description: Counts for each second.
           type: list
           elements: dict
+result_file:
+  description: The file on the target host that has the result once the load has ended, otherwise empty.
+  returned: success
+  type: str
+  sample: /home/me/.local/state/iter8-kfserving/loads/quickstart/result.json
 report:
   description: The end of the run in words and in the shape of Fortio's, empty while it goes on.
   returned: success
@@ -638,6 +651,7 @@ ARGUMENTS = {
         },
     },
     "payload_lines": {"type": "path"},
+    "copy_files": {"type": "bool", "default": False},
     "seed": {"type": "int", "default": 0},
     "rate": {"type": "float"},
     "arrival": {"type": "str", "choices": ["uniform", "poisson"], "default": "uniform"},

@@ -52,6 +52,10 @@ result:
   description: The whole result once the load has ended, otherwise none. As of M(iter8.kfserving.load_test).
   returned: success
   type: dict
+result_file:
+  description: The file that has it, otherwise empty. As of M(iter8.kfserving.load_test).
+  returned: success
+  type: str
 report:
   description: The end of the run in words, in the shape of Fortio's; empty while it goes on.
   returned: success

@@ -66,6 +66,8 @@ def can(action: ActionBase, task_vars: Mapping[str, Any]) -> bool:
     """Whether the module would see the same world here as where Ansible would run it."""
     if action._connection.transport != "local" or action._connection.become is not None:
         return False
+    if action._task.delegate_to:  # to a host with variables of its own
+        return False
     if (
         any(action._task.environment or [])
         or C.DEFAULT_KEEP_REMOTE_FILES

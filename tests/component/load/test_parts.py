@@ -67,7 +67,7 @@ def test_three_machines_send_one_load(
         Generator(f"host-{part}", part, lambda one=one: one)  # type: ignore[misc]
         for part, one in enumerate(results)
     ]
-    merged = merge_generators(found, 20)
+    merged = merge_generators(found)
     own = merged["LoadTest"]
     assert (own["requests"], own["failed"], own["asked_rate"], merged["ActualQPS"]) == (
         40, 0, 20, pytest.approx(20, abs=0.01),

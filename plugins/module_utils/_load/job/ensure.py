@@ -16,6 +16,7 @@ from ..http.target import shown_url
 from ..http2.library import require
 from ..options import Options
 from . import inputs, job
+from .state import Store
 
 RATE = 2.0  # requests a second where nothing says when they are due
 DURATION = "5m"  # of a load that no profile ends
@@ -204,13 +205,15 @@ def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(state_dir: str | None, name: str) -> dict[str, Any]:
-    """What is to be told of a load: `status`, `progress`, and once it has ended `result` and `report`."""
+    """What is to be told of a load: `status`, `progress`, and once it has ended `result`, `result_file` and
+    `report`."""
     progress = job.progress(state_dir, name)
-    ended = progress["state"] not in ("running", "absent")
+    ended, store = progress["state"] not in ("running", "absent"), Store(state_dir, name)
     result = job.result(state_dir, name) if ended else None
     return {
         "status": progress["state"],
         "progress": progress,
         "result": result,
+        "result_file": str(store.result) if ended and store.result.exists() else "",
         "report": job.report(state_dir, name) if ended else "",
     }

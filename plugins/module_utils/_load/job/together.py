@@ -22,7 +22,7 @@ def ensure_merged(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, A
     dest = Path(destination(arguments["dest"]))
     generators = [_generator(index, given) for index, given in enumerate(arguments["generators"])]
     try:
-        merged = merge_generators(generators, arguments["rate"])
+        merged = merge_generators(generators)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LoadError(f"The results cannot be put together: {error!r}. Are they of this version?") from None
     text = json.dumps(merged) + "\n"

@@ -34,27 +34,32 @@ class Generator:
     problem: str = ""
 
 
-def merge_generators(generators: Iterable[Generator], rate: float) -> dict[str, Any]:
-    """load.json of all, with `generators`; `rate` is the whole load's. Raises LoadError if none left a
-    result, or if one is not that of its part."""
+def merge_generators(generators: Iterable[Generator]) -> dict[str, Any]:
+    """load.json of all, with `generators`. Raises LoadError if none left a result, or if one is not that of
+    its part."""
     given = sorted(generators, key=lambda one: one.index)
     if [one.index for one in given] != list(range(len(given))) or not 1 <= len(given) <= MAX_PARTS:
         raise LoadError(f"The generators' parts are {[one.index for one in given]}, not each from 0 on once.")
-    merger, rows, left_any = Merger(), [], False
+    merger, rows, rates = Merger(), [], set()
     for one in given:
         result = one.read()
         if result is not None:
             _check(one, result, len(given))
             merger.add(_tagged(one.name, result))
-            left_any = True
-        rows.append(_row(one, result, len(given), rate))
-    if not left_any:
+            rates.add(float(result["LoadTest"]["part"]["rate"]))
+        rows.append(_row(one, result, len(given)))
+    if not rates:
         raise LoadError(
             "No generator left a result: "
             + "; ".join(f"{one.name}: {one.problem or MISSING}" for one in given)
         )
     merged = merger.result()
     own = merged["LoadTest"]
+    if len(rates) > 1:
+        raise LoadError(f"The parts are of loads with different rates, {sorted(rates)}.")
+    rate = rates.pop()
+    for row in rows:
+        row.update(phase=row["index"] / rate if rate else 0.0, asked_rate=rate / len(given))
     own["generators"] = rows
     if any(row["state"] == MISSING for row in rows):
         own["state"], own["rate_kept"] = "interrupted", False
@@ -77,7 +82,7 @@ def _tagged(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
     return {**result, "LoadTest": own}
 
 
-def _row(one: Generator, result: Mapping[str, Any] | None, of: int, rate: float) -> dict[str, Any]:
+def _row(one: Generator, result: Mapping[str, Any] | None, of: int) -> dict[str, Any]:
     own: dict[str, Any] = result["LoadTest"] if result is not None else dict.fromkeys(_OWN)
     stalls = [stall["seconds"] for stall in own.get("stalls", ())]
     ahead = own["part"]["clock_ahead"] if result is not None else 0.0
@@ -85,8 +90,6 @@ def _row(one: Generator, result: Mapping[str, Any] | None, of: int, rate: float)
         "name": one.name,
         "index": one.index,
         "of": of,
-        "phase": one.index / rate if rate else 0.0,
-        "asked_rate": rate / of,
         "clock_ahead": ahead,
         "clock_offset": _uncertain(one.clock, ahead),
         "state": own.get("state", MISSING),

@@ -46,7 +46,9 @@ def test_every_argument_is_used() -> None:
     own = {
         "state", "headers", "secret_headers", "payload", "payload_file", "payload_files", "payloads",
         "payload_lines", "rate", "profile", "send_times", "duration",
-        "max_duration", "timeout", "stop_at", "connect_check", "dest", "state_dir",
+        "max_duration", "timeout", "start_at", "stop_at", "part", "parts", "clock_ahead", "copy_files",
+        "http2_library",
+        "connect_check", "dest", "state_dir",
     }  # fmt: skip
     assert used | own == set(load_test.ARGUMENTS)
 
@@ -193,7 +195,7 @@ def test_no_home_and_an_unknown_user_is_one_clear_error(
     ("arguments", "why"),
     [
         ({"name": "x"}, "state is started but all of the following are missing: url"),
-        ({"name": "x", "url": "h"}, "must begin with http:// or https://"),
+        ({"name": "x", "url": "h"}, "must begin with http://, https://"),
         (
             {"name": "x", "url": "http://127.0.0.1/", "payload": "a text", "payload_file": "b"},
             "mutually exclusive",

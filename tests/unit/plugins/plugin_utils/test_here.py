@@ -104,11 +104,11 @@ def test_a_time_limit_ends_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def action(**bent: Any) -> Any:
     """An action plugin of a task that may run here, or differs in one thing."""
-    here_it_is = {"transport": "local", "become": None, "environment": [], "verbosity": 0}
+    here_it_is = {"transport": "local", "become": None, "environment": [], "delegate_to": None}
     given = {**here_it_is, **bent}
     return SimpleNamespace(
         _connection=SimpleNamespace(transport=given["transport"], become=given["become"]),
-        _task=SimpleNamespace(environment=given["environment"]),
+        _task=SimpleNamespace(environment=given["environment"], delegate_to=given["delegate_to"]),
         _templar=SimpleNamespace(template=lambda value: value),
     )
 
@@ -123,6 +123,7 @@ def test_on_the_controller_with_the_playbooks_python_it_may() -> None:
     [
         ({"transport": "ssh"}, sys.executable),
         ({"become": object()}, sys.executable),
+        ({"delegate_to": "load-1"}, sys.executable),
         ({"environment": [{"HTTPS_PROXY": "http://127.0.0.1:9"}]}, sys.executable),
         ({}, "/usr/bin/python3.99"),
         ({}, ""),

@@ -84,7 +84,7 @@ def gaps(result: dict[str, Any]) -> dict[str, Any]:
 @given(requests=REQUESTS, rate=st.sampled_from([1, 3, 20, 1000]), parts=st.integers(2, 5))
 def test_the_parts_add_up_to_the_whole(requests: list[Request], rate: int, parts: int) -> None:
     whole = result(requests, rate)
-    merged = merge_generators(generators(requests, rate, parts), rate)
+    merged = merge_generators(generators(requests, rate, parts))
     assert counts(merged) == counts(whole)
     for name, gap in gaps(whole).items():
         mine = gaps(merged)[name]
@@ -105,7 +105,7 @@ def test_the_parts_add_up_to_the_whole(requests: list[Request], rate: int, parts
 def test_the_longest_gap_is_exact_where_all_succeed(took: list[int], rate: int, parts: int) -> None:
     requests = [Request(0, time) for time in took]
     whole = gaps(result(requests, rate))["all"]["seconds"]
-    mine = gaps(merge_generators(generators(requests, rate, parts), rate))["all"]["seconds"]
+    mine = gaps(merge_generators(generators(requests, rate, parts)))["all"]["seconds"]
     if whole > NOTED_SECONDS + 1e-5:
         assert mine == pytest.approx(whole, abs=3e-6)
     else:
@@ -118,7 +118,7 @@ def one_failure() -> list[Request]:
 
 def test_what_is_told_of_each_generator() -> None:
     found = generators(one_failure(), 10, 3)
-    merged = merge_generators(reversed(found), 10)
+    merged = merge_generators(reversed(found))
     own = merged["LoadTest"]
     assert list(artefacts.CHECKS["load.json"](json.dumps(merged))) == []
     assert [(row["name"], row["index"], row["of"], row["phase"]) for row in own["generators"]] == [
@@ -135,7 +135,7 @@ def test_what_is_told_of_each_generator() -> None:
 def test_a_generator_that_left_nothing_is_named_and_the_load_did_not_end_well() -> None:
     found = generators(one_failure(), 10, 3)
     gone = Generator("host-1", 1, lambda: None, None, "unreachable")
-    merged = merge_generators([found[0], gone, found[2]], 10)
+    merged = merge_generators([found[0], gone, found[2]])
     own = merged["LoadTest"]
     assert list(artefacts.CHECKS["load.json"](json.dumps(merged))) == []
     assert (own["state"], own["rate_kept"]) == ("interrupted", False)
@@ -147,15 +147,15 @@ def test_a_generator_that_left_nothing_is_named_and_the_load_did_not_end_well() 
 def test_what_does_not_belong_together_is_refused() -> None:
     found = generators(one_failure(), 10, 3)
     with pytest.raises(LoadError, match=r"parts are \[0, 2\]"):
-        merge_generators([found[0], found[2]], 10)
+        merge_generators([found[0], found[2]])
     with pytest.raises(LoadError, match="host-1 is not that of part 1 of 3"):
-        merge_generators([found[0], Generator("host-1", 1, found[2].read), found[2]], 10)
+        merge_generators([found[0], Generator("host-1", 1, found[2].read), found[2]])
     alone = Generator("alone", 0, lambda: result(one_failure(), 10))
     with pytest.raises(LoadError, match="not that of part 0 of 1, but of None"):
-        merge_generators([alone], 10)
+        merge_generators([alone])
     with pytest.raises(LoadError, match="No generator left a result: a: unreachable; b: missing"):
         merge_generators(
-            [Generator("a", 0, lambda: None, None, "unreachable"), Generator("b", 1, lambda: None)], 1
+            [Generator("a", 0, lambda: None, None, "unreachable"), Generator("b", 1, lambda: None)]
         )
 
 
