@@ -48,9 +48,8 @@ class ActionModule(Here):
             self._remove_tmp_path(folder)
 
     def _load(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        kept = {"delete_remote_tmp": False} if self._copied else {}  # with the files in it
         done = self._execute_module(
-            module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val, **kept
+            module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
         )
         if done.pop("lacks_http2", False) and not arguments.get("http2_library"):
             done = self._again(arguments, task_vars, done)

@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
 from ansible_collections.iter8.kfserving.tests.support import artefacts
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 AHEAD = {"load-1": 0, "load-2": 3, "load-3": -3}
 RATE = 60
+# Nine modules are sent to hosts one after the other.
+pytestmark = pytest.mark.timeout(400)
 PROGRAMS = Path(sys.executable).parent
 
 
@@ -125,6 +128,7 @@ PLAY = """
       server_name: ''
     rollout_payload_file: "{{ lookup('env', 'TEST_DIR') }}/input.json"
     rollout_load_name: many
+    rollout_load_max_duration: 4m
     rollout_load_hosts: "{{ lookup('env', 'TEST_HOSTS') }}"
     rollout_load_rate: 60
     rollout_load_connections: 6
@@ -166,7 +170,7 @@ def play(
         "TEST_URL": url,
         "TEST_DIR": str(folder),
         "TEST_HOSTS": pattern,
-        "TEST_START": "25",
+        "TEST_START": "60",
         "ANSIBLE_LOCAL_TEMP": str(folder / "ansible"),
         "ANSIBLE_INVENTORY_ENABLED": "yaml",
         "XDG_STATE_HOME": str(folder / "state"),
@@ -175,6 +179,14 @@ def play(
         [PROGRAMS / "ansible-playbook", "-i", folder / "hosts.json", folder / "play.yml"],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _ended(tmp_path: Path) -> Iterator[None]:
+    """No load outlives its test, however that ends."""
+    yield
+    for name in AHEAD:
+        job.remove(str(tmp_path / name / "state/iter8-kfserving/loads"), "many")
 
 
 def load_of(folder: Path) -> dict[str, Any]:
