@@ -8,7 +8,6 @@ brought, and what a detached job, which runs without anybody's packages, has bes
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import os
 import pkgutil
@@ -29,15 +28,10 @@ class LibraryMissing(LoadError):
 
 
 def require(archive: str = "") -> None:
-    """Make sure that h2 can be imported, from this archive if it is not here. Raises LibraryMissing."""
-    try:
-        own = importlib.util.find_spec("h2")
-    except (ImportError, ValueError):
-        own = None
-    if own is None:
-        for place in filter(os.path.isfile, (archive, str(_BESIDE))):
-            if place not in sys.path:
-                sys.path.append(place)
+    """Make sure that h2 can be imported, from this archive if it is given one. Raises LibraryMissing."""
+    for place in filter(os.path.isfile, (str(_BESIDE), archive)):
+        if place not in sys.path:
+            sys.path.insert(0, place)  # before one of this Python's own, which may be too old
     try:
         version = importlib.import_module("h2").__version__
         importlib.import_module("h2.connection")

@@ -179,6 +179,20 @@ def test_varints(value: int, rest: bytes) -> None:
             protobuf.read_varint(encoded[:cut], 0)
 
 
+def test_the_examples_of_the_encoding_guide() -> None:
+    """https://protobuf.dev/programming-guides/encoding/"""
+    assert protobuf.whole(1, 150).hex() == "089601"
+    assert protobuf.delimited(2, b"testing").hex() == "120774657374696e67"
+    assert protobuf.packed(6, [3, 270, 86942]).hex() == "3206038e029ea705"
+    assert protobuf.varint(-2).hex() == "feffffffffffffffff01"
+    assert list(protobuf.fields(bytes.fromhex("089601120774657374696e67"))) == [
+        (1, 0, 150),
+        (2, 2, b"testing"),
+    ]
+    assert protobuf.varints(bytes.fromhex("038e029ea705")) == [3, 270, 86942]
+    assert protobuf.signed(protobuf.read_varint(bytes.fromhex("feffffffffffffffff01"), 0)[0]) == -2
+
+
 RAW = {
     "BOOL": [True, False], "INT8": [-128, 127], "INT16": [-32768, 1], "INT32": [-1, 2**31 - 1],
     "INT64": [-(2**63), 5], "UINT8": [0, 255], "UINT16": [1, 65535], "UINT32": [2**32 - 1],

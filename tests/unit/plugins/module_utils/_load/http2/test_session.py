@@ -158,7 +158,7 @@ def test_fields() -> None:
 
 BARE = """
 import sys
-sys.path[:0] = [{above!r}]
+sys.path[:0] = {above!r}
 from {package}._load.http2 import library
 try:
     library.require({archive!r})
@@ -170,10 +170,11 @@ else:
 """
 
 
-def bare(archive: str) -> str:
-    """What `require` does in a Python without anybody's packages."""
+def bare(archive: str, packages: str = "") -> str:
+    """What `require` does in a Python without anybody's packages, or with those of a folder."""
     above = Path(str(_load.__file__)).resolve().parents[2]
-    code = BARE.format(above=str(above), package="module_utils", archive=archive)
+    folders = [str(above), *([packages] if packages else [])]
+    code = BARE.format(above=folders, package="module_utils", archive=archive)
     return subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -190,8 +191,15 @@ def test_the_archive_is_all_that_a_bare_python_needs(tmp_path: Path) -> None:
     assert bare(str(place)).startswith("missing:")
 
 
-def test_an_h2_of_another_age_is_refused(tmp_path: Path) -> None:
+def test_an_h2_of_another_age_is_refused_and_an_archive_goes_before_it(tmp_path: Path) -> None:
     place = tmp_path / library.ARCHIVE
+    old = tmp_path / "old"
+    (old / "h2").mkdir(parents=True)
+    (old / "h2/__init__.py").write_text("__version__ = '3.2.0'")
+    (old / "h2/connection.py").write_text("")
+    place.write_bytes(library.archive())
+    assert "3.2.0" in bare("", str(old))
+    assert bare(str(place), str(old)).startswith(str(place))
     for version in ("3.2.0", "4.0.0", "5.0.0"):
         with zipfile.ZipFile(place, "w") as made:
             made.writestr("h2/__init__.py", f"__version__ = {version!r}")
