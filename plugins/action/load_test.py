@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import Any
 
 from ansible import constants
@@ -91,8 +92,8 @@ class ActionModule(Here):
         return dict(again)
 
     def _bring(self, data: bytes, place: str) -> None:
-        local = os.path.join(constants.DEFAULT_LOCAL_TMP, ARCHIVE)  # Ansible's own, removed when it ends
-        with open(local, "wb") as file:
+        # In Ansible's own folder; a file for each, since hosts take their turns side by side.
+        with tempfile.NamedTemporaryFile(dir=constants.DEFAULT_LOCAL_TMP) as file:
             file.write(data)
-        self._transfer_file(local, place)
-        os.unlink(local)
+            file.flush()
+            self._transfer_file(file.name, place)

@@ -181,9 +181,9 @@ def plugins_found() -> Iterator[None]:
         _AnsibleCollectionFinder._remove()
 
 
-def rendered(name: str, **variables: Any) -> Any:
-    """A variable of the family, as a playbook that imports preflight has it."""
-    role = ROOT / "roles/preflight"
+def rendered(name: str, of: str = "preflight", **variables: Any) -> Any:
+    """A variable of the family, as a playbook that imports preflight has it; or of another role."""
+    role = ROOT / "roles" / of
     family = {
         **templates(role / "defaults/main.yml"),
         **templates(role / "vars/main.yml"),
@@ -244,3 +244,24 @@ def test_a_context_that_is_called_as_the_sandboxs_is_a_cluster_beside_a_kubeconf
     assert not rendered("preflight_names_context", **half), "a kubeconfig alone names no context"
     assert not rendered("iter8_kfserving_on_sandbox", **half)
     assert rendered("preflight_names_context", iter8_kfserving_context="prod")
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "headers"),
+    [
+        ({}, "https://192.0.2.1:443/v1/models/m:predict", {"Content-Type": "application/json"}),
+        ({"rollout_load_protocol": "grpc"}, "grpcs://192.0.2.1:443/v2/models/m", {}),
+        ({"rollout_load_protocol": "grpc", "rollout_load_grpc_method": "a.B/C"}, "grpcs://192.0.2.1:443", {}),
+        ({"rollout_load_url": "grpc://h:1/v2/models/n"}, None, {}),
+    ],
+)
+def test_a_rollout_over_grpc_goes_to_the_gateway_that_was_found(
+    given: dict[str, str], url: str | None, headers: dict[str, str]
+) -> None:
+    found = {"url": "https://192.0.2.1:443/v1/models/m:predict", "gateway_url": "https://192.0.2.1:443"}
+    variables = {"rollout_ingress": found, "rollout_name": "m", **given}
+    protocol = rendered("rollout_load_protocol", "rollout", **variables)
+    assert protocol == ("grpc" if given else "http")
+    if url is not None:
+        assert rendered("rollout_url_of", "rollout", **variables)[protocol] == url
+    assert rendered("rollout_http_headers", "rollout", **variables) == headers
