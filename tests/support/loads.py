@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import NO_BODY, Head
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options, share
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.result import build, public_options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.ledger import FailedRequest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
@@ -101,3 +101,42 @@ def _count(tally: Tally, one: _Sent) -> None:
         sent=one.sent,
         end=one.end,
     )
+
+
+def many(requests: int, part: int, parts: int, seconds: int, revisions: Sequence[str]) -> dict[str, Any]:
+    """The result of a generator that sent its part of very many requests over so many seconds, evenly.
+
+    They are counted a second at a time, of each 10,000 one as lost. They took from 1 ms to half a second.
+    """
+    own = share(requests, part, parts)
+    options = Options("http://127.0.0.1/", rate=requests / seconds, connections=parts).part_of(part, parts)
+    tally = Tally(0, EPOCH * SECOND, options.ledger_limit, True, note_gaps=True)
+    mode = tally.connection_modes["keep-alive"]
+    timeline, ledger = [], []
+    for second in range(seconds):
+        fresh = own * (second + 1) // seconds - own * second // seconds
+        lost = own * (second + 1) // (seconds * 10_000) - own * second // (seconds * 10_000)
+        now, revision = (second + 1) * SECOND - 1, revisions[second * len(revisions) // seconds]
+        for number in range(lost):
+            at = second * SECOND + number * 1000
+            what = Request(0, 5_000_000, "reset", revision, "keep-alive")
+            _count(tally, _Sent(at + what.took, 10_000_000 * second + number, at, at, what))
+        for took, times in _spread(fresh - lost):
+            tally.service.fresh[took] += times
+            tally._response_times(revision)[took] += times
+        tally._count_successes(mode, _HEAD, 200, revision, fresh - lost)
+        tally.late.fresh[30] += fresh
+        mode.outages.success(10_000_000 * second + lost, now - 1000, now)
+        tally.sent = own * (second + 1) // seconds
+        tally.settle({"new": [], "keep-alive": []})
+        timeline.append(tally.tick(EPOCH + second))
+        ledger.extend(failed.to_json(tally.epoch) for failed in tally.ledger.take())
+    tally.ended = seconds * SECOND
+    return build(public_options(options), "stopped", snapshot(tally), timeline, ledger)
+
+
+def _spread(count: int) -> list[tuple[int, int]]:
+    """Service times in microseconds, and how many requests had which."""
+    times = [1000, 1500, 2200, 4700, 9100, 52_000, 510_000]
+    each = count // len(times)
+    return [*((took, each) for took in times[1:]), (times[0], count - each * (len(times) - 1))]
