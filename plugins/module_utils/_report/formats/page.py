@@ -244,7 +244,12 @@ def _causes(material: Material) -> str:
 def _by_whom(material: Material) -> str:
     if not material.load:
         return ""
-    return tables.revisions(material) + tables.connection_modes(material) + tables.payloads(material)
+    return (
+        tables.revisions(material)
+        + tables.connection_modes(material)
+        + tables.payloads(material)
+        + tables.generators(material)
+    )
 
 
 def _response_times(material: Material) -> str:

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Lost
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import (
+    COMPLETE_STATES,
+    Lost,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.flags import meaning
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import elapsed, utc
 
 from ..material import TITLES, Material
 
 MOST_LOSSES = 500
+MOST_GENERATORS = 50
 MOST_PAYLOADS = 20
 
 
@@ -94,6 +98,26 @@ def payloads(material: Material) -> str:
         name = f"{len(left)} others"
         shown.append((name, sum(row["requests"] for row in left), sum(row["failed"] for row in left)))
     return table("", ("Payload", "Requests#", "Lost#"), shown)
+
+
+def generators(material: Material) -> str:
+    """The generators that sent the load together, where there were several; those with a fault first."""
+    told = (material.verdict.get("generator") or {}).get("generators", [])
+    rows = sorted(told, key=lambda row: row["state"] in COMPLETE_STATES and not row["problem"])
+    shown = []
+    for row in rows[:MOST_GENERATORS]:
+        clock = row["clock_offset"]
+        known = "not compared" if clock is None else f"{clock['low']:+.3f} to {clock['high']:+.3f} s"
+        ended = f"{row['state']}: {row['problem']}" if row["problem"] else row["state"]
+        late = elapsed(row["lateness_p99"])
+        shown.append(
+            (row["name"], ended, row["requests"], late, elapsed(row["longest_stall_seconds"]), known)
+        )
+    if len(rows) > MOST_GENERATORS:
+        more = rows[MOST_GENERATORS:]
+        shown.append((f"{len(more)} others", "", sum(row["requests"] for row in more), "", "", ""))
+    heads = ("Generator", "Ended", "Requests#", "99 % sent within", "Stood still", "Clock ahead")
+    return table("", heads, shown) if shown else ""
 
 
 def objectives(material: Material) -> str:

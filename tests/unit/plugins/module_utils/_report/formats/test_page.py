@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.generators import three
 from ansible_collections.iter8.kfserving.tests.support.pages import page_text, read_page
 from ansible_collections.iter8.kfserving.tests.support.rollouts import Run
 
@@ -151,3 +152,15 @@ def test_the_command_to_run_it_again_is_shown(tmp_path: Path) -> None:
     assert "Run it again make e2e FAULT=canary-5xx" in page_text(
         {**params, "rerun": "make e2e FAULT=canary-5xx"}
     )
+
+
+def test_several_generators_are_told_each_by_itself_the_one_with_a_fault_first(tmp_path: Path) -> None:
+    run = three()
+    run.own["generators"][1].update(state="interrupted", longest_stall=1.5)
+    run.own["generators"][2].update(clock_offset=None)
+    text = page_text(runs.judged(run, tmp_path))
+    heads = "Generator Ended Requests 99 % sent within Stood still Clock ahead"
+    second = "load-2 interrupted 3000 2 ms 1.50 s -0.010 to +0.020 s"
+    assert f"{heads} {second} load-1 stopped 3000 2 ms" in text
+    assert "load-3 stopped 3000 2 ms 0 µs not compared" in text
+    assert "Clock ahead" not in page_text(runs.judged(rollouts.good(), tmp_path))
