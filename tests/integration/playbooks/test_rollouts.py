@@ -36,7 +36,7 @@ def playbooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playbooks]:
 def three(playbooks: Playbooks) -> Several:
     """Three models, one of which has a new version that loses requests."""
     kubeconfig = playbooks.state / f"iter8-kfserving/sandboxes/r{os.getpid()}/kubeconfig"
-    found = Several(kubeconfig, playbooks.folder, 3, faulty=["m02"])
+    found = Several(kubeconfig, playbooks.folder, 3, faulty=["m02"], driver="observe")
     found.deploy()
     return found
 
