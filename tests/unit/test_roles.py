@@ -122,6 +122,15 @@ def test_tasks_are_seen_before_they_run() -> None:
         assert not re.search(r"include_(role|tasks):", own), path
 
 
+def test_a_rollout_of_a_list_is_checked_as_one_alone_is() -> None:
+    plays = {
+        name: yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text()) for name in ("rollout", "rollouts")
+    }
+    (alone,) = plays["rollout"]
+    checked = next(play for play in plays["rollouts"] if "preflight_files" in play.get("vars", {}))
+    assert {**alone["vars"], "preflight_artifacts": "{{ rollout_artifacts }}"} == checked["vars"]
+
+
 def test_no_shell_and_no_line_editor() -> None:
     forbidden = r"builtin\.(shell|command|raw|lineinfile|blockinfile):"
     for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):

@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.tests.support.artefacts import problems
 from ...support.playbooks import Playbooks
 from ...support.several import Several
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(590)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
