@@ -399,8 +399,8 @@ notes:
   - A connection that the server announced to keep for some seconds (C(timeout) of its header C(Keep-Alive))
     is closed before that.
   - What a server may have acted on is never sent twice. A gRPC call that the server says it has not processed
-    (a GOAWAY that names an earlier stream as its last, or RST_STREAM with REFUSED_STREAM) is sent once more,
-    as RFC 9113 allows; C(resent) in the result counts these, and a second such answer is a loss.
+    (a GOAWAY that names an earlier stream as its last, or RST_STREAM with REFUSED_STREAM) is sent again, as
+    RFC 9113 allows, three times at most; C(resent) in the result counts that, and one more is a loss.
   - Where a name has several addresses and one takes no connection, the next one is tried, as long as no byte
     of the request was sent; C(address_failovers) in the result counts how often.
   - The load's process ends by itself after O(duration). On a SIGTERM or SIGINT it ends with its full

@@ -161,7 +161,7 @@ def test_servers_that_take_turns_lose_nothing(service: Any, load: Any) -> None:
     # What grpcio itself loses: a call that comes while it stops is answered CANCELLED, and a connection that
     # the kernel had taken for the old one's socket, and that it never accepted, is reset.
     assert [row for row in own["ledger"] if row["class"] != "reset" and row["grpc_status"] != 1] == []
-    assert own["requests"] - own["failed"] >= 295
+    assert {name for name, row in own["revisions"].items() if row["requests"] > row["failed"]} >= {"r1", "r4"}
     assert sum(one.requests for one in servers) >= own["ok"]
     assert own["reconnects"].get("goaway", 0) >= 3
 

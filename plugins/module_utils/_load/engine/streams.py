@@ -2,8 +2,9 @@
 """Calls in flight over HTTP/2: each on a stream of its own, of a connection that is kept or made for it.
 
 What a server may have acted on is never sent twice. A call that the server says it has not processed, by a
-GOAWAY that names an earlier stream as its last or by RST_STREAM with REFUSED_STREAM, is sent once more, as
-RFC 9113 (6.8, 8.7) allows and every gRPC client does; `resent` counts it, and a second refusal is a loss.
+GOAWAY that names an earlier stream as its last or by RST_STREAM with REFUSED_STREAM, is sent again, as RFC
+9113 (6.8, 8.7) allows and gRPC clients do; `resent` counts it, and one refusal more than `MOST_RESENT` is a
+loss.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from .pool import ConnectFailed, ConnectionPool
 from .schedule import Flood, Schedule
 from .stream_pool import StreamPool
 from .wire import Wire
+
+MOST_RESENT = 3  # connections that end one after the other are gone by then; a server that refuses is not
 
 
 class StreamExchange:
@@ -303,11 +306,11 @@ class StreamExchange:
         self._schedule.answered(call.token, now)
 
     def _not_processed(self, call: Call, kind: str, detail: str) -> None:
-        """The server has told that it did nothing for this call: once, it is sent again."""
-        if call.resent:
-            self._fail(call, kind, f"{detail}, after it had been sent once more for the same reason")
+        """The server has told that it did nothing for this call, so it may be sent again."""
+        if call.resent == MOST_RESENT:
+            self._fail(call, kind, f"{detail}, as {MOST_RESENT} times before")
             return
-        call.resent = True
+        call.resent += 1
         call.answer = None
         call.stream = 0
         self._tally.sent_again(kind)

@@ -13,8 +13,8 @@ class Call:
     """A request in flight. Times are the clock's nanoseconds.
 
     `stream` is its number on its connection (0 before it was sent on one), `connection` numbers that, `reuse`
-    is how many calls that had carried before. `resent`: the server said that it had not processed it, and it
-    was sent once more.
+    is how many calls that had carried before. `resent`: how often the server said that it had
+    not processed it, and it was sent again.
     """
 
     __slots__ = (
@@ -32,7 +32,7 @@ class Call:
         self.connection = 0
         self.reuse = 0
         self.peer = ""
-        self.resent = False
+        self.resent = 0
         self.first_byte: int | None = None
         self.answer: Answer | None = None
 

@@ -179,7 +179,7 @@ class Tally:
         return {} if taken["all"] is None else {"gaps": taken}
 
     def sent_again(self, told_by: str) -> None:
-        """A call that the server had not processed was sent once more."""
+        """A call that the server had not processed was sent again."""
         self.resent[told_by] = self.resent.get(told_by, 0) + 1
 
     def reconnect(self, reason: str) -> None:
