@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,8 @@ class Marks:
     - `completion`: the rollout's end; an Experiment's that came before the canary was applied is another
       run's, and one is not yet the end of the shift: promotion is still to come.
     - `traffic`: each observed split, percent by revision name, with the moment from which it was observed.
+    - `moving`: the intervals from when the spec asked for another split to when the status told it. The
+      gateway follows within them, seconds before the status where the control plane is busy.
     - `shift_ended`: when one revision, whichever, got all the traffic for good, at or after the rollout's
       end.
     - `unobserved`: the intervals in which nothing watched the InferenceService; the traffic may have changed
@@ -68,6 +70,7 @@ class Marks:
     created_revision: str = ""
     completion: Completion | None = None
     traffic: tuple[tuple[float, Mapping[str, int]], ...] = ()
+    moving: Intervals = Intervals()
     shift_ended: float | None = None
     unobserved: Intervals = Intervals()
     unobserved_since: float | None = None
@@ -123,6 +126,7 @@ def marks(moments: Iterable[Moment]) -> Marks:
         created_revision=_created(ordered, start, name, completion, traffic),
         completion=completion,
         traffic=traffic,
+        moving=Intervals(_moving(ordered, traffic, name)),
         shift_ended=_shift_ended(traffic, completion.time) if completion else None,
         unobserved=since.intervals,
         unobserved_since=since.since,
@@ -161,6 +165,16 @@ def _percents(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
         return {}
     return {str(name): percent for name, percent in value.items() if isinstance(percent, int) and percent > 0}
+
+
+def _moving(ordered: Sequence[Moment], traffic: Traffic, baseline: str) -> Iterator[tuple[float, float]]:
+    """From each first change that asked for another share of the canary than it had, to the next split."""
+    changes = [m for m in _all(ordered, "inferenceservice", "changed") if type(m.data.get("asks")) is int]
+    for (since, before), (until, _after) in zip(traffic, traffic[1:]):
+        had = sum(percent for name, percent in before.items() if name != baseline)
+        asked = [m.time for m in changes if since <= m.time < until and m.data["asks"] != had]
+        if asked:
+            yield asked[0], until
 
 
 def _start(ordered: Sequence[Moment], begun: Moment | None) -> float | None:

@@ -27,14 +27,18 @@ def shares(facts: Facts, role: str, margin: float, longest: float = math.inf) ->
 
     A request counts in the second in which it ended, so it was routed up to `slowest` earlier. A change of
     weight may really have happened up to `margin` seconds before or after the moment that the timeline
-    gives it, or at any time of the unobserved interval in which it lies. In one that is longer than
-    `longest` it may have been anything. All by the timeline's clock, as far as the others are known by it.
+    gives it, or at any time since the spec asked for it, or of the unobserved interval in which it lies. In
+    one that is longer than `longest` it may have been anything. All by the timeline's clock, as far as the
+    others are known by it.
     """
     phases = facts.stretches
     ahead = facts.names_ahead
     for second in facts.load.seconds if facts.load else ():
         earliest = second.start - second.slowest - margin - ahead.high
         latest = second.start + 1 + margin - ahead.low
+        for begin, end in facts.marks.moving:
+            if begin <= latest and end >= earliest:
+                earliest, latest = min(earliest, begin), max(latest, end)
         blind = False
         for begin, end in facts.marks.unobserved:
             if begin <= latest and end >= earliest:

@@ -251,7 +251,7 @@ def _traffic_problem(
 
 def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
     """What the status does not show yet of the percent that the object's own spec asks for."""
-    asked = mapping(obj, "spec", "predictor").get("canaryTrafficPercent", 100)
+    asked = _asked_percent(obj)
     now = snapshot.revisions
     others = {now.rolledout, now.previous, *snapshot.traffic} - {"", now.created}
     if not isinstance(asked, int) or (not others and number(mapping(obj, "metadata"), "generation") <= 1):
@@ -263,6 +263,11 @@ def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
         return f"{names[0]} has both the latest's and the previous one's traffic"
     share = snapshot.traffic.get(now.created, 0)
     return None if share == asked else f"the latest revision has {share} %, and its spec asks for {asked} %"
+
+
+def _asked_percent(obj: Object) -> Any:
+    """What the latest revision is to have once it is ready, by the spec of Knative mode."""
+    return mapping(obj, "spec", "predictor").get("canaryTrafficPercent", 100)
 
 
 class Stability:
@@ -337,7 +342,11 @@ def changed(previous: Object | None, current: Object | None) -> list[Event]:
     before, now = (number(mapping(obj, "metadata"), "generation") for obj in (previous, current))
     if previous is None or current is None or now <= before:
         return []
-    return [_event("changed", f"InferenceService changed (generation {now})", {"generation": now})]
+    data: dict[str, Any] = {"generation": now}
+    asked = _asked_percent(current)
+    if isinstance(asked, int) and mode_of(current) == KNATIVE:
+        data["asks"] = asked
+    return [_event("changed", f"InferenceService changed (generation {now})", data)]
 
 
 def changes(previous: Snapshot | None, now: Snapshot) -> list[Event]:

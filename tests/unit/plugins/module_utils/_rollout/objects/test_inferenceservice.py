@@ -441,3 +441,18 @@ def test_by_default_it_must_hold_for_two_seconds() -> None:
     assert feed(wait, *[(t, builders.isvc()) for t in (0.0, 1.9, 2.0)]) == ["NotStableYet"] * 2 + [
         "AsExpected"
     ]
+
+
+@pytest.mark.parametrize(
+    ("percent", "mode", "asks"),
+    [(10, "Serverless", 10), (0, "Knative", 0), (None, "Knative", 100), (10, "RawDeployment", None)],
+)
+def test_a_change_tells_what_the_spec_asks_for(percent: int | None, mode: str, asks: int | None) -> None:
+    before, after = builders.isvc(deploymentMode=mode), builders.isvc(deploymentMode=mode)
+    after["metadata"]["generation"] = before["metadata"]["generation"] + 1
+    predictor = after["spec"]["predictor"]
+    predictor.pop("canaryTrafficPercent", None)
+    if percent is not None:
+        predictor["canaryTrafficPercent"] = percent
+    (event,) = inferenceservice.changed(before, after)
+    assert event.data.get("asks") == asks

@@ -392,3 +392,38 @@ def test_only_whole_seconds_before_the_canary_prove_the_names(
     found = verdict(run)
     assert (claim(found, "answers_named") == "inconclusive") is unproven
     assert (claim(found, "known_revisions_only") is None) is unproven
+
+
+@pytest.mark.parametrize(
+    ("asks", "at", "grade"),
+    [
+        (1, 5.5, "pass"),
+        # Within the time that a gateway may be ahead or behind in any case.
+        (1, 8.9, "pass"),
+        (1, 9.1, "fail"),
+        # Created without traffic, as it was before.
+        (0, 5.5, "fail"),
+        (None, 5.5, "fail"),
+    ],
+)
+def test_a_gateway_may_follow_the_spec_long_before_the_status_does(
+    asks: int | None, at: float, grade: str
+) -> None:
+    """The status tells the canary's first percent at 10 s; it answers from 6 s on."""
+    run = rollouts.observed(rollouts.good())
+    answered(6, 7, baseline=99, canary=1)(run)
+    asked = {} if asks is None else {"asks": asks}
+    assert run.timeline is not None
+    run.timeline.append(rollouts.event(at, "inferenceservice", "changed", generation=3, **asked))
+    run.timeline.sort(key=lambda each: each["time"])
+    assert claim(verdict(run), "none_at_weight_zero") == grade
+
+
+def test_what_the_spec_asked_for_in_vain_excuses_nothing() -> None:
+    """No other split was told after it: the rejected canary stays without traffic."""
+    run = rollouts.observed(rollouts.rolled_back())
+    run.timeline = [
+        *(run.timeline or []), rollouts.event(85, "inferenceservice", "changed", generation=9, asks=50)
+    ]  # fmt: skip
+    answered(87, 88, baseline=99, canary=1)(run)
+    assert claim(verdict(run), "none_at_weight_zero") == "fail"
