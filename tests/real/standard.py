@@ -57,7 +57,8 @@ def create_runtimes(real: Real) -> None:
 
 def model(version: str, kind: str) -> Json:
     """The model of a version, which is the end of its address, served by a kind of server."""
-    return {"modelFormat": {"name": kind}, "storageUri": f"s3://models/{version}"}
+    # By itself KServe would keep the runtime that it chose for the first one.
+    return {"modelFormat": {"name": kind}, "runtime": kind, "storageUri": f"s3://models/{version}"}
 
 
 def create(rollout: Rollout, kind: str) -> None:
