@@ -39,6 +39,16 @@ options:
         description: Percentile to longest response time in seconds, for instance 99 to 0.5.
         type: dict
         default: {}
+      max_first_token:
+        description:
+          - Of streamed answers, percentile to longest time in seconds from when a request was due to its
+            first token, for instance 99 to 1.5.
+        type: dict
+        default: {}
+      max_token_gap:
+        description: The same of the time from one token of a stream to the next.
+        type: dict
+        default: {}
       propagation_seconds:
         description:
           - How long before or after the moment in the timeline a change of the traffic may really have

@@ -48,8 +48,8 @@ options:
         is replaced.
       - V(finished) waits until the load has ended by itself, and starts it before if there is none with
         these arguments. To run one again that has finished, remove it with V(absent) first.
-      - V(stopped) ends it with its full report. Requests in flight are waited for, up to O(timeout). An
-        ended load stays as it is, and so does one that does not exist.
+      - V(stopped) ends it with its full report. Requests in flight are waited for, up to O(timeout), streams
+        up to O(stream_timeout). An ended load stays as it is, and so does one that does not exist.
       - V(absent) ends it and removes all that it left, except O(dest).
     type: str
     choices: [started, finished, stopped, absent]
@@ -325,6 +325,24 @@ options:
       - With gRPC the answer of the V2 protocol is read as REST would have had it, so that V(model_version)
         and V(parameters.revision) name fields of it.
     type: str
+  stream:
+    description:
+      - V(sse) asks for answers that are streamed as server-sent events, of OpenAI's chat completions and
+        completions or of the V2 protocol's C(generate_stream). Each stream is one request. That an answer is
+        to be streamed the payload has to say (its field C(stream)), or O(url).
+      - A stream is right if its response is whole, is of the type C(text/event-stream) and tells of no error,
+        if each choice that appeared has a C(finish_reason), and if C([DONE]) came where the protocol has it.
+        Anything else is a failure of a class that says what was missing.
+      - The result tells the times until the first token and between tokens, and how far each failed stream
+        had come.
+    type: str
+    choices: [sse]
+  stream_timeout:
+    description:
+      - How long a whole stream may take, with O(stream). O(timeout) is then for how long nothing may be
+        heard, until the first event and from one event to the next.
+    type: str
+    default: 10m
   expect_status:
     description:
       - The statuses that count as success. Without it these are 200 to 299.
@@ -445,6 +463,22 @@ EXAMPLES = r"""
       - {payload_file: small.json, weight: 9}
       - {payload_file: large.json, weight: 1}
     request_id_header: X-Correlation-Id
+
+- name: Stream answers of a language model
+  iter8.kfserving.load_test:
+    name: chat
+    state: finished
+    url: http://127.0.0.1:8080/openai/v1/chat/completions
+    stream: sse
+    timeout: 20s
+    rate: 2
+    duration: 5m
+    payload:
+      model: my-model
+      messages: [{role: user, content: Why is the sky blue?}]
+      max_tokens: 200
+      stream: true
+    revision_field: system_fingerprint
 
 - name: Send requests when the clients of a public trace did
   iter8.kfserving.load_test:
@@ -568,6 +602,11 @@ result:
           description: >-
             Requests and failures of each revision, of up to 100; C((others)) sums up any further ones.
           type: dict
+        streamed:
+          description: >-
+            Of streamed answers the tokens, and the times until the first token and between tokens, also by
+            revision; none where none were asked for.
+          type: dict
         payloads:
           description: >-
             Weight, requests and failures of each payload, where there are several.
@@ -689,6 +728,8 @@ ARGUMENTS = {
     "abort_failures": {"type": "int", "default": 0},
     "revision_header": {"type": "str"},
     "revision_field": {"type": "str"},
+    "stream": {"type": "str", "choices": ["sse"]},
+    "stream_timeout": {"type": "str", "default": "10m"},
     "expect_status": {"type": "list", "elements": "int"},
     "expect_body": {"type": "str"},
     "max_head": {"type": "int", "default": 1048576},

@@ -148,6 +148,11 @@ verdict:
     payloads:
       description: Requests and failures by payload, where the load sent several.
       type: dict
+    streamed:
+      description: >-
+        Of streamed answers the tokens, and median and 99th percentile of first tokens and of the gaps between
+        tokens, in seconds; none where none were asked for.
+      type: dict
     outages:
       description:
         - From the last success before to the first success after on one kind of connection, in seconds

@@ -191,6 +191,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "payloads": {},
         "longest_pause": 0.0,
         "longest_mode_pause": 0.0,
+        "streamed": None,
         "lateness": {"p50": 0.0001, "p99": 0.002, "max": 0.01},
         "stalls": [],
         "wall_clock_drift": 0.0,
@@ -207,6 +208,26 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "DurationHistogram": histogram(requests),
         "LoadTest": own,
     }
+
+
+def stream(run: Run, tokens: int = 10) -> Run:
+    """The same run with answers that were streamed, each of so many tokens."""
+    own = run.own
+    requests = own["requests"]
+    revisions = {name: row["requests"] for name, row in own["revisions"].items()}
+    own["streamed"] = {
+        "tokens": requests * tokens,
+        "first_token": histogram(requests),
+        "first_token_by_revision": {name: histogram(n) for name, n in revisions.items()},
+        "token_gap": histogram(requests * (tokens - 1)),
+        "token_gap_by_revision": {name: histogram(n * (tokens - 1)) for name, n in revisions.items()},
+        "histograms": {
+            "tokens": {"count": requests, "sum": requests * tokens},
+            "first_token": {},
+            "token_gap": {},
+        },
+    }
+    return run
 
 
 def good(rate: int = 100) -> Run:
@@ -280,6 +301,8 @@ def lose(
             "request_id": f"r-{len(own['ledger'])}",
             "sent_id": f"r-{len(own['ledger'])}",
             "payload": "",
+            "first_token": None,
+            "tokens": None,
             "revision": revision,
             "connection_mode": "keep-alive",
             "grpc_status": None,

@@ -18,6 +18,7 @@ from .duration import SECOND
 from .errors import LoadError
 
 MAX_RATE = 1_000_000  # requests a second; no process comes near it
+ARRIVALS = ("uniform", "poisson")
 MAX_STEPS = 10_000
 MAX_TIMES = 1_000_000
 
@@ -114,6 +115,27 @@ def most_within(times: Sequence[int], length: int) -> int:
             first += 1
         most = max(most, at - first + 1)
     return most
+
+
+def check(
+    rate: float, steps: Sequence[Step], times: Sequence[int], *, arrival: str, repeat: bool, closed: bool
+) -> None:
+    """Raise LoadError where these do not say together when requests are due."""
+    if arrival not in ARRIVALS:
+        raise LoadError(f"arrival must be one of {', '.join(ARRIVALS)}, not {arrival!r}.")
+    uneven = [what for what, given in (("profile", steps), ("send_times", times)) if given]
+    named = ["rate", *uneven] if rate else uneven
+    if len(named) > 1:
+        raise LoadError(f"Only one of {' and '.join(named)} can say when requests are due.")
+    uneven += ["arrival=poisson"] if arrival == "poisson" else []
+    if uneven and closed:
+        raise LoadError(f"{uneven[0]} needs pacing=open: a closed loop sends when it was answered.")
+    if arrival == "poisson" and not (rate or steps):
+        raise LoadError("arrival=poisson needs a rate above 0 or a profile.")
+    if repeat and not (steps or times):
+        raise LoadError("repeat needs a profile or send_times to repeat.")
+    check_profile(steps)
+    check_times(times)
 
 
 def check_profile(steps: Sequence[Step]) -> None:

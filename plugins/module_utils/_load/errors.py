@@ -21,11 +21,18 @@ VALIDATION = "validation"  # a whole response with the right status and a wrong 
 GRPC_STATUS = "grpc_status"  # a whole gRPC answer whose grpc-status is not 0, whatever HTTP's status
 RST_STREAM = "rst_stream"  # HTTP/2: the server gave up this one stream
 GOAWAY = "goaway"  # HTTP/2: the server announced the end of the connection, and left the request unanswered
+STREAM_TYPE = "stream_type"  # a whole response with the right status that is no stream of events
+STREAM_MALFORMED = "stream_malformed"  # an event that its protocol does not have, or one that was cut off
+STREAM_ERROR = "stream_error"  # the stream itself tells of an error, whatever came after it
+STREAM_EMPTY = "stream_empty"  # a whole response without any part of an answer
+STREAM_UNFINISHED = "stream_unfinished"  # a whole response in which a choice has no finish_reason
+STREAM_NO_DONE = "stream_no_done"  # the same with all reasons, and without the [DONE] that its protocol has
 CLIENT = "client"  # the load's own fault: no port, descriptor or memory left, a body beyond what it reads
 
 CLASSES = (
     DNS, CONNECT, TLS, WRITE, STALE_KEEPALIVE, RESET, TIMEOUT, TRUNCATED, MALFORMED, STATUS, VALIDATION,
-    GRPC_STATUS, RST_STREAM, GOAWAY, CLIENT,
+    GRPC_STATUS, RST_STREAM, GOAWAY, STREAM_TYPE, STREAM_MALFORMED, STREAM_ERROR, STREAM_EMPTY,
+    STREAM_UNFINISHED, STREAM_NO_DONE, CLIENT,
 )  # fmt: skip
 
 _OF_RESOLVER = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}

@@ -21,7 +21,7 @@ from .payloads import check as check_payloads
 
 CONNECTION_MODES = ("keep-alive", "new", "both")
 PACING = ("open", "closed")
-ARRIVALS = ("uniform", "poisson")
+STREAMS = ("", "sse")
 MAX_CONNECTIONS = 10000
 MOST_UNASKED = 1000  # connections that an open loop may have without being told how many
 MAX_PARTS = 1000
@@ -71,6 +71,9 @@ class Options:
     at 0) names each time by itself. Both end the run when they are over, unless they `repeat`, and stand in
     the place of `rate`. `request_id_header` names one more header with the id of the request.
 
+    `stream` of `sse` asks for answers that are streamed: `timeout` is then how long nothing may be heard, and
+    `stream_timeout` how long the whole may take.
+
     `connection_modes` says whether connections are kept (`keep-alive`), made for each request (`new`), or
     both in turn.
 
@@ -114,6 +117,8 @@ class Options:
     grpc_stream: bool = False
     streams: int = 100
     request_id_header: str = ""
+    stream: str = ""
+    stream_timeout: int = 600 * SECOND
     address: str = ""
     unix_socket: str = ""
     server_name: str = ""
@@ -163,6 +168,11 @@ class Options:
         return self.method.upper() or ("POST" if self.payloads or self.grpc else "GET")
 
     @property
+    def longest_request(self) -> int:
+        """How long a request may take, in nanoseconds."""
+        return max(self.timeout, self.stream_timeout) if self.stream else self.timeout
+
+    @property
     def paced(self) -> bool:
         """Whether each request has a time of its own, rather than the next being due at once."""
         return bool(self.rate or self.profile or self.send_times)
@@ -185,20 +195,20 @@ class Options:
 
     @property
     def _most_due(self) -> int:
-        """How many requests fall due within one time-out at most, chance left aside."""
+        """How many requests fall due while one may take at most, chance left aside."""
         if self.send_times:
             enough = 2 * max(len(self.send_times), MOST_UNASKED)
             times = list(islice(arrivals.along_trace(self.send_times, self.repeat), enough))
-            return arrivals.most_within(times, self.timeout)
+            return arrivals.most_within(times, self.longest_request)
         peak = max((max(step.begin, step.end) for step in self.profile), default=self.rate)
-        return math.ceil(Fraction(str(peak)) * self.timeout / SECOND)
+        return math.ceil(Fraction(str(peak)) * self.longest_request / SECOND)
 
     @property
     def pool(self) -> int:
         """How many requests may be in flight at once, which is how many connections may be open.
 
         An open loop must not wait for answers, so unless it is bounded it may have as many requests in flight
-        as fall due within one time-out, up to `MOST_UNASKED`.
+        as fall due while one of them may take, up to `MOST_UNASKED`.
         """
         if not self.paced or self.pacing == "closed":
             return self.connections * (self.streams if self.grpc and self.connection_modes != "new" else 1)
@@ -222,7 +232,14 @@ class Options:
         self._check_numbers()
         self._check_part()
         self._check_choices()
-        self._check_arrivals()
+        arrivals.check(
+            self.rate,
+            self.profile,
+            self.send_times,
+            arrival=self.arrival,
+            repeat=self.repeat,
+            closed=self.pacing == "closed",
+        )
         check_payloads(len(self.payloads), self.payload_names, self.payload_weights)
         self._check_request()
 
@@ -241,8 +258,8 @@ class Options:
             raise LoadError(f"The number of streams {self.streams} must be from 1 to {MAX_CONNECTIONS}.")
         if not MIN_HEAD <= self.max_head <= LARGEST_HEAD:
             raise LoadError(f"max_head {self.max_head} must be from {MIN_HEAD} to {LARGEST_HEAD} bytes.")
-        if self.timeout < 1_000_000:
-            raise LoadError("The timeout must be at least one millisecond.")
+        if min(self.timeout, self.stream_timeout) < 1_000_000:
+            raise LoadError("timeout and stream_timeout must be at least one millisecond.")
         for what in _NOT_NEGATIVE:
             value = getattr(self, what)
             if value < 0:
@@ -270,6 +287,8 @@ class Options:
                 f"connection_modes must be one of {', '.join(CONNECTION_MODES)}, "
                 f"not {self.connection_modes!r}."
             )
+        if self.stream not in STREAMS:
+            raise LoadError(f"stream must be {' or '.join(filter(None, STREAMS))}, not {self.stream!r}.")
         if self.pacing not in PACING:
             raise LoadError(f"pacing must be one of {', '.join(PACING)}, not {self.pacing!r}.")
         if bool(self.client_key) and not self.client_cert:
@@ -280,29 +299,16 @@ class Options:
             if not 200 <= status <= 999:
                 raise LoadError(f"The expected status {status} is not a final HTTP status.")
 
-    def _check_arrivals(self) -> None:
-        if self.arrival not in ARRIVALS:
-            raise LoadError(f"arrival must be one of {', '.join(ARRIVALS)}, not {self.arrival!r}.")
-        named = [what for what in ("rate", "profile", "send_times") if getattr(self, what)]
-        if len(named) > 1:
-            raise LoadError(f"Only one of {' and '.join(named)} can say when requests are due.")
-        uneven = [what for what in ("profile", "send_times") if getattr(self, what)]
-        uneven += ["arrival=poisson"] if self.arrival == "poisson" else []
-        if uneven and self.pacing == "closed":
-            raise LoadError(f"{uneven[0]} needs pacing=open: a closed loop sends when it was answered.")
-        if self.arrival == "poisson" and not (self.rate or self.profile):
-            raise LoadError("arrival=poisson needs a rate above 0 or a profile.")
-        if self.repeat and not (self.profile or self.send_times):
-            raise LoadError("repeat needs a profile or send_times to repeat.")
-        arrivals.check_profile(self.profile)
-        arrivals.check_times(self.send_times)
-
     def _check_request(self) -> None:
         if self.grpc and (self.method or self.expect_status):
             raise LoadError(
                 "A gRPC call is always a POST, and right with the status 200 and grpc-status 0: "
                 "leave out method and expect_status."
             )
+        if self.stream and self.grpc:
+            raise LoadError("stream is for HTTP: what a gRPC call streams is asked for by grpc_stream.")
+        if self.stream and self.expect_body:
+            raise LoadError("expect_body cannot be had with stream, which has no body to search as a whole.")
         if not self.grpc and (self.grpc_method != "ModelInfer" or self.grpc_stream):
             raise LoadError("grpc_method and grpc_stream need a URL that begins with grpc:// or grpcs://.")
         if self.method and not _TOKEN.fullmatch(self.method):

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import plain
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import (
+    PERCENTILES,
+    Thresholds,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 
 from .files import ArtefactError, as_json, read_evidence, write_whole
@@ -30,16 +33,17 @@ def judge(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]
 def _thresholds(given: Mapping[str, Any]) -> Thresholds:
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
-        if "latency" in chosen:
-            chosen["latency"] = {_percentile(key): float(value) for key, value in chosen["latency"].items()}
+        for name in PERCENTILES:
+            if name in chosen:
+                chosen[name] = {_percentile(name, key): float(value) for key, value in chosen[name].items()}
         return Thresholds(**chosen)
     except (TypeError, ValueError) as error:
         raise ArtefactError(f"thresholds: {error}") from None
 
 
-def _percentile(key: Any) -> float:
+def _percentile(name: str, key: Any) -> float:
     """`99`, `"99.9"` and `p99` all name a percentile."""
     try:
         return float(str(key).removeprefix("p"))
     except ValueError:
-        raise ValueError(f"latency: {key!r} is not a percentile such as 99 or 99.9.") from None
+        raise ValueError(f"{name}: {key!r} is not a percentile such as 99 or 99.9.") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from .evidence.bounds import loss_rate_upper_bound
 from .evidence.facts import Facts
-from .evidence.load import Lost
+from .evidence.load import Lost, percentile_of
 from .flags import meaning
 
 
@@ -27,6 +27,19 @@ def payloads(facts: Facts) -> dict[str, dict[str, int]]:
     """Requests and losses by payload, where there are several."""
     rows = facts.load.payloads if facts.load else {}
     return {name: {"requests": requests, "failed": failed} for name, (requests, failed) in rows.items()}
+
+
+def streamed(facts: Facts) -> dict[str, Any] | None:
+    """Tokens of streamed answers and how long they took, in seconds; None where none were asked for."""
+    rows = facts.load.streamed if facts.load else None
+    if rows is None:
+        return None
+    times = {"first_token": rows.first_token, "token_gap": rows.token_gap}
+    return {"tokens": rows.tokens} | {
+        f"{name}_p{wanted}": percentile_of(histogram, wanted)
+        for name, histogram in times.items()
+        for wanted in (50, 99)
+    }
 
 
 def connection_modes(facts: Facts) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,8 @@ OF_RULES: Mapping[str, str] = {
     "evidence_complete": INCONCLUSIVE,
     "gap_short": LOST,
     "latency_kept": LOST,
+    "first_token_kept": LOST,
+    "token_gaps_kept": LOST,
     "run_not_stopped": STUCK,
     "change_happened": STUCK,
     "experiment_succeeded": EXPERIMENT,

@@ -23,6 +23,8 @@ _AT_LEAST_ZERO = (
     "expect_iterations",
 )
 
+PERCENTILES = ("latency", "max_first_token", "max_token_gap")  # by percentile, the longest time allowed
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -30,7 +32,9 @@ class Thresholds:
 
     `max_gap` is the longest allowed time between two successes; None means 2 s, or three times the interval
     between requests where that is longer. `latency` maps a percentile (0 to 100) to the longest allowed
-    response time. `min_requests` of 300 is what it takes to prove, with none lost, a loss rate below 1 %.
+    response time; `max_first_token` and `max_token_gap` do the same for streamed answers, with the time until
+    the first token and that between two. `min_requests` of 300 is what it takes to prove, with none lost, a
+    loss rate below 1 %.
     `propagation_seconds` is how long before or after the moment in the timeline a change of traffic may
     really have happened: routes take time to reach the gateway, and statuses take time to tell.
     `share_tolerance` is how far a revision's share of the requests may be from its weight even if there are
@@ -47,6 +51,8 @@ class Thresholds:
     min_requests: int = 300
     min_requests_per_revision: int = 50
     latency: Mapping[float, float] = field(default_factory=dict)
+    max_first_token: Mapping[float, float] = field(default_factory=dict)
+    max_token_gap: Mapping[float, float] = field(default_factory=dict)
     propagation_seconds: float = 2.0
     share_tolerance: float = 0.05
     share_tolerance_relative: float = 0.5
@@ -66,10 +72,11 @@ class Thresholds:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name):g}.")
         if self.expect_winner not in {BASELINE, CANARY}:
             raise ValueError(f"expect_winner must be {CANARY} or {BASELINE}, not {self.expect_winner!r}.")
-        for percentile, seconds in self.latency.items():
-            if not 0 < percentile <= 100:
-                raise ValueError(f"latency: {percentile:g} is not a percentile above 0 and up to 100.")
-            _at_least_zero(f"latency at percentile {percentile:g}", seconds)
+        for name in PERCENTILES:
+            for percentile, seconds in getattr(self, name).items():
+                if not 0 < percentile <= 100:
+                    raise ValueError(f"{name}: {percentile:g} is not a percentile above 0 and up to 100.")
+                _at_least_zero(f"{name} at percentile {percentile:g}", seconds)
 
     def share_limit(self, weight: float) -> float:
         """How far a share may be from this weight (0 to 1), which is as far as the other's is from its own.
@@ -95,7 +102,8 @@ class Thresholds:
     def as_dict(self) -> dict[str, Any]:
         """As JSON takes it: percentiles become text."""
         plain = asdict(self)
-        plain["latency"] = {f"{percentile:g}": seconds for percentile, seconds in self.latency.items()}
+        for name in PERCENTILES:
+            plain[name] = {f"{percentile:g}": seconds for percentile, seconds in getattr(self, name).items()}
         return plain
 
 

@@ -104,6 +104,7 @@ class Verdict:
             "failures": details.failures(self.facts),
             "connection_modes": details.connection_modes(self.facts),
             "payloads": details.payloads(self.facts),
+            "streamed": details.streamed(self.facts),
             "outages": details.outages(self.facts),
             "causes": [dict(cause) for cause in self.facts.causes],
             "generator": details.generator(self.facts),

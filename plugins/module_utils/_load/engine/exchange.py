@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Callable
 
-from ..errors import MALFORMED, errno_name
+from ..errors import MALFORMED, TIMEOUT, errno_name
 from ..http.answer import MAX_NAME, Judge
 from ..http.classify import TIMED_OUT, WHOLE
 from ..http.connection import Connection
@@ -17,6 +17,7 @@ from ..http.request import Turns
 from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, ConnectionEvent
 from ..http.target import Target
 from ..options import Options
+from ..sse.answer import StreamedAnswer
 from ..stats.ledger import FailedRequest
 from ..stats.outage import FOLD_EVERY
 from ..stats.payloads import PayloadCounts
@@ -76,11 +77,8 @@ class Exchange:
         if self._several:
             tally.payloads = PayloadCounts(self._mix.told)
         self._pool.count_in(tally)
-        self.refill = (
-            schedule
-            if isinstance(schedule, Flood) and self._options.connection_modes == "keep-alive"
-            else None
-        )
+        plain = self._options.connection_modes == "keep-alive" and not self._options.stream
+        self.refill = schedule if plain and isinstance(schedule, Flood) else None
 
     # Sending
 
@@ -116,6 +114,10 @@ class Exchange:
         template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()
+        if self._options.stream:
+            tally = self._tally
+            outages = {id(one): one for one in (conn.mode.outages, tally.outages)}.values()
+            conn.streamed = StreamedAnswer(self._judge, tally.streamed, [*outages], conn.intended)
 
     # What the poller and the resolver report
 
@@ -246,12 +248,17 @@ class Exchange:
         if parser.excess or conn.pending():
             self._fail(conn, MALFORMED, "bytes follow the end of the response")
             return
-        wrong = self._judge.verdict(parser)
+        streamed = conn.streamed
+        wrong = self._judge.verdict(parser) or (streamed.end() if streamed is not None else None)
         if wrong is not None:
             self._fail(conn, wrong[0], wrong[1])
             return
         conn.idle_limit = head.idle_limit
-        revision = self._judge.revision(head, parser.body)
+        if streamed is None:
+            revision = self._judge.revision(head, parser.body)
+        else:
+            revision = streamed.revision
+            self._tally.streamed.tokens.add(streamed.tokens)
         self._tally.success(
             conn.mode,
             head,
@@ -276,21 +283,31 @@ class Exchange:
 
     def stalled(self, end: int, duration: int) -> None:
         """The engine did not run: what is in flight gets that much more time."""
-        self._stalls = [stall for stall in self._stalls if end - stall[0] < 2 * self._options.timeout]
+        longest = 2 * self._options.longest_request
+        self._stalls = [stall for stall in self._stalls if end - stall[0] < longest]
         self._stalls.append((end, duration))
 
     def expire(self, now: int) -> int:
-        """Fail the requests that have had their time; returns when the earliest of the others began."""
+        """Fail the requests that have had their time; returns when the earliest of the others began.
+
+        A stream begins anew with each event, as far as the whole of it may take.
+        """
         timeout = self._options.timeout
         earliest = now
         for conn in self._in_flight():
-            lost = sum(duration for end, duration in self._stalls if end > conn.sent)
-            if now - conn.sent - lost < timeout:
-                earliest = min(earliest, conn.sent + lost)
+            streamed = conn.streamed
+            since = conn.sent if streamed is None or streamed.heard is None else streamed.heard
+            lost = sum(duration for end, duration in self._stalls if end > since)
+            if now - since - lost >= timeout:
+                kind, detail = TIMED_OUT[conn.state]
+                if since != conn.sent:
+                    detail = "no further event"
+                self._fail(conn, kind, f"{detail} within the time-out", errno="ETIMEDOUT")
+            elif streamed is not None and now - conn.sent - lost >= self._options.stream_timeout:
+                self._fail(conn, TIMEOUT, "no end of the stream within stream_timeout", errno="ETIMEDOUT")
+            else:
+                earliest = min(earliest, since + lost)
                 self._hurry(conn, now)
-                continue
-            kind, detail = TIMED_OUT[conn.state]
-            self._fail(conn, kind, f"{detail} within the time-out", errno="ETIMEDOUT")
         return earliest
 
     def _hurry(self, conn: Connection, now: int) -> None:
@@ -327,11 +344,15 @@ class Exchange:
     ) -> None:
         """Record the failure. The connection serves on only if its response was whole and it may be kept."""
         now = self._clock()
-        head = conn.parser.head
+        head, streamed = conn.parser.head, conn.streamed
+        told = kind, detail
+        if streamed is not None:
+            self._tally.streamed.tokens.add(streamed.tokens)
+            told = (kind, detail) if kind in WHOLE else streamed.why(kind, detail)
         failure = FailedRequest(
             seq=conn.seq,
-            kind=kind,
-            detail=detail,
+            kind=told[0],
+            detail=told[1],
             intended=conn.intended,
             sent=conn.sent,
             first_byte=conn.first_byte,
@@ -342,10 +363,12 @@ class Exchange:
             status=head.status if head else None,
             errno=errno or (errno_name(error) if error else None),
             request_id=self._request_id(conn, head),
-            revision=self._judge.revision(head, conn.parser.body),
+            revision=(streamed and streamed.revision) or self._judge.revision(head, conn.parser.body),
             connection_mode=conn.mode.name,
             sent_id=conn.template.own_id(conn.seq),
             payload=self._mix.names[conn.template.payload],
+            first_token=streamed.first_token if streamed is not None else None,
+            tokens=streamed.tokens if streamed is not None else None,
         )
         self._tally.payloads.fail(self._mix.told[conn.template.payload])
         self._tally.failure(conn.mode, failure, conn.parser.size, head.size if head else 0)

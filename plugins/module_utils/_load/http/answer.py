@@ -22,7 +22,11 @@ class Judge:
         self._body = options.expect_body.encode()
         self._header = options.revision_header.lower().encode()
         self._field = options.revision_field.split(".") if options.revision_field else []
-        self.reads_body = bool(self._body or self._field)
+        self.reads_body = bool(self._body or self._field or options.stream)
+
+    def expects(self, status: int) -> bool:
+        """Whether it is one that was asked for."""
+        return status in self._statuses if self._statuses else 200 <= status < 300
 
     def verdict(self, parser: Parser) -> tuple[str, str] | None:
         """None if the response is right, else the failure's class and what is wrong."""
@@ -33,8 +37,7 @@ class Judge:
                 parser.body = decoded(parser.body, head.codings)
             except Undecoded as problem:
                 return problem.kind, str(problem)
-        expected = head.status in self._statuses if self._statuses else 200 <= head.status < 300
-        if not expected:
+        if not self.expects(head.status):
             return STATUS, f"the status {head.status} was not expected"
         if self._body and self._body not in parser.body:
             return VALIDATION, "the body does not hold the expected text"
@@ -48,6 +51,10 @@ class Judge:
         if not named and self._field and body:
             named = _json_field(body, self._field)
         return (named or "")[:MAX_NAME]
+
+    def revision_of(self, event: Any) -> str:
+        """The revision that an event of a stream names."""
+        return field_of(event, self._field)[:MAX_NAME] if self._field else ""
 
 
 def _json_field(body: bytearray, path: list[str]) -> str:

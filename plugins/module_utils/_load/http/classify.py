@@ -12,6 +12,12 @@ from ..errors import (
     RESET,
     STALE_KEEPALIVE,
     STATUS,
+    STREAM_EMPTY,
+    STREAM_ERROR,
+    STREAM_MALFORMED,
+    STREAM_NO_DONE,
+    STREAM_TYPE,
+    STREAM_UNFINISHED,
     TIMEOUT,
     TLS,
     VALIDATION,
@@ -26,7 +32,11 @@ Finding = tuple[str, str]
 # No error: there is nothing to read now, or no room to write.
 WANT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
-WHOLE = (STATUS, VALIDATION)  # failures whose response was whole, so that the connection may be kept
+# Failures whose response was whole, so that the connection may be kept
+WHOLE = (
+    STATUS, VALIDATION, STREAM_TYPE, STREAM_MALFORMED, STREAM_ERROR, STREAM_EMPTY, STREAM_UNFINISHED,
+    STREAM_NO_DONE,
+)  # fmt: skip
 
 # By what the connection was doing when the time was over.
 TIMED_OUT = {

@@ -9,6 +9,7 @@ import socket
 import ssl
 from typing import Any, Callable
 
+from ..sse.answer import StreamedAnswer
 from ..stats.modes import RECEIVE, ModeTally
 from .classify import WANT
 from .parser import Parser
@@ -28,7 +29,8 @@ class Connection:
 
     __slots__ = (
         "address", "attempted", "fd", "first_byte", "freed", "ident", "idle_limit", "intended", "mode", "out",
-        "parser", "recv", "send", "sent", "seq", "sock", "state", "template", "tls", "token", "tried", "used",
+        "parser", "recv", "send", "sent", "seq", "sock", "state", "streamed", "template", "tls",
+        "token", "tried", "used",
     )  # fmt: skip
 
     def __init__(self, ident: int, mode: ModeTally, tls: bool) -> None:
@@ -54,6 +56,7 @@ class Connection:
         self.tried: list[SocketAddress] = []
         self.attempted = 0
         self.first_byte: int | None = None
+        self.streamed: StreamedAnswer | None = None  # of a request whose answer is to be a stream
 
     def step(self, event: ConnectionEvent) -> None:
         """Go on to the state that follows this event. Raises IllegalStep where none does."""

@@ -59,15 +59,19 @@ class ResponseReader:
         if conn.first_byte is None:
             conn.first_byte = now
             conn.step(ConnectionEvent.HEARD)
+        whole, broken = False, None
         try:
             whole = conn.parser.feed(data)
-        except Malformed as error:
-            self._fail(conn, MALFORMED, str(error))
-            return
-        except TooLong as error:
-            self._fail(conn, CLIENT, str(error))
-            return
-        if whole:
+        except (Malformed, TooLong) as error:
+            broken = error
+        if conn.streamed is not None:
+            try:
+                conn.streamed.take(conn.parser, now)  # what came before the fault, too
+            except TooLong as error:
+                broken = broken or error
+        if broken is not None:
+            self._fail(conn, MALFORMED if isinstance(broken, Malformed) else CLIENT, str(broken))
+        elif whole:
             self._answered(conn, now)
 
     def failed(self, conn: Connection, error: OSError) -> None:

@@ -69,6 +69,8 @@ def _head(options: Options, target: Target, length: int | None, close: bool) -> 
         lines.append(f"Host: {target.authority}")
     if "user-agent" not in named:
         lines.append("User-Agent: iter8.kfserving")
+    if options.stream and "accept" not in named:
+        lines.append("Accept: text/event-stream")
     lines += [f"{name}: {value}" for name, value in options.headers]
     if length is not None:
         if "content-type" not in named:

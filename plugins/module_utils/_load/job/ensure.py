@@ -37,7 +37,7 @@ _PLAIN = (
 _OPTIONAL = (
     "method", "max_connections", "revision_header", "revision_field", "expect_status", "expect_body",
     "max_head", "max_interim", "grpc_method", "grpc_stream", "streams", "address", "unix_socket",
-    "server_name", "ca_file", "client_cert", "client_key", "request_id_header",
+    "server_name", "ca_file", "client_cert", "client_key", "request_id_header", "stream",
 )  # fmt: skip
 
 
@@ -65,14 +65,7 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
         )
     given: dict[str, Any] = {name: arguments[name] for name in _PLAIN}
     given.update({name: arguments[name] for name in _OPTIONAL if arguments.get(name)})
-    headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
-    for name, value in (arguments.get("headers") or {}).items():
-        if _holds_credentials(str(name), str(value)):
-            raise LoadError(f"The header {name!r} carries credentials: give it in secret_headers.")
-    for name, value in headers.items():
-        if not isinstance(value, (str, int, float)):
-            raise LoadError(f"The value of header {name!r} must be a text or a number.")
-    given["headers"] = [(str(name), str(value)) for name, value in headers.items()]
+    given["headers"] = _headers(arguments)
     given.update(inputs.payload_options(arguments))
     named = {name.lower() for name, _value in given["headers"]}
     grpc = given["url"].startswith("grpc")
@@ -88,6 +81,8 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
                 "max_duration must not be 0: nobody may be there to end a load that runs detached."
             )
     given["timeout"] = duration.parse(arguments["timeout"], "timeout")
+    if arguments.get("stream_timeout"):
+        given["stream_timeout"] = duration.parse(arguments["stream_timeout"], "stream_timeout")
     for name in ("start_at", "stop_at"):
         if arguments.get(name):
             given[name] = moment(str(arguments[name]))
@@ -97,6 +92,17 @@ def options_from(arguments: Mapping[str, Any]) -> Options:
         require(arguments.get("http2_library") or "")
     parts = arguments.get("parts", 1)
     return options if parts == 1 else options.part_of(arguments["part"], parts)
+
+
+def _headers(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+    headers = {**(arguments.get("headers") or {}), **(arguments.get("secret_headers") or {})}
+    for name, value in (arguments.get("headers") or {}).items():
+        if _holds_credentials(str(name), str(value)):
+            raise LoadError(f"The header {name!r} carries credentials: give it in secret_headers.")
+    for name, value in headers.items():
+        if not isinstance(value, (str, int, float)):
+            raise LoadError(f"The value of header {name!r} must be a text or a number.")
+    return [(str(name), str(value)) for name, value in headers.items()]
 
 
 def _arrivals(arguments: Mapping[str, Any]) -> dict[str, Any]:

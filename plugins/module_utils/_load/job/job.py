@@ -272,8 +272,8 @@ def wait_for_end(
 def stop(state_dir: str | None, name: str) -> bool:
     """End a running load with its full report. True if one was running.
 
-    The process is given the time-out of its requests and ten seconds, then it is killed, and the result says
-    `interrupted`. Where the load had a destination, a result is there afterwards.
+    The process is given the time that a request may take and ten seconds, then it is killed, and the result
+    says `interrupted`. Where the load had a destination, a result is there afterwards.
     """
     store = Store(state_dir, name)
     with store.locked(create=False) as there:
@@ -285,7 +285,7 @@ def stop(state_dir: str | None, name: str) -> bool:
         if (
             record is not None
             and stopped
-            and not wait(state_dir, name, job["options"]["timeout"] / 1e9 + STOP_GRACE_SECONDS)
+            and not wait(state_dir, name, job["options"]["longest_request"] / 1e9 + STOP_GRACE_SECONDS)
         ):
             send(record, signal.SIGKILL)
             wait(state_dir, name, STOP_GRACE_SECONDS)

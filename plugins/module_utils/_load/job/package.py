@@ -27,6 +27,7 @@ from .. import (
     options,
     payloads,
     result,
+    sse,
     stats,
 )
 from ..engine import engine as loop
@@ -41,7 +42,9 @@ from ..http2 import connection as http2_connection
 from ..http2 import fields, library, session
 from ..result import fortio, generators, merge, together
 from ..result import result as outcome
-from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, tally, timeline
+from ..sse import answer as sse_answer
+from ..sse import events, protocols
+from ..stats import counts, health, histogram, ledger, modes, outage, snapshot, streamed, tally, timeline
 from ..stats import payloads as payload_counts
 from . import recorder, state, worker
 
@@ -55,7 +58,9 @@ PARTS = (
     http2, http2_classify, http2_connection, fields, library, session,
     job, recorder, state, worker,
     result, fortio, generators, merge, outcome, together,
-    stats, counts, health, histogram, ledger, modes, outage, payload_counts, snapshot, tally, timeline,
+    sse, sse_answer, events, protocols,
+    stats, counts, health, histogram, ledger, modes, outage, payload_counts, snapshot, streamed, tally,
+    timeline,
 )  # fmt: skip
 _ROOM = __name__.rpartition(".job.")[0]
 _ABOVE = _ROOM.rpartition(".")[0]

@@ -16,6 +16,7 @@ _SUMMED = (
     "timeline_dropped", "outages_dropped", "stall_count", "address_failovers",
 )  # fmt: skip
 _COUNTED = ("classes", "reconnects", "resent")
+_HISTOGRAMS = ("histograms", "response_histograms", "tokens", "first_token", "token_gap")
 _LISTED = ("outages", "stalls", "request_ids")
 _LONGEST = ("longest_pause", "longest_mode_pause")
 # The worse, the earlier: the state of all is the worst of any.
@@ -63,6 +64,7 @@ class Merger:
             "payloads": _counts_alone(own["payloads"]),
             "histograms": _read(own["histograms"]),
             "response_histograms": _read(own["response_histograms"]),
+            **_of_streams(own["streamed"]),
             "rate_kept": own["rate_kept"],
             "state": own["state"],
             **{name: own[name] for name in (*_SUMMED, *_COUNTED, *_LISTED, *_LONGEST)},
@@ -89,8 +91,13 @@ class Merger:
         total["outages"] = sorted(total["outages"], key=lambda window: float(window["first_failed_send"]))
         total["stalls"] = sorted(total["stalls"], key=lambda stall: float(stall["start"]))
         total["outages_of_all"] = self._outages.rows()
-        for name in ("histograms", "response_histograms"):
+        for name in _HISTOGRAMS:
             total[name] = {key: one.to_json() for key, one in total[name].items()}
+        total["streamed"] = {
+            "tokens": total["tokens"].get("all", Histogram().to_json()),
+            "first_token": total["first_token"],
+            "token_gap": total["token_gap"],
+        }
         if self._are_parts:
             total["longest_success_gap"] = self._gaps["all"].row() or total["longest_success_gap"]
             total["connection_modes"] = {
@@ -123,7 +130,7 @@ def _together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any
         },
         "rate_kept": one["rate_kept"] and other["rate_kept"],
         "state": min(one["state"], other["state"], key=_STATES.index),
-        **{name: _merged(one[name], other[name]) for name in ("histograms", "response_histograms")},
+        **{name: _merged(one[name], other[name]) for name in _HISTOGRAMS},
         **{name: _sum_counts(one[name], other[name]) for name in ("codes", "peers", *_COUNTED)},
         **{name: one[name] + other[name] for name in (*_SUMMED, *_LISTED)},
         **{name: max(one[name], other[name]) for name in _LONGEST},
@@ -171,6 +178,18 @@ def _read(histograms: Mapping[str, Mapping[str, Any]]) -> dict[str, Histogram]:
     return {name: Histogram.from_json(counts) for name, counts in histograms.items()}
 
 
+def _of_streams(streamed: Mapping[str, Any] | None) -> dict[str, dict[str, Histogram]]:
+    """What a load counted of streamed answers, if it had any."""
+    if streamed is None:
+        return {"tokens": {}, "first_token": {}, "token_gap": {}}
+    counted = streamed["histograms"]
+    return {
+        "tokens": _read({"all": counted["tokens"]}),
+        "first_token": _read(counted["first_token"]),
+        "token_gap": _read(counted["token_gap"]),
+    }
+
+
 def _merged(one: dict[str, Histogram], other: dict[str, Histogram]) -> dict[str, Histogram]:
     """The counts of both; those of `one` are added to."""
     for name, counts in other.items():
@@ -207,6 +226,7 @@ def _about(before: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
         "expect_status": sorted(statuses),
         "arrivals": arrivals,
         "payloads": _weights(before.get("payloads", {}), own["payloads"]),
+        "stream": "sse" if own["streamed"] else before.get("stream", ""),
         # The sum of the parts of a rate that does not divide evenly is not it.
         "whole_rates": {*before.get("whole_rates", ()), whole},
         "rate": before.get("rate", 0) + own["asked_rate"],

@@ -11,7 +11,7 @@ from ..duration import SECOND
 from ..http.target import shown_url
 from ..options import Options, share
 from ..payloads import names
-from ..stats.histogram import Histogram
+from ..stats.histogram import Histogram, merged
 from ..stats.snapshot import SCHEMA
 from . import fortio
 
@@ -21,7 +21,7 @@ KEPT_SHARE = 0.99  # of the requests that were due, sent, and not late: then the
 _PUBLIC = (
     "name", "url", "rate", "pacing", "catch_up", "duration", "calls", "connections", "timeout",
     "connection_modes", "warmup", "verify", "ca_file", "client_cert", "unix_socket", "address", "labels",
-    "expect_status",
+    "expect_status", "stream", "longest_request",
 )  # fmt: skip
 _COPIED = (
     "requests", "failed", "unsent", "warmup_failed", "classes", "client_faults", "ledger_dropped",
@@ -130,11 +130,26 @@ def build(
         "response_time_by_revision": {
             name: _seconds_of(counts) for name, counts in snapshot["response_histograms"].items()
         },
+        "streamed": _streamed(options["stream"], snapshot["streamed"]),
         "timeline": timeline,
         "histograms": snapshot["histograms"],
         "response_histograms": snapshot["response_histograms"],
     }  # fmt: skip
     return made
+
+
+def _streamed(stream: str, counted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """First tokens and the gaps between tokens in seconds, and the counts behind; None without streams."""
+    if not stream:
+        return None
+    return {
+        "tokens": counted["tokens"]["sum"],
+        "first_token": _seconds_of(merged(counted["first_token"].values()).to_json()),
+        "first_token_by_revision": {name: _seconds_of(one) for name, one in counted["first_token"].items()},
+        "token_gap": _seconds_of(merged(counted["token_gap"].values()).to_json()),
+        "token_gap_by_revision": {name: _seconds_of(one) for name, one in counted["token_gap"].items()},
+        "histograms": dict(counted),
+    }
 
 
 def _asked_rate(options: Mapping[str, Any], snapshot: Mapping[str, Any], elapsed: int) -> float:

@@ -11,7 +11,8 @@ class FailedRequest(NamedTuple):
 
     `sent` is when the attempt began, connecting included. `reuse` is how many requests the connection had
     carried before this one. `status` is HTTP's. `request_id` is the answer's, or else what was sent, as
-    `sent_id` is; `payload` the payload's name where there are several.
+    `sent_id` is; `payload` the payload's name where there are several. `tokens` are those of a streamed
+    answer that had come, None where none was asked for.
     """
 
     seq: int
@@ -32,6 +33,8 @@ class FailedRequest(NamedTuple):
     grpc_status: int | None = None
     sent_id: str | None = None
     payload: str = ""
+    first_token: int | None = None
+    tokens: int | None = None
 
     def to_json(self, epoch: Callable[[int | None], float | None]) -> dict[str, Any]:
         """The record as the result shows it, times in seconds since the epoch."""
@@ -42,7 +45,8 @@ class FailedRequest(NamedTuple):
             "connection": self.connection, "reuse": self.reuse, "peer": self.peer, "status": self.status,
             "errno": self.errno, "request_id": self.request_id, "revision": self.revision,
             "connection_mode": self.connection_mode, "grpc_status": self.grpc_status,
-            "sent_id": self.sent_id, "payload": self.payload,
+            "sent_id": self.sent_id, "payload": self.payload, "first_token": epoch(self.first_token),
+            "tokens": self.tokens,
         }  # fmt: skip
 
 

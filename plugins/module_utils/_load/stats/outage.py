@@ -99,6 +99,11 @@ class Outages:
         self.widen(end)
         self._losses.append(_Loss(seq, sent, end - sent))
 
+    def alive(self, now: int) -> None:
+        """An answer has begun that takes long to end: there is no gap while such begin."""
+        self.widen(now)
+        self.last_success = now
+
     def widen(self, end: int) -> None:
         """There was no success from the last one until `end`."""
         length = end - self.last_success

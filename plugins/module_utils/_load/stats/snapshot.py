@@ -42,6 +42,7 @@ def snapshot(tally: Tally) -> dict[str, Any]:
         "peers": dict(tally.peers),
         "payloads": tally.payloads.to_json(),
         **_pauses(tally),
+        "streamed": tally.streamed.to_json(),
         **_histograms(tally),
     }
 

@@ -15,6 +15,7 @@ from .ledger import FailedRequest, Ledger
 from .modes import KnownAnswer, ModeTally
 from .outage import Outages
 from .payloads import PayloadCounts
+from .streamed import StreamedCounts
 from .timeline import Row, Timeline
 
 
@@ -51,6 +52,7 @@ class Tally:
         self.sent = 0
         self.pauses = (0, 0)  # of the schedule, see there
         self.payloads = PayloadCounts()
+        self.streamed = StreamedCounts()
         self.counts = Counts()
         self.outages = Outages(started, note_gaps)
         self.connection_modes = {
@@ -167,6 +169,7 @@ class Tally:
         row.update(self._gaps())
         for accumulator in (self.service, self.late, self.slept, *self.response.values()):
             accumulator.fold()
+        self.streamed.fold()
         return row
 
     def _gaps(self) -> Row:

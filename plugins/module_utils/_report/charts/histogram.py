@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Response times as a histogram over a logarithmic axis, one row a revision."""
+"""Times as a histogram over a logarithmic axis, one row a revision."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ _SHORTEST = 1e-6
 Histogram = Mapping[str, Any]
 
 
-def histograms(material: Material) -> list[tuple[str, str, Histogram]]:
-    """(title, class, histogram) of each revision that has one in the load's result, else of all together."""
+def histograms(material: Material, times: Any, name_of_times: str) -> list[tuple[str, str, Histogram]]:
+    """(title, class, histogram) of each revision that has one among the load's `times` (such as
+    `response_time`, beside which stands what is by revision), else of all together."""
     found: list[tuple[str, str, Histogram]] = []
-    revisions = material.raw.get("response_time_by_revision")
+    if not isinstance(times, Mapping):
+        return found
+    revisions = times.get(f"{name_of_times}_by_revision")
     for name, histogram in revisions.items() if isinstance(revisions, Mapping) else ():
         if _usable(histogram):
             look = material.facts.roles.get(name, "answers")
             found.append((_capital(material.facts.name_of(name)), look, histogram))
-    whole = material.raw.get("response_time")
+    whole = times.get(name_of_times)
     if not found and _usable(whole):
         found.append(("All revisions together", "answers", whole))
     return found
@@ -46,9 +49,9 @@ def _usable(histogram: Any) -> TypeGuard[Histogram]:
     return isinstance(histogram, Mapping) and bool(histogram.get("Count")) and bool(histogram.get("Data"))
 
 
-def summary(histogram: Histogram) -> str:
-    """Count and percentiles, for people."""
-    parts = [count(int(histogram["Count"]), "request")]
+def summary(histogram: Histogram, what: str) -> str:
+    """Count and percentiles, for people; `what` is one of what is counted."""
+    parts = [count(int(histogram["Count"]), what)]
     for wanted, name in ((50, "median"), (99, "99th percentile"), (99.9, "99.9th")):
         value = percentile_of(histogram, wanted)
         if value is not None:
@@ -57,7 +60,9 @@ def summary(histogram: Histogram) -> str:
     return ", ".join(parts)
 
 
-def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) -> str:
+def histogram_chart(
+    histograms: list[tuple[str, str, Histogram]], width: float, title_of_all: str, what: str
+) -> str:
     """The histograms as SVG, one above the other on the same axis; empty without any."""
     if not histograms:
         return ""
@@ -81,7 +86,7 @@ def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) 
             x1, x2 = x(row["Start"]), x(row["End"])
             # The area tells the count; a bar that would be too low to see is drawn one pixel high.
             height = max(1.0, _ROW_HEIGHT * row["Count"] / _breadth(row) / densest)
-            tip = f"{elapsed(row['Start'])} to {elapsed(row['End'])}: {count(row['Count'], 'request')}"
+            tip = f"{elapsed(row['Start'])} to {elapsed(row['End'])}: {count(row['Count'], what)}"
             parts.append(svg.rect(x1, base - height, (max(x2 - x1, 1), height), look, tip))
         parts.append(svg.line(left, base, right, base, "base"))
         y = base + 10
@@ -96,8 +101,8 @@ def histogram_chart(histograms: list[tuple[str, str, Histogram]], width: float) 
         parts.append(svg.line(used, y - 10, used, y - 5, "base"))
         anchor = "start" if used < 24 else "end" if used > width - 24 else "middle"
         parts.append(svg.text(used, y + 8, _plain(value), "scale", anchor))
-    described = "; ".join(f"{title}: {summary(h)}" for title, _unused, h in histograms)
-    return svg.picture((width, y + _AXIS - 8), "histogram", "Response times", described + ".", parts)
+    described = "; ".join(f"{title}: {summary(h, what)}" for title, _unused, h in histograms)
+    return svg.picture((width, y + _AXIS - 8), "histogram", title_of_all, described + ".", parts)
 
 
 def _plain(value: float) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.causes import sentence
@@ -38,6 +39,7 @@ def page(material: Material) -> str:
         _section("By phase", tables.phases(material) if material.verdict.get("phases") else ""),
         _section("By revision and connection", _by_whom(material)),
         _section("Response times", _response_times(material)),
+        _section("Streamed answers", _streamed(material)),
         _section("The Experiment's objectives", _objectives(material)),
         _section("What the driver did, and why", driven.steps(material)),
         _section("Every claim, and its evidence", tables.claims(material)),
@@ -253,15 +255,30 @@ def _by_whom(material: Material) -> str:
 
 
 def _response_times(material: Material) -> str:
-    rows = histograms(material)
+    shown = _times(material, material.raw, "response_time", "Response times", "request")
+    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
+    return shown + note if shown else ""
+
+
+def _streamed(material: Material) -> str:
+    """Of streamed answers: how long until the first token came, and each of the others."""
+    times = material.raw.get("streamed")
+    first = _times(material, times, "first_token", "First tokens", "first token")
+    gaps = _times(material, times, "token_gap", "Gaps between tokens", "gap")
+    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
+    return f"<h3>First tokens</h3>{first}{note}<h3>Gaps between tokens</h3>{gaps}" if first or gaps else ""
+
+
+def _times(material: Material, times: Any, name: str, title: str, what: str) -> str:
+    """The histograms of some times, in words and drawn; empty where there are none."""
+    rows = histograms(material, times, name)
     if not rows:
         return ""
     summaries = "".join(
-        f"<p class='small'>{escape(title)}: {escape(summary(h))}.</p>" for title, _unused, h in rows
+        f"<p class='small'>{escape(of)}: {escape(summary(h, what))}.</p>" for of, _unused, h in rows
     )
-    wide, narrow = histogram_chart(rows, WIDE), histogram_chart(rows, NARROW)
-    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
-    return f'{summaries}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>{note}'
+    wide, narrow = (histogram_chart(rows, width, title, what) for width in (WIDE, NARROW))
+    return f'{summaries}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
 def _objectives(material: Material) -> str:

@@ -144,6 +144,7 @@ def claims(material: Material) -> str:
 def losses(material: Material) -> str:
     """Every failed request, up to a number that a page can bear."""
     payload = ("Payload",) if _several_payloads(material) else ()
+    tokens = ("Tokens#",) if _are_streamed(material) else ()
     heads = (
         "No.#",
         "Sent (UTC)",
@@ -151,6 +152,7 @@ def losses(material: Material) -> str:
         "Revision",
         "Phase",
         "Took#",
+        *tokens,
         "Connection",
         "Address",
         "Request id",
@@ -178,6 +180,7 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
         _short(material, lost.revision),
         material.facts.phase_of(lost.at),
         took,
+        *([raw.get("tokens")] if _are_streamed(material) else []),
         connection,
         raw.get("peer"),
         _ids(raw),
@@ -188,6 +191,10 @@ def _loss(material: Material, lost: Lost) -> tuple[Any, ...]:
 
 def _several_payloads(material: Material) -> bool:
     return bool(material.load and material.load.payloads)
+
+
+def _are_streamed(material: Material) -> bool:
+    return bool(material.load and material.load.streamed)
 
 
 def _ids(raw: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..fields import LoadFormatError
 from ..messages import utc
 from ..naming.aliases import OWN, Naming, deployments_of, learn, pods_of, renamed, renamed_log
 from ..objects import experiment as experiments
@@ -21,7 +22,7 @@ from .access_log import AccessLog
 from .causes import causes
 from .clocks import Clocks, compare
 from .gateway import named_by_answers, named_by_log
-from .load import Load, LoadFormatError, read_load
+from .load import Load, read_load
 from .marks import Marks, marks
 from .offset import SAME, Offset
 from .phases import Phase, phases

@@ -10,16 +10,13 @@ from typing import Any, NamedTuple
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.percentile import percentile
 
+from ..fields import LoadFormatError, counts_of, listed, mapping, number, pairs_of, rows_of, whole
 from .offset import Offset, hull
 
 STOPPED = "stopped"
 COMPLETE_STATES = ("finished", STOPPED)
 OTHERS = "(others)"  # payloads beyond those that are counted each by itself
 MISSING = "missing"  # of a generator that left no result
-
-
-class LoadFormatError(ValueError):
-    """load.json is not a load test's result; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,22 @@ class Gap(NamedTuple):
     end: float
 
 
+class Streamed(NamedTuple):
+    """Answers that were streamed: tokens in all, and those by histograms of Fortio's shape, in seconds.
+
+    `first_token` is from when a request was due to its first token, `token_gap` from one token to the next.
+    `streams` is how many the counts of tokens have, `counted` how many tokens these come to; `parts` are, for
+    each of the two histograms, its name, its count, and the sum of those by revision.
+    """
+
+    tokens: int
+    first_token: Mapping[str, Any]
+    token_gap: Mapping[str, Any]
+    streams: int
+    counted: int
+    parts: tuple[tuple[str, int, int], ...]
+
+
 class ModeCounts(NamedTuple):
     """Requests on keep-alive connections, or on new ones. `gap` is None where there were none."""
 
@@ -129,6 +142,7 @@ class Load:
     - `payloads`: requests and failures by payload; empty where there is but one.
     - `longest_pause`: the longest time in which nothing was due, where requests do not come evenly; else 0.
       `longest_mode_pause` is the same on one kind of connection.
+    - `streamed`: None where no answer was to be streamed.
     - `lateness_p99`, `lateness_max`: 99 % of the requests, or all, were sent at most this late.
     - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
@@ -159,6 +173,7 @@ class Load:
     payloads: Mapping[str, tuple[int, int]]
     longest_pause: float
     longest_mode_pause: float
+    streamed: Streamed | None
     lateness_p99: float
     lateness_max: float
     expected: frozenset[int]
@@ -215,46 +230,47 @@ def read_load(result: Any) -> Load:
 
     :raises LoadFormatError: naming the first field that is missing or of the wrong type.
     """
-    top = _mapping(result, "the result")
-    own = _mapping(top.get("LoadTest"), "LoadTest")
-    requests, failed = _whole(own, "requests"), _whole(own, "failed")
-    lateness = _mapping(own.get("lateness"), "LoadTest.lateness")
-    rows = [_mapping(row, "LoadTest.timeline") for row in _list(own, "timeline")]
+    top = mapping(result, "the result")
+    own = mapping(top.get("LoadTest"), "LoadTest")
+    requests, failed = whole(own, "requests"), whole(own, "failed")
+    lateness = mapping(own.get("lateness"), "LoadTest.lateness")
+    rows = [mapping(row, "LoadTest.timeline") for row in listed(own, "timeline")]
     # A run that is still going on, or was killed, has no end: it lasted as long as it has counted.
-    started, duration = _number(own, "started"), _number(top, "ActualDuration") / 1e9
+    started, duration = number(own, "started"), number(top, "ActualDuration") / 1e9
     return Load(
         state=str(own.get("state", "")),
         started=started,
-        ended=started + duration if own.get("ended") is None else _number(own, "ended"),
+        ended=started + duration if own.get("ended") is None else number(own, "ended"),
         requests=requests,
-        ok=_whole(own, "ok"),
+        ok=whole(own, "ok"),
         failed=failed,
-        client_faults=_whole(own, "client_faults"),
-        asked_rate=_number(own, "asked_rate"),
-        actual_rate=_number(own, "actual_rate"),
+        client_faults=whole(own, "client_faults"),
+        asked_rate=number(own, "asked_rate"),
+        actual_rate=number(own, "actual_rate"),
         rate_kept=own.get("rate_kept") is True,
-        codes=_counts(top, "RetCodes"),
-        counted=_whole(_mapping(top.get("DurationHistogram"), "DurationHistogram"), "Count"),
+        codes=counts_of(top, "RetCodes"),
+        counted=whole(mapping(top.get("DurationHistogram"), "DurationHistogram"), "Count"),
         duration=duration,
-        classes=_counts(own, "classes"),
-        revisions=_pairs(own, "revisions"),
-        connection_modes={name: _mode_counts(row) for name, row in _rows(own, "connection_modes").items()},
-        ledger=tuple(_lost(_mapping(row, "LoadTest.ledger")) for row in _list(own, "ledger")),
-        ledger_dropped=_whole(own, "ledger_dropped"),
+        classes=counts_of(own, "classes"),
+        revisions=pairs_of(own, "revisions"),
+        connection_modes={name: _mode_counts(row) for name, row in rows_of(own, "connection_modes").items()},
+        ledger=tuple(_lost(mapping(row, "LoadTest.ledger")) for row in listed(own, "ledger")),
+        ledger_dropped=whole(own, "ledger_dropped"),
         gap=_gap(own.get("longest_success_gap")),
-        outages=tuple(_mapping(row, "LoadTest.outages") for row in _list(own, "outages")),
-        payloads=_pairs(own, "payloads"),
-        longest_pause=_number(own, "longest_pause"),
-        longest_mode_pause=_number(own, "longest_mode_pause"),
-        lateness_p99=_number(lateness, "p99"),
-        lateness_max=_number(lateness, "max"),
+        outages=tuple(mapping(row, "LoadTest.outages") for row in listed(own, "outages")),
+        payloads=pairs_of(own, "payloads"),
+        longest_pause=number(own, "longest_pause"),
+        longest_mode_pause=number(own, "longest_mode_pause"),
+        streamed=_streamed(own.get("streamed")),
+        lateness_p99=number(lateness, "p99"),
+        lateness_max=number(lateness, "max"),
         expected=_statuses(own.get("expect_status")),
         stalls=tuple(
-            Stall(_number(row, "start"), _number(row, "seconds"))
-            for row in (_mapping(row, "LoadTest.stalls") for row in _list(own, "stalls"))
+            Stall(number(row, "start"), number(row, "seconds"))
+            for row in (mapping(row, "LoadTest.stalls") for row in listed(own, "stalls"))
         ),
-        wall_clock_drift=_number(own, "wall_clock_drift"),
-        response_time=_mapping(own.get("response_time"), "LoadTest.response_time"),
+        wall_clock_drift=number(own, "wall_clock_drift"),
+        response_time=mapping(own.get("response_time"), "LoadTest.response_time"),
         seconds=tuple(_second(row) for row in rows),
         generators=tuple(_generator(row) for row in own.get("generators") or ()),
     )
@@ -284,14 +300,37 @@ def percentile_of(histogram: Mapping[str, Any], wanted: float) -> float | None:
         return None
 
 
+def _streamed(value: Any) -> Streamed | None:
+    if value is None:
+        return None
+    row = mapping(value, "LoadTest.streamed")
+    histograms = mapping(row.get("histograms"), "LoadTest.streamed.histograms")
+    tokens = mapping(histograms.get("tokens"), "LoadTest.streamed.histograms.tokens")
+    times = {
+        name: mapping(row.get(name), f"LoadTest.streamed.{name}") for name in ("first_token", "token_gap")
+    }
+    parts = []
+    for name, histogram in times.items():
+        by_revision = rows_of(row, f"{name}_by_revision").values()
+        parts.append((name, whole(histogram, "Count"), sum(whole(one, "Count") for one in by_revision)))
+    return Streamed(
+        tokens=whole(row, "tokens"),
+        first_token=times["first_token"],
+        token_gap=times["token_gap"],
+        streams=whole(tokens, "count"),
+        counted=whole(tokens, "sum"),
+        parts=tuple(parts),
+    )
+
+
 def _gap(value: Any) -> Gap:
-    row = _mapping(value, "LoadTest.longest_success_gap")
-    return Gap(_number(row, "seconds"), _number(row, "start"), _number(row, "end"))
+    row = mapping(value, "LoadTest.longest_success_gap")
+    return Gap(number(row, "seconds"), number(row, "start"), number(row, "end"))
 
 
 def _mode_counts(row: Mapping[str, Any]) -> ModeCounts:
     gap = row.get("longest_success_gap")
-    return ModeCounts(_whole(row, "requests"), _whole(row, "failed"), None if gap is None else _gap(gap))
+    return ModeCounts(whole(row, "requests"), whole(row, "failed"), None if gap is None else _gap(gap))
 
 
 def _lost(row: Mapping[str, Any]) -> Lost:
@@ -310,23 +349,23 @@ def _lost(row: Mapping[str, Any]) -> Lost:
 
 
 def _generator(value: Any) -> Generator:
-    row = _mapping(value, "LoadTest.generators")
+    row = mapping(value, "LoadTest.generators")
     state, offset = str(row.get("state", "")), row.get("clock_offset")
-    clock = _mapping(offset, "clock_offset") if offset is not None else None
+    clock = mapping(offset, "clock_offset") if offset is not None else None
     left = state != MISSING
     return Generator(
         name=str(row.get("name", "")),
         state=state,
         problem=str(row.get("problem", "")),
-        clock=None if clock is None else _offset(_number(clock, "low"), _number(clock, "high")),
-        asked_rate=_number(row, "asked_rate"),
-        started=_number(row, "started") if left else None,
-        ended=_number(row, "ended") if left else None,
-        requests=_whole(row, "requests") if left else 0,
+        clock=None if clock is None else _offset(number(clock, "low"), number(clock, "high")),
+        asked_rate=number(row, "asked_rate"),
+        started=number(row, "started") if left else None,
+        ended=number(row, "ended") if left else None,
+        requests=whole(row, "requests") if left else 0,
         rate_kept=row.get("rate_kept") is True,
-        lateness_p99=_number(_mapping(row.get("lateness"), "lateness"), "p99") if left else 0.0,
-        longest_stall=_number(row, "longest_stall") if left else 0.0,
-        connection_modes={name: _mode_counts(mode) for name, mode in _rows(row, "connection_modes").items()}
+        lateness_p99=number(mapping(row.get("lateness"), "lateness"), "p99") if left else 0.0,
+        longest_stall=number(row, "longest_stall") if left else 0.0,
+        connection_modes={name: _mode_counts(mode) for name, mode in rows_of(row, "connection_modes").items()}
         if left
         else {},
     )
@@ -339,54 +378,13 @@ def _offset(low: float, high: float) -> Offset:
 
 
 def _second(row: Mapping[str, Any]) -> Second:
-    failed = _whole(row, "failed")
+    failed = whole(row, "failed")
     return Second(
-        start=_whole(row, "second"),
-        requests=_whole(row, "ok") + failed,
+        start=whole(row, "second"),
+        requests=whole(row, "ok") + failed,
         failed=failed,
-        revisions=_counts(row, "revisions"),
-        slowest=_number(row, "max"),
-        p50=None if row.get("p50") is None else _number(row, "p50"),
-        p99=None if row.get("p99") is None else _number(row, "p99"),
+        revisions=counts_of(row, "revisions"),
+        slowest=number(row, "max"),
+        p50=None if row.get("p50") is None else number(row, "p50"),
+        p99=None if row.get("p99") is None else number(row, "p99"),
     )
-
-
-def _counts(obj: Mapping[str, Any], key: str) -> dict[str, int]:
-    counts = _mapping(obj.get(key), key)
-    return {str(name): _whole(counts, name) for name in counts}
-
-
-def _rows(own: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-    rows = _mapping(own.get(key), key)
-    return {str(name): _mapping(row, f"LoadTest.{key}") for name, row in rows.items()}
-
-
-def _pairs(own: Mapping[str, Any], key: str) -> dict[str, tuple[int, int]]:
-    return {name: (_whole(row, "requests"), _whole(row, "failed")) for name, row in _rows(own, key).items()}
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise LoadFormatError(f"{where} is not an object")
-    return value
-
-
-def _list(obj: Mapping[str, Any], key: str) -> list[Any]:
-    value = obj.get(key)
-    if not isinstance(value, list):
-        raise LoadFormatError(f"LoadTest.{key} is not a list")
-    return value
-
-
-def _number(obj: Mapping[str, Any], key: str) -> float:
-    value = obj.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise LoadFormatError(f"{key} is not a number")
-    return float(value)
-
-
-def _whole(obj: Mapping[str, Any], key: str) -> int:
-    value = obj.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise LoadFormatError(f"{key} is not a whole number")
-    return value

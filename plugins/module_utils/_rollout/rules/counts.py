@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from ..evidence.facts import Facts
-from ..evidence.load import Load
+from ..evidence.load import Load, Streamed
 from ..messages import count, elapsed
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
@@ -82,6 +82,8 @@ def _parts(load: Load) -> Iterator[tuple[str, int | float]]:
             yield f"failures {what} of {n}", k
     yield from _of_the_ledger(load)
     yield from _of_the_outages(load)
+    if load.streamed is not None:
+        yield from _of_the_streams(load, load.streamed)
 
 
 def _is_right(code: str, load: Load) -> bool:
@@ -116,6 +118,18 @@ def _failed(rows: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     return {name: k for name, (_unused, k) in rows.items()}
 
 
+def _of_the_streams(load: Load, streamed: Streamed) -> Iterator[tuple[str, int]]:
+    """Each token is either its stream's first or has a gap before it."""
+    yield from _unless(streamed.streams, load.requests, "streams in the counts of tokens, of")
+    yield from _unless(streamed.counted, streamed.tokens, "tokens in the counts of each stream, of")
+    told = {name: total for name, total, _unused in streamed.parts}
+    yield from _unless(sum(told.values()), streamed.tokens, "first tokens and gaps between tokens, of")
+    for name, total, by_revision in streamed.parts:
+        yield from _unless(by_revision, total, f"{name} by revision, of")
+    if told["first_token"] > load.requests:
+        yield f"first tokens of {load.requests} streams", told["first_token"]
+
+
 def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
     slowest = max((second.slowest for second in load.seconds), default=0.0)
     lost: Counter[str] = Counter()
@@ -126,7 +140,8 @@ def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
         gap = load.gap_of_one(mode).seconds
         if not isinstance(begin, (int, float)) or not isinstance(end, (int, float)):
             continue
-        if end - begin > gap + slowest + _OUTAGE_SECONDS:
+        # A stream whose first token came shows that there is no gap, and may be lost all the same.
+        if end - begin > gap + slowest + _OUTAGE_SECONDS and load.streamed is None:
             yield f"seconds of an outage where the longest gap is {elapsed(gap)}", round(end - begin, 3)
     for mode, failed in lost.items():
         known = load.connection_modes.get(mode)

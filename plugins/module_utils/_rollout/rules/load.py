@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ..evidence.bounds import loss_rate_upper_bound
@@ -135,21 +136,39 @@ def _nothing_asked(load: Load, gap: Gap, limit: float) -> bool:
 
 
 def latency_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
-    load = facts.load
-    if load is None:
+    if facts.load is None:
         return []
+    return _within(facts.load.response_time, thresholds.latency, "response time", "requests took")
+
+
+def first_token_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    if facts.load is None:
+        return []
+    streamed = facts.load.streamed
+    times = streamed.first_token if streamed else {}
+    return _within(times, thresholds.max_first_token, "first token", "first tokens took")
+
+
+def token_gaps_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    if facts.load is None:
+        return []
+    streamed = facts.load.streamed
+    times = streamed.token_gap if streamed else {}
+    return _within(times, thresholds.max_token_gap, "gap between tokens", "gaps between tokens took")
+
+
+def _within(times: Mapping[str, Any], limits: Mapping[float, float], what: str, took: str) -> list[Finding]:
+    """Each objective beside the histogram that it is about."""
     found = []
-    for wanted, limit in sorted(thresholds.latency.items()):
-        value = percentile_of(load.response_time, wanted)
+    for wanted, limit in sorted(limits.items()):
+        value = percentile_of(times, wanted)
         figures = {"percentile": wanted, "seconds": value, "limit": limit}
         if value is None:
-            found += unproven(f"there is no response time at percentile {wanted:g}", **figures)
+            found += unproven(f"there is no {what} at percentile {wanted:g}", **figures)
         elif value <= limit:
-            found += passed(f"{wanted:g} % of the requests took at most {elapsed(value)}", **figures)
+            found += passed(f"{wanted:g} % of the {took} at most {elapsed(value)}", **figures)
         else:
-            message = (
-                f"{wanted:g} % of the requests took up to {elapsed(value)}, longer than {elapsed(limit)}"
-            )
+            message = f"{wanted:g} % of the {took} up to {elapsed(value)}, longer than {elapsed(limit)}"
             found += failed(message, **figures)
     return found
 
@@ -254,6 +273,8 @@ LOST = (
     Rule("evidence_complete", "All the evidence is there", evidence_complete),
     Rule("gap_short", "Requests succeeded without a gap", gap_short),
     Rule("latency_kept", "Response times kept their objectives", latency_kept),
+    Rule("first_token_kept", "First tokens kept their objectives", first_token_kept),
+    Rule("token_gaps_kept", "The gaps between tokens kept their objectives", token_gaps_kept),
 )
 TRUST = (
     Rule("load_complete", "The load test ended properly", load_complete),

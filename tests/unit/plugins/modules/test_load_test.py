@@ -45,7 +45,7 @@ def test_every_argument_is_used() -> None:
     used = {*ensure._PLAIN, *ensure._OPTIONAL}
     own = {
         "state", "headers", "secret_headers", "payload", "payload_file", "payload_files", "payloads",
-        "payload_lines", "rate", "profile", "send_times", "duration",
+        "payload_lines", "rate", "profile", "send_times", "stream_timeout", "duration",
         "max_duration", "timeout", "start_at", "stop_at", "part", "parts", "clock_ahead", "copy_files",
         "http2_library",
         "connect_check", "dest", "state_dir",

@@ -39,7 +39,14 @@ def test_a_good_run_passes_on_every_count() -> None:
     ]
     assert texts["generator_ran"] == ["the load generator never stood still"]
     assert (found["verdict"], found["reasons"]) == ("pass", [])
-    asked = {"latency_kept", "driver_decided", "generators_whole", *(rule.name for rule in gateway.RULES)}
+    asked = {
+        "latency_kept",
+        "first_token_kept",
+        "token_gaps_kept",
+        "driver_decided",
+        "generators_whole",
+        *(rule.name for rule in gateway.RULES),
+    }
     assert [c["rule"] for c in found["claims"]] == [r.name for r in RULES if r.name not in asked]
     assert {c["verdict"] for c in found["claims"]} == {"pass"}
     assert all(f["text"] and f["verdict"] == "pass" for c in found["claims"] for f in c["findings"])
