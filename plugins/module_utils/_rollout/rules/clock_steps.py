@@ -31,9 +31,13 @@ def _drift(facts: Facts) -> list[str]:
 
 def _apart(facts: Facts) -> list[str]:
     """The load test counts its time by a clock that cannot be set, so its times and the timeline's may
-    part."""
+    part.
+
+    Several generators are started and stopped one after the other, and the marks come after all of them.
+    Their clocks were compared with the timeline's before the load and after it, where a step shows as well.
+    """
     load, marks = facts.load, facts.marks
-    if load is None:
+    if load is None or load.generators:
         return []
     pairs = [("began", load.started, marks.load_started)]
     if load.state == STOPPED:

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.threshold
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import Verdict, decide
 from ansible_collections.iter8.kfserving.tests.support import rollouts
 from ansible_collections.iter8.kfserving.tests.support.generators import three
-from ansible_collections.iter8.kfserving.tests.support.rollouts import APPLIED, SETTLED, START
+from ansible_collections.iter8.kfserving.tests.support.rollouts import APPLIED, ENDED, SETTLED, START
 
 
 def reasons(verdict: Verdict, name: str = "generators_whole") -> list[str]:
@@ -95,6 +95,19 @@ def test_the_load_is_dated_within_what_is_known_of_all_clocks() -> None:
     assert study(run.evidence()).clocks.contradicted
     run.event("playbook", "load_started")["time"] = START - 0.06
     assert not study(run.evidence()).clocks.contradicted
+
+
+def test_many_hosts_may_take_long_to_be_started_and_stopped() -> None:
+    """The marks are written once all are, and the clocks were compared."""
+    run = three()
+    run.event("playbook", "load_started")["time"] = START + 4.9
+    run.own["started"] = START - 20.0
+    for row in run.own["generators"]:
+        row["started"] = START - 20.0
+    run.timeline.append(rollouts.event(ENDED + 30.0, "playbook", "load_stopped"))  # type: ignore[union-attr]
+    assert reasons(decide(run.evidence()), "clock_steady") == []
+    run.own["generators"] = []
+    assert reasons(decide(run.evidence()), "clock_steady") != []
 
 
 def test_an_outage_of_one_generator_is_held_against_its_own_gap() -> None:
