@@ -9,9 +9,10 @@ token, less when the server handed it to the system, on one clock. What lies bet
 server's own work beside it, and the engine's.
 
 The peer is aiperf, whose folder of programs `--peer` names, on the same stub with as many streams at once. It
-installs from PyPI into an environment of its own (`pip install aiperf`), and wants a tokenizer, which is made
-on the spot. guidellm and `vllm bench serve` are left out: both need torch, whose builds for Linux on PyPI
-come with all of CUDA, gigabytes that a bench of a load generator has no room for.
+wants a tokenizer, which is made on the spot. It has not been run so far: `pip install aiperf` into an
+environment of its own did not come to its end in two tries of nine minutes on a machine that was busy with
+other work. guidellm and `vllm bench serve` are left out, since they need torch, whose builds for Linux on
+PyPI come with all of CUDA; nor did guidellm install in ten minutes.
 """
 
 from __future__ import annotations

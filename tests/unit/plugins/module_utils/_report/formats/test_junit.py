@@ -33,7 +33,7 @@ def test_junit_has_one_case_a_claim(tmp_path: Path) -> None:
     assert len(found["expected_winner"]) == 0
     root = ElementTree.fromstring((tmp_path / "junit.xml").read_text())
     suite = root[0]
-    # No objective was given, of three; there was no gateway's log and but one generator, and nobody of ours drove.
+    # No objective was given, of three; there was no gateway's log and one generator, and no driver of ours.
     wanted = {"tests": str(len(RULES)), "failures": "1", "errors": "1", "skipped": "8", "time": "90.000"}
     assert {key: suite.get(key) for key in wanted} == wanted
     assert (root.get("failures"), root.get("errors")) == ("1", "1")
