@@ -78,7 +78,7 @@ def report(request: pytest.FixtureRequest, real: Real) -> Report:
 def rollout(request: pytest.FixtureRequest, real: Real, tmp_path: Path) -> Iterator[Rollout]:
     """An InferenceService that is yet to be made, in the mode of the test's file; it goes after the test."""
     mode = KNATIVE if "knative" in request.path.name else STANDARD
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:30].strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:24].strip("-")
     made = Rollout(client.CustomObjectsApi(real.api), real.namespace, name, real.gateways[mode], tmp_path)
     real.rollouts.append(made)
     yield made

@@ -19,6 +19,8 @@ from .standard import canaries, canary_service, route_shares, stable_service
 _MODES = {snapshot.KNATIVE: KNATIVE, snapshot.STANDARD: STANDARD}
 _MODE = "serving.kserve.io/deploymentMode"
 _STOPPED = "serving.kserve.io/stop"
+# RFC 1035, 2.3.4.
+_LABEL = 63
 _LOCAL = "networking.knative.dev/visibility"
 
 
@@ -128,6 +130,12 @@ def _standard(plan: Plan, seen: Seen) -> str:
             f"The canary would have the predictor's name, {plan.canary_name}: give another canary_name.",
         ),
         (
+            len(_host_of_canary(plan, seen.route, stable)) > _LABEL,
+            f"The canary's host would begin with {_host_of_canary(plan, seen.route, stable)}, which has more "
+            f"than the {_LABEL} characters that DNS allows, so KServe would not make it: give a shorter "
+            "canary_name, or the InferenceService a shorter name.",
+        ),
+        (
             route_shares(seen.route) != {stable: 100},
             f"The HTTPRoute does not give everything to {stable}: wait until it does.",
         ),
@@ -143,6 +151,14 @@ def _standard(plan: Plan, seen: Seen) -> str:
         ),
     )
     return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _host_of_canary(plan: Plan, route: Mapping[str, Any] | None, stable: str) -> str:
+    """The first label of the canary's host, made as KServe made the predictor's (its domainTemplate); empty
+    where that tells nothing of it."""
+    hosts = mapping(route or {}, "spec").get("hostnames") or []
+    labels = [str(host).partition(".")[0] for host in hosts]
+    return next((each.replace(stable, canary_service(plan), 1) for each in labels if stable in each), "")
 
 
 def _fewer_than_doubled(predictor: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refu
     rolled_out,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.standard import canary_service
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done
 from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, Standard, plan_of
 
@@ -25,6 +26,12 @@ def _knative(bend: Bend) -> Seen:
     for _unused in range(5):
         cluster.tick(1.0)
     return cluster.seen(None)
+
+
+def host_of(length: int) -> str:
+    """A host of the predictor, with which that of the canary begins with a label of so many characters."""
+    added = len(canary_service(plan_of())) - len("iris-predictor")
+    return f"iris-predictor-{'n' * (length - added - len('iris-predictor-'))}.example.com"
 
 
 def _predictor(**fields: Any) -> Bend:
@@ -88,6 +95,7 @@ def _standard(bend: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Seen:
             lambda _obj, route: route["spec"]["rules"][0]["backendRefs"].append({"name": "other"}),
             "does not give everything",
         ),
+        (lambda _obj, route: route["spec"].update(hostnames=[host_of(64)]), "63 characters"),
     ],
 )
 def test_what_cannot_be_rolled_out_in_standard_mode(bend: Any, words: str) -> None:
@@ -95,6 +103,12 @@ def test_what_cannot_be_rolled_out_in_standard_mode(bend: Any, words: str) -> No
     with pytest.raises(Refused, match=words) as refused:
         refuse(plan_of(), "standard", seen)
     assert "Nothing was changed" in str(refused.value)
+
+
+@pytest.mark.parametrize("hosts", [[host_of(63)], ["iris.example.com"], [], None])
+def test_a_canarys_host_that_is_short_enough_is_not_refused(hosts: list[str] | None) -> None:
+    seen = _standard(lambda _obj, route: route["spec"].update(hostnames=hosts))
+    refuse(plan_of(), "standard", seen)
 
 
 @pytest.mark.parametrize("cluster", [Knative(), Standard()])
