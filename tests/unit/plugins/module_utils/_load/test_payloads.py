@@ -137,7 +137,7 @@ def test_grpc_draws_and_stamps_alike() -> None:
     plain = WeightedChoice([3, 1], 5)
     sizes = [len(calls.make(k, options.timeout).body) for k in range(200)]
     assert [size == max(sizes) for size in sizes] == [plain(k) == 1 for k in range(200)]
-    fields = calls.make(7, options.timeout).fields
+    fields = calls.make(7, options.timeout).own
     assert (b"x-request-id", b"run-0000000007") in fields
     assert (b"x-correlation-id", b"run-0000000007") in fields
     assert calls.sent_id(7) == calls.request_id(7) == "run-0000000007"
