@@ -41,6 +41,10 @@ def ended(process: subprocess.Popen[str], name: str, seconds: float) -> str:
         os.killpg(process.pid, signal.SIGKILL)
         output, _unused = process.communicate()
         raise AssertionError(f"{name} took more than {seconds} s:\n{output}") from None
+    except BaseException:
+        # The test's own limit, or somebody who had enough: it must not go on beside what removes its sandbox.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return output
 
 
