@@ -58,8 +58,9 @@ def test_ci_runs_every_version_with_the_targets_of_make() -> None:
     runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     targets = {run.removeprefix("make ") for run in runs if run.startswith("make ")}
     makefile = (ROOT / "Makefile").read_text()
-    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build"}
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    load = "versions VERSIONS_ARGS=load"
+    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build", load}
+    assert all(re.search(rf"^{target.split()[0]}:", makefile, re.MULTILINE) for target in targets)
 
 
 def test_the_oldest_python_is_the_same_everywhere() -> None:
@@ -77,6 +78,9 @@ def test_versions_are_tried_on_pythons_that_they_support() -> None:
     for row in rows():
         core, python = (int(row[name].partition(".")[2]) for name in ("ansible", "python"))
         assert python in versions.PYTHONS[core], row
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    pythons = jobs["load"]["steps"][1]["with"]["python-version"].split()
+    assert {int(each.partition(".")[2]) for each in pythons} == set(versions.LOAD)
     readme = (ROOT / "README.md").read_text()
     assert f"(`load_test`) needs Python 3.{versions.LOAD[0]}" in readme
     assert set().union(*versions.PYTHONS.values()) <= set(versions.LOAD)
