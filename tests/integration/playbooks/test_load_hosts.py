@@ -170,7 +170,7 @@ def play(
         "TEST_URL": url,
         "TEST_DIR": str(folder),
         "TEST_HOSTS": pattern,
-        "TEST_START": "60",
+        "TEST_START": "10",
         "ANSIBLE_LOCAL_TEMP": str(folder / "ansible"),
         "ANSIBLE_INVENTORY_ENABLED": "yaml",
         "XDG_STATE_HOME": str(folder / "state"),
