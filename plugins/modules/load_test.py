@@ -475,7 +475,9 @@ EXAMPLES = r"""
     duration: 5m
     payload:
       model: my-model
-      messages: [{role: user, content: Why is the sky blue?}]
+      messages:
+        - role: user
+          content: Why is the sky blue?
       max_tokens: 200
       stream: true
     revision_field: system_fingerprint

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from .._common.files import write_atomically
 from .engine.engine import Engine
 from .errors import LoadError
+from .http.request import new_run_id
 from .http.target import parse_url, probe, tls_context
 from .http2.library import require
 from .job import worker
@@ -81,7 +81,7 @@ def run(options: Options, handle_signals: bool = True) -> dict[str, Any]:
         timeline.append(row)
         ledger.extend(failure.to_json(tally.epoch) for failure in failures)
 
-    engine = Engine(options, target, secrets.token_hex(8), keep)
+    engine = Engine(options, target, new_run_id(), keep)
     stopped = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:

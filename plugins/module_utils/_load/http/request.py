@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 
 from ..options import Options
@@ -79,6 +80,11 @@ def _head(options: Options, target: Target, length: int | None, close: bool) -> 
     if close:
         lines.append("Connection: close")
     return "".join(line + "\r\n" for line in lines).encode("latin-1")
+
+
+def new_run_id() -> str:
+    """What no two runs share, for the ids of their requests: 64 bits in hexadecimal digits."""
+    return secrets.token_hex(8)
 
 
 def build(options: Options, target: Target, run_id: str, close: bool) -> list[Template]:

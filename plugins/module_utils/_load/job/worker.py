@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import secrets
 import signal
 import sys
 import traceback
@@ -18,6 +17,7 @@ from ..._common.files import write_atomically
 from ..._common.processes import own_record
 from ..engine.engine import Engine
 from ..errors import LoadError
+from ..http.request import new_run_id
 from ..http.target import parse_url
 from ..options import Options
 from ..result import fortio
@@ -71,7 +71,7 @@ class Job:
         options = Options.from_json(given["options"])
         target = parse_url(options)
         store.hold_room()
-        self._engine = Engine(options, target, secrets.token_hex(8), self._report)
+        self._engine = Engine(options, target, new_run_id(), self._report)
         self._recorder = Recorder(store, self._engine.tally)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..evidence.access_log import ISTIO, Format, read_row
 
-# The ids that a load gives its requests: a run's own eight digits, and the request's number.
-_OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9]{10}\Z")
+# The ids that a load gives its requests: the 64 bits of its run, and the number (_load/http/request.py).
+_OWN_ID = re.compile(r"[0-9a-f]{16}-[0-9]{10}\Z")
 
 
 class Trimmer:

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.files impo
 OURS = {
     "verdict.json": '{\n  "schema": 1,\n  "verdict": "pass"\n}\n',
     "load.json": '{"RunType": "HTTP", "Version": "iter8.kfserving 1.0.0"}',
-    "gateway.jsonl": '{"request_id": "0000ab12-0000000001", "response_code": 200}\n',
+    "gateway.jsonl": '{"request_id": "000000000000ab12-0000000001", "response_code": 200}\n',
     "observations.jsonl": '{"time": 1.5, "type": "clock", "low": -0.1, "high": 0.1}\n',
     "timeline.jsonl": '{"time": 1.5, "source": "playbook", "event": "e", "text": "t", "data": {}}\n',
     "experiment.json": json.dumps({"metadata": {"uid": "u"}}, indent=4),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.request import ID_DIGITS, new_run_id
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import (
     AccessLog,
     Ids,
@@ -25,7 +26,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.tr
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.trim import trim
 from ansible_collections.iter8.kfserving.tests.support import standard
 
-ID = "0000ab12-0000000001"
+ID = "000000000000ab12-0000000001"
 AT = "2026-11-28T08:00:01.900Z"
 POD = "10.244.0.97"
 ENVOY = (
@@ -83,7 +84,7 @@ PODS = [
 
 
 def read(gateway: str, *lines: str) -> AccessLog:
-    reader = LogReader(FORMATS[gateway], [Ids("0000ab12-", 1, 100)], (ID,))
+    reader = LogReader(FORMATS[gateway], [Ids("000000000000ab12-", 1, 100)], (ID,))
     for one in lines:
         reader.add(one.encode() + b"\n")
     return renamed_log(reader.log(), pods_of(PODS))
@@ -123,7 +124,9 @@ def test_what_is_kept_of_a_line_tells_the_same_and_nothing_else(gateway: str) ->
 
 
 @pytest.mark.parametrize("gateway", sorted(set(FORMATS) - {"kept"}))
-@pytest.mark.parametrize("foreign", ["9f0c", "0000ab12-00000000011", "0000AB12-0000000001", "", "-"])
+@pytest.mark.parametrize(
+    "foreign", ["9f0c", "000000000000ab12-00000000011", "000000000000AB12-0000000001", "", "-"]
+)
 def test_of_other_requests_and_of_torn_lines_nothing_is_kept(gateway: str, foreign: str) -> None:
     trimmer = Trimmer(FORMATS[gateway])
     assert trimmer.cut(LINES[gateway].replace(ID, foreign).encode()) is None
@@ -158,7 +161,7 @@ def test_an_address_that_pods_of_two_revisions_had_tells_nobody() -> None:
     }
     naming = pods_of([*PODS, again])
     assert naming == {"p": "m-predictor-00001", "q": "m-predictor-00002", POD: ""}
-    reader = LogReader(FORMATS["envoy"], [Ids("0000ab12-", 1, 100)], (ID,))
+    reader = LogReader(FORMATS["envoy"], [Ids("000000000000ab12-", 1, 100)], (ID,))
     reader.add(LINES["envoy"].encode())
     assert renamed_log(reader.log(), naming).revisions == {"": 1}
 
@@ -172,10 +175,15 @@ def test_a_user_may_name_fields_of_json_but_not_of_text() -> None:
 
 def test_a_service_that_is_named_is_the_revision_of_its_deployment_if_there_was_one() -> None:
     line = LINES["istio"].replace("m-predictor-00001", "m-predictor")
-    reader = LogReader(FORMATS["istio"], [Ids("0000ab12-", 1, 100)], (ID,))
+    reader = LogReader(FORMATS["istio"], [Ids("000000000000ab12-", 1, 100)], (ID,))
     reader.add(line.encode())
     rows = [{"object": standard.replicaset("m-predictor-aaa")}]
     assert renamed_log(reader.log(), deployments_of(rows)).revisions == {"m-predictor-aaa": 1}
     rows += [{"object": standard.replicaset("m-predictor-bbb", revision=2)}]
     log = renamed_log(reader.log(), deployments_of(rows))
     assert (log.revisions, log.entries[ID].revision) == ({"": 1}, "")
+
+
+def test_a_load_gives_its_requests_ids_by_which_they_are_kept() -> None:
+    said = LINES["istio"].replace(ID, f"{new_run_id()}-{1:0{ID_DIGITS}}")
+    assert Trimmer(FORMATS["istio"]).cut(said.encode()) is not None

@@ -30,7 +30,11 @@ PLACE = Place("gateways", "app=gateway", "proxy")
 
 
 def line(number: int, stamp: str) -> bytes:
-    said = {"request_id": f"0000ab12-{number:010}", "response_code": 200, "upstream_cluster": "models/m-1"}
+    said = {
+        "request_id": f"000000000000ab12-{number:010}",
+        "response_code": 200,
+        "upstream_cluster": "models/m-1",
+    }
     return stamp.encode() + b" " + json.dumps(said).encode()
 
 
