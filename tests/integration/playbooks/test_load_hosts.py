@@ -215,9 +215,10 @@ def test_three_hosts_send_one_load(server: Counting, clock_library: str, tmp_pat
     first = min(time for time, _name in server.seen)
     width = max(row["clock_offset"]["high"] - row["clock_offset"]["low"] for row in own["generators"])
     assert own["started"] == pytest.approx(first, abs=width + 0.5)
-    # In the seconds in which all three sent, all of the rate.
+    # In the seconds in which all three sent, all of the rate: but for a request of each that its clock, known
+    # to milliseconds, puts on the other side of a second's bound.
     whole = [row["sent"] for row in own["timeline"]][2:5]
-    assert whole == [RATE] * len(whole)
+    assert all(abs(sent - RATE) <= len(own["generators"]) for sent in whole), whole
     assert list((tmp_path / "artefacts").glob(".generators")) == []
 
 
