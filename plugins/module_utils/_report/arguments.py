@@ -36,7 +36,10 @@ _TYPES = {"int": "int", "float": "float", "float | None": "float", "Mapping[floa
 
 # Documented in the fragment iter8.kfserving.thresholds. What a rollout is expected to do has its own options.
 THRESHOLDS: dict[str, Any] = {
-    row.name: {"type": _TYPES[str(row.type)]} | ({} if default is None else {"default": default})
+    row.name: {"type": _TYPES[str(row.type)]}
+    | ({} if default is None else {"default": default})
+    # Tokens of a stream, which validate-modules takes for secrets.
+    | ({"no_log": False} if "token" in row.name else {})
     for row in fields(Thresholds)
     if not row.name.startswith("expect_")
     for default in [getattr(Thresholds(), row.name)]
