@@ -20,8 +20,8 @@ from ..options import Options
 from ..sse.answer import StreamedAnswer
 from ..stats.ledger import FailedRequest
 from ..stats.outage import FOLD_EVERY
-from ..stats.payloads import PayloadCounts
 from ..stats.tally import Tally
+from .in_flight import InFlight
 from .poller import IN, OUT, Poller
 from .pool import ConnectFailed, ConnectionPool
 from .schedule import Flood, Schedule
@@ -32,8 +32,8 @@ from .writer import RequestWriter
 SPOT_CHECK = 64
 
 
-class Exchange:
-    """All requests of a run, from the sending to what became of each. `flying` counts those in flight.
+class Exchange(InFlight):
+    """All requests of a run, from the sending to what became of each.
 
     Connections are made by the pool, requests written by the writer, answers read by the reader; here is what
     begins and ends a request, and the inner loop, which does all of that itself in the common case. `refill`
@@ -50,42 +50,21 @@ class Exchange:
         pool: ConnectionPool,
         clock: Callable[[], int],
     ) -> None:
-        self._options = options
-        self._pool = pool
-        self._clock = clock
-        self._judge = Judge(options)
         self._turns = Turns(options, target, run_id)
-        self._mix = self._turns.mix
+        super().__init__(options, self._turns.mix, pool, clock)
+        self._judge = Judge(options)
         self._several = self._mix.count > 1  # payloads
         self._reader = ResponseReader(clock, self._answered, self._fail)
         self._writer = RequestWriter(poller, self._reader)
-        self._tally = pool.tally
-        self._schedule: Schedule
-        self._seq = 0
-        self._first = 0  # the number before that of the first request that counts
-        self._stalls: list[tuple[int, int]] = []
-        self.flying = 0
         self.refill: Flood | None = None
 
     def begin(self, schedule: Schedule, tally: Tally) -> None:
         """From now on requests belong to this schedule and are counted here. None may be in flight."""
-        self._schedule = schedule
-        self._tally = tally
-        self._first = self._seq
-        template = self._turns.template(self._seq)
-        tally.ids = (template.id_prefix, self._first + 1) if template.id_at else None
-        if self._several:
-            tally.payloads = PayloadCounts(self._mix.told)
-        self._pool.count_in(tally)
+        self.count_in(schedule, tally, self._turns.id_prefix)
         plain = self._options.connection_modes == "keep-alive" and not self._options.stream
         self.refill = schedule if plain and isinstance(schedule, Flood) else None
 
     # Sending
-
-    @property
-    def sent(self) -> int:
-        """How many requests have been sent, or have failed before that."""
-        return self._seq - self._first
 
     def start(self, intended: int, token: int) -> None:
         """Send the next request, on an idle connection of its mode or a new one."""
@@ -281,12 +260,6 @@ class Exchange:
         head = conn.parser.head
         return conn.mode.name == "keep-alive" and head is not None and head.keep_alive and not conn.out
 
-    def stalled(self, end: int, duration: int) -> None:
-        """The engine did not run: what is in flight gets that much more time."""
-        longest = 2 * self._options.longest_request
-        self._stalls = [stall for stall in self._stalls if end - stall[0] < longest]
-        self._stalls.append((end, duration))
-
     def expire(self, now: int) -> int:
         """Fail the requests that have had their time; returns when the earliest of the others began.
 
@@ -297,7 +270,7 @@ class Exchange:
         for conn in self._in_flight():
             streamed = conn.streamed
             since = conn.sent if streamed is None or streamed.heard is None else streamed.heard
-            lost = sum(duration for end, duration in self._stalls if end > since)
+            lost = self.stood_still(since)
             if now - since - lost >= timeout:
                 kind, detail = TIMED_OUT[conn.state]
                 if since != conn.sent:

@@ -77,7 +77,18 @@ class Flood:
         return 0
 
 
-class Open:
+class _OpenLoop:
+    """Each request has its own time, whatever became of the others, and the run lasts until `end`."""
+
+    def answered(self, token: int, now: int) -> None:
+        """Nothing depends on answers."""
+
+    def used_up(self) -> bool:
+        """Never: the run lasts until `end`."""
+        return False
+
+
+class Open(_OpenLoop):
     """Request k is due at start + k / rate, whatever became of the others."""
 
     pauses = (0, 0)
@@ -107,20 +118,13 @@ class Open:
             self._due = NEVER
         return due, 0
 
-    def answered(self, token: int, now: int) -> None:
-        """Nothing depends on answers."""
-
-    def used_up(self) -> bool:
-        """Never: the run lasts until `end`."""
-        return False
-
     def overdue(self, now: int) -> int:
         """How many requests fell due before `now` and were not taken."""
         fallen = (min(now, self.end) - self._start) * self._step.denominator // self._step.numerator + 1
         return max(0, min(fallen, self._planned) - self._next)
 
 
-class Uneven:
+class Uneven(_OpenLoop):
     """Requests at times that are known beforehand, whatever became of the others.
 
     `times` yields them in nanoseconds from `start`, in order; `planned` of 0 is as many as it yields.
@@ -154,13 +158,6 @@ class Uneven:
             self.end = min(self.end, self._due)
             self._due = NEVER
         return due, 0
-
-    def answered(self, token: int, now: int) -> None:
-        """Nothing depends on answers."""
-
-    def used_up(self) -> bool:
-        """Never: the run lasts until `end`."""
-        return False
 
     def overdue(self, now: int) -> int:
         """How many requests fell due before `now` and were not taken. To be asked once, at the end."""

@@ -25,8 +25,8 @@ from ..http2.connection import StreamConnection
 from ..http2.library import require
 from ..options import Options
 from ..stats.outage import FOLD_EVERY
-from ..stats.payloads import PayloadCounts
 from ..stats.tally import Tally
+from .in_flight import InFlight
 from .poller import OUT, Poller
 from .pool import ConnectFailed, ConnectionPool
 from .schedule import Flood, Schedule
@@ -36,8 +36,8 @@ from .wire import Wire
 MOST_RESENT = 3  # connections that end one after the other are gone by then; a server that refuses is not
 
 
-class StreamExchange:
-    """All calls of a run; `flying` counts those in flight. See `Exchange`, whose part this takes for gRPC."""
+class StreamExchange(InFlight):
+    """All calls of a run. See `Exchange`, whose part this takes for gRPC."""
 
     refill: Flood | None = None  # no inner loop here asks the schedule itself
 
@@ -52,36 +52,16 @@ class StreamExchange:
         clock: Callable[[], int],
     ) -> None:
         require()  # here, since the first import takes a tenth of a second
-        self._options = options
-        self._pool = pool
-        self._clock = clock
         self._made = Calls(options, target, run_id)
+        super().__init__(options, self._made.mix, pool, clock)
         self._wire = Wire(poller, clock, heard=self._heard, cut=self._cut, lose=self._lose)
         self._streams = StreamPool(options, pool, clock)
         self._judge = AnswerJudge(options, self._made.method)
-        self._tally = pool.tally
-        self._schedule: Schedule
-        self._seq = 0
-        self._first = 0  # the number before that of the first call that counts
-        self._stalls: list[tuple[int, int]] = []
         self._calls: dict[int, tuple[Call, StreamConnection]] = {}  # in flight, by number
-        self.flying = 0
 
     def begin(self, schedule: Schedule, tally: Tally) -> None:
         """From now on calls belong to this schedule and are counted here. None may be in flight."""
-        self._schedule = schedule
-        self._tally = tally
-        self._first = self._seq
-        prefix = self._made.id_prefix
-        tally.ids = (prefix, self._first + 1) if prefix else None
-        if self._made.mix.count > 1:
-            tally.payloads = PayloadCounts(self._made.mix.told)
-        self._pool.count_in(tally)
-
-    @property
-    def sent(self) -> int:
-        """How many calls have been sent, or have failed before that."""
-        return self._seq - self._first
+        self.count_in(schedule, tally, self._made.id_prefix)
 
     # Sending
 
@@ -95,8 +75,7 @@ class StreamExchange:
 
     def _told(self, sequence: int) -> str:
         """What the payload of this call is counted by."""
-        mix = self._made.mix
-        return mix.told[mix.index(sequence)]
+        return self._mix.told[self._mix.index(sequence)]
 
     def _place(self, call: Call) -> None:
         conn = self._streams.pick(call.mode)
@@ -292,9 +271,7 @@ class StreamExchange:
             now,
             self._made.request_id(call.seq),
             errno or (errno_name(error) if error else None),
-        )._replace(
-            sent_id=self._made.sent_id(call.seq), payload=self._made.mix.names[self._made.mix.index(call.seq)]
-        )
+        )._replace(sent_id=self._made.sent_id(call.seq), payload=self._mix.names[self._mix.index(call.seq)])
         self._tally.payloads.fail(self._told(call.seq))
         size, head_size = (answer.size, answer.head_size) if answer else (0, 0)
         self._tally.failure(call.mode, failure, size, head_size)
@@ -338,11 +315,6 @@ class StreamExchange:
 
     # What the loop asks for now and then
 
-    def stalled(self, end: int, duration: int) -> None:
-        """The engine did not run: what is in flight gets that much more time."""
-        self._stalls = [stall for stall in self._stalls if end - stall[0] < 2 * self._options.timeout]
-        self._stalls.append((end, duration))
-
     def expire(self, now: int) -> int:
         """Fail the calls that have had their time; returns when the earliest of the others began."""
         timeout = self._options.timeout
@@ -350,7 +322,7 @@ class StreamExchange:
         for call, conn in list(self._calls.values()):
             if call.seq not in self._calls:
                 continue  # lost with its connection just now
-            lost = sum(duration for end, duration in self._stalls if end > call.sent)
+            lost = self.stood_still(call.sent)
             if now - call.sent - lost >= timeout:
                 self._time_out(conn, call)
             else:

@@ -15,7 +15,7 @@ from ..errors import LoadError
 from ..http.request import UUID_MARK
 from ..http.target import Target
 from ..options import Options
-from ..payloads import Mix
+from ..order import Order
 from . import infer
 from .protobuf import Unreadable
 
@@ -136,24 +136,13 @@ def timeout_text(nanoseconds: int) -> bytes:
     return f"{max(1, min(nanoseconds // size, 10**8 - 1))}{unit}".encode()
 
 
-class Calls:
-    """What the calls of a run send; `mix` says which payload each carries."""
+class Calls(Order):
+    """What each call of a run sends, and by which mode."""
 
     def __init__(self, options: Options, target: Target, run_id: str) -> None:
         self.method = method_of(options)
         self._messages = messages(options, target, self.method)
-        self._modes: tuple[str, ...] = (
-            ("new", "keep-alive") if options.connection_modes == "both" else (options.connection_modes,)
-        )
-        self.mix = Mix(
-            len(self._messages),
-            options.payload_names,
-            options.payload_weights,
-            seed=options.seed,
-            modes=len(self._modes),
-            part=options.numbering,
-        )
-        self._shift = options.mode_shift
+        super().__init__(options, len(self._messages))
         self._timeout = options.timeout
         named = {name.lower() for name, _value in options.headers}
         for name in named:
@@ -181,10 +170,6 @@ class Calls:
         self._id_fields = [_ID] * bool(self.id_prefix)
         self._id_fields += [also] * bool(also and also not in self._id_fields)
         self._whole = timeout_text(options.timeout)
-
-    def connection_mode(self, sequence: int) -> str:
-        """The name of the mode that a call takes."""
-        return self._modes[(sequence + self._shift) % len(self._modes)]
 
     def request_id(self, sequence: int) -> str | None:
         """The x-request-id that is sent with this number, None where the engine sends none."""

@@ -7,7 +7,7 @@ import secrets
 import uuid
 
 from ..options import Options
-from ..payloads import Mix
+from ..order import Order
 from .target import Target
 
 UUID_MARK = b"{uuid}"
@@ -116,33 +116,17 @@ def build(options: Options, target: Target, run_id: str, close: bool) -> list[Te
     return templates
 
 
-class Turns:
-    """Which mode each request takes, by its number, and what it sends.
-
-    `mix` says which payload that is.
-    """
+class Turns(Order):
+    """What each request sends, and by which mode. `id_prefix` begins their ids; empty for none."""
 
     def __init__(self, options: Options, target: Target, run_id: str) -> None:
-        self._modes: tuple[str, ...] = (
-            ("new", "keep-alive") if options.connection_modes == "both" else (options.connection_modes,)
-        )
         self.templates = {
             "keep-alive": build(options, target, run_id, close=False),
             "new": build(options, target, run_id, close=True),
         }
-        self.mix = Mix(
-            len(self.templates["new"]),
-            options.payload_names,
-            options.payload_weights,
-            seed=options.seed,
-            modes=len(self._modes),
-            part=options.numbering,
-        )
-        self._shift = options.mode_shift
-
-    def connection_mode(self, sequence: int) -> str:
-        """The name of the mode that the request takes."""
-        return self._modes[(sequence + self._shift) % len(self._modes)]
+        one = self.templates["new"][0]
+        self.id_prefix = one.id_prefix if one.id_at else ""
+        super().__init__(options, len(self.templates["new"]))
 
     def template(self, sequence: int) -> Template:
         """The request itself, still to be stamped."""

@@ -25,13 +25,14 @@ from .. import (
     http2,
     job,
     options,
+    order,
     payloads,
     result,
     sse,
     stats,
 )
 from ..engine import engine as loop
-from ..engine import exchange, poller, pool, resolver, schedule, stream_pool, streams, wire, writer
+from ..engine import exchange, in_flight, poller, pool, resolver, schedule, stream_pool, streams, wire, writer
 from ..engine import part as own_part
 from ..errors import LoadError
 from ..grpc import answer as grpc_answer
@@ -50,8 +51,8 @@ from . import recorder, state, worker
 
 PARTS = (
     _common, files, percentile, processes,
-    __main__, arrivals, command, duration, errors, options, payloads,
-    engine, exchange, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams, wire,
+    __main__, arrivals, command, duration, errors, options, order, payloads,
+    engine, exchange, in_flight, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams, wire,
     writer,
     grpc, grpc_answer, call, infer, method, protobuf, status, tensors,
     http, answer, classify, coding, connection, parser, reader, request, states, target,
