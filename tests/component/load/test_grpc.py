@@ -319,7 +319,8 @@ def test_right_answers(grpc: Any, load: Any, how: str, connection_modes: str) ->
     assert own["requests"] == len(server.calls) == 6
     assert own["resent"] == {}
     if how == "many pings" and connection_modes == "keep-alive":
-        assert server.pongs == 6 * 4000
+        # Of the last call's, some may not be sent when its answer ends the load.
+        assert 5 * 4000 <= server.pongs <= 6 * 4000
 
 
 @pytest.mark.parametrize("connection_modes", ["keep-alive", "new"])
