@@ -12,6 +12,7 @@ CAMPAIGN_ARGS ?=
 KILLS_ARGS ?=
 MUTATION_ARGS ?=
 SANITY_ARGS ?=
+SIMULATIONS_ARGS ?= --rollouts 200 --seed 1
 REAL_ARGS ?=
 VERSIONS_ARGS ?=
 
@@ -22,8 +23,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench campaign kills mutation versions real \
-  real-up real-down molecule docs build clean
+.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench simulations campaign kills mutation versions \
+  real real-up real-down molecule docs build clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +87,9 @@ bench: fortio ## The load engine beside wrk, hey and Fortio, and over gRPC besid
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tests/bench/run.py
 	@$(BIN)/python tests/bench/grpc_bench.py
 	@echo "bench: the figures are in build/bench/bench.json"
+
+simulations: $(VENV)/.ready-dev ## Rollouts with known truths: how often do the gates decide wrongly? (SIMULATIONS_ARGS="--rollouts 3 --seed N")
+	@$(BIN)/python tests/bench/gates.py $(SIMULATIONS_ARGS)
 
 campaign: $(VENV)/.ready-dev ## Real faults in real rollouts: is each verdict right? (CAMPAIGN_ARGS="--only NAME --seeds N")
 	@$(BIN)/python tests/campaign/run.py $(CAMPAIGN_ARGS)

@@ -271,7 +271,8 @@ class Truth:
 
 @dataclass
 class Load:
-    """So many requests a second, open loop; each answered by who has the share at that moment."""
+    """So many requests a second, open loop; each answered by who has the share at that moment, or had it
+    `lag` seconds ago, where the gateway is slow to follow."""
 
     truths: Mapping[str, Truth]
     rate: float = 50.0
@@ -280,8 +281,11 @@ class Load:
     counted: dict[str, list[Any]] = field(default_factory=dict)
     began: float = 1.0
     running: bool = True
+    lag: float = 0.0
+    _past: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
 
     def tick(self, served: Mapping[str, float], seconds: float = 1.0) -> None:
+        served = self._followed(served, seconds)
         names = list(served)
         rng = self.rng
         for _unused in range(round(self.rate * seconds)):
@@ -298,6 +302,13 @@ class Load:
                 row[1] += 1
             bound = _bucket(round(truth.median * math.exp(truth.spread * rng.gauss(0.0, 1.0)) * 1e6))
             row[2][bound] = row[2].get(bound, 0) + 1
+
+    def _followed(self, served: Mapping[str, float], seconds: float) -> Mapping[str, float]:
+        now = self._past[-1][0] + seconds if self._past else 0.0
+        self._past.append((now, dict(served)))
+        while len(self._past) > 1 and self._past[1][0] <= now - self.lag:
+            self._past.pop(0)
+        return self._past[0][1]
 
     def at(self, now: float) -> Counted:
         names = {name: Answers(row[0], row[1], dict(row[2])) for name, row in self.counted.items()}

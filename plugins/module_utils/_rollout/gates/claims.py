@@ -179,7 +179,8 @@ class Split:
 
     The tolerance is `tolerance` in absolute points (0 to 1) or `relative` of the wanted share, or of what is
     left to the whole where that is less; whichever is smaller. A canary that the status says has a fifth and
-    that the gateway gives nothing shows here alone.
+    that the gateway gives nothing shows here alone; but a gateway takes its time to follow, for which the
+    canary is not to blame.
     """
 
     name: str
@@ -196,6 +197,11 @@ class Split:
 
     def samples(self, window: Window) -> int:
         return window.named
+
+    def likely(self, window: Window) -> bool:
+        """Whether the share of the samples is within the tolerance, whatever that proves."""
+        low, high = self._bounds(window.percent)
+        return window.named > 0 and low <= window.canary.requests / window.named <= high
 
     def least(self, percent: int, doubt: float) -> int:
         """With exactly the wanted share."""

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .claims import Claim
+from .claims import Claim, Split
 from .looks import Looks
 from .other import Measured, Pods, PodsGate, Query, QueryGate, judge_pods, judge_query
 from .result import GateResult, Verdict
-from .window import Window
+from .window import Skipped, Window
 
 # From this many samples on a claim may be refuted: two failures of the first sixteen can show something.
 FIRST_REFUTATION = 16
+_NOT_YET = "; the gateway has not followed yet"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class ErrorRates:
 @dataclass(frozen=True)
 class Progress:
     """What one gate has come to within a step. `confirming` and `refuting` are the looks at its claim;
-    `good` and `bad` count looks in a row of a query; `held` what it said last that decides."""
+    `good` and `bad` count looks in a row of a query; `last` is what it said last. `skipped` are the answers
+    of this step that a split leaves out, since the gateway had not followed yet."""
 
     confirming: Looks | None = None
     refuting: Looks | None = None
@@ -38,6 +40,7 @@ class Progress:
     bad: int = 0
     at: float = 0.0
     last: GateResult | None = None
+    skipped: Skipped = (0, 0)
 
     def to_json(self) -> dict[str, Any]:
         """As the state keeps it."""
@@ -49,12 +52,13 @@ class Progress:
             "bad": self.bad,
             "at": self.at,
             "last": self.last.to_json() if self.last else None,
+            "skipped": list(self.skipped),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
         """The reverse of `to_json`."""
-        last = data.get("last")
+        last, (canary, baseline) = data.get("last"), data["skipped"]
         return cls(
             confirming=Looks.from_json(data["confirming"]) if data.get("confirming") else None,
             refuting=Looks.from_json(data["refuting"]) if data.get("refuting") else None,
@@ -63,6 +67,7 @@ class Progress:
             bad=int(data["bad"]),
             at=float(data["at"]),
             last=GateResult(**{**last, "verdict": Verdict(last["verdict"])}) if last else None,
+            skipped=(int(canary), int(baseline)),
         )
 
 
@@ -82,12 +87,14 @@ def share_of(rates: ErrorRates, claims: int, steps: int) -> Errors:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What there is to judge by, now: requests, pods, and the answers to queries by the gate's name."""
+    """What there is to judge by, now: requests, pods, and the answers to queries by the gate's name.
+    `last_chance` is whether the step's deadline has passed."""
 
     now: float
     window: Window | None
     pods: Pods = Pods()
     measured: Mapping[str, Measured] = field(default_factory=dict)
+    last_chance: bool = False
 
 
 def judge(
@@ -106,7 +113,7 @@ def judge(
         elif isinstance(gate, QueryGate):
             after[gate.name] = _with_query(gate, progress, percent, evidence.measured.get(gate.name))
         else:
-            after[gate.name] = _with_claim(gate, progress, percent, evidence.window, errors)
+            after[gate.name] = _with_claim(gate, progress, percent, evidence, errors)
     return after
 
 
@@ -116,9 +123,7 @@ def _with_query(gate: QueryGate, before: Progress, percent: int, measured: Measu
     return replace(before, good=after.good, bad=after.bad, last=result)
 
 
-def _with_claim(
-    claim: Claim, before: Progress, percent: int, window: Window | None, errors: Errors
-) -> Progress:
+def _with_claim(claim: Claim, before: Progress, percent: int, evidence: Evidence, errors: Errors) -> Progress:
     if not claim.applies(percent):
         result = GateResult(
             claim.name, Verdict.NOT_APPLICABLE, f"cannot be asked with the canary at {percent} %"
@@ -128,7 +133,7 @@ def _with_claim(
         return before
     confirming = before.confirming or first_confirmation(claim, percent, errors)
     refuting = before.refuting or Looks(0, FIRST_REFUTATION)
-    if window is None:
+    if evidence.window is None:
         return replace(
             before,
             confirming=confirming,
@@ -138,6 +143,7 @@ def _with_claim(
                 claim.name, Verdict.INCONCLUSIVE, "no load tells of this step", 0, confirming.due
             ),
         )
+    window = evidence.window.without(before.skipped) if isinstance(claim, Split) else evidence.window
     samples = claim.samples(window)
     failed, passed, shown = False, before.passed, 0.0
     if refuting.is_due(samples):
@@ -157,7 +163,33 @@ def _with_claim(
     else:
         # Between looks nothing new is said, but how many samples there are.
         result = replace(before.last, verdict=verdict, samples=samples, needed=confirming.due)
-    return replace(before, confirming=confirming, refuting=refuting, passed=passed, last=result)
+    after = replace(before, confirming=confirming, refuting=refuting, passed=passed, last=result)
+    return _patiently(claim, after, evidence, errors) if isinstance(claim, Split) and not passed else after
+
+
+def _patiently(claim: Split, judged: Progress, evidence: Evidence, errors: Errors) -> Progress:
+    """A split that is refuted before it was ever shown in this step is one that the gateway has not followed
+    yet: its samples begin anew, and the looks that were spent stay spent. At the step's deadline the gateway
+    has not followed at all, unless what came since the last refutation looks right: that takes more samples.
+    """
+    last, window = judged.last, evidence.window
+    if last is None or window is None:
+        return judged
+    if evidence.last_chance:
+        present = window.without(judged.skipped)
+        unlikely = claim.samples(present) < FIRST_REFUTATION or not claim.likely(present)
+        missed = last.verdict is Verdict.FAIL or (judged.skipped != (0, 0) and unlikely)
+        if not missed:
+            return judged
+        message = f"{last.message.removesuffix(_NOT_YET)}; the gateway has not followed by the deadline"
+        return replace(judged, last=replace(last, verdict=Verdict.FAIL, message=message))
+    if last.verdict is not Verdict.FAIL:
+        return judged
+    return replace(
+        _anew(claim, judged, window.percent, errors),
+        last=replace(last, verdict=Verdict.INCONCLUSIVE, message=last.message + _NOT_YET),
+        skipped=(window.canary.requests, window.baseline.requests),
+    )
 
 
 def first_confirmation(claim: Claim, percent: int, errors: Errors) -> Looks:
@@ -172,16 +204,21 @@ def begin_anew(
     after = {}
     for gate in gates:
         one = progress.get(gate.name)
-        if one is None or one.confirming is None or one.refuting is None:
-            continue
-        doubt = one.confirming.doubt(errors.confirming)
-        after[gate.name] = replace(
-            one,
-            passed=False,
-            confirming=one.confirming.again(gate.least(percent, doubt)),
-            refuting=one.refuting.again(FIRST_REFUTATION),
-        )
+        if one is not None and one.confirming is not None:
+            after[gate.name] = replace(_anew(gate, one, percent, errors), skipped=(0, 0))
     return after
+
+
+def _anew(claim: Claim, one: Progress, percent: int, errors: Errors) -> Progress:
+    confirming, refuting = one.confirming, one.refuting
+    if confirming is None or refuting is None:
+        return one
+    return replace(
+        one,
+        passed=False,
+        confirming=confirming.again(claim.least(percent, confirming.doubt(errors.confirming))),
+        refuting=refuting.again(FIRST_REFUTATION),
+    )
 
 
 def seconds_needed(gates: Sequence[Any], percent: int, rate: float, errors: Errors) -> tuple[float, str]:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..roles import BASELINE, CANARY
 
 Times = Mapping[int, int]
+# Answers of the canary's and of the baseline's that no longer count.
+Skipped = tuple[int, int]
 UNNAMED = "unnamed"
 OTHER = "other"
 
@@ -92,6 +94,15 @@ class Window:
     def named(self) -> int:
         """Requests whose answer told that it came from one of the two."""
         return self.canary.requests + self.baseline.requests
+
+    def without(self, skipped: Skipped) -> Window:
+        """What came after the first so many answers of each, as counts alone, without their times."""
+        canary, baseline = skipped
+        return replace(
+            self,
+            canary=Answers(self.canary.requests - canary),
+            baseline=Answers(self.baseline.requests - baseline),
+        )
 
 
 def window(percent: int, since: Counted, now: Counted, role: Callable[[str], str]) -> Window | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..gates.judge import Progress
 from ..objects.tree import mapping, number
 from .moves import Move
 from .plan import Plan
@@ -85,8 +86,14 @@ def _resumed(state: State, seen: Seen, waived: bool, now: float) -> State:
     """Whoever resumes what was held takes the object as it is now, and evidence from now on."""
     stood_still = now - state.stopped_at if state.stopped_at else 0.0
     if state.hold:
+        # The looks that were spent stay spent: whoever resumes again and again is not wrong more often.
+        gates = {
+            name: Progress(one.confirming, one.refuting)
+            for name, one in state.gates.items()
+            if one.confirming is not None
+        }
         state = replace(
-            state, hold="", cause="", gates={}, since=None, sent=False, generation=_generation(seen)
+            state, hold="", cause="", gates=gates, since=None, sent=False, generation=_generation(seen)
         )
     return replace(
         state,

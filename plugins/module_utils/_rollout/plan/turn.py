@@ -203,7 +203,10 @@ class Turn:
                 self._set(since=counted, gates={**self.state.gates, **again})
             since = self.state.since or counted
             found = window(step.percent, since, counted, self.role)
-        return Evidence(self._now, found, self._seen.pods, self._seen.measured)
+        return Evidence(self._now, found, self._seen.pods, self._seen.measured, self._late(step))
+
+    def _late(self, step: Step) -> bool:
+        return self._now - (self.state.reached or self._now) > step.deadline
 
     def role(self, name: str) -> str:
         """Whose answer it is that gives this name."""
@@ -247,7 +250,7 @@ class Turn:
     def _undecided(self, step: Step, waits: Sequence[str]) -> Action:
         if self.state.paused:
             return Hold("paused by a person")
-        if self._now - (self.state.reached or self._now) <= step.deadline:
+        if not self._late(step):
             return Wait("; ".join(waits))
         why = f"at {step.percent} % nothing was decided within {step.deadline:g} s: {'; '.join(waits)}"
         return self._fail(why) if self._plan.on_inconclusive == "fail" else self._hold(why)

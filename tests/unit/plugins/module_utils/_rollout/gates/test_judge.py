@@ -154,6 +154,53 @@ def test_what_cannot_be_asked_is_said_to_be_so() -> None:
     assert after.last.verdict is Verdict.NOT_APPLICABLE
 
 
+SPLIT = Split("split")
+
+
+def _split(progress: dict[str, Progress], canary: int, baseline: int, late: bool = False) -> Progress:
+    window = Window(20, 1.0, Answers(canary), Answers(baseline))
+    return judge([SPLIT], progress, 20, Evidence(0.0, window, last_chance=late), ERRORS)["split"]
+
+
+def test_a_gateway_that_has_not_followed_yet_is_waited_for_and_its_answers_do_not_count() -> None:
+    one = _split({}, 0, 400)
+    assert one.last is not None
+    assert one.last.verdict is Verdict.INCONCLUSIVE
+    assert one.last.message.startswith("0.0% of 400 answers")
+    assert one.last.message.endswith("the gateway has not followed yet")
+    assert one.skipped == (0, 400)
+    assert one.refuting is not None
+    assert one.refuting.spent == 1
+    # It follows: 20 % of what comes from now on.
+    after = _split({"split": one}, 300, 1600)
+    assert after.last is not None
+    assert (after.last.verdict, after.last.samples) == (Verdict.PASS, 1500)
+
+
+def test_a_gateway_that_never_follows_is_told_at_the_deadline() -> None:
+    one = _split({}, 0, 400)
+    late = _split({"split": one}, 0, 410, late=True)
+    assert late.last is not None
+    assert late.last.verdict is Verdict.FAIL
+    assert late.last.message.startswith("0.0% of 400 answers")
+    assert late.last.message.endswith("; wanted 20 %; the gateway has not followed by the deadline")
+
+
+def test_one_that_followed_just_before_the_deadline_is_not_judged_by_what_was_before() -> None:
+    one = _split({}, 0, 400)
+    late = _split({"split": one}, 20, 480, late=True)
+    assert late.last is not None
+    assert late.last.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_split_that_was_seen_and_is_lost_again_fails_at_once() -> None:
+    seen = _split({}, 400, 1600)
+    assert seen.passed
+    lost = _split({"split": seen}, 400, 3600)
+    assert lost.last is not None
+    assert lost.last.verdict is Verdict.FAIL
+
+
 PODS = PodsGate("pods", max_restarts=1)
 
 
@@ -235,5 +282,5 @@ def test_how_long_a_step_takes_is_told_before() -> None:
 
 
 def test_progress_is_kept_whole() -> None:
-    after = _judged({}, Answers(400, 1))["losses"]
-    assert Progress.from_json(after.to_json()) == after
+    for after in (_judged({}, Answers(400, 1))["losses"], _split({}, 0, 400)):
+        assert Progress.from_json(after.to_json()) == after

@@ -317,6 +317,50 @@ def test_what_nothing_decides_holds_or_fails_as_wished() -> None:
         assert "nothing was decided within 30 s" in (driver.state.hold or driver.state.cause)
 
 
+SPLIT_AND_LATENCY = [{"type": "latency", "quantile": 0.9, "max_ratio": 1.5}, {"type": "split"}]
+
+
+@pytest.mark.parametrize("cluster", [Knative, Standard])
+@pytest.mark.parametrize("lag", [2.0, 15.0])
+def test_a_gateway_that_is_slow_to_follow_decides_nothing_about_the_canary(cluster: Any, lag: float) -> None:
+    """A good one is promoted; a slow one goes back since it is slow, and not by its share."""
+    for median, outcome in ((0.02, PROMOTED), (0.06, ROLLED_BACK)):
+        old = {R1: Truth(), "iris-predictor": Truth()}
+        load = Load(old, 60, random.Random(5), Truth(median=median), lag=lag)
+        driver = Driver(plan_of(steps=[20, 50], gates=SPLIT_AND_LATENCY), cluster(), load)
+        driver.pass_time()
+        assert driver.run() == Done(outcome)
+        assert median == 0.02 or driver.state.cause.startswith("at 20 %, latency:")
+
+
+def test_a_gateway_that_never_follows_is_told_of_at_the_steps_deadline() -> None:
+    steps = [{"percent": 20, "seconds": 1, "deadline": 40}]
+    load = Load({}, 60, lag=1e6)
+    driver = Driver(plan_of(steps=steps, gates=SPLIT_AND_LATENCY), Standard(), load)
+    driver.pass_time()
+    began = driver.cluster.now
+    assert driver.run() == Done(ROLLED_BACK)
+    assert driver.cluster.now - began > 40
+    assert driver.state.cause.startswith("at 20 %, split: 0.0% of ")
+    assert driver.state.cause.endswith("the gateway has not followed by the deadline")
+
+
+def test_looks_that_were_spent_before_a_hold_stay_spent() -> None:
+    steps = [{"percent": 50, "seconds": 1, "deadline": 40}]
+    driver = Driver(plan_of(steps=steps), Knative(), Load({R2: Truth(loses=0.05)}, 40))
+    assert isinstance(driver.run(), Hold)
+    before = driver.state.gates["losses"].confirming
+    assert before is not None
+    assert before.spent > 0
+    seen = driver.cluster.seen(None)
+    driver.stored = ask(driver.plan, driver.state, seen, RESUMED, who="me", now=driver.cluster.now).to_json()
+    driver.look()
+    after = driver.state.gates["losses"]
+    assert after.confirming is not None
+    assert after.confirming.spent == before.spent
+    assert not after.passed
+
+
 def test_a_load_that_goes_away_is_no_pass() -> None:
     cluster = Knative()
     load = Load({}, 40)
