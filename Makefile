@@ -15,6 +15,7 @@ SANITY_ARGS ?=
 SIMULATIONS_ARGS ?= --rollouts 200 --seed 1
 REAL_ARGS ?=
 VERSIONS_ARGS ?=
+SCENARIOS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -115,9 +116,9 @@ real-up: $(VENV)/.ready-dev ## Leave that cluster up for exploring
 real-down: $(VENV)/.ready-dev ## Remove it
 	@$(REAL) down
 
-molecule: $(VENV)/.ready-dev ## The Molecule scenarios, default and kserve: deploy, roll out, judge and remove, each on a sandbox of its own
-	@cd extensions && PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
-	@echo "molecule: the scenarios passed"
+molecule: $(VENV)/.ready-dev ## The Molecule scenarios, each on a sandbox of its own (SCENARIOS="default kserve" for some of them)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" molecule test $(or $(addprefix --scenario-name ,$(SCENARIOS)),--all)
+	@echo "molecule: the scenarios passed: $(or $(SCENARIOS),all)"
 
 docs: $(VENV)/.ready-dev ## The documentation's site: guides, runbooks, reference (build/docs/html)
 	@bash tests/docs.sh "$(BIN)"

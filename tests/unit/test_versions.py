@@ -59,7 +59,7 @@ def test_ci_runs_every_version_with_the_targets_of_make() -> None:
     targets = {run.removeprefix("make ") for run in runs if run.startswith("make ")}
     makefile = (ROOT / "Makefile").read_text()
     load = "versions VERSIONS_ARGS=load"
-    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build", load}
+    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build", "molecule", load}
     assert all(re.search(rf"^{target.split()[0]}:", makefile, re.MULTILINE) for target in targets)
 
 
