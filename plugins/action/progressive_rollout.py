@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import start_time
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import load
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
 
@@ -17,6 +20,11 @@ class ActionModule(LiveActionModule):
     _module = load("progressive_rollout")
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        # A worker runs this; its parent is the playbook.
+        playbook = os.getppid()
+        started = (start_time(playbook) or "").replace(" ", "-")
+        name = f"{socket.gethostname()}/{playbook}/{started}"
+        self._task.args = {"playbook": name, **self._task.args}
         result = super().run(tmp, task_vars)
         if self._task.check_mode and self._may_print():
             self._show_afterwards(result, task_vars)

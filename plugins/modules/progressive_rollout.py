@@ -40,8 +40,9 @@ options:
       - V(promoted) no longer asks the gates, and promotes the canary.
       - V(aborted) gives the baseline everything again. It does so after the promotion, too, in Knative
         mode.
+      - V(released) lets other playbooks go on with what O(lease_seconds) has kept for this one.
     type: str
-    choices: [present, paused, resumed, promoted, aborted]
+    choices: [present, paused, resumed, promoted, aborted, released]
     default: present
   predictor:
     description:
@@ -266,6 +267,17 @@ options:
   holder:
     description: Who drives, as others see it. By default this host and the playbook's process.
     type: str
+  lease_seconds:
+    description:
+      - For how many seconds the rollout stays this playbook's once the task has returned at the end of a
+        step, or held, for what the playbook does in between. Others are refused meanwhile, but what a person
+        asks is done at once.
+    type: float
+    default: 0
+  playbook:
+    description:
+      - The playbook that this task is of, for O(lease_seconds). Set by the action plugin of this module.
+    type: str
   progress_file:
     description: A file to which each transition is appended as one line of JSON, as it happens.
     type: path
@@ -394,7 +406,7 @@ ARGUMENTS = {
     "api_version": {"type": "str"},
     "state": {
         "type": "str",
-        "choices": ["present", "paused", "resumed", "promoted", "aborted"],
+        "choices": ["present", "paused", "resumed", "promoted", "aborted", "released"],
         "default": "present",
     },
     "predictor": {"type": "dict"},
@@ -427,6 +439,8 @@ ARGUMENTS = {
     "hold_seconds": {"type": "float", "default": 0},
     "timeout": {"type": "int", "default": 7200},
     "holder": {"type": "str"},
+    "lease_seconds": {"type": "float", "default": 0},
+    "playbook": {"type": "str"},
     "progress_file": {"type": "path"},
 }
 

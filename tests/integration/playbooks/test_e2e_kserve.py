@@ -95,6 +95,19 @@ def progressive(tmp_path: Path, **more: object) -> list[str]:
         "    create: true\n"
         "    mode: '0644'\n"
         '    line: "{{ rollout_turn }} {{ rollout_driven.outcome }}"\n'
+        "- name: Try to drive it too\n"
+        "  iter8.kfserving.progressive_rollout:\n"
+        '    name: "{{ rollout_name }}"\n'
+        '    namespace: "{{ rollout_namespace }}"\n'
+        '    predictor: "{{ rollout_version }}"\n'
+        '    steps: "{{ rollout_steps }}"\n'
+        '    gates: "{{ rollout_gates }}"\n'
+        '    deadline: "{{ rollout_deadline }}"\n'
+        '    ready_timeout: "{{ rollout_canary_timeout }}"\n'
+        '    drain: "{{ rollout_drain }}"\n'
+        "    playbook: another\n"
+        "  register: second\n"
+        "  failed_when: \"'is between two steps' not in second.msg\"\n"
     )
     given = {
         "rollout_driver": "progressive",

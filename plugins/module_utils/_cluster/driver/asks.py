@@ -46,14 +46,18 @@ def asked(run: Run) -> dict[str, Any]:
     request = Request(secrets.token_hex(8), what, run.holder)
     run.store.ask(request)
     lease = run.lease()
-    try:
-        lease.acquire(lambda _text: None)
-    except HeldByAnother as other:
-        return _wait_for(run, request, other.holder)
-    try:
-        return _do(run, request, lease)
-    finally:
-        lease.release()
+    while True:
+        try:
+            lease.acquire(lambda _text: None, by_a_person=True)
+        except HeldByAnother as other:
+            result = _wait_for(run, request, other.holder, lease)
+            if result is None:
+                continue
+            return result
+        try:
+            return _do(run, request, lease)
+        finally:
+            lease.release(give_back=what not in (ABORT, PROMOTE))
 
 
 def _holds_already(state: State, what: str) -> bool:
@@ -72,7 +76,8 @@ def _do(run: Run, request: Request, lease: Lease) -> dict[str, Any]:
     if kept is None:
         raise ClusterError("The rollout's ConfigMap was deleted meanwhile. Nothing was changed.")
     driver = run.driver(kept.plan, kept.state, lease)
-    driver.take_up(request, driver.look())
+    if kept.state.handled != request.id:
+        driver.take_up(request, driver.look())
     if request.what not in (ABORT, PROMOTE) or driver.state.hold:
         message = driver.state.hold or f"it is {request.what}; nobody drives it at the moment"
         return run.result(kept.plan, driver.state, request.what, message, changed=True)
@@ -84,8 +89,8 @@ def _do(run: Run, request: Request, lease: Lease) -> dict[str, Any]:
     return result
 
 
-def _wait_for(run: Run, request: Request, holder: str) -> dict[str, Any]:
-    """Another driver takes it up; for an end that is asked for, it is waited for."""
+def _wait_for(run: Run, request: Request, holder: str, lease: Lease) -> dict[str, Any] | None:
+    """Another driver takes it up; for an end that is asked for, it is waited for. None once nobody drives."""
     final = request.what in (ABORT, PROMOTE)
     while time.monotonic() < run.deadline:
         kept = run.store.load()
@@ -97,6 +102,8 @@ def _wait_for(run: Run, request: Request, holder: str) -> dict[str, Any]:
             return run.result(
                 kept.plan, kept.state, kept.state.outcome or request.what, message, changed=True
             )
+        if lease.nobody_drives():
+            return None
         time.sleep(LOOK_SECONDS)
     raise ClusterError(
         f"{holder} has not come to {request.what} within {run.params['timeout']} s. The request stays, and "

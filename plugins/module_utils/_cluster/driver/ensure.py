@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
@@ -32,14 +33,22 @@ from ..client.errors import ClusterError
 from ..module import Failed
 from .asks import asked
 from .driver import End
-from .run import Run, ago
+from .run import Run, ago, by
 from .store import Kept
 
 
 def progressive_rollout(module: Any) -> dict[str, Any]:
     """Runs the module; Failed where the rollout does not come to what was asked."""
     run = Run(module)
+    if run.params["state"] == "released":
+        return _released(run)
     return _present(run) if run.params["state"] == "present" else asked(run)
+
+
+def _released(run: Run) -> dict[str, Any]:
+    changed = not run.check_mode and run.lease().give_up()
+    message = "another playbook may go on with it" if changed else "this playbook keeps nobody from it"
+    return {"changed": changed, "outcome": "released", "message": message, "driver": {}, "transitions": []}
 
 
 def _present(run: Run) -> dict[str, Any]:
@@ -52,10 +61,13 @@ def _present(run: Run) -> dict[str, Any]:
     under_way = kept is not None and not kept.state.outcome
     if under_way and kept is not None and kept.plan.fingerprint != plan.fingerprint:
         raise ClusterError(
-            f"A rollout of {run.namespace}/{run.name} with another plan was begun {ago(kept.state)} ago, and "
-            "is not over. Nothing was changed. Give the same plan to go on with it, or end it with state "
-            "aborted or promoted."
+            f"A rollout of {run.namespace}/{run.name} with another plan was begun {ago(kept.state)} ago"
+            f"{by(kept.state)}, and is not over. Nothing was changed. Give the same plan to go on with "
+            "it, or end it with state aborted or promoted."
         )
+    if kept is not None and kept.state.outcome and run.playbook and kept.state.playbook == run.playbook:
+        # Somebody else ended it while this playbook did something between two steps.
+        return _ended(run, plan, End(kept.state.outcome, kept.state.cause, kept.state), False)
     if not under_way and _nothing_to_do(run, plan, mode):
         return run.result(
             plan, kept.state if kept else None, "promoted", "it is rolled out already", changed=False
@@ -67,14 +79,21 @@ def _present(run: Run) -> dict[str, Any]:
         return _foretold(run, plan, mode, kept if under_way else None, earlier)
     lease = run.lease()
     lease.acquire(run.say)
+    keeps = False
     try:
-        state = _state(run, plan, mode, earlier)
+        state = replace(_state(run, plan, mode, earlier), playbook=run.playbook)
         before = len(state.history)
         end = run.driver(plan, state, lease).drive(
             run.deadline, float(run.params["hold_seconds"]), run.params["until"] == "step"
         )
+        if end.state.outcome:
+            run.store.save(replace(end.state, playbook=""))
+        keeps = end.outcome in ("step", "held") and bool(run.playbook and run.params["lease_seconds"])
     finally:
-        lease.release()
+        if keeps:
+            lease.leave(float(run.params["lease_seconds"]))
+        else:
+            lease.release()
     return _ended(run, plan, end, len(end.state.history) > before)
 
 
@@ -117,7 +136,7 @@ def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> State:
     if kept is not None and not kept.state.outcome:
         if kept.plan.fingerprint != plan.fingerprint:
             raise ClusterError("Another rollout was begun meanwhile, with another plan. Nothing was changed.")
-        run.say(f"going on with the rollout that was begun {ago(kept.state)} ago")
+        run.say(f"going on with the rollout that was begun {ago(kept.state)} ago{by(kept.state)}")
         return kept.state
     seen = run.look(mode)
     state = begin(plan, mode, seen, time.time(), earlier)

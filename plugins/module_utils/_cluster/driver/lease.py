@@ -4,11 +4,17 @@
 As client-go's leader election does it: whether a holder lives is told by its Lease changing, watched by this
 machine's own clock, so that clocks that differ do no harm; and each change names the resourceVersion that it
 is made from, so that of two who try only one succeeds.
+
+Between two tasks of a playbook nothing is there that could renew it, whatever the playbook does meanwhile. So
+a Lease can be left to the playbook for a while, which an annotation tells: tasks of that playbook take it
+again, and what a person asks is done at once, since nobody drives then. Anybody else is refused until that
+while is over, by their own clock: one that is fast takes it early at worst, and then the playbook is refused.
 """
 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +25,8 @@ API_VERSION = "coordination.k8s.io/v1"
 SECONDS = 15
 RENEW_SECONDS = 4.0
 LOOK_SECONDS = 0.5
+_LEFT_TO = "iter8.kfserving/left-to"
+_STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class HeldByAnother(ClusterError):
@@ -43,9 +51,12 @@ class Lease:
         wall: Callable[[], float],
         sleep: Callable[[float], None],
         owner: Json | None = None,
+        playbook: str = "",
     ) -> None:
-        """``owner`` is an owner reference: with that object the Lease goes."""
+        """``owner`` is an owner reference: with that object the Lease goes. ``playbook`` is whose task this
+        is: what was left to the same one is its own."""
         self.holder = holder
+        self._playbook = playbook
         self._api = api
         self._folder = api.resource(API_VERSION, "Lease").path(namespace)
         self._path = f"{self._folder}/{name}"
@@ -54,13 +65,15 @@ class Lease:
             self._metadata["ownerReferences"] = [owner]
         self._clock, self._wall, self._sleep = clock, wall, sleep
         self._object: Json | None = None
+        self._before: Json | None = None
         self._renewed = 0.0
 
-    def acquire(self, say: Callable[[str], None]) -> None:
+    def acquire(self, say: Callable[[str], None], by_a_person: bool = False) -> None:
         """Takes the Lease, or raises HeldByAnother as soon as another driver is seen to be alive.
 
         One that was killed leaves its Lease behind: that it does not change for as long as it is meant to
-        last is waited for, which ``say`` tells.
+        last is waited for, which ``say`` tells. What was left to another playbook is refused until its time
+        is over, unless a person asks.
         """
         seen: tuple[str, str] | None = None
         since = self._clock()
@@ -68,10 +81,17 @@ class Lease:
             found = self._get()
             spec = (found or {}).get("spec") or {}
             holder = str(spec.get("holderIdentity") or "")
-            if found is None or holder in ("", self.holder):
+            left_to = _left_to(found)
+            mine = holder in ("", self.holder) or (left_to and left_to == self._playbook)
+            if found is None or mine or (left_to and (by_a_person or self._left(spec) <= 0)):
                 if self._take(found):
+                    self._before = found if left_to and not mine else None
                     return
                 continue
+            if left_to:
+                raise self._refusal(
+                    holder, f", and is between two steps, for {self._left(spec):.0f} s at most"
+                )
             mark = (holder, str(found["metadata"].get("resourceVersion")))
             lasts = float(spec.get("leaseDurationSeconds") or SECONDS)
             if seen is not None and mark != seen:
@@ -109,14 +129,61 @@ class Lease:
         if self._clock() - self._renewed >= RENEW_SECONDS:
             self.renew()
 
-    def release(self) -> None:
-        """Lets the next one begin at once; whatever goes wrong, the Lease runs out by itself."""
+    def release(self, give_back: bool = False) -> None:
+        """Lets the next one begin at once; whatever goes wrong, the Lease runs out by itself. With
+        ``give_back`` whom it was left to before has it again, for no longer than before."""
         try:
-            found = self._get()
-            if found and (found.get("spec") or {}).get("holderIdentity") == self.holder:
-                self._api.replace(self._path, self._wanted(found, holder=""))
+            found = self._mine()
+            if found is None:
+                return
+            wanted = self._wanted(found, holder="")
+            if give_back and self._before is not None:
+                wanted["spec"] = self._before["spec"]
+                wanted["metadata"]["annotations"] = {_LEFT_TO: _left_to(self._before)}
+            self._api.replace(self._path, wanted)
         except ClusterError:
             return
+
+    def leave(self, seconds: float) -> None:
+        """Leaves it to this task's playbook for so many seconds."""
+        try:
+            found = self._mine()
+            if found is None:
+                return
+            wanted = self._wanted(found)
+            wanted["spec"]["leaseDurationSeconds"] = math.ceil(seconds)
+            wanted["metadata"]["annotations"] = {_LEFT_TO: self._playbook}
+            self._api.replace(self._path, wanted)
+        except ClusterError:
+            return
+
+    def give_up(self) -> bool:
+        """Frees what was left to this task's playbook; whether there was anything."""
+        found = self._get()
+        if found is None or not self._playbook or _left_to(found) != self._playbook:
+            return False
+        self._api.replace(self._path, self._wanted(found, holder=""))
+        return True
+
+    def nobody_drives(self) -> bool:
+        """Whether a person's request has nobody at this moment who would take it up."""
+        found = self._get()
+        return found is None or bool(_left_to(found)) or not (found.get("spec") or {}).get("holderIdentity")
+
+    def _mine(self) -> Json | None:
+        found = self._get()
+        holder = ((found or {}).get("spec") or {}).get("holderIdentity")
+        return found if holder == self.holder else None
+
+    def _left(self, spec: Json) -> float:
+        """For how many seconds it is still left to somebody."""
+        lasts = float(spec.get("leaseDurationSeconds") or 0)
+        try:
+            began = datetime.datetime.strptime(str(spec.get("renewTime")), _STAMP)
+        except ValueError:
+            return 0.0
+        end = began.replace(tzinfo=datetime.timezone.utc).timestamp() + lasts
+        return min(lasts, end - self._wall())
 
     def _get(self) -> Json | None:
         try:
@@ -140,7 +207,7 @@ class Lease:
         before: dict[str, Any] = (found or {}).get("spec") or {}
         who = self.holder if holder is None else holder
         moment = datetime.datetime.fromtimestamp(self._wall(), tz=datetime.timezone.utc)
-        stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        stamp = moment.strftime(_STAMP)
         same = before.get("holderIdentity") == who
         version = ((found or {}).get("metadata") or {}).get("resourceVersion")
         metadata = {**self._metadata, **({"resourceVersion": version} if version else {})}
@@ -157,9 +224,14 @@ class Lease:
             },
         }
 
-    def _refusal(self, holder: str) -> HeldByAnother:
+    def _refusal(self, holder: str, between: str = "") -> HeldByAnother:
+        gone = f" If its playbook is gone, delete the Lease {self._metadata['name']}." if between else ""
         return HeldByAnother(
-            f"{holder} drives this rollout. Nothing was changed. Wait for its end, or ask it: the states "
-            "paused, resumed, promoted and aborted work from here too.",
+            f"{holder} drives this rollout{between}. Nothing was changed. Wait for its end, or ask it: the "
+            f"states paused, resumed, promoted and aborted work from here too.{gone}",
             holder,
         )
+
+
+def _left_to(found: Json | None) -> str:
+    return str((((found or {}).get("metadata") or {}).get("annotations") or {}).get(_LEFT_TO) or "")

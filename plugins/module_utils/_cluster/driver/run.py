@@ -56,6 +56,7 @@ class Run:
         self.progress = Progress(None if self.check_mode else self.params["progress_file"], time.time)
         self.deadline = time.monotonic() + float(self.params["timeout"])
         self.holder = str(self.params["holder"] or f"{socket.gethostname()}/{os.getppid()}")
+        self.playbook = str(self.params["playbook"] or "")
         self.identity = f"{self.holder}/{secrets.token_hex(3)}"
         self._prometheus = _prometheus(self.params["prometheus"])
         self.api: Api = connect(module, deadline=self.deadline).with_time_limit(ANSWER_SECONDS)
@@ -87,6 +88,7 @@ class Run:
             wall=time.time,
             sleep=time.sleep,
             owner=self._owner_reference,
+            playbook=self.playbook,
         )
 
     def say(self, text: str) -> None:
@@ -169,3 +171,7 @@ def owner_of(seen: Seen) -> Json | None:
 def ago(state: State) -> str:
     seconds = max(0.0, time.time() - state.started)
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def by(state: State) -> str:
+    return f" by {state.playbook}" if state.playbook else ""

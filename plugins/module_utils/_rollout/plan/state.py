@@ -35,6 +35,7 @@ class State:
       `stopped_at` is when it stood still for either.
     - `cause` is why it goes back, `baseline_there` whether the old revision was there when it turned back.
       `outcome` ends it.
+    - `playbook` is whose rollout it is, until that has been told of its end.
     - `handled` is the id of the last request of a person that was taken up.
     - `history` tells what was done and decided, for the verdict.
     """
@@ -62,6 +63,7 @@ class State:
     cause: str = ""
     outcome: str = ""
     handled: str = ""
+    playbook: str = ""
     history: tuple[Mapping[str, Any], ...] = ()
 
     def noting(self, now: float, what: str, **more: Any) -> State:
@@ -93,5 +95,5 @@ class State:
 _PLAIN = (
     "started", "counts_from", "track", "move", "furthest", "begun", "sent", "generation", "seen_since",
     "reached", "canary", "paused", "hold", "waived", "approved", "stopped_at", "baseline_there", "cause",
-    "outcome", "handled",
+    "outcome", "handled", "playbook",
 )  # fmt: skip

@@ -16,7 +16,9 @@ from ansible_collections.iter8.kfserving.tests.support.driven import Knative
 from ansible_collections.iter8.kfserving.tests.support.driven_api import DrivenApi
 
 
-def lease_of(api: Any, holder: str, clock: FakeClock, wall: float = 1_700_000_000.0) -> Lease:
+def lease_of(
+    api: Any, holder: str, clock: FakeClock, wall: float = 1_700_000_000.0, playbook: str = ""
+) -> Lease:
     return Lease(
         api,
         namespace="default",
@@ -25,6 +27,7 @@ def lease_of(api: Any, holder: str, clock: FakeClock, wall: float = 1_700_000_00
         clock=clock,
         wall=lambda: wall + clock.now,
         sleep=clock.sleep,
+        playbook=playbook,
     )
 
 
@@ -140,3 +143,73 @@ def test_a_server_that_is_away_is_no_lease(api: DrivenApi) -> None:
     with pytest.raises(Unreachable):
         one.renew()
     one.release()
+
+
+def left(api: DrivenApi, clock: FakeClock, seconds: float = 600) -> None:
+    one = lease_of(api, "one", clock, playbook="nightly")
+    one.acquire(print)
+    one.leave(seconds)
+
+
+def test_what_is_left_to_a_playbook_is_its_next_tasks_at_once(api: DrivenApi) -> None:
+    clock = FakeClock()
+    left(api, clock)
+    again = lease_of(api, "again", clock, playbook="nightly")
+    again.acquire(print)
+    assert (holder(api), clock.now) == ("again", 0.0)
+    # It is held as any other from now on.
+    clock.on_sleep.append(lambda _now: again.keep())
+    with pytest.raises(HeldByAnother):
+        lease_of(api, "two", clock).acquire(print)
+
+
+def test_anybody_else_is_refused_at_once_with_the_name_and_for_how_long(api: DrivenApi) -> None:
+    clock = FakeClock()
+    left(api, clock)
+    clock.sleep(100)
+    for playbook in ("", "another"):
+        told = "one drives this rollout, and is between two steps, for 500 s at most.*delete the Lease iris-r"
+        with pytest.raises(HeldByAnother, match=told):
+            lease_of(api, "two", clock, playbook=playbook).acquire(print)
+    assert clock.now == 100
+
+
+@pytest.mark.parametrize("ahead", [0.0, 1000.0])
+def test_what_was_left_too_long_ago_is_free(api: DrivenApi, ahead: float) -> None:
+    """By the clock of who looks: one that is ahead takes it early, and then the first one is refused."""
+    clock = FakeClock()
+    left(api, clock)
+    clock.sleep(601 - ahead if ahead < 601 else 0)
+    two = lease_of(api, "two", clock, 1_700_000_000.0 + ahead, playbook="another")
+    two.acquire(print)
+    assert holder(api) == "two"
+    clock.on_sleep.append(lambda _now: two.keep())
+    with pytest.raises(HeldByAnother, match="two drives"):
+        lease_of(api, "again", clock, playbook="nightly").acquire(print)
+
+
+def test_a_person_need_not_wait_and_gives_it_back_as_it_was(api: DrivenApi) -> None:
+    clock = FakeClock()
+    left(api, clock)
+    clock.sleep(100)
+    (before,) = [each for path, each in api.objects.items() if "leases" in path]
+    person = lease_of(api, "person", clock)
+    assert person.nobody_drives()
+    person.acquire(print, by_a_person=True)
+    assert holder(api) == "person"
+    assert not person.nobody_drives()
+    person.release(give_back=True)
+    (after,) = [each for path, each in api.objects.items() if "leases" in path]
+    assert after["spec"] == before["spec"]
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
+
+
+def test_only_what_is_left_to_the_same_playbook_can_be_given_up(api: DrivenApi) -> None:
+    clock = FakeClock()
+    left(api, clock)
+    assert not lease_of(api, "two", clock).give_up()
+    assert not lease_of(api, "two", clock, playbook="another").give_up()
+    assert lease_of(api, "again", clock, playbook="nightly").give_up()
+    assert not lease_of(api, "again", clock, playbook="nightly").give_up()
+    lease_of(api, "two", clock).acquire(print)
+    assert (holder(api), clock.now) == ("two", 0.0)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks of playbooks that share one rollout: what happens between two of them, and who may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import asks, ensure
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import run as runs
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.ensure import (
+    progressive_rollout,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.lease import HeldByAnother
+from ansible_collections.iter8.kfserving.plugins.modules.progressive_rollout import ARGUMENTS
+from ansible_collections.iter8.kfserving.tests.support.clock import FakeClock
+from ansible_collections.iter8.kfserving.tests.support.driven import NEW, Killed, Knative
+from ansible_collections.iter8.kfserving.tests.support.driven_api import DrivenApi
+
+R1, R2 = "iris-predictor-00001", "iris-predictor-00002"
+STEPS = [{"percent": percent, "seconds": 3.0} for percent in (10, 50)]
+READY = {"name": "p", "uid": "p-1"}
+CONDITIONS = {"conditions": [{"type": "Ready", "status": "True"}]}
+Task = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def api() -> DrivenApi:
+    found = DrivenApi(Knative())
+    found.pods = [{"metadata": READY, "status": CONDITIONS}]
+    return found
+
+
+@pytest.fixture
+def clock(api: DrivenApi) -> FakeClock:
+    clock, ticked = FakeClock(1_700_000_000.0), [1_700_000_000.0]
+
+    def tick(now: float) -> None:
+        api.cluster.tick(now - ticked[0])
+        ticked[0] = now
+
+    clock.on_sleep.append(tick)
+    return clock
+
+
+@pytest.fixture
+def task(api: DrivenApi, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A task of the playbook of this name, as the role has it."""
+    time = SimpleNamespace(time=clock, monotonic=clock, sleep=clock.sleep)
+    for module in (runs, ensure, asks):
+        monkeypatch.setattr(module, "time", time)
+    connected = SimpleNamespace(with_time_limit=lambda _seconds: api)
+    monkeypatch.setattr(runs, "connect", lambda _module, **_options: connected)
+
+    def run(playbook: str, **given: Any) -> dict[str, Any]:
+        params = {name: each.get("default") for name, each in ARGUMENTS.items()}
+        params |= {"name": "iris", "api_version": "serving.kserve.io/v1beta1", "predictor": NEW}
+        params |= {"steps": STEPS, "gates": [{"type": "pods"}], "until": "step", "expect": "any"}
+        params |= {"lease_seconds": 600.0, "playbook": playbook, "holder": playbook, **given}
+        return progressive_rollout(SimpleNamespace(params=params, check_mode=False))
+
+    return run
+
+
+def served(api: DrivenApi) -> dict[str, float]:
+    return {name: round(share, 2) for name, share in api.cluster.served().items()}
+
+
+def test_a_second_playbook_is_refused_while_a_hook_of_the_first_one_runs(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    outcomes = []
+    for _unused in range(3):
+        outcomes.append(task("one")["outcome"])
+        if outcomes[-1] == "step":
+            clock.sleep(300)
+            before = len(api.writes)
+            with pytest.raises(HeldByAnother, match=r"one/\w+ drives this rollout, and is between two steps"):
+                task("two")
+            assert len(api.writes) == before
+    assert outcomes == ["step", "step", "promoted"]
+    assert served(api) == {R2: 1.0}
+
+
+def test_with_another_plan_it_is_told_whose_rollout_there_is(task: Task) -> None:
+    task("one")
+    with pytest.raises(ClusterError, match=r"with another plan was begun \d+ s ago by one, and is not over"):
+        task("two", predictor={"model": {"storageUri": "gs://models/3"}})
+
+
+def test_a_playbook_that_was_killed_in_a_hook_is_gone_on_with_from_elsewhere(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    assert task("one")["outcome"] == "step"
+    clock.sleep(590)
+    with pytest.raises(HeldByAnother, match="for 1?[0-9] s at most"):
+        task("two")
+    clock.sleep(20)
+    assert [task("two")["outcome"] for _unused in range(2)] == ["step", "promoted"]
+    assert served(api) == {R2: 1.0}
+
+
+def test_one_that_was_killed_in_a_task_is_gone_on_with_after_seconds(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    assert task("one")["outcome"] == "step"
+
+    def die(_method: str, _path: str) -> None:
+        raise Killed
+
+    clock.on_sleep.append(lambda _now: setattr(api, "before", die))
+    with pytest.raises(Killed):
+        task("one")
+    clock.on_sleep.pop()
+    api.before = lambda _method, _path: None
+    began = clock.now
+    assert [task("two")["outcome"] for _unused in range(2)] == ["step", "promoted"]
+    assert clock.now - began < 60
+
+
+def test_what_is_given_up_is_free_at_once_and_only_for_its_own_playbook(task: Task) -> None:
+    task("one")
+    assert not task("two", state="released")["changed"]
+    with pytest.raises(HeldByAnother):
+        task("two")
+    assert task("one", state="released")["changed"]
+    assert task("two")["outcome"] == "step"
+    with pytest.raises(HeldByAnother, match="two/"):
+        task("one")
+
+
+def test_an_abort_while_a_hook_runs_is_done_at_once_and_the_playbook_is_told(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    task("one")
+    began = clock.now
+    assert task("person", state="aborted")["outcome"] == "rolled_back"
+    assert clock.now - began < 30
+    assert served(api) == {R1: 1.0}
+    before = len(api.patches)
+    told = task("one")
+    assert (told["outcome"], told["message"]) == ("rolled_back", "aborted by person")
+    assert len(api.patches) == before
+    # Another playbook may try the same version again.
+    assert task("two")["outcome"] == "step"
+
+
+def test_a_pause_while_a_hook_runs_leaves_the_rollout_to_its_playbook(task: Task) -> None:
+    task("one")
+    assert task("person", state="paused")["outcome"] == "paused"
+    with pytest.raises(HeldByAnother, match="one/"):
+        task("two")
+    assert task("one")["outcome"] == "held"
+    assert task("person", state="resumed")["outcome"] == "resumed"
+    assert task("one")["outcome"] == "step"
+
+
+def test_an_abort_that_a_task_did_not_take_up_any_more_is_done_when_it_has_ended(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    """The first one lives while the person looks, and returns without having seen the request."""
+    task("one", until="end", timeout=0, lease_seconds=0.0)
+    lease = next(each for path, each in api.objects.items() if "leases" in path)
+    lease["spec"]["holderIdentity"] = "one"
+    versions = [0]
+
+    def renew_then_end(_now: float) -> None:
+        versions[0] += 1
+        lease["metadata"]["resourceVersion"] = f"v{versions[0]}"
+        lease["spec"]["holderIdentity"] = "one" if versions[0] < 4 else ""
+
+    clock.on_sleep.append(renew_then_end)
+    found = task("person", state="aborted", timeout=60)
+    assert found["outcome"] == "rolled_back"
