@@ -171,6 +171,26 @@ def write_whole(path: str, content: str) -> bool:
     return True
 
 
+def require_dest(dest: str) -> None:
+    """:raises ArtefactError: where others can write to the folder that the artefacts are to be put in."""
+    try:
+        require_own_folder(dest)
+    except OSError as error:
+        raise ArtefactError(f"dest: {error.strerror}. Name a folder of your own.") from None
+
+
+def write_all(dest: str, contents: Mapping[str, str], check_mode: bool) -> tuple[bool, dict[str, str]]:
+    """Write each content to the file of its name. Whether one changed, and the paths by name.
+
+    :raises ArtefactError: as with `write_whole`.
+    """
+    paths = {name: os.path.join(dest, name) for name in contents}
+    if check_mode:
+        return False, paths
+    changed = [write_whole(paths[name], content) for name, content in contents.items()]
+    return any(changed), paths
+
+
 def as_json(value: Any) -> str:
     """JSON for people and programs: indented, and the same text for the same value.
 

@@ -7,9 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import require_own_folder
-
-from .files import ArtefactError, write_whole
+from .files import ArtefactError, require_dest, write_all
 from .formats.junit import junit
 from .formats.markdown import markdown
 from .formats.openmetrics import openmetrics
@@ -32,18 +30,9 @@ def publish(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, An
     dest = params["dest"]
     if not os.path.isdir(dest):
         raise ArtefactError(f"dest: {dest} is not a folder. Create it first, or name another.")
-    try:
-        require_own_folder(dest)
-    except OSError as error:
-        raise ArtefactError(f"dest: {error.strerror}. Name a folder of your own.") from None
+    require_dest(dest)
     material = gather(params)
-    changed = False
-    files = {}
-    for name, write in WRITERS.items():
-        content = write(material)
-        files[name] = os.path.join(dest, name)
-        if not check_mode:
-            changed = write_whole(files[name], content) or changed
+    changed, files = write_all(dest, {name: write(material) for name, write in WRITERS.items()}, check_mode)
     return {
         "changed": changed,
         "files": files,

@@ -20,6 +20,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine impor
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
 from ansible_collections.iter8.kfserving.tests.support import artefacts
+from ansible_collections.iter8.kfserving.tests.support.listening import Listening
 
 
 class Visit:
@@ -61,8 +62,8 @@ class Visit:
 Behaviour = Callable[[Visit], None]
 
 
-class Server:
-    """Listens on the loopback; `requests` counts whole requests, `connections` those that sent a byte."""
+class Server(Listening):
+    """`requests` counts whole requests, `connections` those that sent a byte."""
 
     def __init__(
         self,
@@ -74,51 +75,18 @@ class Server:
         self.requests = 0
         self.heads: list[bytes] = []
         self.bodies: list[bytes] = []
-        self._context = context
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
-        self._listener.settimeout(0.02)
-        self._accepting = threading.Thread(target=self._accept)
-        self._accepting.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        super().__init__(context, listener)
 
     @property
     def url(self) -> str:
         return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}/path?q=1"
 
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            with contextlib.suppress(TimeoutError, socket.timeout):
-                sock, _address = self._listener.accept()
-                thread = threading.Thread(target=self._serve, args=(sock,))
-                thread.start()
-                self._threads.append(thread)
-
-    def _serve(self, sock: socket.socket) -> None:
+    def conversation(self, sock: socket.socket) -> None:
         sock.settimeout(0.02)
-        try:
-            if self._context is not None:
-                sock.settimeout(5)
-                sock = self._context.wrap_socket(sock, server_side=True)
-                sock.settimeout(0.02)
-            sock.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-            ) if sock.family != socket.AF_UNIX else None
-            self._converse(sock)
-        except (OSError, ValueError):
-            pass
-        finally:
-            sock.close()
-
-    def _converse(self, sock: socket.socket) -> None:
         number = 0
         pending = b""
-        while not self._closing.is_set():
+        while not self.closing.is_set():
             while b"\r\n\r\n" not in pending:
                 pending += self._receive(sock)
             head, _unused, pending = pending.partition(b"\r\n\r\n")
@@ -127,7 +95,7 @@ class Server:
                 if line.startswith(b"content-length:"):
                     length = int(line.partition(b":")[2])
             if getattr(self.behaviour, "early", False):
-                self.behaviour(Visit(sock, number, head, b"", self._closing))
+                self.behaviour(Visit(sock, number, head, b"", self.closing))
             while len(pending) < length:
                 pending += self._receive(sock)
             body, pending = pending[:length], pending[length:]
@@ -136,26 +104,18 @@ class Server:
                 self.heads.append(head)
                 self.bodies.append(body)
             sock.settimeout(5)
-            self.behaviour(Visit(sock, number, head, body, self._closing))
+            self.behaviour(Visit(sock, number, head, body, self.closing))
             sock.settimeout(0.02)
             number += 1
 
     def _receive(self, sock: socket.socket) -> bytes:
-        while not self._closing.is_set():
+        while not self.closing.is_set():
             with contextlib.suppress(TimeoutError, socket.timeout):
                 data = sock.recv(65536)
                 if data:
                     return data
                 break
         raise ConnectionAbortedError
-
-    def close(self) -> None:
-        self._closing.set()
-        self._accepting.join()
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(5)
-            assert not thread.is_alive()
 
 
 @pytest.fixture

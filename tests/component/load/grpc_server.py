@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 
 import hpack
 from ansible_collections.iter8.kfserving.tests.support import inference_messages
+from ansible_collections.iter8.kfserving.tests.support.listening import Listening
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     0, 1, 3, 4, 5, 6, 7, 8, 9,
@@ -179,8 +180,8 @@ class Peer:
 Behaviour = Callable[[Call], Optional[str]]
 
 
-class GrpcServer:
-    """Listens on the loopback. `settings` is what it announces, `greeting` what it says at all (None: that).
+class GrpcServer(Listening):
+    """`settings` is what it announces, `greeting` what it says at all (None: that).
 
     `window`: it opens the window of a stream by what it took of it.
     """
@@ -202,18 +203,8 @@ class GrpcServer:
         self.calls: list[Call] = []
         self.peers: list[Peer] = []
         self.pongs = 0
-        self.closing = threading.Event()
-        self._context = context
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self._listener.settimeout(0.02)
-        self._accepting = threading.Thread(target=self._accept)
-        self._accepting.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        super().__init__(context)
 
     @property
     def url(self) -> str:
@@ -245,33 +236,9 @@ class GrpcServer:
         with self._lock:
             self.record[call.ident] = did
 
-    def _accept(self) -> None:
-        while not self.closing.is_set():
-            with contextlib.suppress(TimeoutError, socket.timeout):
-                sock, _address = self._listener.accept()
-                thread = threading.Thread(target=self._serve, args=(sock,))
-                thread.start()
-                self._threads.append(thread)
-
-    def _serve(self, sock: socket.socket) -> None:
-        try:
-            if self._context is not None:
-                sock.settimeout(5)
-                sock = self._context.wrap_socket(sock, server_side=True)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def conversation(self, sock: socket.socket) -> None:
+        with contextlib.suppress(Hung):
             Peer(self, sock).converse()
-        except (Hung, OSError):
-            pass
-        finally:
-            sock.close()
-
-    def close(self) -> None:
-        self.closing.set()
-        self._accepting.join()
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(5)
-            assert not thread.is_alive()
 
 
 def later(seconds: float, act: Callable[[], Any]) -> None:

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import alive, own_record
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import check_room, read_json
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import read_json
 
 from ..client.api import Api
 from ..client.errors import ClusterError
 from ..client.watch import Clock
-from .job import prepared
+from .job import begun
 from .plan import ObserverStore, Plan
 from .session import Session
 from .shared import Shared
@@ -110,18 +110,9 @@ def attach(plan: Plan, shared: str, cluster: str, sight: Callable[[], Sight], st
         raise ClusterError(
             f"shared: the process that serves several needs a name of its own, unlike {shared}."
         )
-    store = ObserverStore(state_dir, plan.name)
-    check_room(store.folder, "state folder")
-    with store.locked(create=True):
-        if not prepared(plan, store):
-            return False
-        try:
-            host = _asked(plan, shared, cluster, sight, state_dir)
-            _await(store, host)
-        except ClusterError:
-            store.remove()
-            raise
-    return True
+    return begun(
+        plan, state_dir, lambda store: _await(store, _asked(plan, shared, cluster, sight, state_dir))
+    )
 
 
 def _asked(

@@ -12,6 +12,7 @@ import contextlib
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +56,29 @@ def start(plan: Plan, make: Make, state_dir: str | None) -> bool:
     Returns once everything needed has been listed. Raises ClusterError if that fails, or if one of the name
     observes something else.
     """
+    return begun(plan, state_dir, lambda store: forked(store, observing(plan, make, store)))
+
+
+def begun(plan: Plan, state_dir: str | None, begin: Callable[[ObserverStore], None]) -> bool:
+    """Has `begin` observe the plan, in a store made ready and locked for it; what failed leaves none.
+
+    False if the same plan is observed already. Raises ClusterError if that fails, or if one of the name
+    observes something else.
+    """
     store = ObserverStore(state_dir, plan.name)
     check_room(store.folder, "state folder")
     with store.locked(create=True):
-        if not prepared(plan, store):
+        if not _prepared(plan, store):
             return False
         try:
-            forked(store, observing(plan, make, store))
+            begin(store)
         except ClusterError:
             store.remove()
             raise
     return True
 
 
-def prepared(plan: Plan, store: ObserverStore) -> bool:
+def _prepared(plan: Plan, store: ObserverStore) -> bool:
     """Makes a store ready for the plan, where that is not observed already. Raises ClusterError where another
     one is. The store must be locked."""
     if alive(read_json(store.record)) and not store.result.exists():

@@ -7,9 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import require_own_folder
-
-from ..files import ArtefactError, write_whole
+from ..files import ArtefactError, require_dest, write_all
 from .formats import WRITERS
 from .judged import grade, read, sentence
 
@@ -29,18 +27,12 @@ def sum_up(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any
     try:
         if not check_mode:
             os.makedirs(dest, mode=0o755, exist_ok=True)
-        if os.path.exists(dest):
-            require_own_folder(dest)
     except OSError as error:
         raise ArtefactError(f"dest: {error.strerror}. Name a folder of your own.") from None
+    if os.path.exists(dest):
+        require_dest(dest)
     rollouts = [read(each["name"], each["artifacts"], dest) for each in params["rollouts"]]
-    changed = False
-    files = {}
-    for name, write in WRITERS.items():
-        content = write(rollouts)
-        files[name] = os.path.join(dest, name)
-        if not check_mode:
-            changed = write_whole(files[name], content) or changed
+    changed, files = write_all(dest, {name: write(rollouts) for name, write in WRITERS.items()}, check_mode)
     return {
         "changed": changed,
         "files": files,

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the test servers that serve each connection in a thread have in common: the listener and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+
+
+class Listening:
+    """Listens on the loopback unless given a listener; `conversation` is the rest of a server."""
+
+    def __init__(self, context: ssl.SSLContext | None = None, listener: socket.socket | None = None) -> None:
+        self.closing = threading.Event()
+        self._context = context
+        self._threads: list[threading.Thread] = []
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener.settimeout(0.02)
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def conversation(self, sock: socket.socket) -> None:
+        """Serve one connection. Raises OSError or ValueError to end it."""
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        while not self.closing.is_set():
+            with contextlib.suppress(TimeoutError, socket.timeout):
+                sock, _address = self._listener.accept()
+                thread = threading.Thread(target=self._serve, args=(sock,))
+                thread.start()
+                self._threads.append(thread)
+
+    def _serve(self, sock: socket.socket) -> None:
+        try:
+            if self._context is not None:
+                sock.settimeout(5)
+                sock = self._context.wrap_socket(sock, server_side=True)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.conversation(sock)
+        except (OSError, ValueError):
+            pass
+        finally:
+            sock.close()
+
+    def close(self) -> None:
+        self.closing.set()
+        self._accepting.join()
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
