@@ -21,6 +21,7 @@ KINDS = {
     "ConfigMap": ("configmaps", True),
     "InferenceService": ("inferenceservices", True),
     "Pod": ("pods", True),
+    "Event": ("events", True),
     "Revision": ("revisions", True),
     "Deployment": ("deployments", True),
     "HTTPRoute": ("httproutes", True),
@@ -35,6 +36,7 @@ class DrivenApi:
         self.cluster = cluster
         self.objects: dict[str, dict[str, Any]] = {}
         self.pods: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.writes: list[tuple[str, str, dict[str, Any]]] = []
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.after: Callable[[str, str], None] = lambda _method, _path: None
@@ -53,8 +55,9 @@ class DrivenApi:
         with self._lock:
             if path.endswith("/inferenceservices/iris"):
                 return dict(self.cluster.object())
-            if path.endswith("/pods"):
-                return {"items": copy.deepcopy(self.pods)}
+            listed = {"pods": self.pods, "events": self.events}.get(path.rpartition("/")[2])
+            if listed is not None:
+                return {"items": copy.deepcopy(listed)}
             if "/revisions/" in path:
                 name = path.rpartition("/")[2]
                 known = {each[0] for each in self.cluster.revisions} - self.cluster.deleted_revisions

@@ -18,7 +18,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.mach
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.moves import Move
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import BACK, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import BACK, FORWARD, State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import line
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import (
     NEXT,
@@ -128,7 +128,8 @@ class Driver:
             "namespace": self._plan.namespace,
         }
         measured = self._queries.due(names) if self.state.reached is not None else {}
-        return self._looker.look(start.mode, self.state.canary, start.baseline, measured)
+        waits = self.state.track == FORWARD and self.state.sent and self.state.reached is None
+        return self._looker.look(start.mode, self.state.canary, start.baseline, measured, waits)
 
     def _take_up_requests(self, seen: Seen) -> None:
         kept = self._store.load()
@@ -144,6 +145,7 @@ class Driver:
 
     def _patch(self, move: Move, seen: Seen) -> None:
         """Sends it, if we still hold the Lease and the object is still what was seen."""
+        self._looker.forget_warnings()
         self._lease.renew()
         metadata: Json = (seen.inferenceservice or {}).get("metadata") or {}
         body = {**move.patch, "metadata": {"resourceVersion": metadata.get("resourceVersion")}}

@@ -27,6 +27,9 @@ _ROUTES = "gateway.networking.k8s.io/v1"
 _REVISIONS = "serving.knative.dev/v1"
 # The old revision is not going to vanish from one second to the next: it is collected after hours.
 REVISION_SECONDS = 10.0
+# A warning says at length what all it wraps; and an update of the status that came too late is tried again.
+_WARNING_LENGTH = 400
+_NO_PROBLEM = ("InferenceServiceNotReady", "UpdateFailed")
 
 
 class Looker:
@@ -50,11 +53,18 @@ class Looker:
         self._load = load
         self._restarts: dict[tuple[str, str], tuple[int, str]] = {}
         self._baseline: tuple[float, bool | None] | None = None
+        self._known_warnings: dict[str, str] | None = None
 
     def look(
-        self, mode: str, canary: str, baseline: str, measured: Mapping[str, Measured] | None = None
+        self,
+        mode: str,
+        canary: str,
+        baseline: str,
+        measured: Mapping[str, Measured] | None = None,
+        warnings: bool = False,
     ) -> Seen:
-        """What there is now. ``mode`` is empty while unknown, ``canary`` while there is none."""
+        """What there is now. ``mode`` is empty while unknown, ``canary`` while there is none. ``warnings`` is
+        whether to ask for KServe's as well."""
         obj = self._get(self.path)
         standard = mode == STANDARD
         deployments = self._deployments() if standard else {}
@@ -67,7 +77,40 @@ class Looker:
             pods=self._pods(selector) if canary and selector else Pods(),
             counted=self._load(),
             measured=measured or {},
+            warnings=self._new_warnings() if warnings else (),
         )
+
+    def forget_warnings(self) -> None:
+        """What was warned of until now is about what was before. To be called before a patch."""
+        self._known_warnings = {uid: version for uid, version, _text in self._warnings()}
+
+    def _new_warnings(self) -> tuple[str, ...]:
+        """By their versions, not by time: the clocks may differ, and an event that is said again has the age
+        of the first time."""
+        rows = self._warnings()
+        if self._known_warnings is None:
+            self._known_warnings = {uid: version for uid, version, _text in rows}
+        known = self._known_warnings
+        return tuple(text_ for uid, version, text_ in rows if known.get(uid) != version)
+
+    def _warnings(self) -> list[tuple[str, str, str]]:
+        """(uid, version, what it says) of each warning about the InferenceService, the newest one last."""
+        about = f"involvedObject.kind=InferenceService,involvedObject.name={self._name},type=Warning"
+        path = self._api.resource("v1", "Event").path(self._namespace)
+        try:
+            rows = self._api.get(path, {"fieldSelector": about}).get("items") or []
+        except Forbidden:
+            return []
+        rows.sort(key=lambda row: str(row.get("lastTimestamp") or row.get("eventTime") or ""))
+        return [
+            (
+                text(mapping(row, "metadata"), "uid"),
+                text(mapping(row, "metadata"), "resourceVersion"),
+                " ".join(text(row, "message").split())[:_WARNING_LENGTH],
+            )
+            for row in rows
+            if text(row, "reason") not in _NO_PROBLEM
+        ]
 
     def _get(self, path: str) -> Json | None:
         try:

@@ -10,7 +10,7 @@ from ..objects import snapshot
 from ..objects.inferenceservice import read
 from ..objects.tree import entries, mapping, number, text
 from .knative import PERCENT
-from .merge import contains
+from .merge import contains, merged
 from .plan import KNATIVE, STANDARD, Plan
 from .seen import Seen
 from .standard import canaries, canary_service, route_shares, stable_service
@@ -21,6 +21,7 @@ _MODE = "serving.kserve.io/deploymentMode"
 _STOPPED = "serving.kserve.io/stop"
 # RFC 1035, 2.3.4.
 _LABEL = 63
+_RUNTIMES = ("serving", "clusterServing")
 _LOCAL = "networking.knative.dev/visibility"
 
 
@@ -140,6 +141,19 @@ def _standard(plan: Plan, seen: Seen) -> str:
             f"The HTTPRoute does not give everything to {stable}: wait until it does.",
         ),
         (
+            bool(_of_the_old_runtime(plan, seen)),
+            f"The new version has another model format and names no runtime: KServe makes the canary out of "
+            f"the predictor, {_of_the_old_runtime(plan, seen)} included. Give its model the runtime that is "
+            "for it (kubectl get clusterservingruntimes,servingruntimes), and its protocolVersion where that "
+            "is another one; the same runtime if it is for both.",
+        ),
+        (
+            bool(_emptied(predictor, plan.change)),
+            f"The new version takes away {_emptied(predictor, plan.change)} of the predictor: KServe makes "
+            "the canary out of the predictor, so it would still have it, and what is judged would not be "
+            "what is promoted. Give it a value of its own, or use rollout_driver observe.",
+        ),
+        (
             bool(mapping(spec, "transformer")) or bool(mapping(spec, "explainer")),
             "With a transformer or an explainer the canary's weights reach their rules too in some versions "
             "of KServe, so that the wrong component answers. Use rollout_driver observe.",
@@ -151,6 +165,38 @@ def _standard(plan: Plan, seen: Seen) -> str:
         ),
     )
     return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _of_the_old_runtime(plan: Plan, seen: Seen) -> str:
+    """The runtime that a canary of another format would be given; empty where there is nothing to say.
+
+    KServe merges the canary over the predictor, for which it has chosen a runtime by then, and fails for one
+    that does not support the format (components/predictor.go, buildCanaryPredictor and reconcileModel).
+    """
+    model = mapping(seen.predictor, "model")
+    wanted = merged(model, mapping(plan.change, "model"))
+    formats = [
+        [text(mapping(one, "modelFormat"), key) for key in ("name", "version")] for one in (model, wanted)
+    ]
+    if formats[0] == formats[1] or text(mapping(plan.change, "model"), "runtime"):
+        return ""
+    status = mapping(seen.inferenceservice, "status")
+    names = (text(model, "runtime"), *(text(status, f"{kind}RuntimeName") for kind in _RUNTIMES))
+    return f"its runtime {next(filter(None, names), '')}".strip()
+
+
+def _emptied(there: Any, change: Mapping[str, Any], path: str = "") -> str:
+    """The first field that is there and that the change takes away, or makes what Go takes for nothing."""
+    for key, value in change.items():
+        now = there.get(key) if isinstance(there, Mapping) else None
+        where = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping) and value:
+            found = _emptied(now, value, where)
+            if found:
+                return found
+        elif not isinstance(value, Mapping) and not value and now:
+            return where
+    return ""
 
 
 def _host_of_canary(plan: Plan, route: Mapping[str, Any] | None, stable: str) -> str:

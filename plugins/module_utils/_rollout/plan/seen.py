@@ -21,7 +21,8 @@ class Seen:
     `inferenceservice` is None where it does not exist. `route` is the HTTPRoute that clients come by, and
     `deployments` those of the InferenceService by name: for Standard mode. `baseline_there` is whether the
     revision that a roll-back needs still exists, None where that cannot be told. `counted` is what the load
-    has counted so far, None without a load.
+    has counted so far, None without a load. `warnings` are what KServe has warned of since the last patch, in
+    order.
     """
 
     inferenceservice: Json | None
@@ -31,6 +32,7 @@ class Seen:
     pods: Pods = Pods()
     counted: Counted | None = None
     measured: Mapping[str, Measured] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def predictor(self) -> Json:

@@ -14,7 +14,7 @@ from ..objects.tree import mapping, number, text
 from ..roles import BASELINE, CANARY
 from .knative import Knative
 from .merge import contains
-from .moves import Mode, Move
+from .moves import Missing, Mode, Move
 from .plan import KNATIVE, STANDARD, Plan, Step
 from .seen import Seen
 from .standard import Standard
@@ -53,6 +53,13 @@ class Done:
 
 Action = Union[Patch, Wait, Hold, Done]
 NEXT = Wait("the next move")
+# What no waiting mends of what KServe warns of (components/predictor.go, reconcileModel; GetServingRuntime).
+_FOR_GOOD = (
+    "does not support specified framework",
+    "does not support specified protocol",
+    "no runtime found to support",
+    "No ServingRuntimes or ClusterServingRuntimes with the name",
+)
 
 
 class Turn:
@@ -110,7 +117,7 @@ class Turn:
         missing = self._mode.missing(self._plan, self.state.start, move, self._seen, self.state.canary)
         if self.state.reached is None:
             if missing is not None:
-                return self._unreached(move, missing.why, missing.for_good)
+                return self._unreached(move, self._explained(missing))
             if not self._settled():
                 return Wait("is the split stable?")
         return self._at_split(move, missing.why if missing else "")
@@ -156,9 +163,20 @@ class Turn:
         self._set(sent=True, generation=generation)
         return Wait("the patch is in place")
 
-    def _unreached(self, move: Move, why: str, for_good: bool) -> Action:
+    def _explained(self, missing: Missing) -> Missing:
+        """With what KServe says of it, which for a canary in Standard mode stands in an event alone."""
+        said = self._seen.warnings
+        if not said:
+            return missing
+        for_good = next((each for each in said if any(words in each for words in _FOR_GOOD)), "")
+        return Missing(
+            f"{missing.why}; KServe says: {for_good or said[-1]}", missing.for_good or bool(for_good)
+        )
+
+    def _unreached(self, move: Move, missing: Missing) -> Action:
         self._set(seen_since=None)
-        if for_good:
+        why = missing.why
+        if missing.for_good:
             return self._fail(f"{move.text}: {why}")
         if self._now - (self.state.begun or self._now) > self._plan.ready_timeout:
             return self._fail(f"{move.text}: {why}, after {self._plan.ready_timeout:g} s")

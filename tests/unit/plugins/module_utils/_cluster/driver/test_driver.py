@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     BadRequest,
     ClusterError,
     Conflict,
+    Forbidden,
     Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import Driver, End
@@ -239,6 +240,85 @@ def test_a_first_patch_that_a_webhook_refuses_leaves_nothing_behind() -> None:
     end = world.drive(quick())
     assert (end.outcome, world.cluster.served()) == ("abandoned", {R1: 1.0})
     assert "no such format" in end.message
+
+
+def warning(version: int, message: str, reason: str = "InternalError") -> dict[str, Any]:
+    metadata = {"uid": f"e-{reason}", "resourceVersion": str(version)}
+    return {
+        "metadata": metadata,
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": "2026-11-28T10:00:00Z",
+    }
+
+
+UNSUPPORTED = (
+    "fails to reconcile canary deployments: fails to build resources for canary v2: specified runtime "
+    "sklearnserver does not support specified framework/version"
+)
+
+
+def warn_once_there_is_a_canary(world: World, event: dict[str, Any]) -> None:
+    world.clock.on_sleep.append(
+        lambda _now: world.api.events.__setitem__(0, event) if world.cluster.spec.get("canary") else None
+    )
+
+
+def test_what_kserve_says_in_an_event_alone_is_noticed_at_once() -> None:
+    world = World(Standard(slow=30.0))
+    # Of an earlier attempt: known before the patch.
+    world.api.events = [warning(1, UNSUPPORTED)]
+    warn_once_there_is_a_canary(world, warning(2, UNSUPPORTED))
+    end = world.drive(quick())
+    assert (end.outcome, world.cluster.served()) == ("rolled_back", {"iris-predictor": 1.0})
+    assert end.message.endswith(f"KServe says: {UNSUPPORTED}")
+    created, turned = (
+        next(each["at"] for each in end.state.history if what in (each.get("move"), each["what"]))
+        for what in ("create", "turned back")
+    )
+    assert turned - created < 5
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        warning(1, UNSUPPORTED),
+        warning(2, "the object has been modified", "UpdateFailed"),
+        warning(2, "no longer Ready", "InferenceServiceNotReady"),
+        warning(2, "etcdserver: request timed out"),
+    ],
+    ids=["of before", "tried again", "what is waited for", "for a moment"],
+)
+def test_a_warning_that_waiting_may_mend_ends_nothing(event: dict[str, Any]) -> None:
+    world = World(Standard())
+    world.api.events = [warning(1, UNSUPPORTED)]
+    warn_once_there_is_a_canary(world, event)
+    driver = world.driver(quick())
+    end = driver.drive(world.clock.now + 3000, 0.0, False)
+    assert end.outcome == "promoted"
+
+
+def test_a_warning_is_told_when_its_patch_comes_to_nothing() -> None:
+    world = World(Knative(slow={2: float("inf")}))
+    world.clock.sleep(1.0)
+    world.api.events = [{}]
+    world.clock.on_sleep.append(
+        lambda _now: world.api.events.__setitem__(0, warning(2, "no storage\n container"))
+    )
+    end = world.drive(quick(ready_timeout=60))
+    assert end.outcome == "rolled_back"
+    assert "KServe says: no storage container, after 60 s" in end.message
+
+
+def test_without_the_right_to_see_events_it_goes_on() -> None:
+    world = World(Standard())
+
+    def before(_method: str, path: str) -> None:
+        if path.endswith("/events"):
+            raise Forbidden("no")
+
+    world.api.before = before
+    assert world.drive(quick()).outcome == "promoted"
 
 
 @pytest.mark.parametrize("seed", range(12))

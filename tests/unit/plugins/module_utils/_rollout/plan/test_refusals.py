@@ -105,6 +105,48 @@ def test_what_cannot_be_rolled_out_in_standard_mode(bend: Any, words: str) -> No
     assert "Nothing was changed" in str(refused.value)
 
 
+ONNX = {"modelFormat": {"name": "onnx"}, "storageUri": "gs://models/2"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "status", "words"),
+    [
+        ("", {"clusterServingRuntimeName": "sklearnserver"}, "its runtime sklearnserver included"),
+        ("", {"servingRuntimeName": "ours"}, "its runtime ours included"),
+        ("named", {"servingRuntimeName": "ours"}, "its runtime named included"),
+        ("", {}, "its runtime included"),
+    ],
+)
+@pytest.mark.parametrize("change", [ONNX, {"modelFormat": {"version": "2"}}, {**ONNX, "runtime": None}])
+def test_a_format_that_would_come_to_the_old_ones_runtime(
+    runtime: str, status: dict[str, str], words: str, change: dict[str, Any]
+) -> None:
+    def bend(obj: Any, _route: Any) -> None:
+        obj["status"].update(status)
+        if runtime:
+            obj["spec"]["predictor"]["model"]["runtime"] = runtime
+
+    with pytest.raises(Refused, match=words):
+        refuse(plan_of(change={"model": change}), "standard", _standard(bend))
+    refuse(plan_of(change={"model": {**change, "runtime": "onnxserver"}}), "standard", _standard(bend))
+
+
+def test_knative_mode_chooses_a_runtime_for_each_version() -> None:
+    seen = Knative().seen(None)
+    refuse(plan_of(change={"model": ONNX}), "knative", seen)
+
+
+@pytest.mark.parametrize("nothing", [None, [], "", False, 0])
+def test_what_the_canary_would_still_have_of_the_predictor(nothing: Any) -> None:
+    def bend(obj: Any, _route: Any) -> None:
+        obj["spec"]["predictor"]["model"]["args"] = ["--quick"]
+
+    plan = plan_of(change={"model": {"storageUri": "gs://models/2", "args": nothing, "env": nothing}})
+    with pytest.raises(Refused, match=r"takes away model.args of the predictor"):
+        refuse(plan, "standard", _standard(bend))
+    refuse(plan, "standard", _standard(lambda _obj, _route: None))
+
+
 @pytest.mark.parametrize("hosts", [[host_of(63)], ["iris.example.com"], [], None])
 def test_a_canarys_host_that_is_short_enough_is_not_refused(hosts: list[str] | None) -> None:
     seen = _standard(lambda _obj, route: route["spec"].update(hostnames=hosts))
