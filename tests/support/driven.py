@@ -63,6 +63,7 @@ class Knative:
         self.traffic: list[tuple[bool, str, int]] = []
         self.deleted_revisions: set[str] = set()
         self._statuses: list[tuple[float, dict[str, Any]]] = []
+        self._ticks = 0
         for _unused in range(12):
             self.tick(1.0)
 
@@ -86,6 +87,7 @@ class Knative:
             self.revisions.append((name, predictor, self.now + self.slow.get(number, 2.0)))
         self._reconcile()
         self._statuses.append((self.now, self._status()))
+        self._ticks += 1
 
     @property
     def created(self) -> str:
@@ -132,16 +134,19 @@ class Knative:
         }
 
     def object(self) -> dict[str, Any]:
-        told = [status for at, status in self._statuses if at <= self.now - self.lag]
+        while len(self._statuses) > 1 and self._statuses[1][0] <= self.now - self.lag:
+            self._statuses.pop(0)
+        at, status = self._statuses[0]
+        told = status if at <= self.now - self.lag else {}
         return {
             "apiVersion": "serving.kserve.io/v1beta1",
             "kind": "InferenceService",
             "metadata": {
                 "name": "iris", "namespace": "default", "uid": "uid-1", "generation": self.generation,
-                "resourceVersion": str(self.generation * 1000 + len(self._statuses)),
+                "resourceVersion": str(self.generation * 1000 + self._ticks),
             },
             "spec": copy.deepcopy(self.spec),
-            "status": copy.deepcopy(told[-1] if told else {}),
+            "status": copy.deepcopy(told),
         }  # fmt: skip
 
     def served(self) -> dict[str, float]:

@@ -131,6 +131,33 @@ def test_a_rollout_of_a_list_is_checked_as_one_alone_is() -> None:
     assert {**alone["vars"], "preflight_artifacts": "{{ rollout_artifacts }}"} == checked["vars"]
 
 
+def _hooks(name: str, tasks: list[dict[str, Any]] | None = None) -> Iterator[str]:
+    """The moments whose files a file of tasks includes, and the calls of the driver, in order."""
+    given = yaml.safe_load((ROOT / "roles/rollout/tasks" / name).read_text()) if tasks is None else tasks
+    for task in given:
+        included = str(task.get("ansible.builtin.include_tasks", ""))
+        if "rollout_hooks." in included:
+            moment = re.findall(r"rollout_hooks\.(\w+)", included)[0]
+            assert f"rollout_hooks.{moment} is defined" in task["when"]
+            yield moment
+        elif included:
+            yield from _hooks(included)
+        elif "block" in task:
+            yield from _hooks(name, task["block"])
+        elif "iter8.kfserving.progressive_rollout" in task:
+            yield "drive"
+
+
+def test_hooks_are_included_at_their_moments() -> None:
+    found = list(_hooks("drive_progressive.yml"))
+    assert found == ["before", "before_step", "drive", "pause", "drive", "after_step", "rollback", "success"]
+    inputs = yaml.safe_load((ROOT / "roles/rollout/tasks/inputs.yml").read_text())
+    (moments,) = [
+        task["vars"]["rollout_moments"] for task in inputs if "rollout_moments" in task.get("vars", {})
+    ]
+    assert set(found) - {"drive"} == set(moments)
+
+
 def test_no_shell_and_no_line_editor() -> None:
     forbidden = r"builtin\.(shell|command|raw|lineinfile|blockinfile):"
     for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):

@@ -86,36 +86,51 @@ GATES = [
 ]
 
 
+# A second driver, while the first one's playbook does something between two steps.
+SECOND = """
+- name: Try to drive it too
+  iter8.kfserving.progressive_rollout:
+    name: "{{ rollout_name }}"
+    namespace: "{{ rollout_namespace }}"
+    predictor: "{{ rollout_version }}"
+    steps: "{{ rollout_steps }}"
+    gates: "{{ rollout_gates }}"
+    deadline: "{{ rollout_deadline }}"
+    ready_timeout: "{{ rollout_canary_timeout }}"
+    drain: "{{ rollout_drain }}"
+    playbook: another
+  register: second
+  failed_when: "'is between two steps' not in second.msg"
+"""
+
+
+def hooks(folder: Path) -> dict[str, str]:
+    """Files of tasks that write down when they were included."""
+    found = {}
+    for moment in ("before", "before_step", "after_step", "success"):
+        file = folder / f"{moment}.yml"
+        file.write_text(
+            "- name: Tell\n"
+            "  ansible.builtin.lineinfile:\n"
+            f"    path: {folder}/told\n"
+            "    create: true\n"
+            "    mode: '0644'\n"
+            f"    line: \"{moment} {{{{ rollout_turn | default('-') }}}} "
+            "{{ rollout_driven.outcome | default('-') }}\"\n" + (SECOND if moment == "after_step" else "")
+        )
+        found[moment] = str(file)
+    return found
+
+
 def progressive(tmp_path: Path, **more: object) -> list[str]:
-    """The arguments of a rollout in two steps that are over in seconds, and a file of tasks after each."""
-    told = tmp_path / "told.yml"
-    told.write_text(
-        "- ansible.builtin.lineinfile:\n"
-        f"    path: {tmp_path}/told\n"
-        "    create: true\n"
-        "    mode: '0644'\n"
-        '    line: "{{ rollout_turn }} {{ rollout_driven.outcome }}"\n'
-        "- name: Try to drive it too\n"
-        "  iter8.kfserving.progressive_rollout:\n"
-        '    name: "{{ rollout_name }}"\n'
-        '    namespace: "{{ rollout_namespace }}"\n'
-        '    predictor: "{{ rollout_version }}"\n'
-        '    steps: "{{ rollout_steps }}"\n'
-        '    gates: "{{ rollout_gates }}"\n'
-        '    deadline: "{{ rollout_deadline }}"\n'
-        '    ready_timeout: "{{ rollout_canary_timeout }}"\n'
-        '    drain: "{{ rollout_drain }}"\n'
-        "    playbook: another\n"
-        "  register: second\n"
-        "  failed_when: \"'is between two steps' not in second.msg\"\n"
-    )
+    """The arguments of a rollout in two steps that are over in seconds, with hooks."""
     given = {
         "rollout_driver": "progressive",
         "rollout_change_tasks": "",
         "rollout_load_rate": 50,
         "rollout_steps": [{"percent": percent, "seconds": 3} for percent in (20, 50)],
         "rollout_gates": GATES,
-        "rollout_hooks": {"after_step": str(told)},
+        "rollout_hooks": hooks(tmp_path),
         **more,
     }
     return ["-e", json.dumps(given)]
@@ -134,7 +149,15 @@ def test_a_good_canary_is_promoted_step_by_step(playbooks: Playbooks, tmp_path: 
     assert (driver["mode"], driver["outcome"], driver["canary"]) == ("knative", "promoted", CANARY)
     assert [patch["move"] for patch in driver["patches"]] == ["create", "20 %", "50 %", "100 %"]
     assert [step["passed"] for step in driver["steps"]] == [True, True]
-    assert (tmp_path / "told").read_text().splitlines() == ["0 step", "1 step"]
+    assert (tmp_path / "told").read_text().splitlines() == [
+        "before - -",
+        "before_step 0 -",
+        "after_step 0 step",
+        "before_step 1 step",
+        "after_step 1 step",
+        "before_step 2 step",
+        "success - promoted",
+    ]
     assert "give the canary 50 %" in run.stdout
     assert problems(playbooks.artifacts) == []
     playbooks.wait_until_gone()

@@ -26,6 +26,8 @@ class Answers:
     times: Times = field(default_factory=dict)
 
     def __add__(self, other: Answers) -> Answers:
+        if not self.requests:
+            return other
         times = dict(self.times)
         for bound, count in other.times.items():
             times[bound] = times.get(bound, 0) + count

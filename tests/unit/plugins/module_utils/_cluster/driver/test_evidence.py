@@ -7,6 +7,7 @@ import socket
 import threading
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
@@ -14,7 +15,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver im
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.ensure import (
     progressive_rollout,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import Prometheus
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import (
+    Prometheus,
+    Queries,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.spec import parse_gates
 from ansible_collections.iter8.kfserving.plugins.modules.progressive_rollout import ARGUMENTS
 from ansible_collections.iter8.kfserving.tests.support.driven import NEW, Knative
 from ansible_collections.iter8.kfserving.tests.support.driven_api import DrivenApi
@@ -68,3 +73,30 @@ def test_one_that_cannot_be_asked_is_refused_before_anything_is_changed(
     with pytest.raises(ClusterError, match="^prometheus: "):
         progressive_rollout(SimpleNamespace(params=params, check_mode=check_mode))
     assert api.writes == []
+
+
+def test_a_query_names_both_and_bears_the_token() -> None:
+    gates = parse_gates(
+        [{"type": "query", "query": 'up{r="$canary"}', "baseline_query": 'up{r="$baseline"}', "max_ratio": 2}]
+    )
+    answer = b'{"status": "success", "data": {"resultType": "scalar", "result": [0, "1.5"]}}'
+    head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(answer)}\r\n\r\n".encode()
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _unused in range(2):
+                connection, _peer = server.accept()
+                with connection:
+                    asked.append(unquote(connection.recv(4096).decode()))
+                    connection.sendall(head + answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        prometheus = Prometheus(f"http://127.0.0.1:{server.getsockname()[1]}", "s3cret")
+        names = {"canary": "iris-2", "baseline": "iris-1"}
+        (measured,) = Queries(gates, prometheus, lambda: 0.0).due(names).values()
+        thread.join()
+    assert (measured.value, measured.baseline) == (1.5, 1.5)
+    assert [f'up{{r="iris-{number}"}}' in text for number, text in zip((2, 1), asked)] == [True, True]
+    assert all("\r\nAuthorization: Bearer s3cret\r\n" in text for text in asked)

@@ -374,6 +374,20 @@ def test_a_load_that_goes_away_is_no_pass() -> None:
     assert "no load tells" in action.why
 
 
+def test_a_step_takes_its_time_and_its_answers_at_least() -> None:
+    def lasted(**step: Any) -> float:
+        driver = Driver(quick(steps=[{"percent": 50, **step}]), Knative(), Load({}, 40))
+        assert driver.run() == Done(PROMOTED)
+        reached, _promoted = [each["at"] for each in driver.state.history if each["what"] == "reached"][1:3]
+        (passed,) = [each["at"] for each in driver.state.history if each["what"] == "passed"]
+        return float(passed - reached)
+
+    assert lasted(seconds=0) <= 1
+    assert lasted(seconds=60) >= 60
+    # At some 20 a second.
+    assert lasted(seconds=0, answers=1000) >= 40
+
+
 def test_a_person_may_skip_the_gates() -> None:
     driver = Driver(plan_of(steps=[{"percent": 10, "seconds": 500}]), Knative())
     for _unused in range(20):
