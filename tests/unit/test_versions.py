@@ -58,8 +58,8 @@ def test_ci_runs_every_version_with_the_targets_of_make() -> None:
     runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     targets = {run.removeprefix("make ") for run in runs if run.startswith("make ")}
     makefile = (ROOT / "Makefile").read_text()
-    load = "versions VERSIONS_ARGS=load"
-    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build", "molecule", load}
+    load, simulations = "versions VERSIONS_ARGS=load", 'simulations SIMULATIONS_ARGS="--rollouts 3 --seed 1"'
+    assert targets == {"lint", "sanity", "test", "e2e", "docs", "build", "molecule", load, simulations}
     assert all(re.search(rf"^{target.split()[0]}:", makefile, re.MULTILINE) for target in targets)
 
 
