@@ -85,7 +85,7 @@ class Lease:
             mine = holder in ("", self.holder) or (left_to and left_to == self._playbook)
             if found is None or mine or (left_to and (by_a_person or self._left(spec) <= 0)):
                 if self._take(found):
-                    self._before = found if left_to and not mine else None
+                    self._before = found if left_to else None
                     return
                 continue
             if left_to:

@@ -148,9 +148,11 @@ def test_an_abort_while_a_hook_runs_is_done_at_once_and_the_playbook_is_told(
     assert task("two")["outcome"] == "step"
 
 
-def test_a_pause_while_a_hook_runs_leaves_the_rollout_to_its_playbook(task: Task) -> None:
+@pytest.mark.parametrize("who", ["person", "one"])
+def test_a_pause_while_a_hook_runs_leaves_the_rollout_to_its_playbook(task: Task, who: str) -> None:
+    """Whoever asks: another terminal, or the hook itself."""
     task("one")
-    assert task("person", state="paused")["outcome"] == "paused"
+    assert task(who, state="paused")["outcome"] == "paused"
     with pytest.raises(HeldByAnother, match="one/"):
         task("two")
     assert task("one")["outcome"] == "held"
