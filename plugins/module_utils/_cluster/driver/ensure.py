@@ -76,6 +76,7 @@ def _present(run: Run) -> dict[str, Any]:
     if not under_way:
         _refuse(run, plan, mode)
     if run.check_mode:
+        run.lease().refuse_if_left()
         return _foretold(run, plan, mode, kept if under_way else None, earlier)
     lease = run.lease()
     lease.acquire(run.say)

@@ -165,6 +165,13 @@ class Lease:
         self._api.replace(self._path, self._wanted(found, holder=""))
         return True
 
+    def refuse_if_left(self) -> None:
+        """Raises HeldByAnother where it is left to another playbook, without taking it."""
+        found = self._get()
+        spec = (found or {}).get("spec") or {}
+        if _left_to(found) not in ("", self._playbook) and self._left(spec) > 0:
+            raise self._left_refusal(spec)
+
     def nobody_drives(self) -> bool:
         """Whether a person's request has nobody at this moment who would take it up."""
         found = self._get()
@@ -223,6 +230,10 @@ class Lease:
                 "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if same else 1),
             },
         }
+
+    def _left_refusal(self, spec: Json) -> HeldByAnother:
+        between = f", and is between two steps, for {self._left(spec):.0f} s at most"
+        return self._refusal(str(spec.get("holderIdentity")), between)
 
     def _refusal(self, holder: str, between: str = "") -> HeldByAnother:
         gone = f" If its playbook is gone, delete the Lease {self._metadata['name']}." if between else ""

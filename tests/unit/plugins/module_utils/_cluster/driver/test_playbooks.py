@@ -55,12 +55,12 @@ def task(api: DrivenApi, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> T
     connected = SimpleNamespace(with_time_limit=lambda _seconds: api)
     monkeypatch.setattr(runs, "connect", lambda _module, **_options: connected)
 
-    def run(playbook: str, **given: Any) -> dict[str, Any]:
+    def run(playbook: str, check_mode: bool = False, **given: Any) -> dict[str, Any]:
         params = {name: each.get("default") for name, each in ARGUMENTS.items()}
         params |= {"name": "iris", "api_version": "serving.kserve.io/v1beta1", "predictor": NEW}
         params |= {"steps": STEPS, "gates": [{"type": "pods"}], "until": "step", "expect": "any"}
         params |= {"lease_seconds": 600.0, "playbook": playbook, "holder": playbook, **given}
-        return progressive_rollout(SimpleNamespace(params=params, check_mode=False))
+        return progressive_rollout(SimpleNamespace(params=params, check_mode=check_mode))
 
     return run
 
@@ -80,6 +80,10 @@ def test_a_second_playbook_is_refused_while_a_hook_of_the_first_one_runs(
             before = len(api.writes)
             with pytest.raises(HeldByAnother, match=r"one/\w+ drives this rollout, and is between two steps"):
                 task("two")
+            # As it is asked before the second one's load, and its own hooks.
+            with pytest.raises(HeldByAnother, match="one/"):
+                task("two", check_mode=True)
+            assert task("one", check_mode=True)["outcome"] == "pending"
             assert len(api.writes) == before
     assert outcomes == ["step", "step", "promoted"]
     assert served(api) == {R2: 1.0}
