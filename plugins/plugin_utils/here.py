@@ -27,10 +27,17 @@ from ansible import constants as C
 from ansible.module_utils import basic
 from ansible.module_utils.common import json as encoding
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as CORE
 from ansible.utils.display import Display
-from ansible.vars.clean import remove_internal_keys
+
+try:
+    from ansible.vars.clean import remove_internal_keys
+except ImportError:  # from ansible-core 2.21 on the result does it itself
+    remove_internal_keys = None
 
 PACKAGE = "ansible_collections.iter8.kfserving.plugins.modules"
+# What is used of Ansible's own is not promised to stay: with a newer one, modules go the way that it has.
+NEWEST = (2, 21)
 # From here on Ansible keeps what it sends to a host, and says how.
 _DEBUGGING = 3
 
@@ -64,6 +71,8 @@ class Here(ActionBase):  # type: ignore[misc]
 
 def can(action: ActionBase, task_vars: Mapping[str, Any]) -> bool:
     """Whether the module would see the same world here as where Ansible would run it."""
+    if tuple(int(number) for number in CORE.split(".")[:2]) > NEWEST:
+        return False
     if action._connection.transport != "local" or action._connection.become is not None:
         return False
     if action._task.delegate_to:  # to a host with variables of its own
@@ -87,9 +96,12 @@ def run(
     result = _forked(module, _encoded(given), action._loader.get_basedir())
     # From ansible-core 2.19 on the way of encoding is named.
     profile = ("legacy",) if hasattr(encoding, "get_module_encoder") else ()
-    data: dict[str, Any] = action._parse_returned_data(result, *profile)
-    remove_internal_keys(data)
-    return data
+    parsed = action._parse_returned_data(result, *profile)
+    if remove_internal_keys is None:
+        parsed.remove_internal_keys()
+        return dict(parsed.as_result_dict(for_round_trip=True))
+    remove_internal_keys(parsed)
+    return dict(parsed)
 
 
 def _encoded(arguments: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -142,6 +143,38 @@ def test_whoever_looks_closely_sees_ansibles_own_way(monkeypatch: pytest.MonkeyP
     assert here.can(action(), given)
     monkeypatch.setattr(C, "DEFAULT_KEEP_REMOTE_FILES", True)
     assert not here.can(action(), given)
+
+
+def test_an_ansible_that_was_never_tried_sends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"ansible_python_interpreter": sys.executable}
+    named = re.search(r"ansible-core 2\.\d+ to (2\.\d+)", (ROOT / "README.md").read_text())
+    assert named and tuple(map(int, named[1].split("."))) == here.NEWEST
+    monkeypatch.setattr(here, "CORE", f"{named[1]}.7.post0")
+    assert here.can(action(), given)
+    monkeypatch.setattr(here, "CORE", f"2.{here.NEWEST[1] + 1}.0.dev0")
+    assert not here.can(action(), given)
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_what_a_module_may_not_say_of_itself_is_taken_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    """Up to ansible-core 2.20 from a mapping, from then on by the result itself."""
+    taken: list[Any] = []
+    result = SimpleNamespace(
+        remove_internal_keys=lambda: taken.append(result),
+        as_result_dict=lambda for_round_trip: {"changed": True, "round_trip": for_round_trip},
+    )
+    parsed: Any = result if newest else {"changed": True}
+    monkeypatch.setattr(here, "remove_internal_keys", None if newest else taken.append)
+    monkeypatch.setattr(here, "_forked", lambda *_told: {"stdout": "{}"})
+    given = SimpleNamespace(
+        _update_module_args=lambda *_told: None,
+        _loader=SimpleNamespace(get_basedir=lambda: str(folder)),
+        _parse_returned_data=lambda *_told: parsed,
+    )
+    assert here.run(given, ModuleType("a.b"), {}, {})["changed"] is True  # type: ignore[arg-type]
+    assert taken == [parsed]
 
 
 def test_all_modules_but_those_that_take_minutes_run_here() -> None:
