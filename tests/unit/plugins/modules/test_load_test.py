@@ -8,9 +8,11 @@ from typing import Any, Dict, Tuple
 
 import pytest
 import yaml
+from ansible_collections.iter8.kfserving.plugins.doc_fragments.load import ModuleDocFragment
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import files
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import ensure
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.arguments import LOAD_ARGUMENTS
 from ansible_collections.iter8.kfserving.plugins.modules import load_test, load_test_info
 from ansible_collections.iter8.kfserving.tests.support.ansible_core import module_arguments
 
@@ -29,8 +31,14 @@ def call(
     return int(end.value.code or 0), json.loads(capsys.readouterr().out)
 
 
+def test_what_modules_share_is_documented_once() -> None:
+    shared = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    assert list(shared) == list(LOAD_ARGUMENTS)
+
+
 def test_documentation_and_arguments_agree() -> None:
     documented = yaml.safe_load(load_test.DOCUMENTATION)["options"]
+    documented |= yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     assert set(documented) == set(load_test.ARGUMENTS)
     for name, spec in load_test.ARGUMENTS.items():
         told = documented[name]
