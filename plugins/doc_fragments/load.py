@@ -291,15 +291,6 @@ options:
     description: Whether the server's certificate must be valid.
     type: bool
     default: true
-  ca_file:
-    description: File with the certificates (PEM) to trust rather than the system's.
-    type: path
-  client_cert:
-    description: File with the client's certificate (PEM).
-    type: path
-  client_key:
-    description: File with the key of O(client_cert) (PEM, without a passphrase), where that does not hold it.
-    type: path
   connect_check:
     description:
       - Whether to make sure, by one connection that carries no request, that the server can be reached.

@@ -100,6 +100,15 @@ options:
   unix_socket:
     description: Connect to this Unix socket rather than to the host of O(url).
     type: path
+  ca_file:
+    description: File with the certificates (PEM) to trust rather than the system's.
+    type: path
+  client_cert:
+    description: File with the client's certificate (PEM).
+    type: path
+  client_key:
+    description: File with the key of O(client_cert) (PEM, without a passphrase), where that does not hold it.
+    type: path
   dest:
     description:
       - File on the target host to write the result to when the load ends. A file that is there is replaced.
@@ -386,6 +395,9 @@ ARGUMENTS = {
     "clock_ahead": {"type": "float", "default": 0},
     "http2_library": {"type": "path"},
     "unix_socket": {"type": "path"},
+    "ca_file": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path", "no_log": False},
     "dest": {"type": "path"},
     "state_dir": {"type": "path"},
 }

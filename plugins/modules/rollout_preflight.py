@@ -40,6 +40,10 @@ options:
     description: The namespace of the record's copy on the cluster; empty for none.
     type: str
     default: ""
+  load_namespace:
+    description: The namespace of the pods that send the load; empty where none do.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -81,6 +85,7 @@ ARGUMENTS = {
     "driver": {"type": "str", "choices": ["iter8", "observe", "progressive"], "default": "observe"},
     "canary": {"type": "dict"},
     "record_namespace": {"type": "str", "default": ""},
+    "load_namespace": {"type": "str", "default": ""},
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.iter8.kfserving.plugins.doc_fragments import load
 from ansible_collections.iter8.kfserving.plugins.doc_fragments.cluster import ModuleDocFragment
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Resource
 from ansible_collections.iter8.kfserving.tests.support.ansible_core import module_arguments
@@ -24,6 +25,8 @@ def documented(module: ModuleType) -> dict[str, Any]:
         if name.startswith("iter8.kfserving.cluster."):
             fragment = getattr(ModuleDocFragment, name.rpartition(".")[2].upper())
             options.update(yaml.safe_load(fragment)["options"])
+        elif name == "iter8.kfserving.load":
+            options.update(yaml.safe_load(load.ModuleDocFragment.DOCUMENTATION)["options"])
     return options
 
 

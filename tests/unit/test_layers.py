@@ -62,7 +62,7 @@ TABLE = {
     "module_utils._load.http2": Room(rooms=_util("_load", "_common"), packages=("h2", "hpack")),
     "module_utils._rollout": Room(rooms=_util(*PURE_COMMON), pure=True),
     "module_utils._cluster": Room(
-        rooms=_util("_rollout", "_load.job", "_common"),
+        rooms=_util("_rollout", "_load.errors", "_load.job", "_load.pod", "_load.result", "_common"),
         packages=("kubernetes", "urllib3", "ansible_collections.kubernetes.core"),
     ),
     "module_utils._platform": Room(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images of one static program each, written as an OCI layout in a tar file: no container engine is needed.
+"""Images of one static program, or of some files, as OCI layouts in tar files: no container engine is needed.
 
 Format: the OCI image specification, 1.0 (image-layout.md, manifest.md, config.md).
 """
@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,33 @@ def _layer(program: Path, inside: str) -> bytes:
     return content.getvalue()
 
 
+def _layer_of(files: Iterable[Path], links: Mapping[str, str]) -> bytes:
+    """Files at the paths that they have here, and symbolic links."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(_entry("tmp", 0, 0o1777, tarfile.DIRTYPE))
+        for path in sorted(set(files)):
+            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            with open(path, "rb") as stream:
+                tar.addfile(_entry(str(path).lstrip("/"), path.stat().st_size, mode), stream)
+        for name, target in sorted(links.items()):
+            link = _entry(name.lstrip("/"), 0, 0o777, tarfile.SYMTYPE)
+            link.linkname = target
+            tar.addfile(link)
+    return content.getvalue()
+
+
 def write(target: Path, image: str, program: Path, inside: str) -> None:
     """Write an image whose entry point is `program`, at /`inside`. The same input gives the same file."""
+    _write(target, image, _layer(program, inside), [f"/{inside}"])
+
+
+def write_files(target: Path, image: str, files: Iterable[Path], links: Mapping[str, str]) -> None:
+    """Write an image that has these files where they are here, and symbolic links (path to target)."""
+    _write(target, image, _layer_of(files, links), [])
+
+
+def _write(target: Path, image: str, content: bytes, entry_point: list[str]) -> None:
     blobs: dict[str, bytes] = {}
 
     def put(media: str, content: bytes) -> dict[str, Any]:
@@ -54,13 +80,13 @@ def write(target: Path, image: str, program: Path, inside: str) -> None:
     def document(media: str, value: dict[str, Any]) -> dict[str, Any]:
         return put(media, json.dumps(value).encode())
 
-    layer = put(_LAYER, _layer(program, inside))
+    layer = put(_LAYER, content)
     config = document(
         _CONFIG,
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Entrypoint": [f"/{inside}"], "User": USER, "WorkingDir": "/"},
+            "config": {"Entrypoint": entry_point, "User": USER, "WorkingDir": "/"},
             "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
         },
     )
@@ -72,5 +98,5 @@ def write(target: Path, image: str, program: Path, inside: str) -> None:
     files["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
     files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()
     with tarfile.open(target, mode="w") as tar:
-        for path, content in files.items():
-            tar.addfile(_entry(path, len(content), 0o644), io.BytesIO(content))
+        for path, data in files.items():
+            tar.addfile(_entry(path, len(data), 0o644), io.BytesIO(data))

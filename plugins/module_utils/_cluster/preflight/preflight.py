@@ -84,7 +84,9 @@ def _server(api: Api, found: Findings) -> None:
 
 def _access(api: Api, params: Any, found: Findings) -> None:
     groups = {group_of(each) for each in api.served_versions()}
-    wanted = rights.rights([params["driver"]], params["namespace"], params["record_namespace"] or "", groups)
+    load = params["load_namespace"] or ""
+    tasks = [params["driver"], *([rights.LOAD_JOB] if load else [])]
+    wanted = rights.rights(tasks, params["namespace"], params["record_namespace"] or "", groups, load)
     found.problems += [f"The user may not {each}: see docs/rights.md." for each in told(missing(api, wanted))]
 
 

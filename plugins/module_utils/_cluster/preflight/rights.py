@@ -15,6 +15,7 @@ from .access import Right
 # Where a right is needed.
 MODEL = "the model's namespace"
 RECORD = "the record's namespace"
+LOAD = "the load's namespace"
 ITER8_SYSTEM = "iter8-system"
 NODES_EVENTS = "default"
 CLUSTER = "the whole cluster"
@@ -24,6 +25,7 @@ PROGRESSIVE = "progressive"
 ITER8 = "iter8"
 QUICKSTART = "quickstart"
 TEARDOWN = "teardown"
+LOAD_JOB = "load from pods"
 # The rollouts; each is named as its driver.
 ROLLOUTS = (OBSERVE, PROGRESSIVE, ITER8)
 
@@ -76,15 +78,34 @@ NEEDS: tuple[Need, ...] = (
     Need("batch", "jobs", ("delete", *READ), ITER8_SYSTEM, (ITER8,), "iter8's handlers, and their removal"),
     Need("", "configmaps", ("create", "get", "patch"), MODEL, (PROGRESSIVE,), "the state of the rollout"),
     Need("coordination.k8s.io", "leases", (*OWN, "update"), MODEL, (PROGRESSIVE,), "the lock"),
-    Need("", "configmaps", (*OWN, "list"), RECORD, (QUICKSTART, ITER8, TEARDOWN), "the record's copy"),
+    Need("batch", "jobs", OWN, LOAD, (LOAD_JOB,), "the Job whose pods send the load, and its removal"),
+    Need("", "configmaps", OWN, LOAD, (LOAD_JOB,), "the load's engine"),
+    Need("", "secrets", OWN, LOAD, (LOAD_JOB,), "what the load sends"),
+    Need("", "pods", ("list", "patch"), LOAD, (LOAD_JOB,), "to see the load's pods, and direct them"),
+    Need("", "pods/log", ("get",), LOAD, (LOAD_JOB,), "to hear what the load's pods have counted"),
+    Need(
+        "",
+        "configmaps",
+        (*OWN, "list"),
+        RECORD,
+        (QUICKSTART, ITER8, TEARDOWN, LOAD_JOB),
+        "the record's copy",
+    ),
 )
 
 
-def rights(tasks: Iterable[str], namespace: str, record_namespace: str, groups: Iterable[str]) -> list[Right]:
+def rights(
+    tasks: Iterable[str],
+    namespace: str,
+    record_namespace: str,
+    groups: Iterable[str],
+    load_namespace: str = "",
+) -> list[Right]:
     """The rights for these tasks. ``groups`` are the API groups that the cluster serves: kinds of others
-    need none. Without a ``record_namespace`` there is no copy of the record."""
+    need none. Without a ``record_namespace`` there is no copy of the record, and ``load_namespace`` is that
+    of the pods that send the load, for the task `LOAD_JOB`."""
     wanted, served = set(tasks), {"", *groups}
-    places = {MODEL: namespace, RECORD: record_namespace, CLUSTER: ""}
+    places = {MODEL: namespace, RECORD: record_namespace, LOAD: load_namespace, CLUSTER: ""}
     return sorted(
         Right(need.group, need.resource, verb, places.get(need.where, need.where))
         for need in NEEDS

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import pkgutil
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from ... import _common
 from ..._common import files, percentile, processes
@@ -73,17 +75,25 @@ def copy_to(folder: Path, http2_too: bool = False) -> Path:
     Python can run that path. With `http2_too` the library for HTTP/2 lies beside them, from wherever this
     Python has it. Raises LoadError if a part cannot be read, OSError if it cannot be written.
     """
-    top = folder / "engine"
-    for part in (sys.modules[_ROOM], *PARTS):
+    for name, data in sources(PARTS):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    if http2_too:
+        (folder / "engine" / library.ARCHIVE).write_bytes(library.archive())
+    return folder / "engine/_load"
+
+
+def sources(parts: Iterable[ModuleType]) -> Iterator[tuple[str, bytes]]:
+    """Each file of these parts and of what holds them: its path, from a folder `engine` on, and its content.
+
+    Raises LoadError if one cannot be read.
+    """
+    for part in (sys.modules[_ROOM], *parts):
         package, _unused, name = part.__name__.rpartition(".")
         if hasattr(part, "__path__"):
             package, name = part.__name__, "__init__"
         data = pkgutil.get_data(package, f"{name}.py")
         if data is None:
             raise LoadError(f"The engine's part {part.__name__} cannot be read from where it was imported.")
-        place = top.joinpath(*package[len(_ABOVE) + 1 :].split("."))
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{name}.py").write_bytes(data)
-    if http2_too:
-        (top / library.ARCHIVE).write_bytes(library.archive())
-    return top / "_load"
+        yield "/".join(("engine", *package[len(_ABOVE) + 1 :].split("."), f"{name}.py")), data

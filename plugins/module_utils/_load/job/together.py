@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module `load_merge` does, from its arguments to what it returns."""
+"""The results of several generators put together and written: what the module `load_merge` does."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,39 @@ Interval = tuple[float, float]
 
 def ensure_merged(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Write the result of all generators, unless it is there already. Raises LoadError."""
-    dest = Path(destination(arguments["dest"]))
     generators = [_generator(index, given) for index, given in enumerate(arguments["generators"])]
+    return write_merged(generators, arguments["dest"], check_mode)
+
+
+def write_merged(generators: Iterable[Generator], dest: str, check_mode: bool) -> dict[str, Any]:
+    """Write the result of all generators to a file, where one is named, unless it is there already.
+
+    Returns `changed`, `generators`, `requests`, `failed` and `status`. Raises LoadError.
+    """
     try:
         merged = merge_generators(generators)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LoadError(f"The results cannot be put together: {error!r}. Are they of this version?") from None
-    text = json.dumps(merged) + "\n"
+    own = merged["LoadTest"]
+    return {
+        "changed": _written(Path(destination(dest)), json.dumps(merged) + "\n", check_mode)
+        if dest
+        else False,
+        "generators": own["generators"],
+        "requests": own["requests"],
+        "failed": own["failed"],
+        "status": own["state"],
+    }
+
+
+def _written(dest: Path, text: str, check_mode: bool) -> bool:
     try:
         changed = not dest.exists() or dest.read_bytes() != text.encode()
         if changed and not check_mode:
             write_atomically(dest, text, 0o644)
     except OSError as error:
         raise LoadError(f"The destination {dest} cannot be written: {error.strerror}.") from None
-    own = merged["LoadTest"]
-    return {
-        "changed": changed,
-        "generators": own["generators"],
-        "requests": own["requests"],
-        "failed": own["failed"],
-        "status": own["state"],
-    }
+    return changed
 
 
 def _generator(index: int, given: Mapping[str, Any]) -> Generator:

@@ -58,7 +58,7 @@ def run(cluster: Cluster, **params: Any) -> dict[str, Any]:
     module: Any = SimpleNamespace()
     module.params = {
         "name": "m", "namespace": "models", "api_version": None, "driver": "progressive", "canary": None,
-        "record_namespace": "", **params,
+        "record_namespace": "", "load_namespace": "", **params,
     }  # fmt: skip
     return module_side.preflight(module)
 
