@@ -170,6 +170,8 @@ class Answer:
         self.size += len(chunk)
         if self.status != 200:
             return
+        if chunk and self.grpc_status is not None:
+            raise Wrong(MALFORMED, "grpc-status came before the messages, and not in trailers")
         buffer = self._buffer
         buffer += chunk
         while True:

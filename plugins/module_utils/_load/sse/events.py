@@ -106,7 +106,7 @@ class EventParser:
         events = []
         for line in lines:
             if not line:
-                if self._data:
+                if self._data or self._kind == b"error":  # which the standard would pass over without data
                     kind = self._kind.decode("utf-8", "replace") or "message"
                     events.append(Event(kind, b"\n".join(self._data), self._id))
                     self._held -= sum(map(len, self._data))

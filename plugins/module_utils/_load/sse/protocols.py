@@ -30,6 +30,7 @@ MAX_CHOICES = 1024
 MAX_SHOWN = 60  # characters shown of what a server calls an error
 _TOKENS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
 _OPENAI, _V2 = "OpenAI", "V2"
+_OF_THE_WHOLE = ("id", "model", "model_name")  # what every event of one answer has alike
 
 
 class Wrong(Exception):
@@ -43,10 +44,11 @@ class Wrong(Exception):
 class Progress:
     """How far one answer is. `read` each event, `end` with the response; both raise Wrong."""
 
-    __slots__ = ("_ended", "_open", "_protocol", "done")
+    __slots__ = ("_about", "_ended", "_open", "_protocol", "done")
 
     def __init__(self) -> None:
         self._protocol = ""
+        self._about: dict[str, str] = {}  # what each event says again of the whole, where it says it
         self._open: set[int] = set()  # choices that have appeared and not ended
         self._ended: set[int] = set()
         self.done = False
@@ -63,13 +65,26 @@ class Progress:
         chunk = _parsed(event.data)
         if chunk.get("error") or chunk.get("object") == "error":
             raise Wrong(STREAM_ERROR, f"an error object came{_named(chunk)}")
+        self._is_of_one(chunk)
         if "choices" in chunk:
-            self._protocol = _OPENAI
+            self._speaks(_OPENAI)
             return chunk, self._choices(chunk["choices"])
         if "text_output" in chunk:
-            self._protocol = self._protocol or _V2
+            self._speaks(_V2)
             return chunk, self._generated(chunk)
         raise Wrong(STREAM_MALFORMED, "an event has neither choices nor text_output")
+
+    def _speaks(self, protocol: str) -> None:
+        if self._protocol not in ("", protocol):
+            raise Wrong(STREAM_MALFORMED, "the events are of two protocols")
+        self._protocol = protocol
+
+    def _is_of_one(self, chunk: Mapping[str, Any]) -> None:
+        """An answer that begins with one server and goes on with another is none. Some leave these empty."""
+        for name in _OF_THE_WHOLE:
+            told = chunk.get(name)
+            if isinstance(told, str) and told and self._about.setdefault(name, told) != told:
+                raise Wrong(STREAM_MALFORMED, f"the {name} changes within the stream")
 
     def _choices(self, choices: Any) -> bool:
         if not isinstance(choices, list):
@@ -77,7 +92,7 @@ class Progress:
         has_token = False
         for choice in choices:
             index = choice.get("index", 0) if isinstance(choice, dict) else None
-            if type(index) is not int:
+            if type(index) is not int or index < 0:
                 raise Wrong(STREAM_MALFORMED, "an event has a choice without an index")
             has_text = _has_text(choice)
             if index not in self._ended:
@@ -95,9 +110,14 @@ class Progress:
     def _generated(self, chunk: Mapping[str, Any]) -> bool:
         details = chunk.get("details")
         reason = (details if isinstance(details, dict) else chunk).get("finish_reason")
+        text = chunk["text_output"]
+        if text is not None and not isinstance(text, (str, list)):
+            raise Wrong(STREAM_MALFORMED, "a text_output is no text")
+        if text and self._ended:
+            raise Wrong(STREAM_MALFORMED, "the answer goes on after its finish_reason")
         if _is_over(reason, "the answer"):
             self._ended.add(0)
-        return bool(chunk["text_output"])
+        return bool(text)
 
     def end(self, tokens: int, bounded: bool) -> None:
         """The response is over, with so many tokens; `bounded` if more than the connection's end told so."""
@@ -115,7 +135,7 @@ class Progress:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        chunk = json.loads(data.decode())
+        chunk = json.loads(data.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise Wrong(STREAM_MALFORMED, "an event is not UTF-8") from None
     except (ValueError, RecursionError):
@@ -123,6 +143,11 @@ def _parsed(data: bytes) -> dict[str, Any]:
     if not isinstance(chunk, dict):
         raise Wrong(STREAM_MALFORMED, "an event is no JSON object")
     return chunk
+
+
+def _no_constant(name: str) -> None:
+    """JSON has neither NaN nor Infinity, whatever Python reads."""
+    raise ValueError(name)
 
 
 def _is_over(reason: Any, what: str) -> bool:

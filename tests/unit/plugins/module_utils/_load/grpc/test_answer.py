@@ -130,3 +130,14 @@ def test_a_content_length_is_kept(length: int) -> None:
     else:
         with pytest.raises(Wrong, match="Content-Length"):
             answer.end()
+
+
+def test_a_status_before_the_messages_is_no_trailer() -> None:
+    """Whoever says OK before the answer does not know yet how it ends."""
+    options = Options(url="grpc://127.0.0.1:1/v2/models/m")
+    answer: Any = Answer(AnswerJudge(options, method_of(options)), IDENT)
+    answer.headers([(b":status", b"200"), (b"content-type", b"application/grpc"), (b"grpc-status", b"0")])
+    message = MESSAGES["right"][0]
+    with pytest.raises(Wrong, match="before the messages") as wrong:
+        answer.data(b"\0" + len(message).to_bytes(4, "big") + message)
+    assert wrong.value.kind == "malformed"
