@@ -69,6 +69,15 @@ def _time(row: Mapping[str, Any]) -> float:
     return float(row["time"])
 
 
+def _gap(seconds: Mapping[int, Mapping[str, Any]], begun: float) -> dict[str, float]:
+    """The longest time between two seconds with a success, or 0.1 s where each has some."""
+    busy = sorted(second for second, row in seconds.items() if row["ok"])
+    before, after = max(zip(busy, busy[1:]), key=lambda pair: pair[1] - pair[0])
+    if after - before < 2:
+        return rollouts.gap(0.1, begun + 1.0)
+    return {"seconds": after - before - 1.0, "start": before + 1.0, "end": float(after)}
+
+
 def _load(rows: list[dict[str, Any]], begun: float, ended: float, names: Mapping[str, str]) -> dict[str, Any]:
     """load.json with the seconds of the recording."""
     seconds: dict[int, dict[str, Any]] = {}
@@ -102,7 +111,7 @@ def _load(rows: list[dict[str, Any]], begun: float, ended: float, names: Mapping
         ]
     ok, failed = sum(each["ok"] for each in seconds.values()), len(ledger)
     total = ok + failed
-    gap = rollouts.gap(0.1)
+    gap = _gap(seconds, begun)
     by_mode = Counter(each["connection_mode"] for each in ledger)
     load = rollouts.load(seconds=1)
     own = load["LoadTest"]
@@ -128,6 +137,7 @@ def _load(rows: list[dict[str, Any]], begun: float, ended: float, names: Mapping
         outages=[],
     )
     load["RetCodes"] = {"200": ok, **({"503": failed} if failed else {})}
-    load["DurationHistogram"] = histogram(total)
+    load["DurationHistogram"] = own["response_time"] = histogram(total)
     load["ActualDuration"] = int((ended - begun) * 1e9)
+    own["actual_rate"] = own["asked_rate"] = total / (ended - begun)
     return load

@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+_TOO_MANY = 10**15  # floats tell each whole number up to there, and a load counts none beyond
+_YEAR_10000 = 253402300800  # seconds since the epoch
+
 
 class LoadFormatError(ValueError):
     """load.json is not a load test's result; the message says where."""
@@ -27,20 +30,73 @@ def listed(obj: Mapping[str, Any], key: str) -> list[Any]:
     return value
 
 
+def finite(value: Any) -> float | None:
+    """The value as a number; None where it is none, or not finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def is_moment(value: Any) -> bool:
+    """Whether it is a time in seconds since the epoch that a calendar has."""
+    found = finite(value)
+    return found is not None and 0 <= found < _YEAR_10000
+
+
 def number(obj: Mapping[str, Any], key: str) -> float:
     """The finite number that stands at this key."""
-    value = obj.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    found = finite(obj.get(key))
+    if found is None:
         raise LoadFormatError(f"{key} is not a number")
-    return float(value)
+    return found
+
+
+def amount(obj: Mapping[str, Any], key: str) -> float:
+    """The number that stands at this key, of what there is no less than none of."""
+    found = number(obj, key)
+    if found < 0:
+        raise LoadFormatError(f"{key} is below 0")
+    return found
+
+
+def moment(obj: Mapping[str, Any], key: str) -> float:
+    """The time in seconds since the epoch that stands at this key."""
+    if not is_moment(obj.get(key)):
+        raise LoadFormatError(f"{key} is not a time")
+    return number(obj, key)
 
 
 def whole(obj: Mapping[str, Any], key: str) -> int:
-    """The whole number that stands at this key."""
+    """The whole number that stands at this key; all are counts, so none is below 0."""
     value = obj.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
         raise LoadFormatError(f"{key} is not a whole number")
+    if not 0 <= value < _TOO_MANY:
+        raise LoadFormatError(
+            f"{key} is below 0" if value < 0 else f"{key} is beyond all that can be counted"
+        )
     return value
+
+
+def buckets(histogram: Mapping[str, Any], where: str) -> int:
+    """How many values the buckets of a histogram of Fortio's shape hold, which are in order."""
+    data, before, total = histogram.get("Data"), 0.0, 0
+    if not isinstance(data, list):
+        raise LoadFormatError(f"{where}.Data is not a list")
+    if amount(histogram, "Min") > amount(histogram, "Max"):
+        raise LoadFormatError(f"{where}.Min is above Max")
+    for row in data:
+        bucket = mapping(row, f"{where}.Data")
+        start, end = amount(bucket, "Start"), amount(bucket, "End")
+        if not before <= start <= end:
+            raise LoadFormatError(f"{where}.Data is not in order")
+        amount(bucket, "Percent")
+        before, total = end, total + whole(bucket, "Count")
+    return total
 
 
 def counts_of(obj: Mapping[str, Any], key: str) -> dict[str, int]:

@@ -83,8 +83,9 @@ class Thresholds:
 
         At a weight of 0 or 1 there is nothing to be a part of, and another rule looks at each answer.
         """
-        part = self.share_tolerance_relative * min(weight, 1 - weight)
-        return min(self.share_tolerance, part) if part > 0 else self.share_tolerance
+        of = min(weight, 1 - weight)
+        part = self.share_tolerance_relative * of
+        return min(self.share_tolerance, part) if of > 0 else self.share_tolerance
 
     def gap_limit(self, asked_rate: float) -> float:
         """The longest allowed gap in seconds at this rate (requests a second; 0 is as fast as possible)."""

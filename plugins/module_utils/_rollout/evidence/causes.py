@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..fields import is_moment
 from ..messages import elapsed
 from ..objects import pod
 from ..objects.snapshot import spell
@@ -138,7 +139,7 @@ def happenings(observations: Iterable[Row]) -> Iterator[Happening]:
     view, traffic = View(), None
     for row in observations:
         at, obj = row.get("time"), mapping(row, "object")
-        if not isinstance(at, (int, float)) or not obj:
+        if at is None or not is_moment(at) or not obj:
             continue
         key = (text(obj, "kind"), text(mapping(obj, "metadata"), "name"))
         previous = last.get(key)

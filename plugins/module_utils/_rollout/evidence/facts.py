@@ -16,13 +16,15 @@ from ..objects.objectives import Objective, objectives
 from ..objects.snapshot import Snapshot
 from ..objects.view import view_of
 from ..plan.told import SummaryFormatError, read_summary
+from ..result_reader import read_load
 from ..roles import BASELINE, CANARY, ITER8, OBSERVE
+from ..same_objects import contradictions, replaced
 from ..thresholds import Thresholds
 from .access_log import AccessLog
 from .causes import causes
 from .clocks import Clocks, compare
 from .gateway import named_by_answers, named_by_log
-from .load import Load, read_load
+from .load import Load
 from .marks import Marks, marks
 from .offset import SAME, Offset
 from .phases import Phase, phases
@@ -75,7 +77,9 @@ class Facts:
     `stretches` are the phases beyond both ends of the load, which a clock that is off may reach.
     `causes` has what happened around each window of losses, as verdict.json has it; `driver` what this
     collection's own driver did and why, empty where it did not drive. `naming` is what the names that answers
-    gave were learned to stand for.
+    gave were learned to stand for. `replaced` is how the InferenceService ceased to be the one that
+    it was, and `contradictions` what does not go together of the objects, by the revision that is to have
+    everything.
     """
 
     load: Load | None
@@ -97,6 +101,8 @@ class Facts:
     causes: tuple[Mapping[str, Any], ...] = ()
     driver: Mapping[str, Any] = field(default_factory=dict)
     naming: Naming = OWN
+    replaced: str = ""
+    contradictions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def by_experiment(self) -> bool:
@@ -232,6 +238,11 @@ def study(evidence: Evidence) -> Facts:
         causes=tuple(causes(load.ledger, rows)) if load else (),
         driver=driver,
         naming=naming,
+        replaced=replaced(evidence.inferenceservice, rows),
+        contradictions={
+            name: tuple(contradictions(evidence.inferenceservice, experiment, rows, found.generations, name))
+            for name in (baseline, canary)
+        },
     )
 
 
@@ -272,6 +283,13 @@ def _of_this_run(
     if created is None or found.run_began is None:
         return experiment
     offset = found.api_server or SAME
+    done = found.completion
+    if done is not None and created - offset.high > done.time:
+        problems["experiment"] = (
+            f"the Experiment was created at {utc(created)}, after the one that the timeline tells of "
+            f"had ended at {utc(done.time)}"
+        )
+        return None
     if created - offset.high >= found.run_began:
         return experiment
     sure = created + 1 - offset.low < found.run_began

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""load.json, read with types: what the verdict and the report need of a load test's result."""
+"""What the verdict and the report need of a load test's result; `result_reader` reads it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.percentile import percentile
 
-from ..fields import LoadFormatError, counts_of, listed, mapping, number, pairs_of, rows_of, whole
 from .offset import Offset, hull
 
 STOPPED = "stopped"
@@ -108,7 +106,8 @@ class ModeCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Generator:
-    """One of several generators that sent the load together, by the name of its host or pod.
+    """One of several generators that sent the load together, by the name of its host or pod: part `index`,
+    from 0, `of` so many.
 
     `clock` is by how much its times are ahead of the control host's clock, None where nothing compared them.
     `state` is as of a load, `missing` where it left no result, and `problem` says why. Without a result its
@@ -116,6 +115,8 @@ class Generator:
     """
 
     name: str
+    index: int
+    of: int
     state: str
     problem: str
     clock: Offset | None
@@ -123,6 +124,8 @@ class Generator:
     started: float | None
     ended: float | None
     requests: int
+    failed: int
+    client_faults: int
     rate_kept: bool
     lateness_p99: float
     longest_stall: float
@@ -135,15 +138,18 @@ class Load:
 
     - `requests` came to an end, `ok` or `failed`; `client_faults` failed by the fault of the generator.
     - `codes`, `classes`: how many by status code (all of them) and by class of failure.
-    - `counted`: how many the histogram of response times has.
+    - `counted`: how many the histogram of service times has.
+    - `buckets`: how many each histogram says that it has, and how many are in its buckets, by its name.
     - `revisions`: requests and failures by name; the empty name is that of answers that named none.
     - `ledger`: a record for each failure, but for the `ledger_dropped` that were only counted.
-    - `gap`: the longest time between two successes; `outages` as load.json has them.
+    - `gap`: the longest time between two successes; `outages` and `outages_of_all` as load.json has them.
     - `payloads`: requests and failures by payload; empty where there is but one.
     - `longest_pause`: the longest time in which nothing was due, where requests do not come evenly; else 0.
       `longest_mode_pause` is the same on one kind of connection.
     - `streamed`: None where no answer was to be streamed.
-    - `lateness_p99`, `lateness_max`: 99 % of the requests, or all, were sent at most this late.
+    - `lateness_p50`, `lateness_p99`, `lateness_max`: half of the requests, 99 %, or all, were sent at most
+      this late.
+    - `stalls` has the first thousand, `stall_count` counts all.
     - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
     - `response_time`: a histogram of Fortio's shape, in seconds.
@@ -162,6 +168,7 @@ class Load:
     rate_kept: bool
     codes: Mapping[str, int]
     counted: int
+    buckets: Mapping[str, tuple[int, int]]
     duration: float
     classes: Mapping[str, int]
     revisions: Mapping[str, tuple[int, int]]
@@ -170,14 +177,17 @@ class Load:
     ledger_dropped: int
     gap: Gap
     outages: tuple[Mapping[str, Any], ...]
+    outages_of_all: tuple[Mapping[str, Any], ...]
     payloads: Mapping[str, tuple[int, int]]
     longest_pause: float
     longest_mode_pause: float
     streamed: Streamed | None
+    lateness_p50: float
     lateness_p99: float
     lateness_max: float
     expected: frozenset[int]
     stalls: tuple[Stall, ...]
+    stall_count: int
     wall_clock_drift: float
     response_time: Mapping[str, Any]
     seconds: tuple[Second, ...]
@@ -225,70 +235,11 @@ class Load:
         return self.asked_rate * self.connection_modes[mode].requests / total
 
 
-def read_load(result: Any) -> Load:
-    """The result of a load test (Fortio's keys plus `LoadTest`).
-
-    :raises LoadFormatError: naming the first field that is missing or of the wrong type.
-    """
-    top = mapping(result, "the result")
-    own = mapping(top.get("LoadTest"), "LoadTest")
-    requests, failed = whole(own, "requests"), whole(own, "failed")
-    lateness = mapping(own.get("lateness"), "LoadTest.lateness")
-    rows = [mapping(row, "LoadTest.timeline") for row in listed(own, "timeline")]
-    # A run that is still going on, or was killed, has no end: it lasted as long as it has counted.
-    started, duration = number(own, "started"), number(top, "ActualDuration") / 1e9
-    return Load(
-        state=str(own.get("state", "")),
-        started=started,
-        ended=started + duration if own.get("ended") is None else number(own, "ended"),
-        requests=requests,
-        ok=whole(own, "ok"),
-        failed=failed,
-        client_faults=whole(own, "client_faults"),
-        asked_rate=number(own, "asked_rate"),
-        actual_rate=number(own, "actual_rate"),
-        rate_kept=own.get("rate_kept") is True,
-        codes=counts_of(top, "RetCodes"),
-        counted=whole(mapping(top.get("DurationHistogram"), "DurationHistogram"), "Count"),
-        duration=duration,
-        classes=counts_of(own, "classes"),
-        revisions=pairs_of(own, "revisions"),
-        connection_modes={name: _mode_counts(row) for name, row in rows_of(own, "connection_modes").items()},
-        ledger=tuple(_lost(mapping(row, "LoadTest.ledger")) for row in listed(own, "ledger")),
-        ledger_dropped=whole(own, "ledger_dropped"),
-        gap=_gap(own.get("longest_success_gap")),
-        outages=tuple(mapping(row, "LoadTest.outages") for row in listed(own, "outages")),
-        payloads=pairs_of(own, "payloads"),
-        longest_pause=number(own, "longest_pause"),
-        longest_mode_pause=number(own, "longest_mode_pause"),
-        streamed=_streamed(own.get("streamed")),
-        lateness_p99=number(lateness, "p99"),
-        lateness_max=number(lateness, "max"),
-        expected=_statuses(own.get("expect_status")),
-        stalls=tuple(
-            Stall(number(row, "start"), number(row, "seconds"))
-            for row in (mapping(row, "LoadTest.stalls") for row in listed(own, "stalls"))
-        ),
-        wall_clock_drift=number(own, "wall_clock_drift"),
-        response_time=mapping(own.get("response_time"), "LoadTest.response_time"),
-        seconds=tuple(_second(row) for row in rows),
-        generators=tuple(_generator(row) for row in own.get("generators") or ()),
-    )
-
-
 def _lasts(outage: Mapping[str, Any]) -> bool:
     before, first, failed = (outage.get(key) for key in ("last_success", "first_failed_send", "failed"))
     if not isinstance(first, (int, float)) or not isinstance(failed, int) or failed < 2:
         return False
     return not isinstance(before, (int, float)) or before <= first
-
-
-def _statuses(value: Any) -> frozenset[int]:
-    return (
-        frozenset(status for status in value if type(status) is int)
-        if isinstance(value, list)
-        else frozenset()
-    )
 
 
 def percentile_of(histogram: Mapping[str, Any], wanted: float) -> float | None:
@@ -298,93 +249,3 @@ def percentile_of(histogram: Mapping[str, Any], wanted: float) -> float | None:
         return percentile(histogram, wanted)
     except (KeyError, TypeError):
         return None
-
-
-def _streamed(value: Any) -> Streamed | None:
-    if value is None:
-        return None
-    row = mapping(value, "LoadTest.streamed")
-    histograms = mapping(row.get("histograms"), "LoadTest.streamed.histograms")
-    tokens = mapping(histograms.get("tokens"), "LoadTest.streamed.histograms.tokens")
-    times = {
-        name: mapping(row.get(name), f"LoadTest.streamed.{name}") for name in ("first_token", "token_gap")
-    }
-    parts = []
-    for name, histogram in times.items():
-        by_revision = rows_of(row, f"{name}_by_revision").values()
-        parts.append((name, whole(histogram, "Count"), sum(whole(one, "Count") for one in by_revision)))
-    return Streamed(
-        tokens=whole(row, "tokens"),
-        first_token=times["first_token"],
-        token_gap=times["token_gap"],
-        streams=whole(tokens, "count"),
-        counted=whole(tokens, "sum"),
-        parts=tuple(parts),
-    )
-
-
-def _gap(value: Any) -> Gap:
-    row = mapping(value, "LoadTest.longest_success_gap")
-    return Gap(number(row, "seconds"), number(row, "start"), number(row, "end"))
-
-
-def _mode_counts(row: Mapping[str, Any]) -> ModeCounts:
-    gap = row.get("longest_success_gap")
-    return ModeCounts(whole(row, "requests"), whole(row, "failed"), None if gap is None else _gap(gap))
-
-
-def _lost(row: Mapping[str, Any]) -> Lost:
-    times = [row.get(key) for key in ("sent", "intended", "end")]
-    at = next((float(time) for time in times if isinstance(time, (int, float)) and math.isfinite(time)), 0.0)
-    status = row.get("status")
-    return Lost(
-        at=at,
-        kind=str(row.get("class", "unknown")),
-        revision=str(row.get("revision") or ""),
-        connection_mode=str(row.get("connection_mode", "")),
-        status=status if isinstance(status, int) else None,
-        raw=row,
-        payload=str(row.get("payload") or ""),
-    )
-
-
-def _generator(value: Any) -> Generator:
-    row = mapping(value, "LoadTest.generators")
-    state, offset = str(row.get("state", "")), row.get("clock_offset")
-    clock = mapping(offset, "clock_offset") if offset is not None else None
-    left = state != MISSING
-    return Generator(
-        name=str(row.get("name", "")),
-        state=state,
-        problem=str(row.get("problem", "")),
-        clock=None if clock is None else _offset(number(clock, "low"), number(clock, "high")),
-        asked_rate=number(row, "asked_rate"),
-        started=number(row, "started") if left else None,
-        ended=number(row, "ended") if left else None,
-        requests=whole(row, "requests") if left else 0,
-        rate_kept=row.get("rate_kept") is True,
-        lateness_p99=number(mapping(row.get("lateness"), "lateness"), "p99") if left else 0.0,
-        longest_stall=number(row, "longest_stall") if left else 0.0,
-        connection_modes={name: _mode_counts(mode) for name, mode in rows_of(row, "connection_modes").items()}
-        if left
-        else {},
-    )
-
-
-def _offset(low: float, high: float) -> Offset:
-    if low > high:
-        raise LoadFormatError("clock_offset is no interval")
-    return Offset(low, high)
-
-
-def _second(row: Mapping[str, Any]) -> Second:
-    failed = whole(row, "failed")
-    return Second(
-        start=whole(row, "second"),
-        requests=whole(row, "ok") + failed,
-        failed=failed,
-        revisions=counts_of(row, "revisions"),
-        slowest=number(row, "max"),
-        p50=None if row.get("p50") is None else number(row, "p50"),
-        p99=None if row.get("p99") is None else number(row, "p99"),
-    )

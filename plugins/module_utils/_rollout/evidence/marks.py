@@ -16,6 +16,7 @@ from .timeline import Moment
 
 # Each observed split, percent by revision name, with the moment from which it was observed.
 Traffic = Sequence[tuple[float, Mapping[str, int]]]
+_BEGINNINGS = {("playbook", "canary_applied"), ("playbook", "change_awaited")}
 _BY_TRAFFIC = "one revision has all of the traffic"
 
 
@@ -58,7 +59,10 @@ class Marks:
     - `run_began`: when the load or an observer began, whichever was first.
     - `api_server`: how far the API server's clock is ahead of the timeline's, as the observer told last.
     - `iterations`: the most that the Experiment was seen to have completed since the canary was applied.
-    - `failed_handlers`, `deletions`: the events that tell of a failed handler Job and of a deleted object.
+    - `generations`: those of the InferenceService's specification that were observed, in order.
+    - `baselines`: all that the playbook noted; of one rollout there is one.
+    - `failed_handlers`, `deletions`: the events that tell of a failed handler Job and of a deleted object,
+      during the rollout: an Experiment before it is another run's, and after the load all may be removed.
     """
 
     driver: str = ITER8
@@ -79,8 +83,16 @@ class Marks:
     run_began: float | None = None
     api_server: Offset | None = None
     iterations: int = 0
+    generations: tuple[int, ...] = ()
+    baselines: tuple[str, ...] = ()
     failed_handlers: tuple[Moment, ...] = ()
     deletions: tuple[Moment, ...] = ()
+
+    @property
+    def uneven(self) -> list[tuple[float, int]]:
+        """The splits that are none of the whole: from when, and how many percent they have."""
+        sums = [(time, sum(split.values())) for time, split in self.traffic if split]
+        return [(time, total) for time, total in sums if total != 100]
 
     @property
     def changed_nothing(self) -> bool:
@@ -142,10 +154,24 @@ def marks(moments: Iterable[Moment]) -> Marks:
         ),
         api_server=_api_server(ordered),
         iterations=_iterations(ordered, start),
-        failed_handlers=tuple(
-            m for m in _all(ordered, "experiment", "handler") if str(m.data.get("status")).lower() == "failed"
+        generations=tuple(
+            m.data["generation"]
+            for m in _all(ordered, "inferenceservice", "changed")
+            if type(m.data.get("generation")) is int
         ),
-        deletions=tuple(m for m in ordered if m.event == "deleted"),
+        baselines=tuple(
+            dict.fromkeys(
+                str(m.data["baseline"])
+                for m in ordered
+                if (m.source, m.event) in _BEGINNINGS and m.data.get("baseline")
+            )
+        ),
+        failed_handlers=tuple(
+            m
+            for m in _all(ordered, "experiment", "handler")
+            if str(m.data.get("status")).lower() == "failed" and (start is None or m.time >= start)
+        ),
+        deletions=tuple(_deletions(ordered, start, stopped)),
     )
 
 
@@ -155,6 +181,18 @@ def _all(moments: Iterable[Moment], source: str, event: str) -> list[Moment]:
 
 def _first(moments: Iterable[Moment], source: str, event: str) -> Moment | None:
     return next(iter(_all(moments, source, event)), None)
+
+
+def _deletions(ordered: Iterable[Moment], start: float | None, stopped: Moment | None) -> Iterator[Moment]:
+    for moment in ordered:
+        if moment.event != "deleted" or (stopped is not None and moment.time > stopped.time):
+            continue
+        if (
+            moment.source == "inferenceservice"
+            or moment.source == "experiment"
+            and (start is None or moment.time >= start)
+        ):
+            yield moment
 
 
 def _revision(moment: Moment) -> str:
@@ -239,7 +277,7 @@ def _end(
 
 def _shift_ended(traffic: Traffic, completed: float) -> float | None:
     """Traffic that goes back and comes again has ended nothing, so the last time counts."""
-    if not traffic or 100 not in traffic[-1][1].values():
+    if not traffic or list(traffic[-1][1].values()) != [100]:
         return None
     since = traffic[-1][0]
     for time, split in reversed(traffic):

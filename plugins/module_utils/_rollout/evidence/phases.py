@@ -63,7 +63,7 @@ def _weights_at(time: float, found: Marks, roles: Mapping[str, str]) -> dict[str
         if at <= time:
             split = observed
     weights: dict[str, int] = {}
-    if NOT_TOLD in split:
+    if NOT_TOLD in split or sum(split.values()) not in (0, 100):
         return weights
     for name, percent in split.items():
         role = roles.get(name, name)

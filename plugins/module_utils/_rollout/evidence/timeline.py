@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ..fields import is_moment
 
 
 class TimelineFormatError(ValueError):
@@ -35,20 +36,44 @@ def read_timeline(lines: Iterable[Any]) -> tuple[Moment, ...]:
     """
     moments = []
     for number, line in enumerate(lines, start=1):
-        time = line.get("time") if isinstance(line, Mapping) else None
-        if isinstance(time, bool) or not isinstance(time, (int, float)):
-            time = math.nan
-        if not math.isfinite(time) or "event" not in line:
+        if not isinstance(line, Mapping) or not is_moment(line.get("time")) or "event" not in line:
             raise TimelineFormatError(f"line {number} is not an event with a time")
         data = line.get("data")
-        moments.append(
-            Moment(
-                float(time),
-                str(line.get("source", "")),
-                str(line["event"]),
-                str(line.get("text", "")),
-                data if isinstance(data, Mapping) else {},
-                str(line.get("resource_version") or ""),
-            )
+        moment = Moment(
+            float(line["time"]),
+            str(line.get("source", "")),
+            str(line["event"]),
+            str(line.get("text", "")),
+            data if isinstance(data, Mapping) else {},
+            str(line.get("resource_version") or ""),
         )
+        problem = _problem(moment)
+        if problem:
+            raise TimelineFormatError(f"line {number} {problem}")
+        moments.append(moment)
     return tuple(moments)
+
+
+def _problem(moment: Moment) -> str:
+    """What is wrong with an event that decides, as a clause. What it says must not read as nothing."""
+    kind = moment.source, moment.event
+    if kind == ("inferenceservice", "traffic") and not _is_split(moment.data.get("traffic")):
+        return "tells of a split of the traffic that is none"
+    if kind == ("observer", "unobserved") and not _is_interval(moment.data):
+        return "tells of an unobserved interval that is none"
+    return ""
+
+
+def _is_split(value: Any) -> bool:
+    """Whether it is percent by name. Whether these make up a whole is not asked: what is seen may be amid a
+    change."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and type(percent) is int and percent >= 0 for name, percent in value.items()
+    )
+
+
+def _is_interval(data: Mapping[str, Any]) -> bool:
+    begin, end = data.get("from"), data.get("to")
+    if not is_moment(begin) or not is_moment(end) or not isinstance(data.get("feed"), str):
+        return False
+    return bool(begin <= end)  # type: ignore[operator]  # both are numbers

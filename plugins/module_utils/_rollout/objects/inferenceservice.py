@@ -64,8 +64,9 @@ def read(obj: Object | None, children: Children = _NONE) -> Snapshot:
 def _read(obj: Object | None) -> Snapshot:
     status = mapping(obj, "status")
     predictor = mapping(status, "components", "predictor")
-    told = next((c for c in conditions(obj) if c.type == "Ready"), None)
-    ready = told or Condition("Ready", "Unknown")
+    # There is one of each type; of two that contradict each other none counts.
+    told = {c.status: c for c in conditions(obj) if c.type == "Ready"}
+    ready = next(iter(told.values())) if len(told) == 1 else Condition("Ready", "Unknown")
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
     traffic = _traffic(predictor)
@@ -83,8 +84,8 @@ def _read(obj: Object | None) -> Snapshot:
         url=text(status, "url"),
         transition_status=text(model, "transitionStatus"),
         load_failure=text(failure, "message") or text(failure, "reason"),
-        traffic_told=isinstance(predictor.get("traffic"), list) and "" not in traffic,
-        ready_told=told is not None,
+        traffic_told=_tells_percents(predictor.get("traffic")) and "" not in traffic,
+        ready_told=len(told) == 1,
     )
 
 
@@ -100,6 +101,14 @@ def _traffic(predictor: Mapping[str, Any]) -> dict[str, int]:
         if percent > 0:
             traffic[name] = traffic.get(name, 0) + percent
     return traffic
+
+
+def _tells_percents(rows: Any) -> bool:
+    """Whether it is a list of targets, of which each has a whole share of the traffic, or none."""
+    return isinstance(rows, list) and all(
+        isinstance(row, Mapping) and type(row.get("percent") or 0) is int and (row.get("percent") or 0) >= 0
+        for row in rows
+    )
 
 
 def _serving(rolledout: str, traffic: Mapping[str, int]) -> str:
@@ -251,7 +260,7 @@ def _traffic_problem(
 
 def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
     """What the status does not show yet of the percent that the object's own spec asks for."""
-    asked = _asked_percent(obj)
+    asked = asked_percent(obj)
     now = snapshot.revisions
     others = {now.rolledout, now.previous, *snapshot.traffic} - {"", now.created}
     if not isinstance(asked, int) or (not others and number(mapping(obj, "metadata"), "generation") <= 1):
@@ -265,7 +274,7 @@ def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
     return None if share == asked else f"the latest revision has {share} %, and its spec asks for {asked} %"
 
 
-def _asked_percent(obj: Object) -> Any:
+def asked_percent(obj: Object) -> Any:
     """What the latest revision is to have once it is ready, by the spec of Knative mode."""
     return mapping(obj, "spec", "predictor").get("canaryTrafficPercent", 100)
 
@@ -343,7 +352,7 @@ def changed(previous: Object | None, current: Object | None) -> list[Event]:
     if previous is None or current is None or now <= before:
         return []
     data: dict[str, Any] = {"generation": now}
-    asked = _asked_percent(current)
+    asked = asked_percent(current)
     if isinstance(asked, int) and mode_of(current) == KNATIVE:
         data["asks"] = asked
     return [_event("changed", f"InferenceService changed (generation {now})", data)]

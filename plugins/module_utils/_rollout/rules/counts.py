@@ -11,6 +11,7 @@ from ..evidence.load import Load, Streamed
 from ..messages import count, elapsed
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
+from .views import impossible
 
 # The class of failures by the status, which alone have a code of their own; Fortio's code for the others.
 _STATUS, _CLIENT, _NO_CODE = "status", "client", "-1"
@@ -62,7 +63,7 @@ def _totals(load: Load) -> Iterator[tuple[str, int | float]]:
         yield "faults of the generator", load.client_faults
 
 
-def _parts(load: Load) -> Iterator[tuple[str, int | float]]:
+def _parts(load: Load) -> Iterator[tuple[str, float]]:
     """Where the sums are right: each part that cannot be, with what it should be in its name."""
     by_status = load.classes.get(_STATUS, 0)
     right = sum(n for code, n in load.codes.items() if _is_right(code, load))
@@ -80,6 +81,7 @@ def _parts(load: Load) -> Iterator[tuple[str, int | float]]:
     for what, (n, k) in (*rows, *modes, *payloads):
         if not 0 <= k <= n:
             yield f"failures {what} of {n}", k
+    yield from ((f"{what}, but", figure) for what, figure in impossible(load))
     yield from _of_the_ledger(load)
     yield from _of_the_outages(load)
     if load.streamed is not None:
@@ -134,11 +136,11 @@ def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
     slowest = max((second.slowest for second in load.seconds), default=0.0)
     lost: Counter[str] = Counter()
     for outage in load.outages:
-        mode, failed = str(outage.get("connection_mode")), outage.get("failed")
-        lost[mode] += failed if isinstance(failed, int) else 0
+        mode = str(outage.get("connection_mode"))
+        lost[mode] += outage["failed"]
         begin, end = outage.get("first_failed_send"), outage.get("recovered")
         gap = load.gap_of_one(mode).seconds
-        if not isinstance(begin, (int, float)) or not isinstance(end, (int, float)):
+        if begin is None or end is None:
             continue
         # A stream whose first token came shows that there is no gap, and may be lost all the same.
         if end - begin > gap + slowest + _OUTAGE_SECONDS and load.streamed is None:

@@ -27,7 +27,7 @@ def log_whole(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if not log.requests:
         message = f"the gateway's log ({count(log.lines, 'line')}) has no request of this load"
         return unproven(f"{message}; is it this gateway's, and does that keep X-Request-Id?", **figures)
-    found = _short(load, log) + _apart(load, log)
+    found = _short(load, log) + _more(load, log) + _apart(load, log)
     if found:
         return [finding for message in found for finding in unproven(message, **figures)]
     return passed(f"the gateway's log has all {count(log.requests, 'request')} that were answered", **figures)
@@ -45,10 +45,24 @@ def _short(load: Load, log: AccessLog) -> list[str]:
     ]
 
 
+def _more(load: Load, log: AccessLog) -> list[str]:
+    """Requests by the load's ids that the load knows nothing of."""
+    if log.requests <= load.requests:
+        return []
+    return [
+        f"the gateway's log has {count(log.requests, 'request')} by the ids of the load, which counted "
+        f"{load.requests}"
+    ]
+
+
 def _apart(load: Load, log: AccessLog) -> list[str]:
     """Times that cannot be those of the load."""
     if log.first is None or log.last is None:
         return ["no line of the gateway's log tells a time that can be read"]
+    timed = sum(sum(names.values()) for names in log.seconds.values())
+    if timed < log.requests:
+        untimed = count(log.requests - timed, "request")
+        return [f"of {untimed} the gateway's log tells no time that can be read"]
     slowest = max((second.slowest for second in load.seconds), default=0.0)
     if log.first < load.started - _APART_SECONDS or log.last > load.ended + slowest + _APART_SECONDS:
         return [

@@ -72,6 +72,9 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
             each = "; ".join(o.text for o in doubts)
             message = f"the winner is the {wanted}, but its own assessment contradicts it: {each}"
             return unproven(message, doubtful=[o.metric for o in doubts], **figures)
+        if outcome.recommended_baseline not in (None, wanted):
+            message = f"the winner is the {wanted}, but the {outcome.recommended_baseline} is to be promoted"
+            return unproven(message, recommended=outcome.recommended_baseline, **figures)
         return passed(f"the winner is the {wanted}", **figures)
     message = f"the winner is the {outcome.winner}" if outcome.winner else "there is no winner"
     why = "".join(f"; {objective.text}" for objective in missed)
@@ -139,9 +142,11 @@ def handlers_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
 
 
 def nothing_deleted(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
-    if not facts.moments:
+    if not facts.moments and not facts.replaced:
         return []
     gone = facts.marks.deletions
+    if facts.replaced and not gone:
+        return failed(f"the InferenceService {facts.replaced}")
     if not gone and not facts.by_experiment:
         return passed("the InferenceService was not deleted during the rollout")
     if not gone:

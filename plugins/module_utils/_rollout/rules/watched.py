@@ -6,9 +6,12 @@ from __future__ import annotations
 from ..evidence.facts import ACCESS_LOG, Facts
 from ..messages import count, elapsed, utc
 from ..objects.events import State
-from ..roles import BASELINE, CANARY
+from ..roles import BASELINE, CANARY, ITER8, OBSERVE
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
+
+# A driver's host, the load's and this one may have clocks that are this far apart.
+_BESIDE_SECONDS = 60.0
 
 
 def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -34,6 +37,7 @@ def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 def views_agree(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     """Only what would pass by itself is held against the timeline: else there is a reason already."""
     found = _completion(facts, thresholds) + _iterations(facts) + _split(facts, thresholds) + _driven(facts)
+    found += _objects(facts, thresholds) + _told_amiss(facts)
     if found or not facts.moments or (facts.experiment is None and facts.service is None):
         return found
     return passed("the timeline and the objects tell the same")
@@ -80,15 +84,58 @@ def _split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     )
 
 
+def _objects(facts: Facts, thresholds: Thresholds) -> list[Finding]:
+    found = []
+    for clause in facts.contradictions.get(facts.expected(thresholds), ()):
+        found += unproven(clause)
+    return found
+
+
+def _told_amiss(facts: Facts) -> list[Finding]:
+    """What the timeline says that no one rollout can have been."""
+    found = []
+    if len(facts.marks.baselines) > 1:
+        names = " and ".join(facts.marks.baselines)
+        found += unproven(f"the timeline tells of several rollouts, over {names}")
+    if facts.marks.uneven:
+        time, total = facts.marks.uneven[0]
+        message = f"the timeline tells of a split of the traffic of {total} % in all, at {utc(time)}"
+        found += unproven(message, percent=total, splits=len(facts.marks.uneven))
+    return found
+
+
 def _driven(facts: Facts) -> list[Finding]:
     """Whether the driver tells of this rollout: it names revisions, or in Standard mode their Deployments."""
-    found = []
+    found, driver = [], facts.driver
+    if driver and facts.marks.driver in (ITER8, OBSERVE):
+        message = (
+            f"by the timeline {facts.marks.driver} moved the traffic, and yet there is a driver's account"
+        )
+        found += unproven(message, driver=facts.marks.driver)
     for role, name in ((BASELINE, facts.baseline), (CANARY, facts.canary)):
-        told = facts.driver.get(role)
-        if told and name and name != told and not name.startswith(f"{told}-"):
-            message = f"the driver has {told} for the {role}, and the timeline {name}"
+        told = driver.get(role)
+        if driver and name and told not in (name, name.rpartition("-")[0]):
+            message = f"the driver has {told or 'nobody'} for the {role}, and the timeline {name}"
             found += unproven(message, driver=told, timeline=name)
-    return found
+    shares = {split.get(facts.canary, 0) for _time, split in facts.marks.traffic}
+    steps = [row for row in driver.get("steps") or () if row.get("passed") is True]
+    unseen = [row["percent"] for row in steps if row["percent"] not in shares]
+    if unseen:
+        each = ", ".join(f"{percent} %" for percent in unseen)
+        found += unproven(f"the driver passed steps that nobody saw: {each}", unseen=unseen)
+    return found + _another_time(facts)
+
+
+def _another_time(facts: Facts) -> list[Finding]:
+    """Whether the driver acted while the load ran."""
+    if facts.load is None or not facts.driver:
+        return []
+    acts = [row["at"] for row in (*facts.driver["patches"], *facts.driver["gates"])]
+    begin, end = facts.load.started - _BESIDE_SECONDS, facts.load.ended + _BESIDE_SECONDS
+    outside = [at for at in acts if not begin <= at <= end]
+    if not outside:
+        return []
+    return unproven(f"the driver acted at {utc(outside[0])}, when the load did not run", time=outside[0])
 
 
 def clocks_known(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -43,7 +43,7 @@ VERDICTS: dict[str, tuple[Thresholds, int, dict[str, str]]] = {
     "standard-canary-in-0.20.0": (PROMOTED, 0, {"traffic_moved": "fail", **NEVER_ASKED}),
     "standard-careful": (PROMOTED, 13, LOST),
     "standard-careful-drain": (PROMOTED, 0, {}),
-    "standard-naive": (PROMOTED, 1502, LOST),
+    "standard-naive": (PROMOTED, 1502, {**LOST, "gap_short": "fail"}),
     "standard-naive-drain": (PROMOTED, 6, LOST),
     "standard-rollback": (ROLLED_BACK, 8, LOST),
     "standard-rollback-by-0": (ROLLED_BACK, 5, LOST),

@@ -57,7 +57,8 @@ def row(run: Run, second: int) -> dict[str, Any]:
         (lambda run: row(run, 12).update(ok=91, failed=9), {"failures by second": 9}),
         (
             lambda run: row(run, 12).update(revisions={}),
-            {f"by seconds for {BASELINE} 4525, but": 4426, f"by seconds for {CANARY} 4475, but": 4474},
+            {f"by seconds for {BASELINE} 4525, but": 4426, f"by seconds for {CANARY} 4475, but": 4474}
+            | {f"by revisions in second {START + 12}, of 100, but": 0},
         ),
         (
             lambda run: row(run, 12).update(revisions={BASELINE: 98, CANARY: 2}),

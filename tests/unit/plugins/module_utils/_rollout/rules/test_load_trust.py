@@ -87,6 +87,7 @@ CASES = [
         own(rate_kept=False, actual_rate=61.25),
         UNSURE,
         {"asked": 100.0, "actual": 61.25},
+        also={"counts_agree": UNSURE},
         text="only 61.25 of the 100 requests a second asked for were sent",
     ),
     Case(
@@ -151,6 +152,7 @@ CASES = [
         own(started=START - 60.0),
         UNSURE,
         {"steps": 1},
+        also={"counts_agree": UNSURE},
     ),
     Case(
         "answers without a body",
@@ -262,7 +264,6 @@ def test_one_request_a_second_is_a_rate_to_keep() -> None:
         own(failed=10**6),
         own(client_faults=10**6),
         own(requests=0),
-        own(failed=-5),
         own(requests=0, client_faults=5),
     ],
 )

@@ -83,6 +83,7 @@ def set_count(name: str, by: int) -> Callable[[dict[str, Any]], None]:
             {
                 "first tokens and gaps between tokens, of 90000, but": 90_001,
                 "token_gap by revision, of 81001, but": 81_000,
+                "of 81001 in the buckets of token_gap, but": 81_000,
             },
         ),
         (
@@ -90,6 +91,8 @@ def set_count(name: str, by: int) -> Callable[[dict[str, Any]], None]:
             {
                 "first_token by revision, of 9001, but": 9000,
                 "token_gap by revision, of 80999, but": 81_000,
+                "of 9001 in the buckets of first_token, but": 9000,
+                "of 80999 in the buckets of token_gap, but": 81_000,
                 "first tokens of 9000 streams": 9001,
             },
         ),

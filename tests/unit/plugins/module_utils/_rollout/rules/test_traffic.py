@@ -42,7 +42,7 @@ CASES = [
         own(ended=START + 76.0),
         UNSURE,
         {"seconds_before_canary": 5.0, "seconds_after_rollout": -1.0},
-        also={"clock_steady": UNSURE},
+        also={"clock_steady": UNSURE, "counts_agree": UNSURE},
     ),
     Case("no mark of the canary", "load_spans_rollout", without("playbook", "canary_applied"), UNSURE, {}),
     Case("no mark of the end", "load_spans_rollout", without("experiment", "completed"), UNSURE, {}),

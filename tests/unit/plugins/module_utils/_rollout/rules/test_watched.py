@@ -92,6 +92,7 @@ CASES = [
         own(started=START + 7.5, ended=START + 97.5),
         UNSURE,
         {"low": 7.5, "high": 17.5, "max_clock_uncertainty": 0.5},
+        also={"counts_agree": UNSURE},
         text=(
             "the load's clock is at least 7.50 s ahead of the timeline's: by that the load began or ended "
             "after the playbook said so"

@@ -88,9 +88,16 @@ def driven(**given: Any) -> Evidence:
         "cause": "",
         "baseline": BASELINE,
         "canary": CANARY,
-        "patches": [{"at": 1.0, "text": "create the canary", "move": "create"}],
+        "patches": [{"at": rollouts.START + 6.0, "text": "create the canary", "move": "create"}],
         "gates": [
-            {"at": 2.0, "percent": 5, "gate": "pods", "verdict": "pass", "message": "ready", "samples": 1}
+            {
+                "at": rollouts.START + 22.0,
+                "percent": 5,
+                "gate": "pods",
+                "verdict": "pass",
+                "message": "ready",
+                "samples": 1,
+            }
             | {"low": None, "high": None}
         ],
         "rollback_seconds": None,

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What in a load test's result cannot be, or not together: times, seconds, records, several generators.
+
+Each is told as what should be, by name, and the figure that is there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from ..evidence.load import MISSING, Load
+from ..messages import elapsed
+
+Wrong = tuple[str, float]
+
+_STATUS, _NO_CODE = "status", "-1"
+# Times are rounded, and several generators' clocks were compared to within less than this.
+_ROUNDING_SECONDS = 0.05
+# By how much what is counted by seconds may be beside what is timed.
+_SECOND = 1.0
+# Of the requests that a rate asks for: the rate counts as kept by 99 % of those that were due, and requests
+# at random times are fewer or more by chance (5 standard deviations).
+_SHARE_SENT, _DEVIATIONS = 0.95, 5
+# Beyond so many stalls the list ends.
+_MOST_STALLS = 1000
+
+
+def impossible(load: Load) -> Iterator[Wrong]:
+    """All of it."""
+    yield from _of_the_times(load)
+    yield from _of_the_rate(load)
+    yield from _of_the_seconds(load)
+    yield from _of_the_gaps(load)
+    yield from _of_the_records(load)
+    for name, (told, found) in load.buckets.items():
+        if told != found or (name in ("DurationHistogram", "response_time") and told != load.requests):
+            yield f"of {told} in the buckets of {name}", found
+    if load.stall_count != len(load.stalls) < _MOST_STALLS:
+        yield f"stalls listed of {load.stall_count}", len(load.stalls)
+    if load.generators:
+        yield from _of_the_generators(load)
+
+
+def _of_the_times(load: Load) -> Iterator[Wrong]:
+    if abs(load.ended - load.started - load.duration) > _ROUNDING_SECONDS:
+        yield f"seconds from start to end of {elapsed(load.duration)}", round(load.ended - load.started, 3)
+    if not load.lateness_p50 <= load.lateness_p99 <= load.lateness_max:
+        yield (
+            "seconds for the 99th percentile of lateness, between the median and the most",
+            load.lateness_p99,
+        )
+
+
+def _of_the_rate(load: Load) -> Iterator[Wrong]:
+    if load.duration < 1:
+        return
+    actual = load.requests / load.duration
+    if abs(actual - load.actual_rate) > 0.01 * actual + 1:
+        yield f"requests a second of {actual:.4g}", load.actual_rate
+    due = load.asked_rate * load.duration
+    if load.rate_kept and load.requests < _SHARE_SENT * due - _DEVIATIONS * math.sqrt(due) - 1:
+        yield f"requests at a rate that was kept, of {due:.0f}", load.requests
+
+
+def _last(load: Load) -> float:
+    """When the last answer may have come."""
+    return load.ended + max((second.slowest for second in load.seconds), default=0.0) + 2 * _SECOND
+
+
+def _of_the_seconds(load: Load) -> Iterator[Wrong]:
+    last, before = _last(load), -1
+    for second in load.seconds:
+        if second.start <= before:
+            yield f"second after second {before}", second.start
+        before = max(before, second.start)
+        named = sum(second.revisions.values())
+        if named != second.requests:
+            yield f"by revisions in second {second.start}, of {second.requests}", named
+        if not second.requests:
+            continue
+        if not load.started - _SECOND < second.start + 1 <= last:
+            yield "second of answers within the load", second.start
+        elif second.start + 1 - second.slowest < load.started - _SECOND:
+            yield f"seconds for the slowest of second {second.start}, since the load began", second.slowest
+        times = (second.p50, second.p99, second.slowest)
+        known = [time for time in times if time is not None]
+        if known != sorted(known):
+            yield f"seconds for the slowest of second {second.start}, beyond its percentiles", second.slowest
+
+
+def _of_the_gaps(load: Load) -> Iterator[Wrong]:
+    last = _last(load)
+    gaps = {"all": load.gap, **load.gaps}
+    for name, gap in gaps.items():
+        if abs(gap.end - gap.start - gap.seconds) > _ROUNDING_SECONDS:
+            yield f"seconds of the gap on {name} connections, of {elapsed(gap.seconds)}", gap.end - gap.start
+        if gap.seconds and not load.started - _SECOND <= gap.start <= gap.end <= last:
+            yield f"beginning of the gap on {name} connections, within the load", gap.start
+    for name, mode in load.connection_modes.items():
+        if mode.requests and mode.gap is None:
+            yield f"gap told on {name} connections for requests", mode.requests
+    # A stream's first token ends a gap, whenever its answer does.
+    silent = _longest_silence(load) if load.streamed is None else 0.0
+    stood_still = max((stall.seconds for stall in load.stalls), default=0.0)
+    if silent > load.gap.seconds + stood_still + _SECOND:
+        yield f"seconds without a success beside the longest gap of {elapsed(load.gap.seconds)}", silent
+
+
+def _longest_silence(load: Load) -> float:
+    """The longest time between two seconds in which requests succeeded."""
+    busy = sorted({second.start for second in load.seconds if second.requests > second.failed})
+    return float(max((other - one - 1 for one, other in zip(busy, busy[1:])), default=0))
+
+
+def _of_the_records(load: Load) -> Iterator[Wrong]:
+    told = [(row.raw.get("generator"), row.raw["seq"]) for row in load.ledger if "seq" in row.raw]
+    if len(set(map(str, told))) < len(told):
+        yield f"different requests in {len(told)} records of failures", len(set(map(str, told)))
+    last = _last(load)
+    for row in load.ledger:
+        end = row.raw.get("end")
+        if not load.started - _SECOND <= row.at <= last or (end is not None and end < row.at):
+            yield "time of a failure, within the load and before its end", row.at
+    recorded = Counter(str(row.status) for row in load.ledger if row.kind == _STATUS)
+    for code, have in recorded.items():
+        if have > load.codes.get(code, 0):
+            yield f"records of status {code}, of {load.codes.get(code, 0)}", have
+    lost = sum(row["failed"] for row in load.outages_of_all)
+    if lost > load.failed:
+        yield f"failures in outages of all connections, of {load.failed}", lost
+
+
+def _of_the_generators(load: Load) -> Iterator[Wrong]:
+    parts = load.generators
+    if sorted(one.index for one in parts) != list(range(len(parts))):
+        yield f"different parts of {len(parts)} generators", len({one.index for one in parts})
+    if len({one.name for one in parts}) < len(parts):
+        yield f"different names of {len(parts)} generators", len({one.name for one in parts})
+    for of in sorted({one.of for one in parts if one.of != len(parts)}):
+        yield f"generators of a load that {of} send", len(parts)
+    if any(one.state == MISSING for one in parts):
+        return
+    yield from _unless("requests", sum(one.requests for one in parts), load.requests)
+    yield from _unless("failures", sum(one.failed for one in parts), load.failed)
+    yield from _unless("faults of generators", sum(one.client_faults for one in parts), load.client_faults)
+    for name, mode in load.connection_modes.items():
+        counts = [one.connection_modes[name] for one in parts if name in one.connection_modes]
+        yield from _unless(f"requests on {name} connections", sum(c.requests for c in counts), mode.requests)
+
+
+def _unless(what: str, total: int, wanted: int) -> Iterator[Wrong]:
+    if total != wanted:
+        yield f"{what} of all generators, of {wanted}", total
