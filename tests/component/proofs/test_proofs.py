@@ -99,7 +99,7 @@ def rollout(load: dict[str, Any], switched: float, stopped: float) -> rollouts.R
     info = experiment["spec"]["versionInfo"]
     info["baseline"]["tags"]["revision"] = BASELINE
     info["candidates"][0]["tags"]["revision"] = CANARY
-    service = builders.isvc(created=CANARY, rolledout=CANARY, traffic={CANARY: 100})
+    service = builders.isvc(created=CANARY, rolledout=CANARY, traffic={CANARY: 100}, percent=100)
     return rollouts.Run(load, timeline, experiment, service)
 
 
