@@ -137,9 +137,10 @@ def progressive(tmp_path: Path, **more: object) -> list[str]:
 
 
 @pytest.mark.sandbox
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(780)
 def test_a_good_canary_is_promoted_step_by_step(playbooks: Playbooks, tmp_path: Path) -> None:
-    run = playbooks.run("e2e", *progressive(tmp_path))
+    # Seven hooks, and a second driver twice, are tasks more.
+    run = playbooks.run("e2e", *progressive(tmp_path), timeout=600)
     assert run.returncode == 0, run.stdout
 
     verdict = playbooks.artifact("verdict.json")
