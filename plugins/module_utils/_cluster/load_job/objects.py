@@ -189,6 +189,8 @@ def _container(wanted: Wanted, volumes: list[Json]) -> Json:
         "image": wanted.image,
         # Alone with the standard library, whatever else the image has.
         "command": ["python3", "-I", "-S", f"{FOLDER}/engine/{ENGINE}", FOLDER],
+        # Where the API server reaches it to ask what time it is.
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "resources": dict(wanted.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -46,9 +46,12 @@ LINGER_SECONDS = 900.0  # how long it waits to be told that its result was heard
 DONE, FAILED, ENDED_BY_OTHERS = 0, 1, 143
 
 
-def main(folder: Path, index: int) -> int:
-    """Send part `index` of the load that is described below `folder`; returns the exit status."""
-    return Generator(folder, index, _say).run()
+def main(folder: Path, index: int, address: str) -> int:
+    """Send part `index` of the load that is described below `folder`; returns the exit status.
+
+    The time is told at `address`.
+    """
+    return Generator(folder, index, _say, address).run()
 
 
 def _say(text: str) -> None:
@@ -58,7 +61,7 @@ def _say(text: str) -> None:
 class Generator:
     """One part of a load, from its first line to its last. `say` takes lines for the log."""
 
-    def __init__(self, folder: Path, index: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, index: int, say: Callable[[str], None], address: str) -> None:
         self._control = folder / CONTROL_FILE
         self._options_file = folder / OPTIONS_FILE
         self._state_dir = str(folder / "state/loads")
@@ -69,7 +72,8 @@ class Generator:
         self._started = False
         self._terminated = False
         self._told = Told(self._state_dir, say)
-        self._clock = _listening()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._clock = socket.create_server((address, 0), family=family)
 
     def run(self) -> int:
         """Until it is told that all was heard, its time is over, or something ends it."""
@@ -220,14 +224,6 @@ class Told:
         for text in chunks("checkpoint", self._number, told):
             self._say(text)
         self._number += 1
-
-
-def _listening() -> socket.socket:
-    """At any port; with IPv6 where there is that, which takes IPv4 as well."""
-    if socket.has_dualstack_ipv6():
-        with contextlib.suppress(OSError):
-            return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", 0))
 
 
 def _lines_between(path: Path, begin: int, end: int) -> list[dict[str, Any]]:

@@ -21,7 +21,8 @@ import sys
 
 from engine._load.pod.generator import main
 
-sys.exit(main(pathlib.Path(sys.argv[1]), int(os.environ["JOB_COMPLETION_INDEX"])))
+folder, index = pathlib.Path(sys.argv[1]), int(os.environ["JOB_COMPLETION_INDEX"])
+sys.exit(main(folder, index, os.environ.get("POD_IP") or "127.0.0.1"))
 """
 
 
