@@ -110,6 +110,21 @@ def fields_of(*fields: tuple[bytes, bytes]) -> Callable[[Call], Any]:
     return send(lambda call: frame(raw.HEADERS, raw.END_HEADERS, call.stream, block))
 
 
+def in_continuations(call: Call) -> None:
+    block = raw_field(b":status", b"200") + raw_field(b"content-type", b"application/grpc")
+    call.peer.send(
+        frame(raw.HEADERS, 0, call.stream, block[:5])
+        + frame(raw.CONTINUATION, 0, call.stream, block[5:20])
+        + frame(raw.CONTINUATION, raw.END_HEADERS, call.stream, block[20:])
+    )
+
+
+def without_end(call: Call) -> None:
+    call.peer.send(frame(raw.HEADERS, 0, call.stream, b""))
+    for _piece in range(3000):
+        call.peer.send(frame(raw.CONTINUATION, 0, call.stream, raw_field(b"x", b"y" * 100) * 40))
+
+
 def twice(call: Call) -> None:
     message(call)
     message(call)
@@ -142,6 +157,8 @@ HTML = ("content-type", "text/html")
 RIGHT = {
     "plain": answer(lambda call: call.ok(), did=""),
     "a byte at a time": answer(head(), in_pieces, end(), did=""),
+    "no model named": answer(head(), say(lambda call: prefixed(call.message(model_name=""))), end(), did=""),
+    "headers in pieces": answer(in_continuations, message, end(), did=""),
     "padded": answer(head(), padded, end(), did=""),
     "content type with the message's": answer(
         head(("content-type", "application/grpc+proto")), message, end(), did=""
@@ -187,6 +204,10 @@ WRONG = {
     "14 in a 200, as Envoy makes it": answer(head(*OF_ENVOY, ended=True), did="grpc_status"),
     "a status of 99": answer(head(), message, end(("grpc-status", "99")), did="grpc_status"),
     "a status that is no number": answer(head(), message, end(("grpc-status", "OK")), did="malformed"),
+    "two statuses": answer(
+        head(), message, end(("grpc-status", "0"), ("grpc-status", "14")), did="malformed"
+    ),
+    "headers that never end": answer(without_end, did="malformed"),
     "a status below zero": answer(head(), message, end(("grpc-status", "-1")), did="malformed"),
     "OK without a message": answer(head(), end(), did="malformed"),
     "OK in headers alone": answer(
@@ -291,6 +312,9 @@ WRONG = {
     ),
     "another id": answer(
         head(), say(lambda call: prefixed(call.message(id="other"))), end(), did="validation"
+    ),
+    "another model": answer(
+        head(), say(lambda call: prefixed(call.message(model_name="other"))), end(), did="validation"
     ),
     "no outputs": answer(head(), say(output(none=True)), end(), did="validation"),
     "an empty message": answer(head(), say(lambda _call: prefixed(b"")), end(), did="validation"),

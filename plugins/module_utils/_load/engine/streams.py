@@ -108,7 +108,7 @@ class StreamExchange(InFlight):
             self._place(call)
             return
         conn.used += 1
-        call.begin(self._judge, stream, sent.wanted_id)
+        call.begin(self._judge, stream, sent.asked)
         conn.calls[stream] = call
         self._wire.flush(conn)
 

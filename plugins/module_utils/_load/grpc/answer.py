@@ -43,20 +43,20 @@ class AnswerJudge:
         self._header = options.revision_header.lower().encode()
         self._field = options.revision_field.split(".") if options.revision_field else []
         # A right message of the V2 protocol, and the revision that it names: the next may well be the same.
-        self._last: tuple[bytes, str, bool | None, str] | None = None
+        self._last: tuple[bytes, infer.Asked, bool | None, str] | None = None
 
-    def look(self, message: bytes, wanted_id: str) -> tuple[bool | None, str]:
+    def look(self, message: bytes, asked: infer.Asked) -> tuple[bool | None, str]:
         """Whether it says to be the last of its stream, and which revision it names. Raises Wrong."""
         if not self.method.v2:
             return None, ""
         last = self._last
-        if last is not None and last[0] == message and last[1] == wanted_id:
+        if last is not None and last[0] == message and last[1] == asked:
             return last[2], last[3]
         try:
             answer, error = infer.answer_of(message) if self.method.stream else (message, False)
             if error:
                 raise Wrong(VALIDATION, "a message of the stream tells of an error")
-            wrong = infer.problem(answer, wanted_id)
+            wrong = infer.problem(answer, asked)
             final = infer.final_of(answer) if self.method.stream else None
             # Triton may end a stream by a message that says so and has nothing else.
             if wrong and not (final and not infer.as_json(answer)["outputs"]):
@@ -66,7 +66,7 @@ class AnswerJudge:
             raise Wrong(MALFORMED, f"the message is no ModelInferResponse: {problem}") from None
         except BadTensor as problem:
             raise Wrong(VALIDATION, f"an output of the answer is not whole: {problem}") from None
-        self._last = (message, wanted_id, final, named)
+        self._last = (message, asked, final, named)
         return final, named
 
     def has_text(self, message: bytes) -> bool:
@@ -91,14 +91,14 @@ class Answer:
     """
 
     __slots__ = (
-        "_buffer", "_final", "_found_text", "_interim", "_judge", "_left", "_problem",
-        "_revision", "_too_long", "_wanted_id", "fields", "grpc_status", "head_size", "messages", "size",
+        "_asked", "_buffer", "_final", "_found_text", "_interim", "_judge", "_left", "_problem",
+        "_revision", "_too_long", "fields", "grpc_status", "head_size", "messages", "size",
         "status",
     )  # fmt: skip
 
-    def __init__(self, judge: AnswerJudge, wanted_id: str) -> None:
+    def __init__(self, judge: AnswerJudge, asked: infer.Asked) -> None:
         self._judge = judge
-        self._wanted_id = wanted_id
+        self._asked = asked
         self._buffer = bytearray()
         self._left = 0  # bytes of a message that is longer than what is read, still to come
         self._interim = 0
@@ -210,7 +210,7 @@ class Answer:
         if self._problem is not None:
             return
         try:
-            self._final, named = self._judge.look(message, self._wanted_id)
+            self._final, named = self._judge.look(message, self._asked)
         except Wrong as problem:
             self._problem = problem
         else:

@@ -7,6 +7,7 @@ from ..http.answer import MAX_NAME
 from ..stats.ledger import FailedRequest
 from ..stats.modes import ModeTally
 from .answer import Answer, AnswerJudge
+from .infer import Asked
 
 
 class Call:
@@ -36,11 +37,11 @@ class Call:
         self.first_byte: int | None = None
         self.answer: Answer | None = None
 
-    def begin(self, judge: AnswerJudge, stream: int, wanted_id: str) -> None:
+    def begin(self, judge: AnswerJudge, stream: int, asked: Asked) -> None:
         """It was sent on a stream, and its answer is to come."""
         self.stream = stream
         self.first_byte = None
-        self.answer = Answer(judge, wanted_id)
+        self.answer = Answer(judge, asked)
 
     def failed(
         self, kind: str, detail: str, end: int, request_id: str | None, errno: str | None

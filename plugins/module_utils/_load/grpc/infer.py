@@ -162,9 +162,17 @@ def is_request(data: bytes) -> bool:
     return {_NAME, _TENSORS} <= found <= set(range(_NAME, _RAW_INPUT + 1))
 
 
-def id_of(data: bytes) -> str:
-    """The id that a ModelInferRequest has, empty without one. Raises Unreadable."""
-    return next((text(value) for number, _wire, value in fields(data) if number == _ID), "")
+class Asked(NamedTuple):
+    """What an answer has to repeat of its request; empty where that says nothing."""
+
+    ident: str = ""
+    model: str = ""
+
+
+def asked_by(data: bytes) -> Asked:
+    """What a ModelInferRequest says. Raises Unreadable."""
+    found = {number: text(value) for number, _wire, value in fields(data) if number in (_NAME, _ID)}
+    return Asked(found.get(_ID, ""), found.get(_NAME, ""))
 
 
 # Answers
@@ -186,20 +194,24 @@ def answer_of(data: bytes) -> tuple[bytes, bool]:
     return (data, False) if other else (answer, error)
 
 
-def problem(data: bytes, wanted_id: str) -> str:
+def problem(data: bytes, asked: Asked) -> str:
     """What is wrong with a ModelInferResponse, empty if nothing is. Raises Unreadable."""
     tensors: list[bytes] = []
     raws: list[bytes] = []
-    ident = ""
+    ident = model = ""
     for number, _wire, value in fields(data):
         if number == _ID:
             ident = text(value)
+        elif number == _NAME:
+            model = text(value)
         elif isinstance(value, bytes) and number in (_TENSORS, _RAW_OUTPUT):
             (tensors if number == _TENSORS else raws).append(value)
-        elif number in (_NAME, _VERSION):
+        elif number == _VERSION:
             text(value)
-    if wanted_id and ident != wanted_id:
+    if asked.ident and ident != asked.ident:
         return "the answer does not have the request's id"
+    if asked.model and model not in ("", asked.model):
+        return f"the answer is another model's than {asked.model}"
     if not tensors:
         return "the answer has no outputs"
     if raws and len(raws) != len(tensors):

@@ -57,17 +57,18 @@ def method_of(options: Options) -> Method:
 class Message(NamedTuple):
     """One request's message with the five bytes before it.
 
-    `uuid_at` is where fresh UUIDs go, `id_at` where the id stands that the answer has to repeat (empty:
-    none).
+    `uuid_at` is where fresh UUIDs go. The answer has to repeat the id, which stands at `id_at` (empty: none),
+    and the model.
     """
 
     data: bytearray
     uuid_at: list[int]
     id_at: slice
+    model: str
 
 
 class Sent(NamedTuple):
-    """What a call sends, and the id that its answer has to repeat.
+    """What a call sends, and what its answer has to repeat.
 
     `fields` are the same for every call, `own` are this one's, or nothing for a table of the connection's.
     """
@@ -75,7 +76,7 @@ class Sent(NamedTuple):
     fields: list[tuple[bytes, bytes]]
     own: list[tuple[bytes, bytes]]
     body: bytes
-    wanted_id: str
+    asked: infer.Asked
 
 
 def messages(options: Options, target: Target, method: Method) -> list[Message]:
@@ -88,7 +89,7 @@ def messages(options: Options, target: Target, method: Method) -> list[Message]:
             "another service's method goes into grpc_method."
         )
     if not method.v2:
-        return [_framed(payload, slice(0, 0), []) for payload in options.payloads or [b""]]
+        return [_framed(payload, slice(0, 0), [], "") for payload in options.payloads or [b""]]
     if not options.payloads:
         raise LoadError("A gRPC inference needs a payload: the JSON of a V2 REST request, or a message.")
     name, version = (unquote(part or "") for part in (model.groups() if model else ("", "")))
@@ -107,27 +108,28 @@ def _inference(payload: bytes, name: str, version: str) -> Message:
             raise LoadError(
                 "The payload of a gRPC inference is neither a JSON object nor a serialised ModelInferRequest."
             )
-        return _framed(payload, _id_in(payload), [])
+        return _framed(payload, _id_in(payload), [], infer.asked_by(payload).model)
     try:
         data, id_at = infer.request(given, name, version)
     except infer.BadPayload as problem:
         raise LoadError(f"The payload is no inference request of the V2 protocol: {problem}.") from None
-    return _framed(data, id_at, [found.start() for found in re.finditer(re.escape(place), data)])
+    places = [found.start() for found in re.finditer(re.escape(place), data)]
+    return _framed(data, id_at, places, infer.asked_by(data).model)
 
 
 def _id_in(data: bytes) -> slice:
     try:
-        wanted = infer.id_of(data).encode()
+        wanted = infer.asked_by(data).ident.encode()
     except Unreadable:
-        raise LoadError("The id in the serialised ModelInferRequest is no text.") from None
+        raise LoadError("The id or the model in the serialised ModelInferRequest is no text.") from None
     at = data.find(wanted)
     return slice(at, at + len(wanted))
 
 
-def _framed(data: bytes, id_at: slice, uuid_at: list[int]) -> Message:
+def _framed(data: bytes, id_at: slice, uuid_at: list[int], model: str) -> Message:
     head = b"\0" + len(data).to_bytes(4, "big")
     moved = slice(id_at.start + len(head), id_at.stop + len(head))
-    return Message(bytearray(head + data), [at + len(head) for at in uuid_at], moved)
+    return Message(bytearray(head + data), [at + len(head) for at in uuid_at], moved, model)
 
 
 def timeout_text(nanoseconds: int) -> bytes:
@@ -189,5 +191,6 @@ class Calls(Order):
             message.data[at : at + 36] = str(uuid.uuid4()).encode()
         timeout = self._whole if self._timeout - left < _CLOSE else timeout_text(left)
         ident = self._id(sequence).encode()
+        asked = infer.Asked(message.data[message.id_at].decode(), message.model)
         own = [*self._credentials, (b"grpc-timeout", timeout), *((name, ident) for name in self._id_fields)]
-        return Sent(self._fields, own, bytes(message.data), message.data[message.id_at].decode())
+        return Sent(self._fields, own, bytes(message.data), asked)

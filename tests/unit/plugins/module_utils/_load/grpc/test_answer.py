@@ -11,6 +11,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.grpc.answer 
     AnswerJudge,
     Wrong,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.grpc.infer import Asked
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.grpc.method import method_of
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.tests.support import inference_messages as messages
@@ -74,7 +75,7 @@ def wanted(given_: Given, stream: bool) -> str:
 
 def judge(given_: Given, stream: bool, cuts: list[int]) -> str:
     options = Options(url="grpc://h", grpc_method="ModelStreamInfer" if stream else "ModelInfer")
-    answer = Answer(AnswerJudge(options, method_of(options)), IDENT)
+    answer = Answer(AnswerJudge(options, method_of(options)), Asked(IDENT))
     first = [(b":status", given_.http.encode())]
     if given_.content_type:
         first.append((b"content-type", given_.content_type.encode()))
@@ -119,7 +120,7 @@ def test_the_plain_statement_takes_a_right_answer_for_right() -> None:
 @pytest.mark.parametrize("length", [0, 7])
 def test_a_content_length_is_kept(length: int) -> None:
     options = Options(url="grpc://h", grpc_method="a.B/C")
-    answer: Any = Answer(AnswerJudge(options, method_of(options)), "")
+    answer: Any = Answer(AnswerJudge(options, method_of(options)), Asked())
     answer.headers(
         [(b":status", b"200"), (b"content-type", b"application/grpc"), (b"content-length", b"%d" % length)]
     )
@@ -135,7 +136,7 @@ def test_a_content_length_is_kept(length: int) -> None:
 def test_a_status_before_the_messages_is_no_trailer() -> None:
     """Whoever says OK before the answer does not know yet how it ends."""
     options = Options(url="grpc://127.0.0.1:1/v2/models/m")
-    answer: Any = Answer(AnswerJudge(options, method_of(options)), IDENT)
+    answer: Any = Answer(AnswerJudge(options, method_of(options)), Asked(IDENT))
     answer.headers([(b":status", b"200"), (b"content-type", b"application/grpc"), (b"grpc-status", b"0")])
     message = MESSAGES["right"][0]
     with pytest.raises(Wrong, match="before the messages") as wrong:

@@ -90,7 +90,7 @@ def test_protobuf_reads_what_is_written(payload: dict[str, Any]) -> None:
     data, id_at = infer.request(payload, "", "7")
     read = official.ModelInferRequest.FromString(data)
     assert (read.model_name, read.model_version, read.id) == (payload["model_name"], "7", payload["id"])
-    assert data[id_at].decode() == payload["id"] == infer.id_of(data)
+    assert data[id_at].decode() == payload["id"] == infer.asked_by(data).ident
     assert told(read.parameters) == payload["parameters"]
     assert [(one.name, told(one.parameters)) for one in read.outputs] == [
         (one["name"], one["parameters"]) for one in payload["outputs"]
@@ -123,7 +123,7 @@ def test_what_protobuf_writes_is_read(payload: dict[str, Any]) -> None:
         if not values:
             output.ClearField("contents")
     data = made.SerializeToString()
-    assert infer.problem(data, payload["id"]) == ""
+    assert infer.problem(data, infer.Asked(payload["id"])) == ""
     read = infer.as_json(data)
     assert (read["model_name"], read["model_version"], read["id"]) == ("m", "2", payload["id"])
     for one, wanted in zip(read["outputs"], payload["inputs"]):
@@ -134,9 +134,9 @@ def test_what_protobuf_writes_is_read(payload: dict[str, Any]) -> None:
             wanted["datatype"],
         )
     if payload["id"]:
-        assert "id" in infer.problem(data, payload["id"] + "x")
+        assert "id" in infer.problem(data, infer.Asked(payload["id"] + "x"))
     made.outputs[0].shape[:] = [made.outputs[0].shape[1] + 1]
-    assert "elements" in infer.problem(made.SerializeToString(), "")
+    assert "elements" in infer.problem(made.SerializeToString(), infer.Asked(""))
 
 
 @given(st.binary(max_size=60))
@@ -145,7 +145,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     raised.
     """
     try:
-        found = infer.problem(data, "")
+        found = infer.problem(data, infer.Asked(""))
     except protobuf.Unreadable:
         return
     if found == "":
@@ -160,7 +160,7 @@ def test_a_changed_answer_is_never_taken_for_a_whole_one_that_protobuf_refuses(
     at = data.draw(st.integers(0, len(whole) - 1))
     bent = whole[:at] + bytes([data.draw(st.integers(0, 255))]) + whole[at + 1 :]
     try:
-        right = infer.problem(bent, "") == ""
+        right = infer.problem(bent, infer.Asked("")) == ""
         infer.as_json(bent)
     except (protobuf.Unreadable, BadTensor):
         return
@@ -207,12 +207,12 @@ def test_raw_contents(datatype: str) -> None:
     data = infer.raw(datatype, values)
     made = official.ModelInferResponse(raw_output_contents=[data])
     made.outputs.add(name="y", datatype=datatype, shape=[len(values)])
-    assert infer.problem(made.SerializeToString(), "") == ""
+    assert infer.problem(made.SerializeToString(), infer.Asked("")) == ""
     assert infer.as_json(made.SerializeToString())["outputs"][0]["data"] == values
     made.raw_output_contents[0] = data + b"\x01"
-    assert infer.problem(made.SerializeToString(), "") != ""
+    assert infer.problem(made.SerializeToString(), infer.Asked("")) != ""
     made.raw_output_contents.append(data)
-    assert "1 outputs, and raw contents of 2" in infer.problem(made.SerializeToString(), "")
+    assert "1 outputs, and raw contents of 2" in infer.problem(made.SerializeToString(), infer.Asked(""))
 
 
 def test_half_precision_goes_raw_and_takes_all_inputs_along() -> None:
@@ -293,15 +293,15 @@ def test_the_last_answer_of_a_stream_may_say_so(final: bool | None) -> None:
 def test_a_cut_answer_is_no_whole_one(cut: int) -> None:
     data = official.answer(ident="abc").SerializeToString()
     with contextlib.suppress(protobuf.Unreadable):
-        assert infer.problem(data[:-cut], "abc") != ""
+        assert infer.problem(data[:-cut], infer.Asked("abc")) != ""
 
 
 def test_contents_of_another_datatype_are_wrong() -> None:
     made = official.answer()
     made.outputs[0].datatype = "FP64"
-    assert "not those of FP64" in infer.problem(made.SerializeToString(), "")
+    assert "not those of FP64" in infer.problem(made.SerializeToString(), infer.Asked(""))
     made.outputs[0].datatype = "FLOAT"
-    assert "none of the V2 protocol" in infer.problem(made.SerializeToString(), "")
+    assert "none of the V2 protocol" in infer.problem(made.SerializeToString(), infer.Asked(""))
     with pytest.raises(BadTensor):
         infer.values_raw("FP32", b"\0")
 
@@ -310,3 +310,10 @@ def test_the_payload_may_be_the_json_of_v2_rest() -> None:
     text = '{"id": "7", "inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}'
     read = official.ModelInferRequest.FromString(infer.request(json.loads(text), "m", "").data)
     assert (read.id, list(read.inputs[0].contents.fp32_contents)) == ("7", [1.0, 2.0])
+
+
+@pytest.mark.parametrize(("named", "right"), [("iris", True), ("", True), ("Iris", False), ("iris-2", False)])
+def test_an_answer_of_another_model_is_none(named: str, right: bool) -> None:
+    data = official.answer(named, "1", "").SerializeToString()
+    found = infer.problem(data, infer.Asked("", "iris"))
+    assert found == ("" if right else "the answer is another model's than iris")

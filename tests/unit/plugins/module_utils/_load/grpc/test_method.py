@@ -47,7 +47,7 @@ def test_each_call_has_ids_of_its_own_and_the_answer_has_to_repeat_them() -> Non
     made = calls(payloads=[payload], timeout=3 * 10**9)
     sent = [made.make(number, 3 * 10**9) for number in (1, 2)]
     read = [messages.ModelInferRequest.FromString(one.body[5:]) for one in sent]
-    assert [one.wanted_id for one in sent] == [each.id for each in read]
+    assert [one.asked.ident for one in sent] == [each.id for each in read]
     traces = [each.parameters[0].value.string_param for each in read]
     assert len({*traces, *(each.id[2:-2] for each in read)}) == 4
     assert all(re.fullmatch("a-[0-9a-f-]{36}-b", each.id) for each in read)
@@ -63,7 +63,7 @@ def test_a_serialised_message_goes_as_it_is() -> None:
     asked.inputs.add(name="x", datatype="FP32", shape=[0])
     data = asked.SerializeToString()
     sent = calls(url="grpc://h", payloads=[data]).make(1, 1)
-    assert (sent.body[5:], sent.wanted_id) == (data, "{uuid}")
+    assert (sent.body[5:], sent.asked) == (data, ("{uuid}", "m"))
 
 
 def test_payloads_take_turns_on_each_mode() -> None:
