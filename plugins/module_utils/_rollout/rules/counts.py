@@ -11,10 +11,10 @@ from ..evidence.load import Load, Streamed
 from ..messages import count, elapsed
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
-from .views import impossible
+from .views import STATUS, impossible
 
-# The class of failures by the status, which alone have a code of their own; Fortio's code for the others.
-_STATUS, _CLIENT, _NO_CODE = "status", "client", "-1"
+# Fortio's code for failures of any other class than by the status, which alone have a code of their own.
+_CLIENT, _NO_CODE = "client", "-1"
 # Statuses whose answers have no body (RFC 9110, sections 15.3.5 and 15.3.6).
 _BODILESS = (204, 205)
 # By how much an outage may be longer than a gap for how both are measured.
@@ -65,7 +65,7 @@ def _totals(load: Load) -> Iterator[tuple[str, int | float]]:
 
 def _parts(load: Load) -> Iterator[tuple[str, float]]:
     """Where the sums are right: each part that cannot be, with what it should be in its name."""
-    by_status = load.classes.get(_STATUS, 0)
+    by_status = load.classes.get(STATUS, 0)
     right = sum(n for code, n in load.codes.items() if _is_right(code, load))
     yield from _unless(right, load.ok, "answers with a right status in RetCodes, with ok")
     yield from _unless(load.codes.get(_NO_CODE, 0), load.failed - by_status, "failures without a status")

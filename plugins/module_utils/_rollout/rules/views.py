@@ -15,7 +15,8 @@ from ..messages import elapsed
 
 Wrong = tuple[str, float]
 
-_STATUS, _NO_CODE = "status", "-1"
+# The class of failures by the status.
+STATUS = "status"
 # Times are rounded, and several generators' clocks were compared to within less than this.
 _ROUNDING_SECONDS = 0.05
 # By how much what is counted by seconds may be beside what is timed.
@@ -123,7 +124,7 @@ def _of_the_records(load: Load) -> Iterator[Wrong]:
         end = row.raw.get("end")
         if not load.started - _SECOND <= row.at <= last or (end is not None and end < row.at):
             yield "time of a failure, within the load and before its end", row.at
-    recorded = Counter(str(row.status) for row in load.ledger if row.kind == _STATUS)
+    recorded = Counter(str(row.status) for row in load.ledger if row.kind == STATUS)
     for code, have in recorded.items():
         if have > load.codes.get(code, 0):
             yield f"records of status {code}, of {load.codes.get(code, 0)}", have
