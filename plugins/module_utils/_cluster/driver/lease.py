@@ -89,9 +89,7 @@ class Lease:
                     return
                 continue
             if left_to:
-                raise self._refusal(
-                    holder, f", and is between two steps, for {self._left(spec):.0f} s at most"
-                )
+                raise self._left_refusal(spec)
             mark = (holder, str(found["metadata"].get("resourceVersion")))
             lasts = float(spec.get("leaseDurationSeconds") or SECONDS)
             if seen is not None and mark != seen:

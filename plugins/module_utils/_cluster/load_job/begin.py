@@ -14,9 +14,9 @@ from ..client.errors import ClusterError
 from . import clocks
 from .pods import Pod
 from .run import LoadRun
+from .talk import RECENT_LINES
 
 _POLL_SECONDS = 0.5
-_LAST_LINES = 40
 # To start takes a process a second or two, more where much else runs.
 _BEGIN_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ def begin(run: LoadRun, job: Json) -> None:
     if all(pod.control.get("start") for pod in pods):
         return
     compared = clocks.compare(run.talk, pods)
-    silent = [name(run, pod.index) for pod, bounds, _longest in compared if bounds is None]
+    silent = [run.talk.generator(pod.index) for pod, bounds, _longest in compared if bounds is None]
     if silent:
         raise ClusterError(
             f"{', '.join(silent)} did not answer when asked for the time: the kubelet of the node does not "
@@ -45,26 +45,21 @@ def begin(run: LoadRun, job: Json) -> None:
     _sending(run, job, begins)
 
 
-def name(run: LoadRun, index: int) -> str:
-    """What a generator is called: its pod's host name, which is the same in every run."""
-    return f"{run.talk.name}-{index}"
-
-
 def _ready(run: LoadRun, job: Json) -> list[Pod]:
     """The pods once all generators are ready. ClusterError as soon as one cannot be, or at the deadline."""
     deadline = run.clock.now() + run.params["ready_timeout"]
     ready: dict[int, str] = {}
     while True:
         pods = run.talk.pods(job)
-        logs = run.talk.hear_all(pods, _LAST_LINES)
+        logs = run.talk.hear_all(pods, RECENT_LINES)
         lacks = []
         for index, (pod, log) in enumerate(zip(pods, logs)):
             _refuse_failed(run, index, pod, log)
             if pod is None or not (log.last("ready") or log.last("progress")):
-                lacks.append(f"{name(run, index)}: {_why(pod)}")
+                lacks.append(f"{run.talk.generator(index)}: {_why(pod)}")
             elif index not in ready:
                 ready[index] = pod.node
-                run.say(f"{name(run, index)} is ready on node {pod.node}")
+                run.say(f"{run.talk.generator(index)} is ready on node {pod.node}")
         if not lacks:
             return [pod for pod in pods if pod is not None]
         if run.clock.now() >= deadline:
@@ -85,9 +80,13 @@ def _refuse_failed(run: LoadRun, index: int, pod: Optional[Pod], log: Log) -> No
     """A generator that says that it cannot send, or whose pod ended."""
     said = log.last("failed")
     if said is not None:
-        raise ClusterError(f"{name(run, index)} cannot send its part of the load: {said.get('problem')}")
+        raise ClusterError(
+            f"{run.talk.generator(index)} cannot send its part of the load: {said.get('problem')}"
+        )
     if pod is not None and pod.over:
-        raise ClusterError(f"{name(run, index)} ended before the load began: {pod.problem or pod.phase}.")
+        raise ClusterError(
+            f"{run.talk.generator(index)} ended before the load began: {pod.problem or pod.phase}."
+        )
 
 
 def _sending(run: LoadRun, job: Json, begins: float) -> None:
@@ -96,10 +95,10 @@ def _sending(run: LoadRun, job: Json, begins: float) -> None:
     while True:
         run.talk.sleep(_POLL_SECONDS)
         pods = run.talk.pods(job)
-        logs = run.talk.hear_all(pods, _LAST_LINES)
+        logs = run.talk.hear_all(pods, RECENT_LINES)
         for index, (pod, log) in enumerate(zip(pods, logs)):
             _refuse_failed(run, index, pod, log)
-        waiting = [name(run, index) for index, log in enumerate(logs) if not _sends(log, begins)]
+        waiting = [run.talk.generator(index) for index, log in enumerate(logs) if not _sends(log, begins)]
         if not waiting:
             return
         if run.talk.wall() >= deadline:

@@ -20,7 +20,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.gener
 from ..client.api import Json
 from ..client.errors import ClusterError, Unreachable
 from . import clocks
-from .begin import name
 from .pods import GONE, Pod
 from .run import LoadRun
 
@@ -102,7 +101,7 @@ class Collection:
         """As they are put together."""
         return [
             Generator(
-                name=name(self._run, index),
+                name=self._talk.generator(index),
                 index=index,
                 read=functools.partial(_given, part.result),
                 clock=_clock(part.pod),

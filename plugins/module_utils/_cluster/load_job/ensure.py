@@ -18,9 +18,8 @@ from .collect import Collection
 from .objects import definitions, fingerprint_of
 from .pods import GONE, Pod
 from .run import LoadRun
-from .talk import Talk
+from .talk import RECENT_LINES, Talk
 
-_LAST_LINES = 40
 # Beside the time that a request may take: a kubelet looks each minute at the latest whether its pods'
 # annotations have changed, and a result is to be written and read.
 _RESULT_SECONDS = 120.0
@@ -53,7 +52,7 @@ def describe(talk: Talk, job: Optional[Json]) -> dict[str, Any]:
     if job is None:
         return {"status": "absent", "progress": _progress([]), "generators": []}
     pods = talk.pods(job)
-    logs = talk.hear_all(pods, _LAST_LINES)
+    logs = talk.hear_all(pods, RECENT_LINES)
     rows = [_row(talk, index, pod, log) for index, (pod, log) in enumerate(zip(pods, logs))]
     return {
         "status": min((row["state"] for row in rows), key=_STATES.index),
@@ -75,7 +74,7 @@ def _row(talk: Talk, index: int, pod: Optional[Pod], log: Log) -> dict[str, Any]
     else:
         state = "running" if pod.control.get("start") else "starting"
     return {
-        "name": f"{talk.name}-{index}",
+        "name": talk.generator(index),
         "pod": pod.name if pod is not None else "",
         "node": pod.node if pod is not None else "",
         "state": state,

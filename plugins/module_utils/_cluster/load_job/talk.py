@@ -20,6 +20,8 @@ from .pods import Pod, generators
 
 SILENCE_SECONDS = 30.0
 PROXY_SECONDS = 2.0
+RECENT_LINES = 40
+"""So many of a log have what its generator said last of everything that it says but once in a while."""
 
 
 class Talk:
@@ -39,6 +41,10 @@ class Talk:
         self.namespace = namespace
         self.wall = wall
         self.sleep = sleep
+
+    def generator(self, index: int) -> str:
+        """What one is called: its pod's host name, which is the same in every run."""
+        return f"{self.name}-{index}"
 
     def job(self) -> Optional[Json]:
         """The Job; None where there is none."""
