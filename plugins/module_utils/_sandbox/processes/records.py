@@ -64,10 +64,12 @@ class Process:
 
 
 def alive(process: Process) -> bool:
-    """Whether this very process still runs. A zombie has ended."""
-    if process.child is not None and process.child.poll() is not None:
-        return False
-    return processes.alive(process.identity)
+    """Whether this very process still runs. A zombie has ended; one of our own is reaped."""
+    running = processes.alive(process.identity)
+    if not running and process.child is not None:
+        # Asked after it was seen to have ended: asked before, one that ends in between stays a zombie.
+        process.child.poll()
+    return running
 
 
 def send(process: Process, number: int) -> bool:

@@ -8,9 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping, Sequence
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import boot_id, start_time
@@ -42,6 +41,13 @@ def python(state: Path, code: str, identity: str = "one", **changes: Any) -> rec
 def zombie(pid: int) -> bool:
     """Whether the process has ended, and its parent has not asked."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+
+
+def reaped(several: Sequence[records.Process]) -> None:
+    """A killed process takes real time to end, which no clock of a test tells."""
+    for process in several:
+        assert process.child is not None
+        process.child.wait(30)
 
 
 def wait_for_log(state: Path, text: str) -> str:
@@ -101,12 +107,30 @@ def test_end_kills_what_does_not_listen_after_the_grace_period(state: Path) -> N
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
-        time.sleep(0.001)
+        if now[0] > 3.1:
+            reaped([process])
 
     assert records.end(process, 3, clock=lambda: now[0], sleep=sleep)
     assert process.child is not None
     assert process.child.returncode == -signal.SIGKILL
     assert now[0] >= 3
+
+
+def test_a_child_that_ends_while_it_is_looked_at_is_reaped(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = python(state, SLEEPER)
+    assert process.child is not None
+    really = records.processes.alive
+
+    def dies(identity: Mapping[str, Any]) -> bool:
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: zombie(process.pid), 10, "one that has ended")
+        return really(identity)
+
+    monkeypatch.setattr(records.processes, "alive", dies)
+    assert not records.alive(process)
+    assert process.child.returncode == -signal.SIGKILL
 
 
 def test_end_all_shares_one_grace_period(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +141,8 @@ def test_end_all_shares_one_grace_period(state: Path, monkeypatch: pytest.Monkey
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
-        time.sleep(0.001)
+        if len(kills) == len(several):
+            reaped(several)
 
     def noting(process: records.Process, number: int) -> bool:
         if number == signal.SIGKILL:
