@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Does a test fail when a rule of the verdict is gone? Mutations of `_rollout`, each against its unit tests.
 
-First every rule is removed in turn, and every finding against a pass is turned into one for it: each of these
-must fail a test. Then mutmut changes the rules' code in every way it knows, and the share that is noticed is
-told.
+First every rule is removed in turn, every finding against a pass is turned into one for it, and each
+contradiction is left out: each of these must fail a test. Then mutmut changes the rules' code in every way it
+knows, and the share that is noticed is told.
 
 usage: run.py [--no-mutmut] [--all]
 """
@@ -69,10 +69,12 @@ def copy(everything: bool) -> None:
 
 
 def changes() -> Iterator[Change]:
-    """Each rule taken away, then each finding against a pass turned into one for it."""
-    for file in sorted((TREE / INSIDE / ROLLOUT).glob("rules/*.py")):
+    """Rules taken away, findings against a pass turned into such for it, contradictions left out."""
+    rollout = TREE / INSIDE / ROLLOUT
+    for file in [*sorted(rollout.glob("rules/*.py")), rollout / "same_objects.py"]:
         text = file.read_text()
-        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        nodes = list(ast.walk(ast.parse(text)))
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
         for call in calls:
             name = call.func.id if isinstance(call.func, ast.Name) else ""
             if name == "Rule" and isinstance(call.args[0], ast.Constant):
@@ -82,6 +84,9 @@ def changes() -> Iterator[Change]:
             if name in AGAINST:
                 where = f"{file.name}:{call.lineno}"
                 yield Change(f"{name} is passed at {where}", file, replaced(text, call.func, "passed"))
+        for told in (node for node in nodes if isinstance(node, (ast.Yield, ast.YieldFrom))):
+            where = f"{file.name}:{told.lineno}"
+            yield Change(f"nothing is said at {where}", file, replaced(text, told, "yield from ()"))
 
 
 def replaced(text: str, node: ast.expr, by: str) -> str:

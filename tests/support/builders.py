@@ -132,7 +132,12 @@ def experiment(
     return {
         "apiVersion": "iter8.tools/v2alpha1",
         "kind": "Experiment",
-        "metadata": {"name": "experiment-1", "namespace": "default", "uid": "uid-e"},
+        "metadata": {
+            "name": "experiment-1",
+            "namespace": "default",
+            "uid": "uid-e",
+            "creationTimestamp": "2027-01-15T08:00:15Z",  # when `rollouts.timeline` has it
+        },
         "spec": spec,
         "status": status,
     }

@@ -109,6 +109,8 @@ def _load(rows: list[dict[str, Any]], begun: float, ended: float, names: Mapping
             }
             for each in range(counts["failed"])
         ]
+    for second in seconds.values():
+        second["sent"] = second["ok"] + second["failed"]
     ok, failed = sum(each["ok"] for each in seconds.values()), len(ledger)
     total = ok + failed
     gap = _gap(seconds, begun)

@@ -198,6 +198,7 @@ def _second(row: Mapping[str, Any]) -> Second:
         start=_whole_second(row),
         requests=whole(row, "ok") + failed,
         failed=failed,
+        sent=whole(row, "sent"),
         revisions=counts_of(row, "revisions"),
         slowest=amount(row, "max"),
         p50=None if row.get("p50") is None else amount(row, "p50"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from .objects.inferenceservice import asked_percent, read
 from .objects.snapshot import KNATIVE, mode_of
-from .objects.tree import mapping, number, text
+from .objects.tree import entries, mapping, number, text
 
 Object = Mapping[str, Any]
 _SERVICE, _EXPERIMENT = "InferenceService", "Experiment"
@@ -47,7 +47,9 @@ def contradictions(
     if service and text(service, "kind") not in ("", _SERVICE):
         yield f"the InferenceService is of the kind {text(service, 'kind')}"
     yield from _other_target(metadata, experiment)
-    yield from _other_uid(experiment, rows)
+    yield from _other_experiment(experiment, rows)
+    for kind, obj in ((_SERVICE, service), (_EXPERIMENT, experiment)):
+        yield from _told_twice(kind, obj)
     last = number(metadata, "generation")
     for one, other in zip(generations, [*generations[1:], *([last] if last else [])]):
         if other < one:
@@ -76,14 +78,28 @@ def _other_target(metadata: Mapping[str, Any], experiment: Object | None) -> Ite
         yield f"the Experiment is about {target}, and the InferenceService is {of}/{own}"
 
 
-def _other_uid(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _other_experiment(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """One that was begun before and replaced is no contradiction: what counts is which was observed last."""
     metadata = mapping(experiment, "metadata")
-    seen: dict[str, None] = {}
+    name, uid = text(metadata, "name"), text(metadata, "uid")
+    if text(metadata, "deletionTimestamp"):
+        yield "the Experiment is being deleted"
+    last: Mapping[str, Any] = {}
     for row in rows:
         obj = mapping(row, "object")
-        about = mapping(obj, "metadata")
-        if text(obj, "kind") == _EXPERIMENT and text(about, "name") == text(metadata, "name"):
-            seen[text(about, "uid")] = None
-    uid = text(metadata, "uid")
-    if uid and any(seen) and uid not in seen:
-        yield f"the Experiment has the UID {uid}, and the one observed {next(filter(None, seen))}"
+        if text(obj, "kind") == _EXPERIMENT and text(mapping(obj, "metadata"), "name") == name:
+            last = row
+    seen = text(mapping(last, "object", "metadata"), "uid")
+    if uid and seen and seen != uid:
+        yield f"the Experiment has the UID {uid}, and the one observed last {seen}"
+    elif experiment is not None and last.get("type") == "deleted":
+        yield "the Experiment was deleted while it was observed"
+
+
+def _told_twice(kind: str, obj: Object | None) -> Iterator[str]:
+    """A condition has one status: they are a map by their type (Kubernetes' API conventions)."""
+    told: dict[str, str] = {}
+    for row in entries(mapping(obj, "status"), "conditions"):
+        name, status = text(row, "type"), text(row, "status")
+        if told.setdefault(name, status) != status:
+            yield f"the {kind} has the condition {name} twice, as {told[name]} and as {status}"

@@ -112,7 +112,7 @@ class Facts:
     @property
     def given_traffic(self) -> set[str]:
         """The revisions that were ever seen to be given traffic."""
-        return {name for _time, split in self.marks.traffic for name in split}
+        return {name for _time, split in self.marks.traffic for name, percent in split.items() if percent}
 
     @property
     def roles(self) -> dict[str, str]:
@@ -280,6 +280,9 @@ def _of_this_run(
     Its creationTimestamp is the API server's, in whole seconds.
     """
     created = experiments.created(experiment) if experiment else None
+    if experiment and created is None:
+        problems["experiment"] = "the Experiment does not tell when it was created"
+        return None
     if created is None or found.run_began is None:
         return experiment
     offset = found.api_server or SAME

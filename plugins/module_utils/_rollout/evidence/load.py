@@ -47,7 +47,8 @@ class Lost:
 
 @dataclass(frozen=True)
 class Second:
-    """What ended within the second that began at `start` (whole seconds since the epoch).
+    """What ended within the second that began at `start` (whole seconds since the epoch), and how many
+    requests were `sent` in it.
 
     `revisions` is how many answers named which. `slowest`, `p50` and `p99` are service times in seconds,
     from when a request was sent to its end. `slowest` is the longest of all that ended in this second, so
@@ -58,6 +59,7 @@ class Second:
     start: int
     requests: int
     failed: int
+    sent: int
     revisions: Mapping[str, int]
     slowest: float
     p50: float | None

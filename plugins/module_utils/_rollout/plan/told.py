@@ -120,6 +120,7 @@ _NUMBER = (int, float)
 _SUMMARY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("mode", "outcome", "cause", "baseline", "canary"), (str,)),
     **dict.fromkeys(("patches", "gates"), (list,)),
+    **dict.fromkeys(("started", "ended"), _NUMBER),
     "rollback_seconds": (*_NUMBER, type(None)),
 }
 _PATCH: Mapping[str, tuple[type, ...]] = {"at": _NUMBER, "text": (str,), "move": (str,)}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from ..evidence.facts import Facts
-from ..evidence.load import Load, Streamed
+from ..evidence.load import COMPLETE_STATES, Load, Streamed
 from ..messages import count, elapsed
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
@@ -46,6 +46,8 @@ def _totals(load: Load) -> Iterator[tuple[str, int | float]]:
         "connection modes": sum(mode.requests for mode in modes),
         "timeline": sum(second.requests for second in load.seconds),
     }
+    if load.state in COMPLETE_STATES:  # until then some were sent that have not ended
+        requests["sent by second"] = sum(second.sent for second in load.seconds)
     if load.payloads:
         requests["payloads"] = sum(n for n, _unused in load.payloads.values())
     failures = {

@@ -118,6 +118,11 @@ def known_revisions_only(facts: Facts, _thresholds: Thresholds) -> list[Finding]
         return failed(
             f"revisions that are neither baseline nor canary answered: {tally(others)}", revisions=others
         )
+    # Where names were learned, what a third answers is taken for one of theirs, as the proof of it says.
+    silent = sorted(facts.given_traffic - known) if not facts.naming.proof else []
+    if silent:
+        message = "besides the baseline and the canary, others were given traffic and never answered"
+        return unproven(f"{message}: {', '.join(silent)}", silent=silent)
     return passed("only the baseline and the canary answered")
 
 

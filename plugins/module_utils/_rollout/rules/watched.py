@@ -127,15 +127,28 @@ def _driven(facts: Facts) -> list[Finding]:
 
 
 def _another_time(facts: Facts) -> list[Finding]:
-    """Whether the driver acted while the load ran."""
-    if facts.load is None or not facts.driver:
+    """Whether the driver acted within its own time, and while the load ran."""
+    driver = facts.driver
+    if not driver:
         return []
-    acts = [row["at"] for row in (*facts.driver["patches"], *facts.driver["gates"])]
-    begin, end = facts.load.started - _BESIDE_SECONDS, facts.load.ended + _BESIDE_SECONDS
-    outside = [at for at in acts if not begin <= at <= end]
+    acts = [row["at"] for row in (*driver["patches"], *driver["gates"])]
+    own = _outside([*acts, driver["ended"]], driver["started"], driver["ended"])
+    if own:
+        began, ended = utc(driver["started"]), utc(driver["ended"])
+        message = f"the driver was at work from {began} to {ended}, and acted at {utc(own[0])}"
+        return unproven(message, time=own[0])
+    if facts.load is None:
+        return []
+    times = [driver["started"], *acts, driver["ended"]]
+    outside = _outside(times, facts.load.started, facts.load.ended)
     if not outside:
         return []
     return unproven(f"the driver acted at {utc(outside[0])}, when the load did not run", time=outside[0])
+
+
+def _outside(times: list[float], begin: float, end: float) -> list[float]:
+    """Those that are outside, whichever of two clocks is ahead."""
+    return [at for at in times if not begin - _BESIDE_SECONDS <= at <= end + _BESIDE_SECONDS]
 
 
 def clocks_known(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -49,6 +49,18 @@ def seen(*objects: dict[str, Any], kind: str = "present") -> list[dict[str, Any]
     ]
 
 
+def of_the_name(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Another one of the same name."""
+    return {**experiment, "metadata": {**experiment["metadata"], "uid": "uid-0"}}
+
+
+def replaced_before(run: Run) -> None:
+    """It was deleted, and created again for this run."""
+    assert run.experiment is not None
+    old = of_the_name(run.experiment)
+    run.observations = [*seen(old), *seen(old, kind="deleted"), *seen(run.experiment)]
+
+
 def observer(run: Run, **interval: Any) -> None:
     """An observer wrote the timeline, and says that for a while it saw nothing."""
     assert run.timeline is not None
@@ -143,6 +155,8 @@ LOAD: list[tuple[str, Bend]] = [
         "an outage of all in a load without failures",
         lambda r: r.own.update(outages_of_all=[{"first_failed_send": START + 30.1, "failed": 3}]),
     ),
+    ("answers of a second in which none was sent", lambda r: row(r, 40).update(sent=0)),
+    ("more sent than ended", lambda r: row(r, 89).update(sent=110)),
 ]
 
 TIMELINE: list[tuple[str, Bend]] = [
@@ -163,6 +177,10 @@ TIMELINE: list[tuple[str, Bend]] = [
     ("blind from the end on", lambda r: observer(r, **{"from": START + 39, "to": START + 31})),
     ("blind at no time", observer),
     ("blind for no feed", lambda r: observer(r, feed=None, **{"from": START + 31, "to": START + 39})),
+    (
+        "traffic of a third that answers nothing",
+        lambda r: split(r, 6).update(traffic={BASELINE: 54, CANARY: 45, "my-model-predictor-00009": 1}),
+    ),
     (
         "a generation that goes back",
         lambda r: r.timeline.append(event(30.0, "inferenceservice", "changed", generation=5)),
@@ -219,6 +237,37 @@ OBJECTS: list[tuple[str, Bend]] = [
         lambda r: setattr(
             r, "observations", seen({**r.experiment, "metadata": {"name": "experiment-1", "uid": "uid-0"}})
         ),
+    ),
+    (
+        "an Experiment that was replaced by another",
+        lambda r: setattr(r, "observations", seen(r.experiment, of_the_name(r.experiment))),
+    ),
+    (
+        "an Experiment that was deleted",
+        lambda r: setattr(r, "observations", seen(r.experiment, kind="deleted")),
+    ),
+    (
+        "an Experiment that is being deleted",
+        lambda r: r.experiment["metadata"].update(deletionTimestamp="2027-01-15T08:02:00Z"),
+    ),
+    ("an Experiment of no time", lambda r: r.experiment["metadata"].pop("creationTimestamp")),
+    (
+        "an Experiment of a time that is none",
+        lambda r: r.experiment["metadata"].update(creationTimestamp="2027-13-45T08:02:00Z"),
+    ),
+    (
+        "an Experiment of a time in a number",
+        lambda r: r.experiment["metadata"].update(creationTimestamp=START + 15),
+    ),
+    (
+        "completed, and not",
+        lambda r: r.experiment["status"]["conditions"].append(
+            {"type": "ExperimentCompleted", "status": "False"}
+        ),
+    ),
+    (
+        "failed, and not",
+        lambda r: r.experiment["status"]["conditions"].append({"type": "ExperimentFailed", "status": "True"}),
     ),
 ]
 
@@ -334,6 +383,7 @@ def test_losses_that_are_allowed_have_right_records_all_the_same(bend: Bend) -> 
             lambda r: r.timeline.append(event(120.0, "inferenceservice", "deleted")),
         ),
         ("a pod that was deleted", lambda r: r.timeline.append(event(33.0, "pod", "deleted"))),
+        ("an Experiment of the name before", replaced_before),
     ]
 )
 def test_no_failure_where_nothing_was_lost(bend: Bend) -> None:
@@ -345,6 +395,7 @@ def test_no_failure_where_nothing_was_lost(bend: Bend) -> None:
 
 ACCOUNT = {"mode": "knative", "outcome": "promoted", "cause": "", "baseline": BASELINE, "canary": CANARY}
 ACCOUNT |= {"patches": [], "gates": [], "rollback_seconds": None, "steps": [{"percent": 45, "passed": True}]}
+ACCOUNT |= {"started": START + 5.0, "ended": START + 80.0}
 
 
 @pytest.mark.parametrize(
@@ -355,6 +406,13 @@ ACCOUNT |= {"patches": [], "gates": [], "rollback_seconds": None, "steps": [{"pe
         {"canary": CANARY.rpartition("-")[0].rpartition("-")[0]},
         {"steps": [{"percent": 33, "passed": True}]},
         {"patches": [{"at": START - 5000.0, "text": "canary at 5 %", "move": "5 %"}]},
+        {"started": START - 5000.0},
+        {"started": START + 7000.0, "ended": START + 7080.0},
+        {"started": START + 150.0, "ended": START + 5.0},
+        {"ended": START - 65.0, "patches": [{"at": START + 20.0, "text": "canary at 5 %", "move": "5 %"}]},
+        {"started": None},
+        {"ended": "later"},
+        {"ended": True},
     ],
 )
 def test_an_account_of_the_driver_that_is_not_this_rollouts(given: dict[str, Any]) -> None:

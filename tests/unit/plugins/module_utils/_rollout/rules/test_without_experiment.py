@@ -101,6 +101,8 @@ def driven(**given: Any) -> Evidence:
             | {"low": None, "high": None}
         ],
         "rollback_seconds": None,
+        "started": rollouts.START + 5.0,
+        "ended": rollouts.START + 80.0,
     }
     made = rollouts.observed(rollouts.good(), driver="progressive").evidence()
     return replace(made, driver={**account, **given})
