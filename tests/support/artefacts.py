@@ -35,7 +35,7 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 _IMPORTS = re.compile(r"@import|url\(", re.IGNORECASE)
-_CHECKER_SECONDS = 60
+_CHECKER_SECONDS = 170
 
 
 def problems(folder: Path | str) -> list[str]:

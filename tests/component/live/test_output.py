@@ -131,7 +131,7 @@ def play(server: Server, folder: Path, output: Any) -> subprocess.Popen[bytes]:
 
 def ends_well(process: subprocess.Popen[bytes], folder: Path) -> None:
     try:
-        process.wait(120)
+        process.wait(200)
     finally:
         process.kill()
         process.wait()

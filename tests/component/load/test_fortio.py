@@ -6,6 +6,7 @@ They hold for Fortio 1.11.5, of 2021, and for 1.68.0.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,20 @@ HISTOGRAMS = ("DurationHistogram", "Sizes", "HeaderSizes")
 CALLS = 60
 
 
-def failing_every_fifth(visit: Any) -> None:
-    body = b"x" * (50 + visit.number * 37)
-    time.sleep(visit.number % 7 * 0.001)
-    if visit.number % 5 == 4:
-        visit.send(b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    else:
-        visit.ok(body)
+def failing_every_fifth() -> Callable[[Any], None]:
+    """Counted over all connections: a slow machine has more of them, with fewer requests each."""
+    numbers = itertools.count()
+
+    def answer(visit: Any) -> None:
+        number = next(numbers)
+        body = b"x" * (50 + number * 37)
+        time.sleep(number % 7 * 0.001)
+        if number % 5 == 4:
+            visit.send(b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        else:
+            visit.ok(body)
+
+    return answer
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ def theirs(serve: Any, tmp_path: Path) -> tuple[str, dict[str, Any]]:
     done = subprocess.run(
         [
             str(FORTIO), "load", "-qps", "0", "-n", str(CALLS), "-c", "2", "-p", "50,75,90,99,99.9", "-json",
-            str(file), "-allow-initial-errors", "-loglevel", "Warning", serve(failing_every_fifth).url,
+            str(file), "-allow-initial-errors", "-loglevel", "Warning", serve(failing_every_fifth()).url,
         ],
         stderr=subprocess.PIPE, text=True, timeout=60, check=True,
     )  # fmt: skip
@@ -64,7 +72,7 @@ def theirs(serve: Any, tmp_path: Path) -> tuple[str, dict[str, Any]]:
 
 @needs_fortio
 def test_every_key_of_fortio_is_ours_and_of_the_same_type(serve: Any, load: Any, theirs: Any) -> None:
-    ours = json.loads(json.dumps(load(serve(failing_every_fifth).url, calls=CALLS, connections=2)))
+    ours = json.loads(json.dumps(load(serve(failing_every_fifth()).url, calls=CALLS, connections=2)))
     number = (int, float)
 
     def compare(one: Any, other: Any, where: str) -> None:
@@ -197,7 +205,7 @@ def get(url: str) -> bytes:
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the script of Fortio's page")
 def test_fortio_report_reads_ours(report_server: Any, serve: Any, load: Any, tmp_path: Path) -> None:
     folder, url = report_server
-    result = load(serve(failing_every_fifth).url, calls=CALLS, connections=2, rate=300, name="canary")
+    result = load(serve(failing_every_fifth()).url, calls=CALLS, connections=2, rate=300, name="canary")
     (folder / "ours.json").write_text(json.dumps(result))
     assert "ours.json" in get(url + "browse").decode()
     assert "data/ours.json" in get(url + "data/index.tsv").decode()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def rollout(load: dict[str, Any], switched: float, stopped: float) -> rollouts.R
         event(stopped, "playbook", "load_stopped"),
     ]
     experiment = builders.finished()
+    created = datetime.fromtimestamp(int(applied), timezone.utc)
+    experiment["metadata"]["creationTimestamp"] = created.isoformat()
     info = experiment["spec"]["versionInfo"]
     info["baseline"]["tags"]["revision"] = BASELINE
     info["candidates"][0]["tags"]["revision"] = CANARY
