@@ -16,6 +16,8 @@ rm "$source/guides/README.md"
 antsibull-docs collection --use-current --squash-hierarchy --no-indexes \
     --output-format simplified-rst --dest-dir "$source/reference" iter8.kfserving
 rm -f "$source/reference/index.rst"
+# The theme has a table of contents of its own beside each page, and shows one within it as an error.
+sed -i '/^\.\. contents::$/,/^$/d' "$source"/reference/*.rst
 # What roles' own pages say, the site has in the reference.
 sed -i -E 's#\]\(\.\./roles/([a-z]+)/README\.md\)#](reference/\1_role.rst)#g' "$source"/*.md
 sphinx-build -q -W --keep-going -b html -d build/docs/doctrees "$source" build/docs/html

@@ -10,6 +10,8 @@ extensions = ["myst_parser"]
 # Headings can be linked to by name, as on a forge.
 myst_heading_anchors = 3
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 # Blocks of output, and of several languages' mixtures, are shown as they are.
