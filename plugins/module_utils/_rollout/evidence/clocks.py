@@ -74,8 +74,7 @@ def _gateway(load: Load, log: AccessLog) -> Offset | None:
     if log.first is None or log.last is None:
         return None
     busy = [second for second in load.seconds if second.requests]
-    late = max((s.slowest for s in busy if s.start + 1 > load.ended), default=0.0)
-    end = load.ended + late
+    end = load.ended + load.last_wait
     if busy:
         end = min(end, max(load.ended, busy[-1].start + 1))
     low, high = log.last - end, log.first - load.started

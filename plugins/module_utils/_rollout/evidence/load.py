@@ -201,6 +201,12 @@ class Load:
         None where nothing compared them."""
         return hull(one.clock for one in self.generators if one.clock is not None)
 
+    @property
+    def last_wait(self) -> float:
+        """How long after the last request was sent or due the last answer may have come, in seconds."""
+        after = (row for row in self.seconds if row.requests and row.start + 1 > self.ended)
+        return max((row.slowest for row in after), default=0.0)
+
     def gap_of_one(self, mode: str) -> Gap:
         """The longest gap on this kind of connection that one generator had by itself."""
         counts = [one.connection_modes.get(mode) for one in self.generators or (self,)]

@@ -39,13 +39,14 @@ def _apart(facts: Facts) -> list[str]:
     load, marks = facts.load, facts.marks
     if load is None or load.generators:
         return []
-    pairs = [("began", load.started, marks.load_started)]
+    pairs = [("began", load.started, 0.0, marks.load_started)]
     if load.state == STOPPED:
-        pairs.append(("ended", load.ended, marks.load_stopped))
+        pairs.append(("ended", load.ended, load.last_wait, marks.load_stopped))
     return [
         f"the load test {what} at {utc(own)}, and {utc(written)} by the timeline"
-        for what, own, written in pairs
-        if written is not None and abs(own - written) > STAMP_SECONDS
+        + (", unless the host was too busy to write it down in time" if written > own else "")
+        for what, own, wait, written in pairs
+        if written is not None and not -STAMP_SECONDS <= written - own <= STAMP_SECONDS + wait
     ]
 
 

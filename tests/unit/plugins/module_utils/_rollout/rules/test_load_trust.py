@@ -24,7 +24,7 @@ from ansible_collections.iter8.kfserving.tests.support.judging import (
     claim,
     verdict,
 )
-from ansible_collections.iter8.kfserving.tests.support.rollouts import START
+from ansible_collections.iter8.kfserving.tests.support.rollouts import ENDED, START, Run
 
 CASES = [
     Case(
@@ -202,6 +202,26 @@ def test_a_clock_that_was_set_while_the_load_ran_is_reported(drift: float, words
     assert text == f"the clock was changed during the run: while the load ran it was set {words}"
 
 
+def answering_late(took: float) -> Bend:
+    """The last answers take so long that their second is after the end of the sending."""
+
+    def bend(run: Run) -> None:
+        run.own["timeline"][-1].update(second=int(START + ENDED + took), max=took)
+
+    return bend
+
+
+def test_a_mark_that_is_late_may_be_a_host_that_was_too_busy() -> None:
+    run = rollouts.good()
+    at("playbook", "load_stopped", 104.0)(run)
+    text = next(r["text"] for r in verdict(run)["reasons"] if r["rule"] == "clock_steady")
+    assert text.endswith("by the timeline, unless the host was too busy to write it down in time")
+    run = rollouts.good()
+    at("playbook", "load_stopped", 70.0)(run)
+    text = next(r["text"] for r in verdict(run)["reasons"] if r["rule"] == "clock_steady")
+    assert text.endswith("by the timeline")
+
+
 @pytest.mark.parametrize(
     ("bend", "grade"),
     [
@@ -209,6 +229,8 @@ def test_a_clock_that_was_set_while_the_load_ran_is_reported(drift: float, words
         (own(started=START + 10.2), "inconclusive"),
         (at("playbook", "load_stopped", 100.0), "pass"),
         (at("playbook", "load_stopped", 100.1), "inconclusive"),
+        (both(answering_late(14.5), at("playbook", "load_stopped", 114.4)), "pass"),
+        (both(answering_late(14.5), at("playbook", "load_stopped", 114.6)), "inconclusive"),
         (both(own(state="finished"), at("playbook", "load_stopped", 300.0)), "pass"),
         (at("experiment", "completed", 64.0), "pass"),
         (at("experiment", "completed", 63.8), "inconclusive"),
