@@ -112,6 +112,16 @@ CASES: list[Any] = [
     pytest.param(["iter8_kfserving_artifacts={kubeconfig}/folder"], "cannot be written to", id="artifacts"),
     pytest.param(["sandbox_binaries_dir=/nope"], "/nope", id="binaries"),
     pytest.param(
+        ["iter8_kfserving_kubeconfg={kubeconfig}"],
+        "there is no variable iter8_kfserving_kubeconfg, but iter8_kfserving_kubeconfig",
+        id="misspelt-in-the-family",
+    ),
+    pytest.param(
+        ["rollout_load_rat=5"],
+        "there is no variable rollout_load_rat, but rollout_load_rate",
+        id="misspelt-option",
+    ),
+    pytest.param(
         ["kubeconfig={kubeconfig}", "context=prod"],
         "context, kubeconfig are not read any more",
         id="old-names-of-the-cluster",
