@@ -46,11 +46,10 @@ def restart_apiserver(course: Course) -> None:
 
 
 def expire_watch(course: Course) -> None:
-    """The API server forgets the version from which the wait would go on with its watch.
+    """The API server forgets the version from which the observer would go on with its watch.
 
-    Another object is changed after the Experiment, so that the history is longer than what the wait knows;
-    then the API server is restarted, and knows what changes from then on. The wait stands still meanwhile:
-    had it met the server away several times, it would have given up its version of its own accord.
+    Another object is changed after the Experiment, so that the history is longer than what the observer
+    knows; then the API server is restarted, and knows what changes from then on.
     """
     arena = course.arena
     known = arena.experiment(course.name)["metadata"]["resourceVersion"]
@@ -66,11 +65,11 @@ def expire_watch(course: Course) -> None:
 
 
 def watch_expired(course: Course) -> str:
-    """The wait's own timeline tells of it, in the API server's words."""
-    told = [moment["text"] for moment in course.timeline() if moment["data"].get("expired")]
+    """The timeline tells that the observer's watch was cut."""
+    told = [moment["text"] for moment in course.timeline() if moment["event"] == "unobserved"]
     if not told:
-        raise NoEffect("the wait met no expired watch")
-    return f"{course.notes['done']}; the wait tells: {told[0]}"
+        raise NoEffect("the observer's watch was not cut")
+    return f"{course.notes['done']}; the observer tells: {told[0]}"
 
 
 def forget(course: Course) -> None:

@@ -243,7 +243,7 @@ class Course:
             name = str(self.arena.predictor(self.name).get("latestCreatedRevision", ""))
             return name if name != baseline else ""
 
-        return str(until(created, 15, "the canary's revision is there"))
+        return str(until(created, 60, "the canary's revision is there"))
 
     def requests(self) -> list[dict[str, Any]]:
         """Envoy's record of the requests of this run."""

@@ -85,7 +85,7 @@ _ITER8 = (
         control.wrong_one_promoted,
         prepare=control.invert_finish_handler,
         mend=control.mend_finish_handler,
-        settings={"experiment_timeout": 25, "rate": 100},
+        settings={"experiment_timeout": 60, "rate": 100},
     ),
     Fault(
         "promotion-taken-back",
@@ -125,7 +125,7 @@ _OBJECTS = (
             lost=losses("status 404", by=["nobody"], also=["status 503"], also_by=["canary", "baseline"]),
             says={"nothing_deleted": "the InferenceService was deleted", "run_not_stopped": "deleted"},
             also=["evidence_complete", "load_spans_rollout", "gap_short", "enough_per_revision"]
-            + ["experiment_succeeded"],
+            + ["experiment_succeeded", "shares_as_set"],
             traces={"baseline": ["ending", "ended", "gone", "unready"]},
         ),
         evidence.lost,
@@ -160,7 +160,8 @@ _GENERATOR = (
             also=["enough_per_revision"],
         ),
         evidence.silent,
-        strike=strikes.at_iteration(2, 4, strikes.kill_load),
+        # So late that what was measured before suffices for iter8's last words.
+        strike=strikes.at_iteration(8, 10, strikes.kill_load),
         settings=LONG,
     ),
     Fault(
@@ -172,7 +173,8 @@ _GENERATOR = (
             says={"clock_steady": "the clock was changed during the run"},
             # By the times as they were written, the load may well have ended before the rollout.
             # The shares cannot be judged then, which is told as such.
-            also=["load_spans_rollout", "requests_in_every_phase", "shares_as_set"],
+            # What was last seen before the step was seen long ago by the clock after it.
+            also=["load_spans_rollout", "requests_in_every_phase", "shares_as_set", "watched_throughout"],
         ),
         clock.stepped,
         prepare=clock.prepare,

@@ -187,6 +187,7 @@ _GATEWAY = (
             "fail",
             lost=losses("status 503", by=["canary"]),
             says={"none_at_weight_zero": "the canary {canary} answered"},
+            also=["shares_as_set"],
         ),
         evidence.lost,
         prepare=strikes.slow_start(12, 14),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variations that cost no request: the verdict must be pass."""
+"""Variations that cost no request: the verdict must be pass, or where nobody could see, inconclusive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import control
 import evidence
 import strikes
 from fault import ITER8, LONG, SERVING, Fault, sandbox_fault
-from judging import PASS
+from judging import PASS, expect
+
+# The traffic may have moved while the API server was away, or not.
+_UNSEEN = expect(
+    "inconclusive", says={"watched_throughout": "within the shift nothing watched the traffic"}, or_pass=True
+)
 
 VARIATIONS = (
     Fault("plain", "Nothing is done at all.", PASS, evidence.canary_answered),
@@ -44,7 +49,7 @@ VARIATIONS = (
     Fault(
         "apiserver-restarted",
         "The API server is killed during the wait and comes back after up to two seconds.",
-        PASS,
+        _UNSEEN,
         evidence.noted,
         strike=strikes.at(strikes.watched, control.restart_apiserver, 0, 1),
         mend=lambda course: course.arena.mend_control_plane(),
@@ -52,8 +57,8 @@ VARIATIONS = (
     ),
     Fault(
         "watch-expired",
-        "The API server no longer knows the version from which the wait would go on: 410 Gone.",
-        PASS,
+        "The API server no longer knows the version from which the observer would go on: 410 Gone.",
+        _UNSEEN,
         control.watch_expired,
         strike=strikes.at(strikes.watched, control.expire_watch, 0, 1),
         mend=control.forget,
