@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.result_reader import read_load
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.views import impossible
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 from ansible_collections.iter8.kfserving.tests.support import builders, generators, rollouts
@@ -316,6 +318,16 @@ def test_no_pass_of_bent_evidence(bend: Bend) -> None:
     run = rollouts.good()
     bend(run)
     assert verdict(run.evidence()) in ("inconclusive", "fail")
+
+
+def test_a_silence_that_is_longer_than_the_longest_gap_is_told_by_itself() -> None:
+    """Where nothing ends at all it is a hole in a phase as well, which says the same."""
+    run = rollouts.good()
+    assert list(impossible(read_load(run.load))) == []
+    for second in range(40, 48):
+        row(run, second).update(ok=0, failed=100)
+    told = dict(impossible(read_load(run.load)))
+    assert told == {"seconds without a success beside the longest gap of 0.21 s": 8.0}
 
 
 @_cases(GENERATORS)
