@@ -38,6 +38,12 @@ def split(run: Run, number: int) -> dict[str, Any]:
     return data
 
 
+def tell(run: Run, line: dict[str, Any]) -> None:
+    """The timeline tells of it, too, in its place."""
+    assert run.timeline is not None
+    run.timeline = sorted([*run.timeline, line], key=lambda each: float(each["time"]))
+
+
 def predictor(run: Run) -> dict[str, Any]:
     assert run.inferenceservice is not None
     found: dict[str, Any] = run.inferenceservice["status"]["components"]["predictor"]
@@ -172,7 +178,7 @@ TIMELINE: list[tuple[str, Bend]] = [
     ("a last split of more than all", lambda r: split(r, -1).update(traffic={CANARY: 100, BASELINE: 100})),
     (
         "a canary over another baseline",
-        lambda r: r.timeline.append(event(40.0, "playbook", "canary_applied", baseline="other")),
+        lambda r: tell(r, event(40.0, "playbook", "canary_applied", baseline="other")),
     ),
     ("blind for a time in texts", lambda r: observer(r, **{"from": str(START + 31), "to": str(START + 39)})),
     ("blind without an end", lambda r: observer(r, **{"from": START + 31, "to": None})),
@@ -185,7 +191,7 @@ TIMELINE: list[tuple[str, Bend]] = [
     ),
     (
         "a generation that goes back",
-        lambda r: r.timeline.append(event(30.0, "inferenceservice", "changed", generation=5)),
+        lambda r: tell(r, event(30.0, "inferenceservice", "changed", generation=5)),
     ),
 ]
 
