@@ -23,7 +23,7 @@ _INVERTED = f"""
 import {handlers.__name__} as handlers
 right = handlers.promoted_percent
 handlers.promoted_percent = lambda experiment: 100 - right(experiment)
-handlers.main()
+handlers.main("finish")
 """
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ sys.path.insert(0, str(CAMPAIGN))
 import campaign  # noqa: E402
 import catalogue  # noqa: E402
 import connections  # noqa: E402
+import control  # noqa: E402
 import evidence  # noqa: E402
 import judging  # noqa: E402
 import run  # noqa: E402
@@ -381,3 +383,19 @@ def test_a_course_stands_still_with_all_below_it(tmp_path: Path) -> None:
         finally:
             os.kill(child, 9)
             shell.kill()
+
+
+def test_the_inverted_handler_is_the_sandboxes_own_but_for_who_is_promoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    right = inspect.signature(control.handlers.main)
+
+    def main(*given: str) -> None:
+        done.extend(right.bind(*given).args)
+        done.append(str(control.handlers.promoted_percent({"status": {"recommendedBaseline": "canary"}})))
+
+    monkeypatch.setattr(control.handlers, "promoted_percent", control.handlers.promoted_percent)
+    monkeypatch.setattr(control.handlers, "main", main)
+    exec(control._INVERTED, {})
+    assert done == ["finish", "0"]
