@@ -17,6 +17,7 @@ from kubernetes import client, config
 from .cluster import MANAGER, NAMED, Cluster
 from .judged import Judge
 from .node.node import Node
+from .programs import python
 from .rollout import Rollout
 from .stage import KNATIVE, STANDARD, Real, Report
 
@@ -105,6 +106,17 @@ def node() -> Iterator[Node]:
     found = Cluster(print).there()
     yield found
     found.up()
+
+
+@pytest.fixture
+def python_image(node: Node, tmp_path: Path) -> str:
+    """The name of an image with Python in it, which the node has."""
+    if python.image() not in node.ctr("images", "list", "--quiet").split():
+        archive = tmp_path / "python.tar"
+        python.write(archive)
+        node.ctr("images", "import", str(archive))
+        archive.unlink()
+    return python.image()
 
 
 @pytest.fixture

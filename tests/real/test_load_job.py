@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.access_log import ISTIO
 from kubernetes import client
 
 from .judged import BY_LOG, RATE, Judge, Judged
-from .node.node import Node
-from .programs import python
 from .rollout import Json, Rollout
 from .stack import gateway
 from .stage import Real
@@ -33,15 +30,10 @@ def _runtimes(real: Real) -> None:
 
 
 @pytest.fixture
-def pods(node: Node, tmp_path: Path) -> Json:
+def pods(python_image: str) -> Json:
     """The role's variable, with an image that the node has."""
-    if python.image() not in node.ctr("images", "list", "--quiet").split():
-        archive = tmp_path / "python.tar"
-        python.write(archive)
-        node.ctr("images", "import", str(archive))
-        archive.unlink()
     url = f"{_GATEWAY}/v1/models/m:predict"
-    return {"count": 2, "image": python.image(), "url": url, "resources": _REQUESTS}
+    return {"count": 2, "image": python_image, "url": url, "resources": _REQUESTS}
 
 
 @pytest.fixture(autouse=True)

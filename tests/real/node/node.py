@@ -56,6 +56,10 @@ class Node:
 
     # -- commands
 
+    def program(self, name: str) -> Path:
+        """Where one of the programs that it is made of lies."""
+        return self._programs[name]
+
     def run(self, argv: Sequence[str], stdin: str = "") -> str:
         """Run a command inside the node; returns what it prints. Raises NodeError."""
         return self.namespaces.run(argv, self._environment, stdin)
