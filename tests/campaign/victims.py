@@ -25,7 +25,8 @@ WAIT_TASK = "Wait for the experiment and the promotion"
 class Victim:
     """A process of a run. ``find`` gives the records of those that run now, of which one is struck.
 
-    It is struck up to ``span`` seconds after it is there in a run that has begun to change something.
+    It is struck up to ``span`` seconds after it is there in a run that has begun to change something, which
+    takes some 30 s.
     ``sandbox`` says that it stands for the cluster, which is mended whatever the playbook does then.
     """
 
@@ -97,23 +98,23 @@ def _pods(namespace: str, selector: str) -> Callable[[Struck], list[Record]]:
 
 # In this order, so that a short series has the processes of the run itself.
 VICTIMS = (
-    Victim("playbook", _playbook, 40),
+    Victim("playbook", _playbook, 24),
     Victim("load", job_of("loads"), 14),
     Victim("observer", job_of("observers"), 14),
     Victim("wait", _wait, 5),
-    Victim("module", _modules, 40),
-    Victim("envoy", _pods(*GATEWAY[:2]), 40, sandbox=True),
-    Victim("api-server", _part(components.APISERVER), 40, sandbox=True),
-    Victim("node", _part(parts.NODE), 40, sandbox=True),
-    Victim("serving-controller", _pods(*SERVING[:2]), 40, sandbox=True),
-    Victim("iter8-controller", _pods(*ITER8[:2]), 40, sandbox=True),
-    Victim("etcd", _part(components.ETCD), 40, sandbox=True),
-    Victim("controller-manager", _part(components.CONTROLLER_MANAGER), 40, sandbox=True),
+    Victim("module", _modules, 24),
+    Victim("envoy", _pods(*GATEWAY[:2]), 24, sandbox=True),
+    Victim("api-server", _part(components.APISERVER), 24, sandbox=True),
+    Victim("node", _part(parts.NODE), 24, sandbox=True),
+    Victim("serving-controller", _pods(*SERVING[:2]), 24, sandbox=True),
+    Victim("iter8-controller", _pods(*ITER8[:2]), 24, sandbox=True),
+    Victim("etcd", _part(components.ETCD), 24, sandbox=True),
+    Victim("controller-manager", _part(components.CONTROLLER_MANAGER), 24, sandbox=True),
     Victim(
         "model-server", _pods("default", "serving.kubeflow.org/inferenceservice={name}"), 20, sandbox=True
     ),
-    Victim("prometheus", _pods("kfserving-monitoring", ""), 40, sandbox=True),
-    Victim("analytics", _pods("iter8-system", "app=iter8-analytics"), 40, sandbox=True),
+    Victim("prometheus", _pods("kfserving-monitoring", ""), 24, sandbox=True),
+    Victim("analytics", _pods("iter8-system", "app=iter8-analytics"), 24, sandbox=True),
 )
 
 
