@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,14 @@ class Struck(Course):
 
     @property
     def job(self) -> str:
-        """The name of the run's load and observer."""
+        """The name of the run's record, load and observer: of a cluster that is named by its context, that
+        and a hash of it."""
+        context = self.context
+        return f"{context}-{hashlib.sha256(context.encode()).hexdigest()[:8]}"
+
+    @property
+    def context(self) -> str:
+        """The cluster, as the run's user names it."""
         return f"sandbox-{self.arena.name}"
 
     @property
@@ -64,7 +72,7 @@ class Struck(Course):
         """What a user names: the cluster, the files, and times short enough for a series."""
         return {
             "iter8_kfserving_kubeconfig": str(self.arena.where.kubeconfig),
-            "iter8_kfserving_context": f"sandbox-{self.arena.name}",
+            "iter8_kfserving_context": self.context,
             "iter8_kfserving_artifacts": str(self.artifacts),
             "quickstart_default_file": str(self.folder / "default.yaml"),
             "quickstart_wait_timeout": 60,
