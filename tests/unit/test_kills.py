@@ -151,7 +151,8 @@ def test_what_is_left_of_a_run_is_found_and_what_is_a_bystanders_is_not(tmp_path
     (one.state / "loads" / one.job).mkdir()
     (one.state / "runs").mkdir()
     (one.state / "runs" / f"{one.job}.json").touch()
-    assert remains.files_left(one) == ["loads/sandbox-campaign", "runs/sandbox-campaign.json"]
+    assert remains.files_left(one) == [f"loads/{one.job}", f"runs/{one.job}.json"]
+    assert one.job == "sandbox-campaign-7e26ccf2"
     assert one.has_begun()
 
 
