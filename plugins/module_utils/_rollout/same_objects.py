@@ -20,17 +20,22 @@ def replaced(service: Object | None, rows: Iterable[Mapping[str, Any]]) -> str:
     if text(mapping(service, "metadata"), "deletionTimestamp"):
         return "is being deleted"
     seen: dict[str, None] = {}
-    for row in rows:
-        obj = mapping(row, "object")
-        if text(obj, "kind") != _SERVICE or text(mapping(obj, "metadata"), "name") != name:
-            continue
+    for row in _observed(_SERVICE, name, rows):
         if row.get("type") == "deleted":
             return "was deleted while it was observed"
-        seen[text(mapping(obj, "metadata"), "uid")] = None
+        seen[text(mapping(row, "object", "metadata"), "uid")] = None
     uids = [uid for uid in dict.fromkeys([*seen, text(mapping(service, "metadata"), "uid")]) if uid]
     if len(uids) < 2:
         return ""
     return f"was deleted and created again: it had the UID {uids[0]}, and then {uids[-1]}"
+
+
+def _observed(kind: str, name: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """What was observed of the objects of this name."""
+    for row in rows:
+        obj = mapping(row, "object")
+        if text(obj, "kind") == kind and text(mapping(obj, "metadata"), "name") == name:
+            yield row
 
 
 def contradictions(
@@ -81,14 +86,11 @@ def _other_target(metadata: Mapping[str, Any], experiment: Object | None) -> Ite
 def _other_experiment(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """One that was begun before and replaced is no contradiction: what counts is which was observed last."""
     metadata = mapping(experiment, "metadata")
-    name, uid = text(metadata, "name"), text(metadata, "uid")
+    uid = text(metadata, "uid")
     if text(metadata, "deletionTimestamp"):
         yield "the Experiment is being deleted"
-    last: Mapping[str, Any] = {}
-    for row in rows:
-        obj = mapping(row, "object")
-        if text(obj, "kind") == _EXPERIMENT and text(mapping(obj, "metadata"), "name") == name:
-            last = row
+    observed = list(_observed(_EXPERIMENT, text(metadata, "name"), rows))
+    last = observed[-1] if observed else {}
     seen = text(mapping(last, "object", "metadata"), "uid")
     if uid and seen and seen != uid:
         yield f"the Experiment has the UID {uid}, and the one observed last {seen}"

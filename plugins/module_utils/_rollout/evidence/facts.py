@@ -191,7 +191,8 @@ def study(evidence: Evidence) -> Facts:
     # An object that was gone when it was to be kept is an empty one.
     experiment = None
     if found.driver == ITER8:
-        experiment = _of_this_run(evidence.experiment or None, found, problems)
+        if evidence.experiment:
+            experiment = _of_this_run(evidence.experiment, found, problems)
     else:
         problems.pop("experiment", None)
     driver = _driver(evidence.driver, found, problems)
@@ -273,17 +274,17 @@ def _rows(observations: Sequence[Any] | None) -> list[Mapping[str, Any]]:
 
 
 def _of_this_run(
-    experiment: Mapping[str, Any] | None, found: Marks, problems: dict[str, str]
+    experiment: Mapping[str, Any], found: Marks, problems: dict[str, str]
 ) -> Mapping[str, Any] | None:
     """The Experiment, unless it is older than the run, and then no evidence of it.
 
     Its creationTimestamp is the API server's, in whole seconds.
     """
-    created = experiments.created(experiment) if experiment else None
-    if experiment and created is None:
+    created = experiments.created(experiment)
+    if created is None:
         problems["experiment"] = "the Experiment does not tell when it was created"
         return None
-    if created is None or found.run_began is None:
+    if found.run_began is None:
         return experiment
     offset = found.api_server or SAME
     done = found.completion
