@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine with a pencil: runs a load and notes when each stream's first token was seen.
 
-usage: stream_client.py ENGINE STAMPS RESULT < OPTIONS   (ENGINE is the folder of `_load`)
+usage: stream_client.py ENGINE STAMPS RESULT < OPTIONS   (ENGINE is the path of `_load/main.py`)
 
 A line of STAMPS is a request's id and the engine's own time of its first token (ns of the monotonic clock).
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 def main() -> int:
     engine, stamps, result = (Path(given) for given in sys.argv[1:4])
-    sys.path[0] = str(engine.parents[1])
-    package = f"{engine.parent.name}.{engine.name}"
+    sys.path[0] = str(engine.parents[2])
+    package = f"{engine.parents[1].name}.{engine.parent.name}"
     exchange = importlib.import_module(f"{package}.engine.exchange").Exchange
     seen: list[tuple[str, int]] = []
     finish = exchange._answered

@@ -16,7 +16,7 @@ from typing import Callable
 from ansible_collections.iter8.kfserving.plugins.module_utils import _load
 from programs import Programs
 
-ENGINE = Path(str(_load.__file__)).resolve().parent
+ENGINE = Path(str(_load.__file__)).resolve().with_name("main.py")
 
 
 @dataclass
@@ -83,7 +83,7 @@ def _microseconds(pattern: str, text: str) -> float:
 
 
 def ours(case: Case, programs: Programs) -> Figures:
-    """The engine, run from its folder as a job runs it."""
+    """The engine, run by its path as a job runs it."""
     options = {
         "url": case.url, "rate": case.rate, "connections": case.connections, "calls": case.calls,
         "duration": 0 if case.calls else int(case.seconds * 1e9),

@@ -18,7 +18,7 @@ from kubernetes import client
 Json = dict[str, Any]
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
-_LOAD = Path(__file__).resolve().parents[2] / "plugins/module_utils/_load"
+_LOAD = Path(__file__).resolve().parents[2] / "plugins/module_utils/_load/main.py"
 _SECOND = 1_000_000_000
 _POLL_SECONDS = 0.1
 _MERGE = "application/merge-patch+json"

@@ -499,11 +499,10 @@ def test_a_name_server_that_is_slow_when_a_load_starts_is_waited_for(
     slow += "socket.getaddrinfo = lambda *a, **b: (time.sleep(4), whole(*a, **b))[1]\n"
 
     def with_a_slow_resolver(folder: Path, http2_too: bool) -> Path:
-        package = whole(folder, http2_too)
-        main = package / "__main__.py"
+        main = whole(folder, http2_too)
         future = "from __future__ import annotations\n"
         main.write_text(main.read_text().replace(future, future + slow, 1))
-        return package
+        return main
 
     monkeypatch.setattr(job, "copy_to", with_a_slow_resolver)
     named = ensure.server.url.replace("127.0.0.1", "localhost")
@@ -548,21 +547,21 @@ def test_every_part_is_copied(tmp_path: Path) -> None:
             parts = {part for part in parts - outside if not part.startswith("pod/")}
         else:
             parts = {"__init__.py", "files.py", "percentile.py", "processes.py"}
-        there = copy.with_name(room.name)
+        there = copy.parent.with_name(room.name)
         assert {str(path.relative_to(there)) for path in there.rglob("*.py")} == parts
         for part in parts:
             assert (there / part).read_bytes() == (room / part).read_bytes()
 
 
 @pytest.mark.parametrize("how", ["by path", "as a module", "from beside it"])
-def test_the_folder_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> None:
-    package = source.copy_to(tmp_path / "code")
+def test_the_copy_runs_by_itself(ensure: Any, tmp_path: Path, how: str) -> None:
+    program = source.copy_to(tmp_path / "code")
     command = {
-        "by path": [str(package)],
-        "as a module": ["-m", "engine._load"],
-        "from beside it": ["-m", "_load"],
+        "by path": [str(program)],
+        "as a module": ["-m", "engine._load.main"],
+        "from beside it": ["-m", "_load.main"],
     }[how]
-    folder = package.parent if how == "from beside it" else package.parents[1]
+    folder = program.parents[1] if how == "from beside it" else program.parents[2]
     given = json.dumps({"url": ensure.server.url, "rate": 100, "calls": 10})
     done = subprocess.run(
         [sys.executable, "-S", *command, "--json", str(tmp_path / "out.json")],

@@ -130,25 +130,25 @@ def start(prepared: PreparedLoad, state_dir: str | None = None, python: str = sy
             raise LoadError(f"A load named {store.name!r} is running with {OTHER_ARGUMENTS}")
         try:
             store.clear()
-            package = copy_to(store.code, prepared.options.grpc)
+            program = copy_to(store.code, prepared.options.grpc)
             job = {
                 "options": public_options(prepared.options),
                 "fingerprint": prepared.fingerprint,
                 "dest": prepared.dest,
             }
             write_atomically(store.description, json.dumps(job))
-            _launch(prepared, store, package, python)
+            _launch(prepared, store, program, python)
         except (OSError, LoadError) as error:
             store.remove()
             raise LoadError(f"The load could not be started: {error}") from None
     return True
 
 
-def _launch(prepared: PreparedLoad, store: Store, package: Path, python: str) -> None:
-    """Run the copied package in a session of its own and wait for its first word."""
+def _launch(prepared: PreparedLoad, store: Store, program: Path, python: str) -> None:
+    """Run the copied program in a session of its own and wait for its first word."""
     given = json.dumps({"options": prepared.options.to_json(), "dest": prepared.dest})
     with open(store.log, "ab") as log, subprocess.Popen(
-        [python, "-I", "-S", str(package), "--job", str(store.folder)],
+        [python, "-I", "-S", str(program), "--job", str(store.folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd="/", start_new_session=True,
     ) as child:  # fmt: skip
         assert child.stdin is not None

@@ -16,7 +16,6 @@ from types import ModuleType
 from ... import _common
 from ..._common import files, percentile, processes
 from .. import (
-    __main__,
     arrivals,
     command,
     duration,
@@ -26,6 +25,7 @@ from .. import (
     http,
     http2,
     job,
+    main,
     options,
     order,
     payloads,
@@ -53,7 +53,7 @@ from . import recorder, state, worker
 
 PARTS = (
     _common, files, percentile, processes,
-    __main__, arrivals, command, duration, errors, options, order, payloads,
+    arrivals, command, duration, errors, main, options, order, payloads,
     engine, exchange, in_flight, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams, wire,
     writer,
     grpc, grpc_answer, call, infer, method, protobuf, status, tensors,
@@ -70,10 +70,10 @@ _ABOVE = _ROOM.rpartition(".")[0]
 
 
 def copy_to(folder: Path, http2_too: bool = False) -> Path:
-    """Write the packages `_load` and `_common` below `folder`, and return the path of `_load`.
+    """Write the packages `_load` and `_common` below `folder`, and return the path that Python is to run.
 
-    Python can run that path. With `http2_too` the library for HTTP/2 lies beside them, from wherever this
-    Python has it. Raises LoadError if a part cannot be read, OSError if it cannot be written.
+    With `http2_too` the library for HTTP/2 lies beside them, from wherever this Python has it. Raises
+    LoadError if a part cannot be read, OSError if it cannot be written.
     """
     for name, data in sources(PARTS):
         place = folder / name
@@ -81,7 +81,7 @@ def copy_to(folder: Path, http2_too: bool = False) -> Path:
         place.write_bytes(data)
     if http2_too:
         (folder / "engine" / library.ARCHIVE).write_bytes(library.archive())
-    return folder / "engine/_load"
+    return folder / "engine/_load/main.py"
 
 
 def sources(parts: Iterable[ModuleType]) -> Iterator[tuple[str, bytes]]:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""iter8-analytics: `python3 -m …_sandbox.analytics`."""
+"""iter8-analytics: `python3 -m …_sandbox.analytics.main`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sandbox's iter8-analytics: `python3 -m …_sandbox.analytics`.
+"""The sandbox's iter8-analytics: `python3 -m …_sandbox.analytics.main`.
 
 POST /v2/analytics_results takes an Experiment and answers with its analysis, GET /health_check with "ok". Its
 environment: KUBECONFIG, POD_IP, PORT and METRICS_BACKEND_URL, Prometheus' Service as

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gateway's pod: write Envoy's start configuration and become Envoy; or, before the end, drain it.
 
-``python3 -m …_sandbox.gateway run`` is the container's command, ``… drain`` its preStop hook: Envoy itself
-ends at once on SIGTERM, with requests in flight. Needs ``POD_IP``, ``HOME`` (the pod's folder) and
+``python3 -m …_sandbox.gateway.main run`` is the container's command, ``… drain`` its preStop hook: Envoy
+itself ends at once on SIGTERM, with requests in flight. Needs ``POD_IP``, ``HOME`` (the pod's folder) and
 ``VOLUME_GATEWAY`` (the folder shared with the serving controller, which writes clusters and routes there).
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""iter8-kfserving's handlers: `python3 -m …_sandbox.iter8 start|finish`, run as Jobs.
+"""iter8-kfserving's handlers: `python3 -m …_sandbox.iter8.main start|finish`, run as Jobs.
 
 Environment: KUBECONFIG, EXPERIMENT_NAME, EXPERIMENT_NAMESPACE. Exit status 0 means done; else one line says
 why not, and the Job's controller tries again.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sandbox's iter8 controller: `python3 -m …_sandbox.iter8 controller`.
+"""The sandbox's iter8 controller: `python3 -m …_sandbox.iter8.main controller`.
 
 A kopf operator that takes from kopf what it is best at (lists, watches, reconnecting, a liveness endpoint)
 and keeps all state in the Experiments themselves: no finalizers, no annotations. Its environment: KUBECONFIG,

@@ -21,7 +21,7 @@ from . import absent, library, parts
 
 Report = Callable[[str], None]
 
-_PACKAGE = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node"
+_PACKAGE = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.main"
 _ATTEMPTS = 3
 # etcd takes 130 MB from the start; the rest is for logs and what pods write.
 _ROOM_MEGABYTES = 500

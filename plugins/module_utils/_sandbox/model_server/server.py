@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process behind a revision: a model server that speaks the V1 protocol of KFServing and KServe.
 
-Run as ``python3 -m …_sandbox.model_server`` in a pod. Its environment:
+Run as ``python3 -m …_sandbox.model_server.main`` in a pod. Its environment:
 
 ``POD_IP``, ``PORT`` (8080), ``METRICS_PORT`` (9090)
     where it listens;

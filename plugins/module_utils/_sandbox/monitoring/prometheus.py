@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start Prometheus in a pod of the sandbox: `python3 -m …_sandbox.monitoring prometheus`.
+"""Start Prometheus in a pod of the sandbox: `python3 -m …_sandbox.monitoring.main prometheus`.
 
 Writes the configuration, which names the pod's own folders, and becomes Prometheus. Its environment: HOME
 (the pod's folder), VOLUME_TARGETS (where `targets` writes), POD_IP, PORT.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep a file of what Prometheus is to scrape: `python3 -m …_sandbox.monitoring targets`, beside Prometheus.
+"""Keep a file of what Prometheus is to scrape, beside it: `python3 -m …_sandbox.monitoring.main targets`.
 
 That is each running pod with the annotation `prometheus.io/scrape: "true"`, at the port that the annotation
 `prometheus.io/port` names. Its environment: KUBECONFIG, VOLUME_TARGETS (the folder of the file).

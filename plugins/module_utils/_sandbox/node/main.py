@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import os
 import signal
 import sys
 import traceback
@@ -289,3 +290,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             print(f"The node cannot run: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for threads that still wait for an API server that does not answer.
+    os._exit(status)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The serving controller: an operator that does for InferenceServices what KFServing or KServe does.
 
-Run as ``python3 -m …_sandbox.serving`` in a pod. kopf watches and wakes; one thread does the passes, one at a
-time, so no two of them ever write routes. Needs ``KUBECONFIG``, ``POD_IP``, ``POD_NAMESPACE`` and
+Run as ``python3 -m …_sandbox.serving.main`` in a pod. kopf watches and wakes; one thread does the passes, one
+at a time, so no two of them ever write routes. Needs ``KUBECONFIG``, ``POD_IP``, ``POD_NAMESPACE`` and
 ``VOLUME_GATEWAY``; ``SERVING_STACK`` is ``kfserving`` (the default) or ``kserve``.
 """
 

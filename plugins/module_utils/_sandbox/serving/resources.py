@@ -30,7 +30,7 @@ MODEL_PORT = 8080
 METRICS_PORT = 9090
 DOMAIN = "example.com"
 
-MODEL_SERVER = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server"
+MODEL_SERVER = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.main"
 # Kubernetes' own alphabet for generated names: no vowels, so no words.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import __main__, handlers
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.iter8 import handlers, main
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import (
     JSON_PATCH,
     ApiError,
@@ -139,4 +139,4 @@ def test_other_answers_of_the_api_server_are_passed_on():
 @pytest.mark.parametrize("arguments", [[], ["stop"], ["start", "finish"]])
 def test_usage(arguments):
     with pytest.raises(SystemExit, match="usage"):
-        __main__._main(arguments)
+        main._main(arguments)

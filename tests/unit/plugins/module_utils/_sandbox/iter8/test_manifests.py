@@ -112,7 +112,7 @@ def test_every_container_runs_a_module_that_exists(pod):
         python, flag, module, *_unused = container["command"]
         assert (python, flag) == ("python3", "-m")
         relative = module.replace("ansible_collections.iter8.kfserving.", "").replace(".", "/")
-        assert (ROOT / relative / "__main__.py").is_file()
+        assert (ROOT / f"{relative}.py").is_file()
 
 
 def test_the_handlers_are_the_ones_that_experiments_get():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m …_sandbox.serving`"""
+"""`python3 -m …_sandbox.model_server.main`"""
 
 from __future__ import annotations
 
-from .operator import main
+from .server import main
 
 if __name__ == "__main__":
     main()

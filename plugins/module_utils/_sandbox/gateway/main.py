@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m …_sandbox.gateway run|drain`"""
+"""`python3 -m …_sandbox.gateway.main run|drain`"""
 
 from __future__ import annotations
 

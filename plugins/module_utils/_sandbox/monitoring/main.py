@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m …_sandbox.monitoring prometheus|targets`"""
+"""`python3 -m …_sandbox.monitoring.main prometheus|targets`"""
 
 from __future__ import annotations
 

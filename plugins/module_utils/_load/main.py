@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the package by the path of its folder, or with `python -m _load` beside it."""
+"""The load engine as a program: by the path of this file, or with `python -m _load.main` beside `_load`."""
 
 from __future__ import annotations
 

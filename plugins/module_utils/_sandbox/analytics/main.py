@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m …_sandbox.model_server`"""
+"""`python3 -m …_sandbox.analytics.main`"""
 
 from __future__ import annotations
 
-from .server import main
+from .service import main
 
 if __name__ == "__main__":
     main()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m …_sandbox.analytics`"""
+"""`python3 -m …_sandbox.serving.main`"""
 
 from __future__ import annotations
 
-from .service import main
+from .operator import main
 
 if __name__ == "__main__":
     main()

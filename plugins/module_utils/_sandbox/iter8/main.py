@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m …_sandbox.iter8 controller|start|finish`"""
+"""`python3 -m …_sandbox.iter8.main controller|start|finish`"""
 
 from __future__ import annotations
 
