@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""report.html in a real browser, as wide as a desk and as a phone: nothing sticks out, nothing is loaded.
+"""report.html in a real browser, as wide as a desk and as a phone: nothing sticks out, nothing is loaded, and
+axe, which looks for what keeps people from reading a page, finds nothing.
 
 Chromium measures the page itself: a copy of it carries a script that writes what it finds into the
 document, which `--dump-dom` prints. The report has no script of its own.
@@ -8,6 +9,7 @@ document, which `--dump-dom` prints. The report has no script of its own.
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import json
 import os
 import re
@@ -94,12 +96,27 @@ addEventListener('load', () => {
 """
 
 
-def measure(page: Path, folder: Path, width: int, height: int, dark: bool) -> Mapping[str, Any]:
-    """What Chromium finds on the page in a window of this size."""
+# What axe is sure of. What it cannot decide, the contrast of words that lie on a chart, MEASURE looks at.
+ACCESSIBLE = """
+<script>
+axe.run().then(found => {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  document.body.innerHTML = '<pre id="found"></pre>';
+  document.getElementById('found').textContent = JSON.stringify({
+    dark, held: found.passes.length,
+    broken: found.violations.map(rule => [rule.id, rule.nodes.map(node => node.html.slice(0, 120))]),
+  });
+});
+</script>
+"""
+
+
+def measure(
+    page: Path, folder: Path, width: int, height: int, dark: bool, *, script: str = MEASURE
+) -> Mapping[str, Any]:
+    """What `script` finds on the page in a window of this size."""
     copy = folder / "measured.html"
-    copy.write_text(
-        page.read_text(encoding="utf-8").replace("</body>", MEASURE + "</body>"), encoding="utf-8"
-    )
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
     frame = folder / "frame.html"
     # A window of a headless Chromium is never narrower than 500 px, a frame in it may be.
     frame.write_text(
@@ -166,3 +183,30 @@ def test_the_page_fits_and_can_be_read(
     assert 0 < found["fold"] < height, (
         "what was lost, when and from which revision must be seen without scrolling"
     )
+
+
+def accessible(page: Path, folder: Path, dark: bool) -> Mapping[str, Any]:
+    """What axe finds on the page."""
+    library = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    return measure(page, folder, 1280, 900, dark, script=f"<script>{library}</script>{ACCESSIBLE}")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["good", "lossy", "nothing"])
+def test_the_page_is_accessible(name: str, dark: bool, tmp_path: Path) -> None:
+    publish({**runs.judged(runs.RUNS[name](), tmp_path), "rerun": "make e2e FAULT=canary-5xx"})
+    found = accessible(tmp_path / "report.html", tmp_path, dark)
+    assert found["dark"] is dark
+    assert found["broken"] == []
+    assert found["held"] > 20
+
+
+def test_what_keeps_people_from_reading_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<html><head><title>x</title></head><body><main><h1>x</h1><img src='data:,'>"
+        "<p style='color:#bbb'>pale</p></main></body></html>",
+        encoding="utf-8",
+    )
+    broken = [rule for rule, _unused in accessible(page, tmp_path, False)["broken"]]
+    assert broken == ["color-contrast", "html-has-lang", "image-alt"]
