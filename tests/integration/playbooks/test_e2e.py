@@ -133,6 +133,7 @@ def test_check_mode_changes_nothing(playbooks: Playbooks) -> None:
     started = time.time()
     run = playbooks.run("e2e", "--check", timeout=60)
     assert run.returncode == 0, run.stdout
+    assert "no cluster was asked" in " ".join(run.stdout.split()), run.stdout
     assert playbooks.left_running() == []
     assert playbooks.left_behind() == []
     assert not playbooks.artifacts.exists()

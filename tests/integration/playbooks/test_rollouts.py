@@ -78,6 +78,7 @@ def test_what_is_wrong_with_any_is_told_at_once_and_nothing_begins(
 def test_check_mode_and_a_selection_of_hosts_begin_nothing(playbooks: Playbooks, three: Several) -> None:
     run = playbooks.run("rollouts", "-e", f"@{three.list_file()}", "--check")
     assert run.returncode == 0, run.stdout
+    assert "the cluster was asked whether this run can do it" in flat(run.stdout), run.stdout
     run = playbooks.run("rollouts", "-e", f"@{three.list_file()}", "--limit", "localhost")
     assert run.returncode != 0
     assert "m01, m02, m03 were not checked." in flat(run.stdout), run.stdout
