@@ -77,6 +77,7 @@ class Driver:
         # Of what an earlier driver did nothing is told again.
         self._told = len(state.history) if len(state.history) > 1 else 0
         self._lost = False
+        self._refusal = ""
 
     def drive(self, deadline: float, hold_seconds: float, until_step: bool) -> End:
         """To the end of the rollout, to a hold that lasts so long, or (`until_step`) to the end of a step;
@@ -101,7 +102,7 @@ class Driver:
                 return End("held", action.why if isinstance(action, Hold) else "", self.state)
             if self._clock() >= deadline:
                 move = present_move(self._plan, self.state)
-                why = getattr(action, "why", "") or (move.text if move else "")
+                why = self._refusal or getattr(action, "why", "") or (move.text if move else "")
                 return End("timeout", why, self.state)
             if action is not NEXT:
                 self._sleep(TICK_SECONDS)
@@ -153,9 +154,18 @@ class Driver:
             self.state = sent(self.state, self._api.merge(self._looker.path, body))
         except (BadRequest, Forbidden) as error:
             if self.state.track == BACK:
-                raise
+                self._not_yet_back(str(error))
+                return
             self.state = refused(self.state, str(error), self._now())
+        self._refusal = ""
         self._keep(force=True)
+
+    def _not_yet_back(self, refusal: str) -> None:
+        """The way back is tried until it is taken: nobody is helped by a canary that keeps its share because
+        a webhook said no once."""
+        if refusal != self._refusal:
+            self._progress.add("driver", "refused", f"the way back was refused: {refusal} Trying again.")
+        self._refusal = refusal
 
     def _keep(self, force: bool) -> None:
         """Stores the state where something in it decides, and else now and then."""

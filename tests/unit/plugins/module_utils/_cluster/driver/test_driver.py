@@ -242,6 +242,50 @@ def test_a_first_patch_that_a_webhook_refuses_leaves_nothing_behind() -> None:
     assert "no such format" in end.message
 
 
+DENIED = 'admission webhook "guard.example.com" denied the request: not now.'
+
+
+def fails_and_is_refused_the_way_back(world: World, until: float) -> Driver:
+    """The canary's pod is killed again and again; from then until `until` no patch is let through."""
+    world.clock.on_sleep.append(
+        lambda _now: world.api.pods.__setitem__(0, pod(2)) if R2 in world.cluster.served() else None
+    )
+
+    def before(method: str, path: str) -> None:
+        failing = world.api.pods[0] != pod()
+        if method == "PATCH" and "inferenceservices" in path and failing and world.clock.now < until:
+            raise BadRequest(DENIED)
+
+    world.api.before = before
+    return world.driver(quick())
+
+
+def refusals(driver: Driver) -> list[str]:
+    return [entry["text"] for entry in driver._progress.entries if entry["event"] == "refused"]
+
+
+def test_the_way_back_is_tried_until_the_webhook_lets_it_through() -> None:
+    world = World(Knative())
+    driver = fails_and_is_refused_the_way_back(world, 60)
+    end = driver.drive(500, 0.0, False)
+    assert (end.outcome, world.cluster.served()) == ("rolled_back", {R1: 1.0})
+    assert 60 <= world.clock.now < 100
+    assert len(refusals(driver)) == 1
+    assert DENIED in refusals(driver)[0]
+
+
+def test_a_way_back_that_stays_refused_ends_with_the_refusal() -> None:
+    world = World(Knative())
+    end = fails_and_is_refused_the_way_back(world, 1000).drive(90, 0.0, False)
+    assert end.outcome == "timeout"
+    assert DENIED in end.message
+    world.api.before = lambda _method, _path: None
+    for _unused in range(20):
+        world.clock.sleep(1.0)
+    assert world.drive(quick(), "two").outcome == "rolled_back"
+    assert world.cluster.served() == {R1: 1.0}
+
+
 def warning(version: int, message: str, reason: str = "InternalError") -> dict[str, Any]:
     metadata = {"uid": f"e-{reason}", "resourceVersion": str(version)}
     return {
