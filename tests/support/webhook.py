@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An admission webhook that a real API server asks, and that the test takes away or lets refuse."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import threading
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform import self_signed
+
+HOST = "localhost"
+
+
+class Webhook:
+    """One on loopback, of a certificate of its own. With `refusal` it refuses what it is asked about."""
+
+    def __init__(self, folder: Path) -> None:
+        made = self_signed.make([HOST], datetime.now(timezone.utc))
+        self._files = [folder / name for name in ("tls.crt", "tls.key")]
+        for path in self._files:
+            path.write_bytes(base64.b64decode(made[path.name]))
+        self.ca = made["ca.crt"]
+        self.refusal = ""
+        self.asked: list[str] = []
+        self._server: Optional[ThreadingHTTPServer] = None
+        self.port = 0
+        self.come()
+
+    def come(self) -> None:
+        """Listen, at the port that it had before if it had one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*map(str, self._files))
+        server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        self._server, self.port = server, server.server_address[1]
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def go(self) -> None:
+        """Nobody listens any more."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        self._server = None
+
+    def configuration(self, name: str, group: str, resource: str) -> dict[str, Any]:
+        """It guards this resource: what cannot be asked about is refused."""
+        rule = {
+            "apiGroups": [group], "apiVersions": ["*"], "resources": [resource],
+            "operations": ["CREATE", "UPDATE", "DELETE"],
+        }  # fmt: skip
+        return {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": name},
+            "webhooks": [
+                {
+                    "name": f"guard.{group}",
+                    "clientConfig": {"url": f"https://{HOST}:{self.port}/", "caBundle": self.ca},
+                    "rules": [rule],
+                    "failurePolicy": "Fail",
+                    "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"],
+                    "timeoutSeconds": 5,
+                }
+            ],
+        }
+
+
+def _handler(webhook: Webhook) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = review["request"]
+            webhook.asked.append(request["operation"])
+            answer: dict[str, Any] = {"uid": request["uid"], "allowed": not webhook.refusal}
+            if webhook.refusal:
+                answer["status"] = {"message": webhook.refusal}
+            body = json.dumps({**review, "request": None, "response": answer}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """The test tells what is to be told."""
+
+    return Handler
