@@ -74,7 +74,7 @@ def parts(words: Iterable[str]) -> list[Part]:
     """What the words name, each once. Raises ValueError for a word that names nothing."""
     found: list[Part] = []
     for word in words:
-        major, _, minor = word.partition(".")
+        major, _dot, minor = word.partition(".")
         if word == "load":
             found += [Part(python=each) for each in LOAD]
         elif word in ("oldest", "newest"):

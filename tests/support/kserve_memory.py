@@ -49,8 +49,8 @@ class Memory:
         self.hosts: dict[str, dict[str, int]] = {}
         self.endpoints: dict[str, Any] = {}
         self.writes = 0
-        # What the API server refuses: a kind, and the start of its objects' names.
-        self.refuses: tuple[Kind, str] | None = None
+        # What the API server refuses: kinds, each with the start of its objects' names.
+        self.refuses: dict[Kind, str] = {}
         self._changed = changed
         self._versions = 0
         self.stack = KserveStack(self, lambda: f"t{self.now:.2f}", lambda: self.now)
@@ -135,11 +135,10 @@ class Memory:
                 self._collect(gone)
 
     def _refuse(self, change: Change) -> None:
-        if self.refuses is None or not isinstance(change, (Create, Patch)):
+        if change.kind not in self.refuses or not isinstance(change, (Create, Patch)):
             return
-        kind, start = self.refuses
         obj = change.body if isinstance(change, Create) else change.object
-        if change.kind == kind and obj["metadata"]["name"].startswith(start):
+        if obj["metadata"]["name"].startswith(self.refuses[change.kind]):
             raise ApiError(422, "Invalid", "it is invalid")
 
     def set_finalizers(self, kind: Kind, obj: Mapping[str, Any], finalizers: list[str]) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ class Proxy:
     def _accept(self) -> None:
         while not self._closed:
             try:
-                front, _ = self._listener.accept()
+                front, _unused = self._listener.accept()
             except OSError:
                 return
             if self.refusing:
@@ -78,7 +78,7 @@ class Proxy:
                 if self.still:
                     time.sleep(0.01)
                     continue
-                for key, _ in selector.select(0.05):
+                for key, _unused in selector.select(0.05):
                     data = key.fileobj.recv(65536)  # type: ignore[union-attr]
                     if not data:
                         return

@@ -91,8 +91,10 @@ class Home:
     def running(self, name: str) -> Iterator[Running]:
         """A sandbox that is up, and of which nothing is left afterwards."""
         running = self.up(name)
-        yield running
-        self.down(running.name)
+        try:
+            yield running
+        finally:
+            self.down(running.name)
         self.assert_nothing_left(running.description)
 
     def assert_nothing_left(self, description: Optional[paths.Sandbox] = None) -> None:

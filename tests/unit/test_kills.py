@@ -41,7 +41,7 @@ def test_a_series_strikes_every_process_in_turn_within_its_life() -> None:
 
 
 def test_a_short_series_strikes_the_playbook_the_load_and_the_observer() -> None:
-    assert [name for _, name, _ in moments(1, 3)] == ["playbook", "load", "observer"]
+    assert [name for _number, name, _delay in moments(1, 3)] == ["playbook", "load", "observer"]
 
 
 @pytest.mark.parametrize(

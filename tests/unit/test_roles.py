@@ -94,7 +94,7 @@ def test_what_names_a_cluster_or_a_run_falls_back_to_the_family(role: Path) -> N
 
 def test_nothing_outside_the_collections_content_is_used() -> None:
     """Collections must work from what is installed: no file beside plugins, roles and playbooks."""
-    texts = [path for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/**/*.yml"))]
+    texts = (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/**/*.yml"))
     found = [str(path) for path in texts if re.search(r"samples/|playbook_dir|\.\./", path.read_text())]
     assert found == []
 

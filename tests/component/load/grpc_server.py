@@ -14,7 +14,7 @@ import ssl
 import struct
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 import hpack
 from ansible_collections.iter8.kfserving.tests.support import inference_messages
@@ -27,8 +27,8 @@ END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 1, 2, 7, 8, 11
 HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 3, 4, 5
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
-OK = [("grpc-status", "0")]
+RESPONSE = ((":status", "200"), ("content-type", "application/grpc"))
+OK = (("grpc-status", "0"),)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -58,13 +58,13 @@ class Call:
     def ident(self) -> str:
         return self.fields["x-request-id"]
 
-    def headers(self, fields: list[tuple[str, str]] = RESPONSE, flags: int = 0) -> None:
+    def headers(self, fields: Sequence[tuple[str, str]] = RESPONSE, flags: int = 0) -> None:
         self.peer.send_headers(self.stream, fields, flags)
 
     def data(self, data: bytes, flags: int = 0) -> None:
         self.peer.send(frame(DATA, flags, self.stream, data))
 
-    def trailers(self, fields: list[tuple[str, str]] = OK) -> None:
+    def trailers(self, fields: Sequence[tuple[str, str]] = OK) -> None:
         self.headers(fields, END_STREAM)
 
     def reset(self, code: int) -> None:
@@ -106,7 +106,7 @@ class Peer:
         self.sock.settimeout(5)
         self.sock.sendall(data)
 
-    def send_headers(self, stream: int, fields: list[tuple[str, str]], flags: int = 0) -> None:
+    def send_headers(self, stream: int, fields: Sequence[tuple[str, str]], flags: int = 0) -> None:
         with self.lock:  # blocks have to come in the order in which they were encoded
             self.send(frame(HEADERS, flags | END_HEADERS, stream, self.encoder.encode(fields)))
 

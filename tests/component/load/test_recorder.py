@@ -68,12 +68,11 @@ def test_a_slow_disk_does_not_hold_up_the_sending(
 ) -> None:
     """Each checkpoint takes longer than the second that it tells of."""
     recorders: list[Recorder] = []
-    running = engine_for(
-        serve(lambda visit: visit.ok()).url,
-        lambda row, failures, tally: recorders[0].report(row, failures, tally),  # noqa: PLW0108 (made below)
-        rate=50,
-        duration=3 * SECOND,
-    )
+
+    def report(*second: Any) -> None:
+        recorders[0].report(*second)
+
+    running = engine_for(serve(lambda visit: visit.ok()).url, report, rate=50, duration=3 * SECOND)
     store = store_in(tmp_path)
     recorders.append(Recorder(store, running.tally))
     slow_disk(monkeypatch, lambda: time.sleep(1.3))

@@ -174,7 +174,9 @@ class Api:
 
         Returns once the server has begun to answer. Close the generator to end it.
         """
-        answer = self._patiently("GET", path, query, None, accept=accept, read_seconds=silence_seconds)
+        answer = self._patiently(
+            lambda: self._send("GET", path, query, None, accept=accept, read_seconds=silence_seconds)
+        )
         return self._lines(answer, f"GET {self.host}{path}")
 
     @staticmethod
@@ -246,7 +248,9 @@ class Api:
         content_type: str = JSON,
     ) -> Json:
         types = {"accept": accept, "content_type": content_type}
-        answer = self._patiently(method, path, query, body, **types, read_seconds=self._read_seconds)
+        answer = self._patiently(
+            lambda: self._send(method, path, query, body, **types, read_seconds=self._read_seconds)
+        )
         where = f"{method} {self.host}{path}"
         try:
             return _object(answer.data, where)
@@ -255,8 +259,8 @@ class Api:
         finally:
             answer.release_conn()
 
-    def _patiently(self, *request: Any, **options: Any) -> Any:
-        return patiently(lambda: self._send(*request, **options), self.deadline)
+    def _patiently(self, send: Callable[[], Any]) -> Any:
+        return patiently(send, self.deadline)
 
     def _send(
         self,

@@ -57,7 +57,7 @@ class Prometheus:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"The URL of Prometheus must begin with http:// or https://, unlike {url}.")
-        _ = parts.port  # Raises ValueError for one that is no number.
+        _unused = parts.port  # Raises ValueError for one that is no number.
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         handlers: list[Any] = [_NoRedirect()]

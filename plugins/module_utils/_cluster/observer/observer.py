@@ -84,7 +84,7 @@ class Observer:
                 ready()
             now = self._wall()
             if begun:
-                tick({feed: gap for feed, gap in self._open(now)})
+                tick(dict(self._open(now)))
                 self._tell_clock(recorder, now, CLOCK_SECONDS)
         self._ended.set()
         for thread in self._beside:

@@ -189,5 +189,5 @@ def _traffic(
 
 def _any_ready(revision: str, known: Mapping[tuple[str, str], Row]) -> bool:
     """Whether a pod of the revision was ready; also where its pods were never seen, which proves nothing."""
-    own = [obj for (kind, _), obj in known.items() if kind == "Pod" and pod.revision_of(obj) == revision]
+    own = [obj for (kind, _name), obj in known.items() if kind == "Pod" and pod.revision_of(obj) == revision]
     return not own or any(pod.is_ready(each) for each in own)

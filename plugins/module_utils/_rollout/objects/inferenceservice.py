@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from .events import Event, State
@@ -41,7 +42,7 @@ _INVALID = "InvalidSpec"
 _BLOCKED = ("BlockedByFailedLoad", _INVALID)
 # Knative's reasons for a revision that it has given up.
 _GIVEN_UP = ("RevisionFailed", "ProgressDeadlineExceeded", "ContainerMissing")
-_NONE: Children = {}
+_NONE: Children = MappingProxyType({})
 
 
 def read(obj: Object | None, children: Children = _NONE) -> Snapshot:

@@ -200,7 +200,7 @@ def _steps(given: Sequence[Any]) -> tuple[Step, ...]:
             int(row["percent"]),
             30.0 if row.get("seconds") is None else float(row["seconds"]),
             int(row.get("answers") or 0),
-            bool(row.get("pause") or False),
+            bool(row.get("pause")),
             1800.0 if row.get("deadline") is None else float(row["deadline"]),
         )
         if not 1 <= step.percent <= 100:

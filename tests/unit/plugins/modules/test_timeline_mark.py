@@ -79,7 +79,7 @@ def test_lines_of_many_writers_stay_apart(tmp_path: Path) -> None:
     lines = [str(number) * 20_000 for number in range(10)]
 
     def write(line: str) -> None:
-        for _ in range(20):
+        for _unused in range(20):
             append_line(path, line)
 
     with ThreadPoolExecutor(10) as writers:

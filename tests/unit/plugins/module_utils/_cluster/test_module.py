@@ -49,8 +49,14 @@ def test_a_result_is_as_it_may_be_shown_and_definitions_are_as_they_were(ends_we
         "resource": {"status": {"conditions": [{"message": SHOUT}]}, "limit": float("nan")},
         "definitions": [{"data": {"key": SHOUT}}],
     }
+
+    def ends(_module: Any) -> dict[str, Any]:
+        if ends_well:
+            return result
+        raise Failed("x", result)
+
     module = Module()
-    run(module, lambda _module: result if ends_well else fails(Failed("x", result)))
+    run(module, ends)
     told = module.ended
     assert told["message"] == SHOWN
     # An object keeps its lines.

@@ -119,11 +119,7 @@ def test_where_there_is_no_pod_or_no_right_it_does_not_start(tmp_path: Path) -> 
     with pytest.raises(ClusterError, match="no running pods app=gateway in namespace gateways"):
         GatewayLog(Server({}, ended), PLACE, FORMATS["istio"], tmp_path / "log")  # type: ignore[arg-type]
     server = Server({"a": []}, ended)
-
-    def forbidden(_script: list[Any]) -> Generator[bytes, None, None]:
-        raise Forbidden("may not get pods/log")
-        yield b""
-
-    server._lines = forbidden  # type: ignore[method-assign]
+    forbidden = [Forbidden("may not get pods/log")]
+    server._lines = lambda _script: Server._lines(forbidden)  # type: ignore[method-assign]
     with pytest.raises(Forbidden):
         GatewayLog(server, PLACE, FORMATS["istio"], tmp_path / "log")  # type: ignore[arg-type]

@@ -15,17 +15,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.ingr
 )
 from ansible_collections.iter8.kfserving.tests.support.cluster import Cluster, obj
 
-PORTS = [
+PORTS = (
     {"name": "status-port", "port": 15020, "nodePort": 30001},
     {"name": "http2", "port": 80, "nodePort": 30080},
     {"name": "https", "port": 443, "nodePort": 30443},
-]
+)
 
 
 def service(kind: str = "LoadBalancer", *points: dict[str, str], ports: Any = PORTS) -> dict[str, Any]:
     return {
         "metadata": {"namespace": "istio-system", "name": "istio-ingressgateway"},
-        "spec": {"type": kind, "ports": ports},
+        "spec": {"type": kind, "ports": list(ports)},
         "status": {"loadBalancer": {"ingress": list(points)} if points else {}},
     }
 

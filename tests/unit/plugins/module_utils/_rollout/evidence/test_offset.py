@@ -27,7 +27,7 @@ def compared(at: float, ahead: float, there: float, back: float, estimate: Estim
 @given(st.floats(-1e5, 1e5), st.integers(0, 2**32), st.integers(1, 60))
 def test_the_true_offset_is_always_within(ahead, seed, number):
     dice, estimate, at = random.Random(seed), Estimate(), 1e9
-    for _ in range(number):
+    for _unused in range(number):
         at += dice.random()
         compared(at, ahead, dice.random() * 0.2, dice.random() * 0.2, estimate)
     found = estimate.offset
@@ -37,7 +37,7 @@ def test_the_true_offset_is_always_within(ahead, seed, number):
 
 def test_some_seconds_of_comparisons_say_it_to_a_twentieth_of_a_second():
     dice, estimate, at = random.Random(7), Estimate(), 1e9 + 2
-    for _ in range(60):
+    for _unused in range(60):
         at += 0.13 + dice.random() * 0.05
         compared(at, -3.217, 0.001, 0.002, estimate)
     assert estimate.offset is not None

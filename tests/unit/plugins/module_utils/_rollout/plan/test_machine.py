@@ -497,7 +497,7 @@ def test_whatever_is_asked_at_whatever_moment_the_split_stays_a_stable_one(
     assert getattr(cluster, "lost", []) == []
     for _unused in range(20):
         driver.pass_time()
-    settled = [each for each in shares.all[-10:]]
+    settled = shares.all[-10:]
     assert all(each == settled[0] for each in settled)
     if what == ABORT and not asked.hold:
         assert driver.state.outcome == ROLLED_BACK

@@ -238,7 +238,7 @@ def test_image_that_the_sandbox_does_not_have_is_passed_on(memory: Memory) -> No
 
 @pytest.mark.parametrize("annotations", [{}, STANDARD], ids=["knative", "standard"])
 def test_what_is_refused_holds_up_no_other_service(memory: Memory, annotations: dict[str, str]) -> None:
-    memory.refuses = (DEPLOYMENTS, "m")
+    memory.refuses = {DEPLOYMENTS: "m"}
     for name in ("m", "n"):
         memory.apply(name, {"predictor": model("v1")}, annotations)
     memory.run(10)
@@ -247,7 +247,7 @@ def test_what_is_refused_holds_up_no_other_service(memory: Memory, annotations: 
     before = memory.get(KSERVE_INFERENCE_SERVICES, "m")["metadata"]["resourceVersion"]
     memory.run(10)
     assert memory.get(KSERVE_INFERENCE_SERVICES, "m")["metadata"]["resourceVersion"] == before
-    memory.refuses = None
+    memory.refuses = {}
     memory.run(40)
     assert ready_of(memory, "m") == "True"
 
@@ -255,7 +255,7 @@ def test_what_is_refused_holds_up_no_other_service(memory: Memory, annotations: 
 def test_refused_change_of_a_deployment_is_told_and_not_ready(memory: Memory) -> None:
     memory.apply("m", {"predictor": model("v1")}, STANDARD)
     memory.run(5)
-    memory.refuses = (DEPLOYMENTS, "m")
+    memory.refuses = {DEPLOYMENTS: "m"}
     serve(memory, model("v2"))
     (condition,) = [each for each in status(memory)["conditions"] if each["type"] == "Ready"]
     assert condition["status"] == "False"
