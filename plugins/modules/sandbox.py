@@ -195,21 +195,15 @@ transitions:
       data: {}
 """
 
+import importlib
 import sys
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle.module import run
 
-# What is imported, and the package that has it, where that has another name.
-PACKAGES = {"yaml": "pyyaml"}
-
-try:
-    from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle.module import run
-except ImportError as error:
-    MISSING = (error.name or str(error)).partition(".")[0]
-    IMPORT_ERROR = traceback.format_exc()
-else:
-    MISSING = IMPORT_ERROR = ""
+# What the sandbox's code imports in either state, and the packages that have it.
+PACKAGES = {"cryptography.x509": "cryptography", "urllib3": "urllib3", "yaml": "pyyaml"}
 
 ARGUMENTS = {
     "name": {"type": "str", "default": "default"},
@@ -226,10 +220,13 @@ ARGUMENTS = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if MISSING:
-        package = PACKAGES.get(MISSING, MISSING)
-        how = f"{sys.executable} -m pip install {package}"
-        module.fail_json(msg=f"{missing_required_lib(package)} Install it: {how}", exception=IMPORT_ERROR)
+    for name, package in PACKAGES.items():
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            how = f"{sys.executable} -m pip install {package}"
+            told = f"{missing_required_lib(package)} Install it: {how}"
+            module.fail_json(msg=told, exception=traceback.format_exc())
     run(module)
 
 

@@ -8,6 +8,7 @@ environment: KUBECONFIG, POD_IP, PORT and METRICS_BACKEND_URL, Prometheus' Servi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -15,12 +16,13 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
-import urllib3
-
 from ..iter8.status import seconds
 from ..kube.client import ApiError, from_environment
 from ..kube.discovery import ServiceNotUsable, pod_url
 from . import analysis
+
+with contextlib.suppress(ImportError):  # The module `sandbox` reports it.
+    import urllib3
 
 Json = dict[str, Any]
 

@@ -8,6 +8,7 @@ sign in with random tokens; etcd asks for a certificate, since its data holds ev
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -16,21 +17,24 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Mapping, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..paths import Layout
+
+with contextlib.suppress(ImportError):  # The module `sandbox` reports it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ADMIN = "admin"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
 NODE = "sandbox-node"
 # The group of each user.
-USERS: Mapping[str, str] = {ADMIN: "system:masters", CONTROLLER_MANAGER: "", NODE: ""}
+USERS: Mapping[str, str] = MappingProxyType({ADMIN: "system:masters", CONTROLLER_MANAGER: "", NODE: ""})
 
 TOKENS = "tokens.csv"
 _LIFE = datetime.timedelta(days=3650)

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
-
-import urllib3
-import yaml
 
 from ..kube.client import JSON_PATCH, ApiError, Json, KubeClient
 from ..kube.discovery import ServiceNotUsable, pod_url
@@ -17,7 +15,9 @@ from ..kube.resources import EXPERIMENTS, JOBS, METRICS, Kind
 from .spec import ITER8_NAMESPACE
 from .steps import AnalyticsError, FinalRefusal, ObjectNotFound
 
-_ANALYTICS_TIMEOUT = urllib3.Timeout(connect=2, read=30)
+with contextlib.suppress(ImportError):  # The module `sandbox` reports them.
+    import urllib3
+    import yaml
 
 
 class KubernetesCluster:
@@ -102,7 +102,8 @@ class KubernetesCluster:
         """Ask the analytics service. Raises AnalyticsError."""
         try:
             # A connection of its own: one that was kept since the last iteration may just be closing.
-            response = urllib3.PoolManager(retries=False, timeout=_ANALYTICS_TIMEOUT).request(
+            timeout = urllib3.Timeout(connect=2, read=30)
+            response = urllib3.PoolManager(retries=False, timeout=timeout).request(
                 "POST",
                 pod_url(self._client, self._analytics_endpoint),
                 body=json.dumps(experiment).encode(),

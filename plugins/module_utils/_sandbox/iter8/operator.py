@@ -18,12 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
-import kopf
-
 from ..kube.client import from_environment
 from ..kube.resources import EXPERIMENTS
 from .api import KubernetesCluster
 from .steps import Reconciler
+
+with contextlib.suppress(ImportError):  # The module `sandbox` reports it.
+    import kopf
 
 Key = tuple[str, str]
 

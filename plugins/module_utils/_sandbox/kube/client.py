@@ -9,6 +9,7 @@ passes through untouched. (kopf, in the controllers, watches by itself and only 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import ssl
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Union
 from urllib.parse import urlencode
 
-import urllib3
-import yaml
+with contextlib.suppress(ImportError):  # The module `sandbox` reports them.
+    import urllib3
+    import yaml
 
 Json = dict[str, Any]
 
@@ -27,7 +29,8 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
-_CALL_TIMEOUT = urllib3.Timeout(connect=5, read=30)
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 30
 
 
 class ApiError(Exception):
@@ -165,6 +168,7 @@ class KubeClient:
 
     def __init__(self, access: Access) -> None:
         self.access = access
+        self._timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         self._pool = urllib3.PoolManager(
             num_pools=2, maxsize=8, ssl_context=access.ssl_context(), retries=False
         )
@@ -225,7 +229,7 @@ class KubeClient:
                 self._url(path, query),
                 body=None if body is None else json.dumps(body).encode(),
                 headers={**self._headers(), "Content-Type": content_type},
-                timeout=_CALL_TIMEOUT,
+                timeout=self._timeout,
             )
         except urllib3.exceptions.HTTPError as error:
             raise ApiUnreachable(f"{method} {path}: {error}") from error
@@ -238,7 +242,7 @@ class KubeClient:
         """Whether the server answers a check, such as `/readyz`, with success. Raises nothing."""
         try:
             response = self._pool.request(
-                "GET", self._url(path, None), headers=self._headers(), timeout=_CALL_TIMEOUT
+                "GET", self._url(path, None), headers=self._headers(), timeout=self._timeout
             )
         except urllib3.exceptions.HTTPError:
             return False
@@ -256,7 +260,7 @@ class KubeClient:
                 self._url(path, {**query, "watch": "1"}),
                 headers=self._headers(),
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=5, read=quiet_seconds),
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=quiet_seconds),
             )
             if response.status >= 300:
                 raise _refusal(response.status, response.data)

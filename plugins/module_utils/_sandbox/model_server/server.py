@@ -24,6 +24,7 @@ stopped sending; then it finishes what is in flight and exits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -32,12 +33,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
-
 from .. import faults
 from .metrics import CONTENT_TYPE, RevisionMetrics
 from .model import BadPredictionRequest, Classifier, predict
+
+with contextlib.suppress(ImportError):  # The module `sandbox` reports kopf, which brings it.
+    from aiohttp import web
+    from aiohttp.typedefs import Handler
 
 # The gateway drops an idle upstream connection after 30 s. Keeping it longer here means that the gateway
 # always closes first, so no request can meet a connection that this side is just closing.
@@ -133,7 +135,12 @@ class ModelServer:
 
     def model_app(self) -> web.Application:
         """The V1 protocol; anything else is 400, as TensorFlow Serving answers a malformed request."""
-        app = web.Application(middlewares=[self._around], client_max_size=MAX_BODY_BYTES)
+
+        @web.middleware
+        async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._around(request, handler)
+
+        app = web.Application(middlewares=[around], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/v1/models/{model:[^/:]+}", self._status)
         app.router.add_post("/v1/models/{model:[^/:]+}:predict", self._predict)
         app.router.add_route("*", "/{rest:.*}", self._malformed)
@@ -145,7 +152,6 @@ class ModelServer:
         app.router.add_get("/metrics", self._scrape)
         return app
 
-    @web.middleware
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What Knative's queue proxy does: count and time what the model answers; name the revision."""
         started = time.perf_counter()

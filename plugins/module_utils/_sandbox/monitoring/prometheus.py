@@ -7,14 +7,16 @@ Writes the configuration, which names the pod's own folders, and becomes Prometh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .targets import FILE_NAME
+
+with contextlib.suppress(ImportError):  # The module `sandbox` reports it.
+    import yaml
 
 
 def configuration(targets: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ at a time, so no two of them ever write routes. Needs ``KUBECONFIG``, ``POD_IP``
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import os
@@ -18,8 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import kopf
 
 from ..gateway.admin import Admin
 from ..gateway.config import GatewayFiles
@@ -33,6 +32,9 @@ from .kserve.api import KserveApi, KubeObjects
 from .kserve.objects import CHILDREN, SERVICE_LABEL
 from .kserve.stack import KserveStack
 from .routes import GatewayWriter
+
+with contextlib.suppress(ImportError):  # The module `sandbox` reports it.
+    import kopf
 
 LIVENESS_PORT = 8080
 COALESCE_SECONDS = 0.02
