@@ -19,6 +19,7 @@ SCENARIOS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
+IMPORTER := build/importer/venv
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -45,6 +46,12 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 
 $(VENV)/.ready-mutation: $(VENV)/.ready-dev tests/mutation/requirements.txt
 	@bash tests/setup.sh "$(PYTHON)" "$(VENV)" tests/mutation/requirements.txt
+	@touch $@
+
+$(IMPORTER)/.ready: $(VENV)/.ready-dev tests/importer-requirements.txt
+	@echo "setup: installing what tests/importer-requirements.txt lists in $(IMPORTER)"
+	@$(BIN)/python -m venv $(IMPORTER)
+	@$(IMPORTER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/importer-requirements.txt
 	@touch $@
 
 e2e: $(VENV)/.ready ## Deploy, roll out under load, judge, tear down (PLATFORM=kserve, FAULT=, ARTIFACTS=, ANSIBLE_ARGS=)
@@ -80,8 +87,9 @@ lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, document
 	@bash tests/lint.sh "$(BIN)"
 	@echo "lint: clean"
 
-sanity: $(VENV)/.ready-dev ## ansible-test sanity, in environments of its own (some minutes; SANITY_ARGS="--test NAME")
+sanity: $(VENV)/.ready-dev $(if $(SANITY_ARGS),,$(IMPORTER)/.ready) ## ansible-test sanity, and Galaxy's importer on the artefact (some minutes; SANITY_ARGS="--test NAME": that alone)
 	@bash tests/sanity.sh "$(BIN)" $(SANITY_ARGS)
+	@$(if $(SANITY_ARGS),,bash tests/importer.sh "$(BIN)" "$(IMPORTER)")
 	@echo "sanity: clean"
 
 bench: fortio ## The load engine beside wrk, hey and Fortio, and over gRPC beside ghz (build/bench/bench.json)
