@@ -319,7 +319,8 @@ def _object(data: bytes, where: str) -> Json:
         value = json.loads(data)
     except ValueError as error:
         raise Unreachable(f"{where} was not answered with JSON: is this a Kubernetes API server?") from error
-    if not isinstance(value, dict):
+    # Nothing that the API server tells is empty.
+    if not isinstance(value, dict) or not value:
         raise Unreachable(f"{where} was not answered with a JSON object: is this a Kubernetes API server?")
     return value
 
