@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
     State,
 )
 
-from ..client.errors import ClusterError
+from ..client.errors import ClusterError, Unreachable
 from ..module import Failed
 from .lease import HeldByAnother, Lease
 from .run import Run
@@ -45,7 +45,24 @@ def asked(run: Run) -> dict[str, Any]:
         return run.result(kept.plan, kept.state, what, f"would be {what}", changed=True)
     request = Request(secrets.token_hex(8), what, run.holder)
     run.store.ask(request)
-    lease = run.lease()
+    try:
+        return _see_to(run, request)
+    except (Failed, HeldByAnother, _Told):
+        raise
+    except ClusterError as error:
+        raise ClusterError(
+            f"{error} The rollout was asked to be {what} all the same: whoever drives it takes that up. "
+            "Where nobody does, ask again."
+        ) from None
+
+
+class _Told(ClusterError):
+    """What became of the request is told."""
+
+
+def _see_to(run: Run, request: Request) -> dict[str, Any]:
+    """It is taken up by whoever drives, or else done here."""
+    what, lease = request.what, run.lease()
     while True:
         try:
             lease.acquire(lambda _text: None, by_a_person=True)
@@ -74,7 +91,7 @@ def _do(run: Run, request: Request, lease: Lease) -> dict[str, Any]:
     """Nobody drives, so it is done here."""
     kept = run.store.load()
     if kept is None:
-        raise ClusterError("The rollout's ConfigMap was deleted meanwhile. Nothing was changed.")
+        raise _Told("The rollout's ConfigMap was deleted meanwhile. Nothing was changed.")
     driver = run.driver(kept.plan, kept.state, lease)
     if kept.state.handled != request.id:
         driver.take_up(request, driver.look())
@@ -93,19 +110,26 @@ def _wait_for(run: Run, request: Request, holder: str, lease: Lease) -> dict[str
     """Another driver takes it up; for an end that is asked for, it is waited for. None once nobody drives."""
     final = request.what in (ABORT, PROMOTE)
     while time.monotonic() < run.deadline:
-        kept = run.store.load()
+        try:
+            kept = run.store.load()
+            nobody = lease.nobody_drives()
+        except Unreachable:
+            time.sleep(LOOK_SECONDS)
+            continue
         if kept is None:
-            raise ClusterError("The rollout's ConfigMap was deleted meanwhile.")
+            raise _Told("The rollout's ConfigMap was deleted meanwhile, and the request with it.")
         taken = kept.state.handled == request.id
         if taken and (not final or kept.state.outcome or kept.state.hold):
             message = f"{holder} has taken it up"
             return run.result(
                 kept.plan, kept.state, kept.state.outcome or request.what, message, changed=True
             )
-        if lease.nobody_drives():
+        if not taken and kept.request != request:
+            raise _Told(f"The request to be {request.what} was lost or replaced by a later one. Ask again.")
+        if nobody:
             return None
         time.sleep(LOOK_SECONDS)
-    raise ClusterError(
+    raise _Told(
         f"{holder} has not come to {request.what} within {run.params['timeout']} s. The request stays, and "
         "whoever drives takes it up."
     )

@@ -8,17 +8,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
+    mapping,
+    number,
+    text,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import (
     advance,
     ask,
     present_move,
     refused,
     sent,
+    untouched,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.moves import Move
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import BACK, FORWARD, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
+    ABANDONED,
+    BACK,
+    FORWARD,
+    State,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import line
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import (
     NEXT,
@@ -28,9 +39,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn
 )
 
 from ..client.api import Api, Json
-from ..client.errors import BadRequest, Conflict, Forbidden, Unreachable
+from ..client.errors import BadRequest, ClusterError, Conflict, Forbidden, NotFound, Unreachable
 from .evidence import Queries
-from .lease import Lease
+from .lease import HeldByAnother, Lease
 from .looker import Looker
 from .store import Request, Store
 
@@ -38,6 +49,9 @@ TICK_SECONDS = 1.0
 # What changes at each look is kept this often; what decides is kept before it takes effect.
 SAVE_SECONDS = 5.0
 SAY_SECONDS = 20.0
+# A patch on the way forward that is refused may be let through in a moment (a quota, a policy that has not
+# been told of everything yet); what is refused for longer needs a person.
+REFUSED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -77,32 +91,39 @@ class Driver:
         # Of what an earlier driver did nothing is told again.
         self._told = len(state.history) if len(state.history) > 1 else 0
         self._lost = False
-        self._refusal = ""
+        # Why the last turn came to nothing, and the patch that was refused since then.
+        self._trouble = self._refusal = ""
+        self._refused_since: float | None = None
 
     def drive(self, deadline: float, hold_seconds: float, until_step: bool) -> End:
         """To the end of the rollout, to a hold that lasts so long, or (`until_step`) to the end of a step;
         `deadline` is of `clock`. HeldByAnother where the Lease was lost: then another one drives."""
         held_since: float | None = None
+        passed = _passed(self.state)
         while True:
-            passed = _passed(self.state)
             action: Any = None
             try:
                 action = self._turn()
-            except Unreachable as error:
-                self._away(error)
-            except Conflict:
-                # Somebody else wrote in between: look again.
-                pass
+                self._trouble = ""
+            except HeldByAnother:
+                raise
+            except ClusterError as error:
+                self._not_now(error)
             if isinstance(action, Done):
                 return End(action.outcome, self.state.cause or action.outcome, self.state)
-            if until_step and _passed(self.state) > passed:
+            if until_step and action is not None and _passed(self.state) > passed:
                 return End("step", "the step is passed", self.state)
             held_since = (held_since or self._clock()) if isinstance(action, Hold) else None
             if held_since is not None and self._clock() - held_since >= hold_seconds:
                 return End("held", action.why if isinstance(action, Hold) else "", self.state)
             if self._clock() >= deadline:
                 move = present_move(self._plan, self.state)
-                why = self._refusal or getattr(action, "why", "") or (move.text if move else "")
+                why = (
+                    self._trouble
+                    or self._refusal
+                    or getattr(action, "why", "")
+                    or (move.text if move else "")
+                )
                 return End("timeout", why, self.state)
             if action is not NEXT:
                 self._sleep(TICK_SECONDS)
@@ -130,11 +151,23 @@ class Driver:
         }
         measured = self._queries.due(names) if self.state.reached is not None else {}
         waits = self.state.track == FORWARD and self.state.sent and self.state.reached is None
-        return self._looker.look(start.mode, self.state.canary, start.baseline, measured, waits)
+        seen = self._looker.look(start.mode, self.state.canary, start.baseline, measured, waits)
+        self._refuse_the_past(seen)
+        return seen
+
+    def _refuse_the_past(self, seen: Seen) -> None:
+        """What was true before the last patch may look like what a later one is to bring about."""
+        metadata = mapping(seen.inferenceservice, "metadata")
+        generation, known = number(metadata, "generation"), self.state.generation
+        if text(metadata, "uid") == self.state.start.uid and generation < known:
+            raise Unreachable(
+                f"The API server shows the InferenceService as it was (generation {generation}, and it had "
+                f"{known}). If it was restored from a backup, bring the traffic where you want it, then "
+                f"delete the ConfigMap {self._store.name}."
+            )
 
     def _take_up_requests(self, seen: Seen) -> None:
-        kept = self._store.load()
-        request = kept.request if kept else None
+        request = self._store.request()
         if request is not None and request.id != self.state.handled:
             self.take_up(request, seen)
 
@@ -153,27 +186,42 @@ class Driver:
         try:
             self.state = sent(self.state, self._api.merge(self._looker.path, body))
         except (BadRequest, Forbidden) as error:
-            if self.state.track == BACK:
-                self._not_yet_back(str(error))
+            if self._tried_again(str(error)):
                 return
             self.state = refused(self.state, str(error), self._now())
-        self._refusal = ""
+        self._refusal, self._refused_since = "", None
         self._keep(force=True)
 
-    def _not_yet_back(self, refusal: str) -> None:
-        """The way back is tried until it is taken: nobody is helped by a canary that keeps its share because
-        a webhook said no once."""
+    def _tried_again(self, refusal: str) -> bool:
+        """Whether a patch that was refused is sent again. The way back is tried until it is taken: nobody is
+        helped by a canary that keeps its share because a webhook said no once. The way forward for a while,
+        but for the first patch: of that nothing comes, and whoever gave it is there."""
+        now, back = self._clock(), self.state.track == BACK
+        since = self._refused_since = now if self._refused_since is None else self._refused_since
+        if not back and (untouched(self.state) or now - since >= REFUSED_SECONDS):
+            return False
         if refusal != self._refusal:
-            self._progress.add("driver", "refused", f"the way back was refused: {refusal} Trying again.")
+            what = "the way back" if back else "the patch"
+            self._progress.add("driver", "refused", f"{what} was refused: {refusal} Trying again.")
         self._refusal = refusal
+        return True
 
     def _keep(self, force: bool) -> None:
         """Stores the state where something in it decides, and else now and then."""
         mark = _mark(self.state)
         due = self._clock() - self._saved_at >= SAVE_SECONDS
         if mark != self._saved or due or (force and self._saved is None):
-            self._store.save(self.state)
+            self._save()
             self._saved, self._saved_at = mark, self._clock()
+
+    def _save(self) -> None:
+        try:
+            self._store.save(self.state)
+        except NotFound:
+            # With the InferenceService it goes as well; else somebody deleted it, and the next driver needs
+            # it.
+            if self.state.outcome != ABANDONED:
+                self._store.begin(self._plan, self.state)
 
     def _tell(self, action: Any) -> None:
         for entry in self.state.history[self._told :]:
@@ -185,8 +233,18 @@ class Driver:
             self._progress.add("driver", "waiting", f"waiting: {why}")
             self._said_at = self._clock()
 
-    def _away(self, error: Unreachable) -> None:
-        """The split stays as it is; whoever else comes may take over once the Lease has run out."""
+    def _not_now(self, error: ClusterError) -> None:
+        """The split stays as it is; whoever else comes may take over once the Lease has run out.
+
+        Whatever the answer was, it may be another one in a moment (a restarting API server says 401, 403 and
+        404, too), and without a driver nobody looks after the canary. Where nothing was changed yet, the
+        error is raised: that is told at once."""
+        self._trouble = str(error)
+        if isinstance(error, Conflict):
+            # Somebody else wrote in between: look again.
+            return
+        if not isinstance(error, Unreachable) and untouched(self.state):
+            raise error
         if not self._lost:
             self._progress.add("driver", "connection", f"{error} Trying again.", {"lost": True})
         self._lost = True

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -88,7 +89,9 @@ def _present(run: Run) -> dict[str, Any]:
             run.deadline, float(run.params["hold_seconds"]), run.params["until"] == "step"
         )
         if end.state.outcome:
-            run.store.save(replace(end.state, playbook=""))
+            # It has ended, and is told, whatever becomes of this.
+            with contextlib.suppress(ClusterError):
+                run.store.save(replace(end.state, playbook=""))
         keeps = end.outcome in ("step", "held") and bool(run.playbook and run.params["lease_seconds"])
     finally:
         if keeps:

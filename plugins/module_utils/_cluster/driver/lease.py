@@ -106,21 +106,21 @@ class Lease:
     def renew(self) -> None:
         """Makes sure that it is still held. Raises HeldByAnother where it is not, and Unreachable where that
         cannot be told: then nothing may be changed."""
-        found = self._object
+        found, why = self._object, ""
         for _unused in range(3):
             try:
                 self._object = self._api.replace(self._path, self._wanted(found))
-            except (Conflict, NotFound):
-                found = self._get()
+            except (Conflict, NotFound) as error:
+                found, why = self._get(), str(error)
                 holder = str(((found or {}).get("spec") or {}).get("holderIdentity") or "")
                 if found is not None and holder != self.holder:
-                    raise self._refusal(holder or "nobody") from None
+                    raise self._taken_over(holder) from None
                 if found is None and self._take(None):
                     return
             else:
                 self._renewed = self._clock()
                 return
-        raise Unreachable(f"The Lease {self._path} changes too often to be renewed.")
+        raise Unreachable(f"The Lease {self._metadata['name']} could not be renewed: {why}")
 
     def keep(self) -> None:
         """Renews it when it is time."""
@@ -228,6 +228,15 @@ class Lease:
                 "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if same else 1),
             },
         }
+
+    def _taken_over(self, holder: str) -> HeldByAnother:
+        """By a driver that has seen this one's Lease run out, or by a person who edited it."""
+        return HeldByAnother(
+            f"{holder or 'nobody'} holds the Lease {self._metadata['name']} by now, so this one no longer "
+            "drives the rollout. The split is as the latest patch left it. The same task goes on from there "
+            "once nobody else drives.",
+            holder,
+        )
 
     def _left_refusal(self, spec: Json) -> HeldByAnother:
         between = f", and is between two steps, for {self._left(spec):.0f} s at most"

@@ -20,7 +20,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
 
 from ..client.api import Api, Json
-from ..client.errors import Forbidden, NotFound, Unreachable
+from ..client.errors import ClusterError, Forbidden, NotFound, Unreachable
 
 _REVISION_LABEL = "serving.knative.dev/revision"
 _ROUTES = "gateway.networking.k8s.io/v1"
@@ -64,43 +64,50 @@ class Looker:
         warnings: bool = False,
     ) -> Seen:
         """What there is now. ``mode`` is empty while unknown, ``canary`` while there is none. ``warnings`` is
-        whether to ask for KServe's as well."""
+        whether to ask for KServe's as well.
+
+        Without the InferenceService nothing can be done, so that error is raised. What else cannot be seen is
+        said to be so: a rollout can be turned back all the same."""
         obj = self._get(self.path)
-        standard = mode == STANDARD
-        deployments = self._deployments() if standard else {}
+        route, deployments, unseen = self._standard(obj) if mode == STANDARD else (None, {}, "")
         selector = f"{_REVISION_LABEL}={canary}" if mode == KNATIVE else _selector(deployments.get(canary))
         return Seen(
             inferenceservice=obj,
-            route=self._route(obj) if standard else None,
+            route=route,
             deployments=deployments,
             baseline_there=self._baseline_there(baseline) if mode == KNATIVE and baseline else None,
             pods=self._pods(selector) if canary and selector else Pods(),
             counted=self._load(),
             measured=measured or {},
             warnings=self._new_warnings() if warnings else (),
+            unseen=unseen,
         )
 
     def forget_warnings(self) -> None:
         """What was warned of until now is about what was before. To be called before a patch."""
-        self._known_warnings = {uid: version for uid, version, _text in self._warnings()}
+        rows = self._warnings()
+        self._known_warnings = {uid: version for uid, version, _text in rows} if rows is not None else None
 
     def _new_warnings(self) -> tuple[str, ...]:
         """By their versions, not by time: the clocks may differ, and an event that is said again has the age
         of the first time."""
         rows = self._warnings()
+        if rows is None:
+            return ()
         if self._known_warnings is None:
             self._known_warnings = {uid: version for uid, version, _text in rows}
         known = self._known_warnings
         return tuple(text_ for uid, version, text_ in rows if known.get(uid) != version)
 
-    def _warnings(self) -> list[tuple[str, str, str]]:
-        """(uid, version, what it says) of each warning about the InferenceService, the newest one last."""
+    def _warnings(self) -> list[tuple[str, str, str]] | None:
+        """(uid, version, what it says) of each warning about the InferenceService, the newest one last. None
+        where they cannot be had: they only explain."""
         about = f"involvedObject.kind=InferenceService,involvedObject.name={self._name},type=Warning"
         path = self._api.resource("v1", "Event").path(self._namespace)
         try:
             rows = self._api.get(path, {"fieldSelector": about}).get("items") or []
-        except Forbidden:
-            return []
+        except ClusterError:
+            return None
         rows.sort(key=lambda row: str(row.get("lastTimestamp") or row.get("eventTime") or ""))
         return [
             (
@@ -120,6 +127,13 @@ class Looker:
                 # No object is named, so it may be the server that is not itself yet.
                 raise Unreachable(str(error)) from None
             return None
+
+    def _standard(self, obj: Json | None) -> tuple[Json | None, dict[str, Json], str]:
+        """(the route, the Deployments, why they cannot be seen)."""
+        try:
+            return self._route(obj), self._deployments(), ""
+        except ClusterError as error:
+            return None, {}, f"the split cannot be seen: {error}"
 
     def _route(self, obj: Json | None) -> Json | None:
         """The HTTPRoute by which clients come: that of the host in the status, else the one of its name."""
@@ -154,12 +168,20 @@ class Looker:
             there = self._get(path) is not None
         except (NotFound, Forbidden):
             there = None
+        except ClusterError:
+            # Most likely as before; asked again at the next look.
+            return self._baseline[1] if self._baseline else None
         self._baseline = (self._clock(), there)
         return there
 
     def _pods(self, selector: str) -> Pods:
         path = self._api.resource("v1", "Pod").path(self._namespace)
-        rows = self._api.get(path, {"labelSelector": selector}).get("items") or []
+        rows: list[Json] = []
+        problem = ""
+        try:
+            rows = self._api.get(path, {"labelSelector": selector}).get("items") or []
+        except ClusterError as error:
+            problem = str(error)
         alive = [row for row in rows if not text(mapping(row, "metadata"), "deletionTimestamp")]
         for row in rows:
             self._note_restarts(row)
@@ -168,7 +190,7 @@ class Looker:
             if count:
                 reasons[why] = reasons.get(why, 0) + count
         restarts = sum(count for count, _why in self._restarts.values())
-        return Pods(len(alive), sum(is_ready(row) for row in alive), restarts, reasons)
+        return Pods(len(alive), sum(is_ready(row) for row in alive), restarts, reasons, problem)
 
     def _note_restarts(self, pod: Mapping[str, Any]) -> None:
         uid = text(mapping(pod, "metadata"), "uid")

@@ -115,7 +115,10 @@ class Run:
     def look(self, mode: str) -> Seen:
         """As refusals need it: with the route and the baseline's revision."""
         serving = inferenceservices.read(self.first.inferenceservice).revisions.serving
-        return self.looker.look(mode, "", serving)
+        seen = self.looker.look(mode, "", serving)
+        if seen.unseen:
+            raise ClusterError(f"{seen.unseen} Nothing was changed.")
+        return seen
 
     def driver(self, plan: Plan, state: State, lease: Lease) -> Driver:
         return Driver(

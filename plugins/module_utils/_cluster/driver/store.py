@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import State
 
 from ..client.api import Api, Json
-from ..client.errors import ClusterError, Conflict, NotFound
+from ..client.errors import ClusterError, Conflict, NotFound, Unreachable
 
 SUFFIX = "-rollout"
 
@@ -59,15 +59,13 @@ class Store:
     def load(self) -> Kept | None:
         """What is kept, None where nothing is. ClusterError where it cannot be read: it stays as it is."""
         try:
-            data: dict[str, Any] = self._api.get(self._path).get("data") or {}
-        except NotFound:
-            return None
-        try:
-            request = json.loads(data.get("request") or "null")
+            data = self._data()
+            if data is None:
+                return None
             return Kept(
                 parse_plan(json.loads(data["plan"])),
                 State.from_json(json.loads(data["state"])),
-                Request(**request) if request else None,
+                _request(data),
             )
         except (KeyError, TypeError, ValueError, PlanError) as error:
             raise ClusterError(
@@ -75,6 +73,22 @@ class Store:
                 f"({type(error).__name__}: {error}). Nothing was changed. Bring the traffic where you want "
                 "it, then delete that ConfigMap."
             ) from None
+
+    def request(self) -> Request | None:
+        """What was asked last. What else is kept is not read: who drives knows it, whatever became of it."""
+        try:
+            return _request(self._data() or {})
+        except (TypeError, ValueError):
+            return None
+
+    def _data(self) -> dict[str, Any] | None:
+        try:
+            return self._api.get(self._path).get("data") or {}
+        except NotFound as error:
+            if not error.certain:
+                # A server that is not itself yet: what is kept must not be taken for nothing.
+                raise Unreachable(str(error)) from None
+            return None
 
     def begin(self, plan: Plan, state: State) -> None:
         """Keeps a new rollout, in the place of one that is over."""
@@ -98,3 +112,8 @@ class Store:
         """Leaves a request for whoever drives. NotFound where there is no rollout."""
         told = {"id": request.id, "what": request.what, "who": request.who}
         self._api.merge(self._path, {"data": {"request": json.dumps(told)}})
+
+
+def _request(data: dict[str, Any]) -> Request | None:
+    request = json.loads(data.get("request") or "null")
+    return Request(**request) if request else None

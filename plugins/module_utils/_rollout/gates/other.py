@@ -16,13 +16,14 @@ class Pods:
     """The canary's pods since the rollout began: `ready` of `total` are ready now.
 
     `restarts` counts the restarts of their containers, those of pods that are gone included; `reasons` says
-    how often why.
+    how often why. `problem` says why they cannot be seen.
     """
 
     total: int = 0
     ready: int = 0
     restarts: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def judge_pods(gate: PodsGate, pods: Pods) -> GateResult:
     reasons = ", ".join(f"{n} × {why}" for why, n in sorted(pods.reasons.items()))
     told = f"{pods.ready} of {count(pods.total, 'pod')} ready, {count(pods.restarts, 'restart')}"
     told += f" ({reasons})" if reasons else ""
+    told = f"they cannot be seen: {pods.problem}" if pods.problem else told
     if pods.restarts > gate.max_restarts:
         verdict = Verdict.FAIL
     elif pods.total > 0 and pods.ready == pods.total:

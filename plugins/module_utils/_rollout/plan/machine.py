@@ -56,10 +56,15 @@ def sent(state: State, inferenceservice: Mapping[str, Any] | None) -> State:
     return replace(state, sent=True, generation=number(mapping(inferenceservice, "metadata"), "generation"))
 
 
+def untouched(state: State) -> bool:
+    """Whether no patch of the rollout is known to be in place, so that nothing is lost by ending here."""
+    return state.track == FORWARD and state.furthest <= 0 and not state.sent
+
+
 def refused(state: State, why: str, now: float) -> State:
     """Once the API server has refused a patch on the way forward: nothing came of it, so a first one leaves
     nothing to do, and at a later one the split is a stable one."""
-    if state.furthest <= 0 and not state.sent:
+    if untouched(state):
         return replace(state.noting(now, "abandoned", why=why), outcome=ABANDONED, cause=why)
     return replace(state.noting(now, "held", why=why), hold=why, stopped_at=state.stopped_at or now)
 

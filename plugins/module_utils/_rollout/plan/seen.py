@@ -22,7 +22,7 @@ class Seen:
     `deployments` those of the InferenceService by name: for Standard mode. `baseline_there` is whether the
     revision that a roll-back needs still exists, None where that cannot be told. `counted` is what the load
     has counted so far, None without a load. `warnings` are what KServe has warned of since the last patch, in
-    order.
+    order. `unseen` is why the split cannot be seen, as a clause.
     """
 
     inferenceservice: Json | None
@@ -33,6 +33,7 @@ class Seen:
     counted: Counted | None = None
     measured: Mapping[str, Measured] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    unseen: str = ""
 
     @property
     def predictor(self) -> Json:

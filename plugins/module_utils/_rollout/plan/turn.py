@@ -114,7 +114,7 @@ class Turn:
             return self._send(move)
         if not self.state.canary:
             self._set(canary=self._mode.canary(self._plan, self.state.start, self._seen))
-        missing = self._mode.missing(self._plan, self.state.start, move, self._seen, self.state.canary)
+        missing = self._missing(move)
         if self.state.reached is None:
             if missing is not None:
                 return self._unreached(move, self._explained(missing))
@@ -158,10 +158,15 @@ class Turn:
     def _send(self, move: Move) -> Action:
         """The patch was to be sent, and nothing tells whether it was."""
         if not contains(self._seen.inferenceservice, move.patch):
-            return Patch(move)
+            return Hold("paused by a person") if self.state.paused else Patch(move)
         generation = number(mapping(self._seen.inferenceservice, "metadata"), "generation")
         self._set(sent=True, generation=generation)
         return Wait("the patch is in place")
+
+    def _missing(self, move: Move) -> Missing | None:
+        if self._seen.unseen:
+            return Missing(self._seen.unseen)
+        return self._mode.missing(self._plan, self.state.start, move, self._seen, self.state.canary)
 
     def _explained(self, missing: Missing) -> Missing:
         """With what KServe says of it, which for a canary in Standard mode stands in an event alone."""
@@ -329,7 +334,7 @@ class Turn:
             return self._begin(move)
         if not self.state.sent:
             return self._send(move)
-        missing = self._mode.missing(self._plan, self.state.start, move, self._seen, self.state.canary)
+        missing = self._missing(move)
         why = missing.why if missing else "" if self._canary_quiet() else "the canary still answers"
         if why:
             self._set(seen_since=None)

@@ -88,7 +88,7 @@ def test_whoever_slept_too_long_has_lost_it(api: DrivenApi) -> None:
     one = lease_of(api, "one", clock)
     one.acquire(print)
     lease_of(api, "two", clock).acquire(print)
-    with pytest.raises(HeldByAnother, match="two drives"):
+    with pytest.raises(HeldByAnother, match="two holds the Lease"):
         one.renew()
     assert holder(api) == "two"
 
