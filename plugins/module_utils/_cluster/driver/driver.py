@@ -104,7 +104,7 @@ class Driver:
             action: Any = None
             try:
                 action = self._turn()
-                self._trouble = ""
+                self._answered()
             except HeldByAnother:
                 raise
             except ClusterError as error:
@@ -133,7 +133,6 @@ class Driver:
         seen = self.look()
         self._take_up_requests(seen)
         self.state, action = advance(self._plan, self.state, seen, self._now())
-        self._found_again()
         self._keep(force=isinstance(action, (Patch, Done)))
         self._tell(action)
         if isinstance(action, Patch):
@@ -249,7 +248,8 @@ class Driver:
             self._progress.add("driver", "connection", f"{error} Trying again.", {"lost": True})
         self._lost = True
 
-    def _found_again(self) -> None:
+    def _answered(self) -> None:
+        self._trouble = ""
         if self._lost:
             self._progress.add("driver", "connection", "the API server answers again", {"lost": False})
         self._lost = False

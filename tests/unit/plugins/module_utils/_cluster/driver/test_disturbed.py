@@ -180,6 +180,9 @@ def test_whatever_is_answered(moment: str, kind: str, answer: str, seconds: floa
     world = Disturbed(told, kind, answer, seconds)
     end = world.first()
     assert str(end) if isinstance(end, ClusterError) else end.message
+    told_of = [each for each in world.one._progress.entries if each["event"] in ("connection", "refused")]
+    # Not each second anew.
+    assert len(told_of) <= 10
     if isinstance(end, ClusterError):
         # Only where nothing was changed yet.
         assert not isinstance(end, HeldByAnother)

@@ -175,6 +175,42 @@ def test_the_way_back_is_tried_until_the_webhook_lets_it_through() -> None:
     assert DENIED in refusals(driver)[0]
 
 
+def refuse_50_percent(world: World, until: float) -> None:
+    def before(method: str, path: str) -> None:
+        given = [body["spec"]["predictor"]["canaryTrafficPercent"] for body in world.api.patches]
+        refused = given[-1:] == [10] and world.clock.now < until
+        if method == "PATCH" and "inferenceservices" in path and refused:
+            raise BadRequest(DENIED)
+
+    world.api.before = before
+
+
+def test_a_step_that_stays_refused_is_held_after_a_minute_and_can_be_resumed() -> None:
+    world = World(Knative())
+    refuse_50_percent(world, 1000)
+    driver = world.driver(quick())
+    end = driver.drive(500, 0.0, False)
+    assert end.outcome == "held"
+    assert DENIED in end.message
+    assert len(refusals(driver)) == 1
+    assert 60 <= world.clock.now < 90
+    world.api.before = lambda _method, _path: None
+    driver._lease.release()
+    world.store().ask(Request("r-1", "resumed", "somebody"))
+    assert world.drive(quick(), "two").outcome == "promoted"
+
+
+def test_a_step_that_is_refused_is_not_sent_again_once_it_is_paused() -> None:
+    world = World(Knative())
+    refuse_50_percent(world, 40)
+    driver = world.driver(quick())
+    assert driver.drive(30, 0.0, False).outcome == "timeout"
+    world.store().ask(Request("r-1", "paused", "somebody"))
+    end = driver.drive(200, 60.0, False)
+    assert (end.outcome, end.message) == ("held", "paused by a person")
+    assert world.cluster.served() == {R1: 0.9, R2: 0.1}
+
+
 def test_a_way_back_that_stays_refused_ends_with_the_refusal() -> None:
     world = World(Knative())
     end = fails_and_is_refused_the_way_back(world, 1000).drive(90, 0.0, False)
