@@ -8,7 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    ClusterError,
+    Forbidden,
+    Unreachable,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import asks, ensure
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import run as runs
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.ensure import (
@@ -181,3 +185,56 @@ def test_an_abort_that_a_task_did_not_take_up_any_more_is_done_when_it_has_ended
     clock.on_sleep.append(renew_then_end)
     found = task("person", state="aborted", timeout=60)
     assert found["outcome"] == "rolled_back"
+
+
+def somebody_drives(task: Task, api: DrivenApi, clock: FakeClock) -> None:
+    """Who renews the Lease and takes nothing up."""
+    task("one", until="end", timeout=0, lease_seconds=0.0)
+    lease = next(each for path, each in api.objects.items() if "leases" in path)
+    lease["spec"]["holderIdentity"] = "one"
+    clock.on_sleep.append(lambda now: lease["metadata"].__setitem__("resourceVersion", f"v{now}"))
+
+
+def test_who_waits_for_an_abort_waits_for_the_api_server_too(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    somebody_drives(task, api, clock)
+    began = clock.now
+
+    def before(method: str, path: str) -> None:
+        if method == "GET" and "configmaps" in path and 3 < clock.now - began < 20:
+            raise Unreachable("refused.")
+
+    api.before = before
+    with pytest.raises(ClusterError, match="one has not come to aborted within 60 s. The request stays"):
+        task("person", state="aborted", timeout=60)
+
+
+def test_a_request_that_another_one_replaced_is_not_waited_for(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    somebody_drives(task, api, clock)
+    began = clock.now
+
+    def replace(now: float) -> None:
+        if now - began > 5:
+            kept = next(each for path, each in api.objects.items() if "configmaps" in path)
+            kept["data"].pop("request", None)
+
+    clock.on_sleep.append(replace)
+    with pytest.raises(ClusterError, match="was lost or replaced by a later one. Ask again"):
+        task("person", state="aborted", timeout=60)
+
+
+def test_an_abort_that_cannot_be_done_now_says_that_it_was_asked_for(task: Task, api: DrivenApi) -> None:
+    task("one")
+
+    def before(method: str, path: str) -> None:
+        if method == "PUT" and "leases" in path:
+            raise Forbidden("no.")
+
+    api.before = before
+    with pytest.raises(ClusterError, match="^no. The rollout was asked to be aborted all the same"):
+        task("person", state="aborted")
+    api.before = lambda _method, _path: None
+    assert task("one", until="end")["outcome"] == "rolled_back"
