@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+_GIVEN_UP = ("abort", "error", "cancelled", "timeout")
+
 
 class Visit(Protocol):
     """One request as a server sees it; see the component tests' conftest."""
@@ -63,7 +65,7 @@ class Record:
             count += what == "token"
             if what == "end":
                 index, _unused, reason = rest.partition(" ")
-                if reason in ("abort", "error"):
+                if reason in _GIVEN_UP:
                     break
                 over.add(index)
             if what == "done":
@@ -81,7 +83,7 @@ def _in_the_stream(record: Record) -> str:
             continue
         if done or what == "broken" or (what == "token" and rest in over):
             return "stream_malformed"
-        if what == "error" or (what == "end" and rest.split()[-1] in ("abort", "error")):
+        if what == "error" or (what == "end" and rest.split()[-1] in _GIVEN_UP):
             return "stream_error"
         if what == "end":
             over.add(rest.split()[0])
@@ -164,9 +166,14 @@ class Stream:
         self._visit.send(text.encode())
         return self
 
-    def raw(self, data: bytes) -> Stream:
+    def early(self) -> Stream:
+        """A response that goes before the one that counts."""
+        self._visit.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        return self
+
+    def raw(self, data: bytes, extension: bytes = b"") -> Stream:
         """Bytes of the body, as one chunk."""
-        self._visit.send(b"%x\r\n%s\r\n" % (len(data), data) if self._chunked else data)
+        self._visit.send(b"%x%s\r\n%s\r\n" % (len(data), extension, data) if self._chunked else data)
         return self
 
     def event(self, data: bytes, step: str, end: bytes = b"\n\n") -> Stream:
@@ -201,11 +208,11 @@ class Stream:
         """OpenAI's last event."""
         return self.event(b"[DONE]", "done")
 
-    def end(self) -> None:
+    def end(self, trailers: bytes = b"") -> None:
         """The response is whole."""
         self.record.ended = "whole"
         if self._chunked:
-            self._visit.send(b"0\r\n\r\n")
+            self._visit.send(b"0\r\n%s\r\n" % trailers)
         else:
             self._visit.close()
 
@@ -284,6 +291,64 @@ def _tool_call(s: Stream) -> None:
 
 def _until_eof(s: Stream) -> None:
     s.head(chunked=False).token().finish().done().end()
+
+
+def _after_early_hints(s: Stream) -> None:
+    s.early().head(more="Content-Encoding: Identity\r\n").token().finish().done().end()
+
+
+def _chunks_of_all_kinds(s: Stream) -> None:
+    s.head().token().raw(b": ping\n\n", b';a="b";c').finish().done().end(b"X-Cost: 1\r\nY:2\r\n")
+
+
+def _fields_of_all_kinds(s: Stream) -> None:
+    s.head().raw(
+        b"retry: " + b"9" * 5000 + b"\nretry: soon\nid: a\0b\nwhat: ever\n\n"
+    ).token().finish().done()
+    s.end()
+
+
+def _of_azure(s: Stream) -> None:
+    s.head().event(b'{"id": "", "model": "", "choices": [], "prompt_filter_results": []}', "usage")
+    s.token().finish()
+    s.event(b'{"id": "", "choices": [{"index": 0, "content_filter_offsets": {}}]}', "filter").done().end()
+
+
+def _of_perplexity(s: Stream) -> None:
+    s.head().chunk("token 0", index=0, message={"content": "word "}, delta={"content": "word "})
+    s.finish().done().end()
+
+
+def _a_long_line(s: Stream) -> None:
+    s.head().token(text="x" * 1_000_000).finish().done().end()
+
+
+def _cancelled(s: Stream) -> None:
+    s.head().token().finish(0, "cancelled").done().end()
+
+
+def _timed_out(s: Stream) -> None:
+    s.head().token().finish(0, "timeout").done().end()
+
+
+def _a_whole_message_in_an_event(s: Stream) -> None:
+    s.head().chunk("broken", index=0, message={"content": "word"}, finish_reason="stop").done().end()
+
+
+def _a_part_that_is_no_text(s: Stream) -> None:
+    s.head().token().chunk("broken", index=0, delta={"content": 5}).finish().done().end()
+
+
+def _a_part_that_is_no_object(s: Stream) -> None:
+    s.head().token().chunk("broken", index=0, delta="word").finish().done().end()
+
+
+def _lines_and_no_events(s: Stream) -> None:
+    s.head().raw(b'{"choices": [{"index": 0, "text": "a"}]}\n{"choices": []}\n').end()
+
+
+def _shorter_than_its_length(s: Stream) -> None:
+    s.head(chunked=False, more="Content-Length: 9999\r\n").token().finish().done().close()
 
 
 def _empty_stream(s: Stream) -> None:
@@ -498,7 +563,9 @@ RIGHT = {
     "good": _good, "two choices": _two_choices, "usage last": _usage_last, "comments": _comments,
     "lines of all kinds": _lines_of_all_kinds, "split anywhere": _split_anywhere,
     "no token at all": _no_token_at_all, "tool call": _tool_call, "until eof": _until_eof, "v2": _v2,
-    "v2 with a reason": _v2_reason,
+    "v2 with a reason": _v2_reason, "after early hints": _after_early_hints,
+    "chunks of all kinds": _chunks_of_all_kinds, "fields of all kinds": _fields_of_all_kinds,
+    "of azure": _of_azure, "of perplexity": _of_perplexity, "a long line": _a_long_line,
 }  # fmt: skip
 WRONG = {
     "empty stream": _empty_stream, "comments alone": _comments_alone, "done alone": _done_alone,
@@ -518,7 +585,12 @@ WRONG = {
     "closed before the head": _closed_before_the_head, "stalls": _stalls,
     "stalls before the first token": _stalls_before_the_first_token, "pings for ever": _pings_for_ever,
     "no chunk": _no_chunk, "bytes after the end": _bytes_after_the_end, "v2 error": _v2_error,
-    "v2 closed": _v2_closed, "v2 until eof": _v2_until_eof,
+    "cancelled": _cancelled, "timed out": _timed_out,
+    "a whole message in an event": _a_whole_message_in_an_event,
+    "a part that is no text": _a_part_that_is_no_text,
+    "a part that is no object": _a_part_that_is_no_object, "lines and no events": _lines_and_no_events,
+    "shorter than its length": _shorter_than_its_length, "v2 closed": _v2_closed,
+    "v2 until eof": _v2_until_eof,
 }  # fmt: skip
 ALL: dict[str, Callable[[Stream], None]] = {**RIGHT, **WRONG}
 

@@ -285,3 +285,12 @@ def test_a_stall_of_the_engine_is_no_silence_of_the_server(serve: Any, load: Any
     server = serve(slowly(0.0, 3))
     own = load(server.url, calls=5, rate=10, timeout=SECOND // 4, **STREAM)["LoadTest"]
     assert own["failed"] == 0
+
+
+def test_a_stall_of_the_engine_is_no_part_of_a_stream(serve: Any, load: Any, clock: PolledClock) -> None:
+    """Tokens that come after it are no reason to count it."""
+    server = serve(slowly(0.1, 6, first=0.1))
+    clock.at(0.15, lambda: clock.go_on(60 * SECOND))
+    own = load(server.url, calls=1, timeout=9 * SECOND, stream_timeout=20 * SECOND, **STREAM)["LoadTest"]
+    assert clock.seconds > 60
+    assert (own["failed"], own["streamed"]["tokens"]) == (0, 6)

@@ -276,12 +276,16 @@ class Exchange(InFlight):
                 if since != conn.sent:
                     detail = "no further event"
                 self._fail(conn, kind, f"{detail} within the time-out", errno="ETIMEDOUT")
-            elif streamed is not None and now - conn.sent - lost >= self._options.stream_timeout:
+            elif streamed is not None and self._is_too_long(conn, now):
                 self._fail(conn, TIMEOUT, "no end of the stream within stream_timeout", errno="ETIMEDOUT")
             else:
                 earliest = min(earliest, since + lost)
                 self._hurry(conn, now)
         return earliest
+
+    def _is_too_long(self, conn: Connection, now: int) -> bool:
+        """Whether a stream has had the time for the whole of it, but for that in which the engine stood."""
+        return now - conn.sent - self.stood_still(conn.sent) >= self._options.stream_timeout
 
     def _hurry(self, conn: Connection, now: int) -> None:
         """An address that does not answer must not take the time that the next one needs."""

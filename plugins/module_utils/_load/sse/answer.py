@@ -77,7 +77,7 @@ class StreamedAnswer:
         given = head.field(b"content-type") or "none"
         if given.partition(";")[0].strip().lower() != "text/event-stream":
             self.wrong = STREAM_TYPE, f"the answer is no event stream: its Content-Type is {shown(given)}"
-        elif head.codings or (head.field(b"content-encoding") or "identity") != "identity":
+        elif head.codings or (head.field(b"content-encoding") or "identity").lower() != "identity":
             self.wrong = CLIENT, "the stream has a coding that the load does not read"
         return self.wrong is None
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..http.parser import TooLong
 
 MAX_EVENT = 16 * 1024 * 1024  # bytes held of one event
+_MAX_DIGITS = 18  # of a retry; Python reads no number of thousands of digits
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR, _COLON = b"\n\r:"
 
@@ -35,7 +36,7 @@ class EventParser:
     """
 
     __slots__ = (
-        "_after_cr", "_at_start", "_data", "_held", "_id", "_kind", "_limit", "_line", "retry",
+        "_after_cr", "_at_start", "_begun", "_data", "_held", "_id", "_kind", "_limit", "_line", "retry",
     )  # fmt: skip
 
     def __init__(self, limit: int = MAX_EVENT) -> None:
@@ -43,8 +44,9 @@ class EventParser:
         self._at_start = True
         self._after_cr = False  # a line feed that comes next belongs to the carriage return before it
         self._line: list[bytes] = []  # what there is of a line whose end has not come
-        self._held = 0  # bytes in `_line` and `_data`
+        self._begun = 0  # bytes in `_line`
         self._data: list[bytes] = []
+        self._held = 0  # bytes in `_data`, and one more for each line: empty ones take memory, too
         self._kind = b""
         self._id = b""
         self.retry: int | None = None
@@ -67,13 +69,14 @@ class EventParser:
             return []
         if b"\n" not in data and b"\r" not in data:
             self._line.append(data)
-            self._hold(len(data))
+            self._begun += len(data)
+            self._check()
             return []
         if self._line:
             self._line.append(data)
             data = b"".join(self._line)
             self._line = []
-            self._held = sum(map(len, self._data))
+            self._begun = 0
         lines = data.splitlines()
         last = data[-1]
         if last == _CR:
@@ -81,9 +84,9 @@ class EventParser:
         elif last != _LF:
             rest = lines.pop()
             self._line.append(rest)
-            self._held += len(rest)
+            self._begun = len(rest)
         events = self._read(lines)
-        self._hold(0)
+        self._check()
         return events
 
     def _without_mark(self, data: bytes) -> bytes:
@@ -94,12 +97,10 @@ class EventParser:
             self._line = [data]
             return b""
         self._at_start = False
-        self._held = 0
         return data[len(_BOM) :] if data.startswith(_BOM) else data
 
-    def _hold(self, more: int) -> None:
-        self._held += more
-        if self._held > self._limit:
+    def _check(self) -> None:
+        if self._held + self._begun > self._limit:
             raise TooLong(f"an event is longer than the {self._limit >> 20} MiB that are read of one")
 
     def _read(self, lines: list[bytes]) -> list[Event]:
@@ -109,13 +110,13 @@ class EventParser:
                 if self._data or self._kind == b"error":  # which the standard would pass over without data
                     kind = self._kind.decode("utf-8", "replace") or "message"
                     events.append(Event(kind, b"\n".join(self._data), self._id))
-                    self._held -= sum(map(len, self._data))
                     self._data = []
+                    self._held = 0
                 self._kind = b""
             elif line.startswith(b"data:"):
                 value = line[6:] if line[5:6] == b" " else line[5:]
                 self._data.append(value)
-                self._held += len(value)
+                self._held += len(value) + 1
             elif line[0] != _COLON:
                 self._field(line)
         return events
@@ -127,10 +128,11 @@ class EventParser:
             value = value[1:]
         if name == b"data":
             self._data.append(value)
+            self._held += len(value) + 1
         elif name == b"event":
             self._kind = value
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value
-        elif name == b"retry" and value.isdigit():
+        elif name == b"retry" and value.isdigit() and len(value) <= _MAX_DIGITS:
             self.retry = int(value)

@@ -24,8 +24,9 @@ from ..errors import (
 from .events import Event
 
 DONE = b"[DONE]"
-# Reasons by which a server says that it gave up, rather than that the answer is over.
-GIVEN_UP = frozenset(("abort", "error"))
+# Reasons by which a server says that it gave up, rather than that the answer is over. The last two are
+# TensorRT-LLM's.
+GIVEN_UP = frozenset(("abort", "error", "cancelled", "timeout"))
 MAX_CHOICES = 1024
 MAX_SHOWN = 60  # characters shown of what a server calls an error
 _TOKENS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
@@ -162,9 +163,16 @@ def _is_over(reason: Any, what: str) -> bool:
 def _has_text(choice: Mapping[str, Any]) -> bool:
     """Whether a choice's part holds some of the answer, rather than its role or its end alone."""
     delta = choice.get("delta")
-    if isinstance(delta, dict):
-        return any(delta.get(name) for name in _TOKENS)
-    return bool(choice.get("text"))
+    if delta is None:
+        if "message" in choice:
+            raise Wrong(STREAM_MALFORMED, "a choice has a whole message in place of a part")
+        delta = {"content": choice.get("text")}
+    if not isinstance(delta, dict):
+        raise Wrong(STREAM_MALFORMED, "a choice's delta is no object")
+    parts = [delta.get(name) for name in _TOKENS]
+    if any(isinstance(part, (int, float)) for part in parts):  # some servers have lists and objects
+        raise Wrong(STREAM_MALFORMED, "a part of an answer is no text")
+    return any(parts)
 
 
 def _named(chunk: Mapping[str, Any]) -> str:

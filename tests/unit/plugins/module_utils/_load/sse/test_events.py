@@ -137,6 +137,7 @@ def test_id_and_retry() -> None:
     stream = b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\nid: 7\0\nretry: 30\nretry: 3x\nretry:\ndata: d\n\n"
     assert [event.ident for event in parser.feed(stream)] == [b"1", b"1", b"", b""]
     assert parser.retry == 30
+    assert parse(b"retry: " + b"9" * 5000 + b"\ndata: a\n\n") == [Event("message", b"a", b"")]
 
 
 def test_damaged_utf8_stays_as_it_came() -> None:
@@ -157,3 +158,8 @@ def test_what_is_held_of_one_event_is_bounded() -> None:
         assert parser.feed(b"x") == []
     with pytest.raises(TooLong):
         parser.feed(b"x")
+    for line in (b"data\n", b"data:\n"):  # each is a line feed of the event's data
+        parser = EventParser(limit=100)
+        assert parser.feed(line * 100) == []
+        with pytest.raises(TooLong):
+            parser.feed(line)
