@@ -59,7 +59,7 @@ PURE_COMMON = ("_common.quantity", "_common.percentile")
 TABLE = {
     "module_utils._common": Room(),
     "module_utils._load": Room(rooms=_util("_common")),
-    "module_utils._load.http2": Room(rooms=_util("_load", "_common"), packages=("h2", "hpack")),
+    "module_utils._load.http2": Room(rooms=_util("_load", "_common"), packages=("h2", "hpack", "hyperframe")),
     "module_utils._rollout": Room(rooms=_util(*PURE_COMMON), pure=True),
     "module_utils._cluster": Room(
         rooms=_util("_rollout", "_load.errors", "_load.job", "_load.pod", "_load.result", "_common"),

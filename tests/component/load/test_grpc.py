@@ -147,6 +147,10 @@ def output(**changes: Any) -> Callable[[Call], bytes]:
     return make
 
 
+def settings(number: int, value: int) -> Callable[[Call], Any]:
+    return send(lambda _call: frame(raw.SETTINGS, 0, 0, struct.pack(">HI", number, value)))
+
+
 OF_ENVOY = (
     ("content-type", "application/grpc"),
     ("grpc-status", "14"),
@@ -174,9 +178,30 @@ RIGHT = {
     ),
     "empty frames": answer(head(), say(lambda _call: b""), message, say(lambda _call: b""), end(), did=""),
     "settings anew": answer(
-        send(lambda _call: frame(raw.SETTINGS, 0, 0, struct.pack(">HI", raw.INITIAL_WINDOW_SIZE, 100_000))),
+        settings(raw.INITIAL_WINDOW_SIZE, 100_000),
         lambda call: call.ok(),
         did="",
+    ),
+    "no room, then some": answer(
+        settings(raw.MAX_CONCURRENT_STREAMS, 0),
+        settings(raw.INITIAL_WINDOW_SIZE, 0),
+        lambda call: call.ok(),
+        settings(raw.INITIAL_WINDOW_SIZE, 65535),
+        settings(raw.MAX_CONCURRENT_STREAMS, 9),
+        did="",
+    ),
+    "no table for fields": answer(settings(raw.HEADER_TABLE_SIZE, 0), lambda call: call.ok(), did=""),
+    "an alternative that cannot be read": answer(
+        send(lambda _call: frame(0xA, 0, 0, b"\xff")), lambda call: call.ok(), did=""
+    ),
+    "a coding named and not used": answer(
+        head(("content-type", "application/grpc"), ("grpc-encoding", "gzip")),
+        message,
+        end(("grpc-status", "0"), ("grpc-message", "a%20b%zz"), ("grpc-status-details-bin", "!")),
+        did="",
+    ),
+    "refused after the whole answer": answer(
+        lambda call: call.ok(), lambda call: call.reset(raw.REFUSED_STREAM), did=""
     ),
     "closed after each answer": answer(lambda call: call.ok(), close, did=""),
     "a graceful GOAWAY, then the answer, then the end": answer(
@@ -266,6 +291,44 @@ WRONG = {
     ),
     "no HTTP status": answer(
         fields_of((b"content-type", b"application/grpc")), message, end(), did="malformed"
+    ),
+    "white space before a value": answer(
+        head(("content-type", "application/grpc"), ("x", " a")), message, end(), did="malformed"
+    ),
+    "white space after a trailer": answer(
+        head(), message, end(("grpc-status", "0"), ("x", "a ")), did="malformed"
+    ),
+    "early hints with a field of HTTP/1's": answer(
+        head(("connection", "close"), status="103"), head(), message, end(), did="malformed"
+    ),
+    "another protocol's beginning": answer(
+        head(("upgrade-insecure", "1"), status="101"), head(), message, end(), did="malformed"
+    ),
+    "an early status of letters": answer(
+        head(("link", "x"), status="1ab"), head(), message, end(), did="malformed"
+    ),
+    "OK in headers, 14 in trailers": answer(
+        head(("content-type", "application/grpc"), ("grpc-status", "0")),
+        end(("grpc-status", "14")),
+        did="grpc_status",
+    ),
+    "a content length of a status alone": answer(
+        head(*OF_ENVOY, ("content-length", "5"), ended=True), did="malformed"
+    ),
+    "headers on another stream": answer(
+        lambda call: call.peer.send_headers(2, raw.RESPONSE), lambda call: call.ok(), did="malformed"
+    ),
+    "push switched on": answer(settings(raw.ENABLE_PUSH, 1), lambda call: call.ok(), did="malformed"),
+    "GOAWAY amid headers": answer(
+        send(lambda call: frame(raw.HEADERS, 0, call.stream, b"")),
+        lambda call: call.peer.goaway(call.stream),
+        send(
+            lambda call: frame(raw.CONTINUATION, raw.END_HEADERS, call.stream, raw_field(b":status", b"200"))
+        ),
+        did="malformed",
+    ),
+    "GOAWAY before the stream, amid the answer": answer(
+        head(), lambda call: call.peer.goaway(0), message, end(), did="goaway"
     ),
     "a status of letters": answer(fields_of((b":status", b"OK!")), message, end(), did="malformed"),
     "a line feed in a value": answer(

@@ -210,6 +210,9 @@ BAD_NEIGHBOURS: dict[str, Callable[[Call], Any]] = {
 }
 BREAKING_NEIGHBOURS: dict[str, Callable[[Call], Any]] = {
     "a message before headers": lambda call: call.data(b"x"),
+    "a window that grows by nothing": lambda call: call.peer.send(
+        frame(raw.WINDOW_UPDATE, 0, call.stream, bytes(4))
+    ),
     "more than its length": lambda call: (
         call.headers([(":status", "200"), ("content-type", "application/grpc"), ("content-length", "1")]),
         call.data(b"12"),
@@ -248,12 +251,23 @@ def test_what_the_library_gives_up_a_connection_for_is_no_loss_of_the_neighbours
     assert own["classes"] == {"malformed": 1, "client": 1}
 
 
-def test_all_that_is_in_flight_is_lost_with_a_broken_connection(grpc: Any, load: Any) -> None:
+BREAKING_ALL: dict[str, Callable[[Call], Any]] = {
+    "fields that cannot be read": lambda call: call.peer.send(
+        frame(raw.HEADERS, raw.END_HEADERS, call.stream, b"\xff\xff\xff\xff\x7f")
+    ),
+    "padding beyond the frame": lambda call: (call.headers(), call.data(b"\x09ab", raw.PADDED)),
+    "a CONTINUATION of nothing": lambda call: call.peer.send(frame(raw.CONTINUATION, 4, call.stream)),
+    "a stream that was not begun": lambda call: call.peer.send(frame(raw.RST_STREAM, 0, 999, bytes(4))),
+}
+
+
+@pytest.mark.parametrize("how", BREAKING_ALL)
+def test_all_that_is_in_flight_is_lost_with_a_broken_connection(grpc: Any, load: Any, how: str) -> None:
     def break_it(calls: list[Call]) -> None:
         ok(calls[0])
         for call in calls[1:]:
             note(call, "malformed")
-        calls[1].peer.send(frame(raw.HEADERS, raw.END_HEADERS, calls[1].stream, b"\xff\xff\xff\xff\x7f"))
+        BREAKING_ALL[how](calls[1])
 
     server = grpc(Together(3, break_it))
     assert judged(server, load(server.url, payloads=[PAYLOAD], calls=3, streams=3))["classes"] == {

@@ -189,7 +189,11 @@ class StreamExchange(InFlight):
         for call in [call for stream, call in conn.calls.items() if stream > event.stream]:
             del conn.calls[call.stream]
             conn.session.cancel(call.stream)
-            self._not_processed(call, GOAWAY, f"GOAWAY ({conn.goaway}) says that it was not processed")
+            said = f"GOAWAY ({conn.goaway}) says that it was not processed"
+            if call.answer is not None and call.answer.begun:
+                self._fail(call, GOAWAY, f"{said}, and its answer had begun")
+            else:
+                self._not_processed(call, GOAWAY, said)
         waiting, conn.queue = conn.queue, []
         for call in waiting:  # of these not a byte was sent
             if conn.used:
@@ -232,7 +236,7 @@ class StreamExchange(InFlight):
             elif event.what == http2.DATA:
                 answer.data(event.data)
             else:
-                answer.interim()
+                answer.interim(event.fields)
             if not event.ended:
                 return
             answer.end()

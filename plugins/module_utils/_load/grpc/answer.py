@@ -136,8 +136,14 @@ class Answer:
             size=self.head_size,
         )
 
-    def interim(self) -> None:
+    def interim(self, fields: list[tuple[bytes, bytes]]) -> None:
         """A response of 1xx came. Raises Wrong."""
+        try:
+            number, _found = http2_fields.read(fields, False)
+        except parser.Malformed as problem:
+            raise Wrong(MALFORMED, str(problem)) from None
+        if number == 101:
+            raise Wrong(MALFORMED, "the status is 101, which HTTP/2 has not")
         self._interim += 1
         if self._interim > self._judge.max_interim:
             raise Wrong(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ..http.parser import Malformed
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_NO_VALUE = re.compile(rb"[\0\r\n]")
+_NO_VALUE = re.compile(rb"[\0\r\n]|^[ \t]|[ \t]$")
 _OF_THE_CONNECTION = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )

@@ -21,7 +21,11 @@ _WINDOW = 1 << 20  # bytes of a stream that the peer may send before it is told 
 _WINDOW_OF_ALL = 1 << 24
 _LARGEST_FRAME = 16384  # what a peer may send without being allowed more
 _FRAME_HEAD = 9
-_T_DATA, _T_HEADERS, _T_SETTINGS, _T_GOAWAY, _T_CONTINUATION = 0, 1, 4, 7, 9
+_T_DATA, _T_HEADERS, _T_RST_STREAM, _T_SETTINGS, _T_GOAWAY, _T_WINDOW_UPDATE, _T_CONTINUATION = (
+    0, 1, 3, 4, 7, 8, 9,
+)  # fmt: skip
+_OF_STREAMS = frozenset((_T_DATA, _T_HEADERS, _T_RST_STREAM, _T_WINDOW_UPDATE, _T_CONTINUATION))
+_END_HEADERS = 4
 CANCEL, REFUSED_STREAM = 8, 7
 _CODES = (
     "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
@@ -60,6 +64,11 @@ def code_name(code: int) -> str:
     return _CODES[code] if code < len(_CODES) else f"code {code:#x}"
 
 
+def _stream_of(frame: bytes) -> int:
+    """The stream that a frame is on; the bit before its number means nothing (4.1)."""
+    return int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
+
+
 class Session:
     """Requests go out by `request`, events come by `receive`; `taken` has the bytes to be sent after either.
 
@@ -74,6 +83,7 @@ class Session:
         from h2.settings import SettingCodes, Settings
         from hpack import NeverIndexedHeaderTuple
         from hpack.exceptions import HPACKError
+        from hyperframe.exceptions import HyperframeError
 
         # Fields are checked in `fields`; requests' are right, since the engine makes them.
         self._h2: H2Connection = H2Connection(
@@ -98,7 +108,9 @@ class Session:
         self._events = {
             events.ResponseReceived: self._headers,
             events.TrailersReceived: self._headers,
-            events.InformationalResponseReceived: lambda event: Event(INTERIM, event.stream_id),
+            events.InformationalResponseReceived: lambda event: Event(
+                INTERIM, event.stream_id, fields=event.headers
+            ),
             events.DataReceived: self._data,
             events.StreamReset: self._reset,
             events.RemoteSettingsChanged: self._settings,
@@ -107,11 +119,13 @@ class Session:
         self._protocol_error = ProtocolError
         self._too_long = DenialOfServiceError
         self._of_the_connection = (DenialOfServiceError, FlowControlError, StreamClosedError)
-        self._compression = HPACKError
+        self._unreadable = (HPACKError, HyperframeError)
+        self._push_setting = SettingCodes.ENABLE_PUSH
         self._literal = NeverIndexedHeaderTuple
         self._buffer = bytearray()
         self._bodies: dict[int, memoryview] = {}  # what flow control has not let through yet
         self._begun = False
+        self._amid = 0  # the stream whose header fields are not whole yet
         self.settled = False
         self.limit = 0
 
@@ -173,9 +187,15 @@ class Session:
             frame = bytes(buffer[: _FRAME_HEAD + length])
             del buffer[: _FRAME_HEAD + length]
             self._begun = True
+            wrong = self._out_of_place(frame)
+            if wrong:
+                yield self._broken(0, wrong)
+                return
             if frame[3] == _T_GOAWAY:
                 yield self._goaway(frame)
                 continue
+            if frame[3] > _T_CONTINUATION:
+                continue  # an extension's, of which none was asked for (5.5)
             try:
                 heard = self._h2.receive_data(frame)
             except self._protocol_error as error:
@@ -187,12 +207,27 @@ class Session:
                 if event is not None:
                     yield event
 
+    def _out_of_place(self, frame: bytes) -> str:
+        """Why a frame cannot come here, which is the fault of all of the connection; empty if it can."""
+        kind, stream = frame[3], _stream_of(frame)
+        if self._amid:
+            if kind != _T_CONTINUATION or stream != self._amid:
+                return "another frame came amid header fields (6.10)"
+        elif kind == _T_CONTINUATION:
+            return "a CONTINUATION came without what it continues (6.10)"
+        if kind in (_T_HEADERS, _T_CONTINUATION):
+            self._amid = 0 if frame[4] & _END_HEADERS else stream
+        if kind not in _OF_STREAMS or (kind == _T_WINDOW_UPDATE and not stream):
+            return ""
+        is_ours = stream % 2 and stream <= self._h2.highest_outbound_stream_id
+        return "" if is_ours else f"a frame came on stream {stream}, which was not begun (5.1)"
+
     def _is_other(self, buffer: bytearray) -> bool:
         """Whether the first frame cannot be SETTINGS, with which every server begins (3.4)."""
         return len(buffer) > 3 and buffer[3] != _T_SETTINGS
 
     def _goaway(self, frame: bytes) -> Event:
-        if len(frame) < _FRAME_HEAD + 8 or any(frame[5:9]):
+        if len(frame) < _FRAME_HEAD + 8 or _stream_of(frame):
             return self._broken(0, "a GOAWAY that is not valid")
         last, code = (int.from_bytes(frame[at : at + 4], "big") for at in (_FRAME_HEAD, _FRAME_HEAD + 4))
         return Event(GOAWAY, last & 0x7FFFFFFF, code=code)
@@ -203,13 +238,12 @@ class Session:
             return Event(
                 BROKEN, kind=CLIENT, detail="header fields of more than the bytes that are read (max_head)"
             )
-        stream = int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
-        own = frame[3] in (_T_DATA, _T_HEADERS, _T_CONTINUATION) and not isinstance(
-            error, self._of_the_connection
+        own = frame[3] in (_T_DATA, _T_HEADERS, _T_CONTINUATION)
+        if isinstance(error, self._of_the_connection) or isinstance(error.__cause__, self._unreadable):
+            own = frame[3] == _T_WINDOW_UPDATE and len(frame) == _FRAME_HEAD + 4  # by nothing (6.9)
+        return self._broken(
+            _stream_of(frame) if own else 0, f"not HTTP/2 as RFC 9113 has it: {str(error)[:200]}"
         )
-        if isinstance(error.__cause__, self._compression):
-            own = False
-        return self._broken(stream if own else 0, f"not HTTP/2 as RFC 9113 has it: {str(error)[:200]}")
 
     def _broken(self, stream: int, detail: str) -> Event:
         return Event(BROKEN, stream, kind=MALFORMED, detail=detail)
@@ -230,7 +264,10 @@ class Session:
         kind = "" if event.remote_reset else MALFORMED
         return Event(RESET, event.stream_id, code=int(event.error_code), kind=kind)
 
-    def _settings(self, _event: Any) -> Event:
+    def _settings(self, event: Any) -> Event:
+        push = event.changed_settings.get(self._push_setting)
+        if push is not None and push.new_value:
+            return self._broken(0, "the server sets SETTINGS_ENABLE_PUSH, which is the client's (6.5.2)")
         self.settled = True
         self.limit = self._h2.remote_settings.max_concurrent_streams
         for stream in list(self._bodies):  # the windows may be wider now

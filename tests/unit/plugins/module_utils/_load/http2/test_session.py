@@ -111,6 +111,52 @@ def test_goaway_leaves_the_streams_that_it_names() -> None:
     assert heard[-1].ended
 
 
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+STATUS = b"\0\x07:status\x03200"
+FAULTS = {
+    "headers on a stream of the server's": (frame(1, 4, 2, STATUS), 0),
+    "headers on a stream not begun": (frame(1, 4, 5, STATUS), 0),
+    "a reset of a stream not begun": (frame(3, 0, 5, bytes(4)), 0),
+    "data of the connection": (frame(0, 0, 0, b"x"), 0),
+    "a CONTINUATION of nothing": (frame(9, 4, 1, STATUS), 0),
+    "a CONTINUATION of another's": (frame(1, 0, 1) + frame(9, 4, 3, STATUS), 0),
+    "GOAWAY amid header fields": (frame(1, 0, 1) + frame(7, 0, 0, bytes(8)), 0),
+    "an unknown frame amid header fields": (frame(1, 0, 1) + frame(0xB0, 0, 0), 0),
+    "padding beyond the frame": (frame(1, 4, 1, STATUS) + frame(0, 8, 1, b"\x09ab"), 0),
+    "a window that grows by nothing": (frame(8, 0, 1, bytes(4)), 1),
+    "the connection's window, too": (frame(8, 0, 0, bytes(4)), 0),
+    "a window update that is cut": (frame(8, 0, 1, bytes(3)), 0),
+    "push switched on": (frame(4, 0, 0, b"\0\2\0\0\0\1"), 0),
+    "data before headers": (frame(0, 0, 1, b"x"), 1),
+}
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_a_fault_is_one_stream_s_or_the_connection_s(how: str) -> None:
+    """As RFC 9113 has it: what is the connection's is the loss of every call on it."""
+    client, _server = pair()
+    assert [client.request(REQUEST, [], b"x") for _turn in range(2)] == [1, 3]
+    data, guilty = FAULTS[how]
+    last = list(client.receive(data))[-1]
+    assert (last.what, last.kind, last.stream) == (session.BROKEN, "malformed", guilty)
+
+
+def test_what_may_come_anywhere() -> None:
+    """Extensions' frames whatever they hold, the bit before a stream's number, push switched off."""
+    client, server = pair()
+    stream = client.request(REQUEST, [], b"x")
+    server.receive_data(client.taken())
+    known = [frame(kind, 255, at, b"\xff") for kind in (10, 12, 0xB0) for at in (0, 1, 99)]
+    assert list(client.receive(b"".join(known))) == []
+    assert [event.what for event in client.receive(frame(4, 0, 0, b"\0\2\0\0\0\0"))] == [session.SETTLED]
+    goaway = frame(7, 0, 1 << 31, ((1 << 31) + stream).to_bytes(4, "big") + bytes(4))
+    assert list(client.receive(goaway)) == [session.Event(session.GOAWAY, stream)]
+    assert list(client.receive(answered(server, stream, b"ok")))[-1].ended
+
+
 def test_nothing_of_a_connection_is_left_without_a_collection() -> None:
     """The process of a job collects no garbage."""
     import gc
@@ -140,6 +186,8 @@ def test_nothing_of_a_connection_is_left_without_a_collection() -> None:
         [(b":status", b"200"), (b"A", b"b")],
         [(b":status", b"200"), (b"a b", b"b")],
         [(b":status", b"200"), (b"a", b"b\0")],
+        [(b":status", b"200"), (b"a", b" b")],
+        [(b":status", b"200"), (b"a", b"b\t")],
         [(b":status", b"200"), (b"transfer-encoding", b"chunked")],
     ],
 )
