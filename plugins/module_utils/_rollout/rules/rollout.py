@@ -17,6 +17,10 @@ def run_not_stopped(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
         why = stopped.text or "the timeline does not tell why"
         if facts.marks.changed_nothing:
             return unproven(f"the run was stopped before the canary was applied: {why}", **stopped.data)
+        if not stopped.data.get("outcome"):
+            # An observer or a module that was killed, say: nothing that the rollout did.
+            message = f"the run was cut short, and nobody saw how the rollout would have ended: {why}"
+            return unproven(message, **stopped.data)
         return failed(f"the run was cut short: {why}", **stopped.data)
     return passed("the run was not cut short") if facts.moments else []
 

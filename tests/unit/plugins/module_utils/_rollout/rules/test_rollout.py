@@ -198,13 +198,25 @@ CASES = [
         "the run was cut short",
         "run_not_stopped",
         adding(
-            {"time": START + 50, "source": "playbook", "event": "stopped", "data": {"task": "Wait"}}
+            {"time": START + 50, "source": "playbook", "event": "stopped"}
+            | {"data": {"task": "Wait", "outcome": "timeout"}}
             | {"text": "Stopped at 'Wait': the canary is not ready"}
         ),
         FAIL,
-        {"task": "Wait"},
+        {"task": "Wait", "outcome": "timeout"},
         also={"clock_steady": UNSURE},
         text="the run was cut short: Stopped at 'Wait': the canary is not ready",
+    ),
+    Case(
+        "the observer was killed, and the run cut short",
+        "run_not_stopped",
+        adding(
+            {"time": START + 50, "source": "playbook", "event": "stopped"}
+            | {"data": {"task": "Wait", "outcome": ""}, "text": "Stopped at 'Wait': it was killed"}
+        ),
+        UNSURE,
+        {"task": "Wait", "outcome": ""},
+        also={"clock_steady": UNSURE},
     ),
 ]
 
