@@ -35,10 +35,24 @@ def _thresholds(given: Mapping[str, Any]) -> Thresholds:
     try:
         for name in PERCENTILES:
             if name in chosen:
-                chosen[name] = {_percentile(name, key): float(value) for key, value in chosen[name].items()}
+                chosen[name] = _limits(name, chosen[name])
         return Thresholds(**chosen)
     except (TypeError, ValueError) as error:
         raise ArtefactError(f"thresholds: {error}") from None
+
+
+def _limits(name: str, given: Mapping[Any, Any]) -> dict[float, float]:
+    """Seconds by percentile; a text that is a number will do."""
+    found: dict[float, float] = {}
+    for key, value in given.items():
+        percentile = _percentile(name, key)
+        if percentile in found:
+            raise ValueError(f"{name} has the percentile {percentile:g} twice.")
+        try:
+            found[percentile] = float(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError(f"{name} at percentile {percentile:g}: {value!r} is not a number.") from None
+    return found
 
 
 def _percentile(name: str, key: Any) -> float:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .fields import finite
 from .roles import BASELINE, CANARY
 
 _AT_LEAST_ZERO = (
@@ -68,15 +68,21 @@ class Thresholds:
             if getattr(self, name) is not None:
                 _at_least_zero(name, getattr(self, name))
         for name in ("share_tolerance", "share_tolerance_relative"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name):g}.")
-        if self.expect_winner not in {BASELINE, CANARY}:
+            share = finite(getattr(self, name))
+            if share is None or not 0 <= share <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}.")
+        if self.expect_winner not in (BASELINE, CANARY):
             raise ValueError(f"expect_winner must be {CANARY} or {BASELINE}, not {self.expect_winner!r}.")
         for name in PERCENTILES:
-            for percentile, seconds in getattr(self, name).items():
-                if not 0 < percentile <= 100:
-                    raise ValueError(f"{name}: {percentile:g} is not a percentile above 0 and up to 100.")
-                _at_least_zero(f"{name} at percentile {percentile:g}", seconds)
+            limits = getattr(self, name)
+            if not isinstance(limits, Mapping):
+                raise ValueError(f"{name} must map percentiles to seconds, not be {limits!r}.")
+            for percentile, seconds in limits.items():
+                known = finite(percentile)
+                if known is None or not 0 < known <= 100:
+                    wrong = f"{percentile!r:.40}" if known is None else f"{known:g}"
+                    raise ValueError(f"{name}: {wrong} is not a percentile above 0 and up to 100.")
+                _at_least_zero(f"{name} at percentile {known:g}", seconds)
 
     def share_limit(self, weight: float) -> float:
         """How far a share may be from this weight (0 to 1), which is as far as the other's is from its own.
@@ -108,8 +114,10 @@ class Thresholds:
         return plain
 
 
-def _at_least_zero(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value:g}.")
-    if value < 0:
-        raise ValueError(f"{name} must not be below 0, it is {value:g}.")
+def _at_least_zero(name: str, value: Any) -> None:
+    """A truth is no number either: `max_lost: true` would allow one."""
+    known = finite(value)
+    if known is None:
+        raise ValueError(f"{name} must be a finite number, not {value!r:.40}.")
+    if known < 0:
+        raise ValueError(f"{name} must not be below 0, it is {known:g}.")

@@ -74,6 +74,15 @@ def test_each_threshold_is_where_it_says(thresholds: Thresholds, bend: Bend, gra
         ({"latency": {0.0: 1.0}}, "0 is not a percentile"),
         ({"latency": {101.0: 1.0}}, "101 is not a percentile"),
         ({"latency": {99.0: -1.0}}, "latency at percentile 99 must not be below 0"),
+        ({"max_lost": True}, "max_lost must be a finite number, not True"),
+        ({"min_requests": "50"}, "min_requests must be a finite number, not '50'"),
+        ({"max_gap": 10**400}, "max_gap must be a finite number, not 1000"),
+        ({"share_tolerance": "much"}, "share_tolerance must be from 0 to 1, not 'much'"),
+        ({"expect_winner": ["canary"]}, "expect_winner must be canary or baseline"),
+        ({"latency": [0.5]}, "latency must map percentiles to seconds"),
+        ({"latency": {True: 0.5}}, "latency: True is not a percentile"),
+        ({"max_first_token": {95.0: True}}, "max_first_token at percentile 95 must be a finite number"),
+        ({"max_token_gap": {10**400: 1.0}}, "max_token_gap: 1000"),
     ],
 )
 def test_thresholds_that_make_no_sense_are_refused(wrong: dict[str, Any], words: str) -> None:
