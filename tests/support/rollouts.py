@@ -310,6 +310,11 @@ def lose(
     )
 
 
+def slow(run: Run, second: int, seconds: float) -> None:
+    """The slowest answer of this second of the run, and of all."""
+    run.own["timeline"][second]["max"] = run.own["response_time"]["Max"] = seconds
+
+
 def log_of(run: Run, **changes: Any) -> AccessLog:
     """What a gateway's log that has every request says, with fields of the AccessLog changed."""
     assert run.load is not None

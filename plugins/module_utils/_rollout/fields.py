@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _TOO_MANY = 10**15  # floats tell each whole number up to there, and a load counts none beyond
+_PERCENT_OFF = 0.01  # for rounding
 _YEAR_10000 = 253402300800  # seconds since the epoch
 
 
@@ -85,6 +86,7 @@ def whole(obj: Mapping[str, Any], key: str) -> int:
 def buckets(histogram: Mapping[str, Any], where: str) -> int:
     """How many values the buckets of a histogram of Fortio's shape hold, which are in order."""
     data, before, total = histogram.get("Data"), 0.0, 0
+    percents: list[tuple[float, int]] = []
     if not isinstance(data, list):
         raise LoadFormatError(f"{where}.Data is not a list")
     if amount(histogram, "Min") > amount(histogram, "Max"):
@@ -94,8 +96,11 @@ def buckets(histogram: Mapping[str, Any], where: str) -> int:
         start, end = amount(bucket, "Start"), amount(bucket, "End")
         if not before <= start <= end:
             raise LoadFormatError(f"{where}.Data is not in order")
-        amount(bucket, "Percent")
         before, total = end, total + whole(bucket, "Count")
+        percents.append((amount(bucket, "Percent"), total))
+    # Percentiles are read from these.
+    if any(abs(percent - 100 * held / total) > _PERCENT_OFF for percent, held in percents if total):
+        raise LoadFormatError(f"{where}.Data has a Percent that is not that of its counts")
     return total
 
 

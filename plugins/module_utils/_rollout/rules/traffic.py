@@ -31,7 +31,8 @@ def load_spans_rollout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         what = "the Experiment" if facts.by_experiment else "the rollout"
         return unproven(f"the timeline does not tell when {what} ended, so the load may not cover it")
     # At the worst, where the clocks are two.
-    ahead = facts.clocks.load if facts.clocks.contradicted else SAME
+    two = facts.clocks.contradicted or load.clock is not None
+    ahead = facts.clocks.load if two else SAME
     begun = marks.canary_applied - load.started + ahead.low
     end = marks.full_share(facts.expected(thresholds)) or marks.shift_ended or marks.completion.time
     beyond = load.ended - ahead.high - end

@@ -10,8 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from ..evidence.load import MISSING, Load
-from ..messages import elapsed
+from ..evidence.load import MISSING, Generator, Load
+from ..messages import elapsed, utc
 
 Wrong = tuple[str, float]
 
@@ -19,11 +19,14 @@ Wrong = tuple[str, float]
 STATUS = "status"
 # Times are rounded, and several generators' clocks were compared to within less than this.
 _ROUNDING_SECONDS = 0.05
+_COARSE = 1.02  # of the buckets that times are counted in
 # By how much what is counted by seconds may be beside what is timed.
 _SECOND = 1.0
 # Of the requests that a rate asks for: the rate counts as kept by 99 % of those that were due, and requests
 # at random times are fewer or more by chance (5 standard deviations).
 _SHARE_SENT, _DEVIATIONS = 0.95, 5
+# Of one generator's: they are stopped one after the other, and what is due may change from second to second.
+_SHARE_OF_ONE = 0.5
 # Beyond so many stalls the list ends.
 _MOST_STALLS = 1000
 
@@ -33,6 +36,7 @@ def impossible(load: Load) -> Iterator[Wrong]:
     yield from _of_the_times(load)
     yield from _of_the_rate(load)
     yield from _of_the_seconds(load)
+    yield from _of_the_times_by_second(load)
     yield from _of_the_gaps(load)
     yield from _of_the_records(load)
     for name, (told, found) in load.buckets.items():
@@ -61,8 +65,16 @@ def _of_the_rate(load: Load) -> Iterator[Wrong]:
     if abs(actual - load.actual_rate) > 0.01 * actual + 1:
         yield f"requests a second of {actual:.4g}", load.actual_rate
     due = load.asked_rate * load.duration
-    if load.rate_kept and load.requests < _SHARE_SENT * due - _DEVIATIONS * math.sqrt(due) - 1:
+    if load.rate_kept and load.requests < _fewest(due):
         yield f"requests at a rate that was kept, of {due:.0f}", load.requests
+
+
+def _of_the_times_by_second(load: Load) -> Iterator[Wrong]:
+    """A response takes as long as its service, or longer where it was sent late."""
+    slowest = max((second.slowest for second in load.seconds), default=0.0)
+    most = load.response_time["Max"]
+    if slowest > _COARSE * most + _ROUNDING_SECONDS:
+        yield f"seconds for the slowest by second, of {elapsed(most)} for all", slowest
 
 
 def _last(load: Load) -> float:
@@ -72,6 +84,12 @@ def _last(load: Load) -> float:
 
 def _of_the_seconds(load: Load) -> Iterator[Wrong]:
     last, before = _last(load), -1
+    sent = ended = 0
+    for second in load.seconds:
+        sent, ended = sent + second.sent, ended + second.requests
+        if ended > sent:
+            yield f"requests that ended by second {second.start}, of {sent} sent", ended
+            break
     for second in load.seconds:
         if second.start <= before:
             yield f"second after second {before}", second.start
@@ -143,12 +161,39 @@ def _of_the_generators(load: Load) -> Iterator[Wrong]:
         yield f"generators of a load that {of} send", len(parts)
     if any(one.state == MISSING for one in parts):
         return
+    for one in parts:
+        yield from _of_a_generator(one, load.asked_rate / len(parts))
+    for what, end, told in (
+        ("began", load.started, min(one.started or 0.0 for one in parts)),
+        ("ended", load.ended, max(one.ended or 0.0 for one in parts)),
+    ):
+        if abs(told - end) > _SECOND:
+            yield f"when the generators {what}, of {utc(end)}", told
     yield from _unless("requests", sum(one.requests for one in parts), load.requests)
     yield from _unless("failures", sum(one.failed for one in parts), load.failed)
     yield from _unless("faults of generators", sum(one.client_faults for one in parts), load.client_faults)
     for name, mode in load.connection_modes.items():
         counts = [one.connection_modes[name] for one in parts if name in one.connection_modes]
         yield from _unless(f"requests on {name} connections", sum(c.requests for c in counts), mode.requests)
+
+
+def _of_a_generator(one: Generator, rate: float) -> Iterator[Wrong]:
+    """Its part, which is to have so many requests a second."""
+    modes = one.connection_modes.values()
+    if sum(mode.requests for mode in modes) != one.requests:
+        yield f"requests by connections of {one.name}, of {one.requests}", sum(m.requests for m in modes)
+    if not sum(mode.failed for mode in modes) == one.failed <= one.requests:
+        yield f"failures by connections of {one.name}, of {one.failed}", sum(m.failed for m in modes)
+    if one.started is None or one.ended is None or not one.rate_kept:
+        return
+    due = rate * (one.ended - one.started)
+    if one.requests < _fewest(due, _SHARE_OF_ONE):
+        yield f"requests of {one.name} at a rate that was kept, of {due:.0f}", one.requests
+
+
+def _fewest(due: float, share: float = _SHARE_SENT) -> float:
+    """Of so many that were due at a rate that was kept."""
+    return share * due - _DEVIATIONS * math.sqrt(max(0.0, due)) - 1
 
 
 def _unless(what: str, total: int, wanted: int) -> Iterator[Wrong]:

@@ -137,7 +137,7 @@ def test_an_outage_may_have_as_many_losses_as_there_are_and_last_as_long_as_they
     assert claim(verdict(run), "counts_agree") == "pass"
     run.own["outages"] = [outage(3, 0.2, "keep-alive")]
     assert claim(verdict(run), "counts_agree") == "inconclusive"
-    row(run, 50)["max"] = 10.0
+    rollouts.slow(run, 50, 10.0)
     run.own["outages"] = [outage(2, 10.1, "keep-alive")]
     assert claim(verdict(run), "counts_agree") == "pass"
 

@@ -115,6 +115,7 @@ def test_an_outage_of_one_generator_is_held_against_its_own_gap() -> None:
     run = three()
     rollouts.lose(run, 31.0)
     run.own["generators"][0]["failed"] = 1
+    run.own["generators"][0]["connection_modes"]["keep-alive"]["failed"] = 1
     run.own["outages"] = [
         {"connection_mode": "keep-alive", "last_success": START + 30.0, "first_failed_send": START + 31.0}
         | {"recovered": START + 36.0, "failed": 1, "longest_wait": 0.02, "generator": "load-1"}

@@ -241,7 +241,7 @@ def test_a_slow_request_counts_for_the_weight_that_routed_it() -> None:
     run = rollouts.good()
     answered(80, 81, baseline=1, canary=99)(run)
     assert verdict(run)["verdict"] == "fail"
-    run.own["timeline"][80]["max"] = 1.5
+    rollouts.slow(run, 80, 1.5)
     assert verdict(run)["verdict"] == "pass"
 
 
