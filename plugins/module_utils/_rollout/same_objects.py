@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .objects import experiment as experiments
+from .objects.events import State
 from .objects.inferenceservice import asked_percent, read
 from .objects.snapshot import KNATIVE, mode_of
 from .objects.tree import entries, mapping, number, text
@@ -55,7 +57,14 @@ def contradictions(
     yield from _other_experiment(experiment, rows)
     for kind, obj in ((_SERVICE, service), (_EXPERIMENT, experiment)):
         yield from _told_twice(kind, obj)
+    yield from _other_end(experiment, rows)
     last = number(metadata, "generation")
+    observed = [
+        number(mapping(row, "object", "metadata"), "generation")
+        for row in _observed(_SERVICE, text(metadata, "name"), rows)
+    ]
+    if last and max(observed, default=0) > last:
+        yield f"the InferenceService is at generation {last}, and was observed at {max(observed)}"
     for one, other in zip(generations, [*generations[1:], *([last] if last else [])]):
         if other < one:
             yield f"the InferenceService was at generation {other} after it had been at {one}"
@@ -96,6 +105,26 @@ def _other_experiment(experiment: Object | None, rows: Iterable[Mapping[str, Any
         yield f"the Experiment has the UID {uid}, and the one observed last {seen}"
     elif experiment is not None and last.get("type") == "deleted":
         yield "the Experiment was deleted while it was observed"
+
+
+def _other_end(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """An end is for good, and iterations are not taken back."""
+    metadata = mapping(experiment, "metadata")
+    if experiment is None:
+        return
+    now = experiments.assess(experiment)
+    for row in _observed(_EXPERIMENT, text(metadata, "name"), rows):
+        obj = mapping(row, "object")
+        seen = experiments.assess(obj)
+        if text(mapping(obj, "metadata"), "uid") != text(metadata, "uid"):
+            continue
+        if seen.iterations > now.iterations:
+            yield f"the Experiment has {now.iterations} iterations, and was observed with {seen.iterations}"
+            return
+        if seen.state is not State.PENDING and (seen.state, seen.winner) != (now.state, now.winner):
+            ends = (f"{each.state.value} with {each.winner or 'nobody'} as winner" for each in (now, seen))
+            yield f"the Experiment has {', and was observed to have '.join(ends)}"
+            return
 
 
 def _told_twice(kind: str, obj: Object | None) -> Iterator[str]:

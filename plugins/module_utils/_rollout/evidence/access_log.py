@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..fields import is_moment
+
 # Istio's names for its log in JSON.
 ISTIO = {
     "request_id": "request_id",
@@ -31,7 +33,7 @@ REVISION = r"([^|/.]+)(?:\.[^|/]*)?$"
 _FLAGS = re.compile(r"[A-Za-z]+(,[A-Za-z]+)*")
 # More requests than a bitmap of sane size could hold cannot be a load's own count.
 _MOST_IDS = 100_000_000
-_END_OF_TIME = 1e12
+_LONGEST = 1e12  # of a duration, in whatever unit
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class LogReader:
 
     def _entry(self, row: Mapping[str, Any]) -> LogEntry:
         status, flags = row.get(self._names["status"]), row.get(self._names["flags"])
+        time = _time(row.get(self._names["time"]))
         found = self._revision.search(str(row.get(self._names["upstream"]) or ""))
         revision = (found.group(1) or "") if found else ""
         known = isinstance(flags, str) and _FLAGS.fullmatch(flags)
@@ -204,7 +207,7 @@ class LogReader:
             status=int(str(status)) if re.fullmatch("[0-9]{1,3}", str(status)) else None,
             flags=str(flags) if known else "",
             revision="" if revision == "-" else revision,
-            time=_time(row.get(self._names["time"])),
+            time=time if is_moment(time) else None,
         )
 
     def _count(self, row: Mapping[str, Any], entry: LogEntry) -> None:
@@ -215,6 +218,9 @@ class LogReader:
             return
         duration = _time(row.get(self._names["duration"]))
         ended = began + (duration or 0.0) * self._duration_seconds
+        # A request that ended before it came, or in no year, has a time that cannot be read.
+        if not is_moment(ended) or ended < began:
+            return
         self._seconds[int(ended)][entry.revision] += 1
         self._times = [min([began, *self._times[:1]]), max([ended, *self._times[1:]])]
 
@@ -240,7 +246,7 @@ def _time(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return _moment(str(value))
-    return number if abs(number) < _END_OF_TIME else None
+    return number if abs(number) < _LONGEST else None
 
 
 def _moment(text: str) -> float | None:

@@ -13,7 +13,7 @@ from ..naming.aliases import OWN, Naming, deployments_of, learn, pods_of, rename
 from ..objects import experiment as experiments
 from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
-from ..objects.snapshot import Snapshot
+from ..objects.snapshot import STANDARD, Snapshot, mode_of
 from ..objects.view import view_of
 from ..plan.told import SummaryFormatError, read_summary
 from ..result_reader import read_load
@@ -25,7 +25,7 @@ from .causes import causes
 from .clocks import Clocks, compare
 from .gateway import named_by_answers, named_by_log
 from .load import Load
-from .marks import Marks, marks
+from .marks import Marks, marks, routes_unseen
 from .offset import SAME, Offset
 from .phases import Phase, phases
 from .timeline import Moment, TimelineFormatError, read_timeline
@@ -188,6 +188,8 @@ def study(evidence: Evidence) -> Facts:
         # Of what it led to, the observer saw the last.
         service = services.read(evidence.inferenceservice, view_of(rows).children)
     found = _borne_out(marks(moments), service)
+    if mode_of(evidence.inferenceservice) == STANDARD:
+        found = routes_unseen(found, rows)
     # An object that was gone when it was to be kept is an empty one.
     experiment = None
     if found.driver == ITER8:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..fields import finite
+from ..objects.experiment import FAILED
 from ..objects.snapshot import NOT_TOLD
 from ..roles import BASELINE, CANARY, ITER8
 from .intervals import Intervals
@@ -16,6 +18,7 @@ from .timeline import Moment
 
 # Each observed split, percent by revision name, with the moment from which it was observed.
 Traffic = Sequence[tuple[float, Mapping[str, int]]]
+_ROUTES = "httproute"
 _BEGINNINGS = {("playbook", "canary_applied"), ("playbook", "change_awaited")}
 _BY_TRAFFIC = "one revision has all of the traffic"
 
@@ -58,6 +61,7 @@ class Marks:
     - `stopped`: the event with which the playbook says what error cut the run short.
     - `run_began`: when the load or an observer began, whichever was first.
     - `api_server`: how far the API server's clock is ahead of the timeline's, as the observer told last.
+    - `ends`: how the Experiment was seen to end since the canary was applied, each way once; it ends once.
     - `iterations`: the most that the Experiment was seen to have completed since the canary was applied.
     - `generations`: those of the InferenceService's specification that were observed, in order.
     - `baselines`: all that the playbook noted; of one rollout there is one.
@@ -82,6 +86,7 @@ class Marks:
     stopped: Moment | None = None
     run_began: float | None = None
     api_server: Offset | None = None
+    ends: tuple[str, ...] = ()
     iterations: int = 0
     generations: tuple[int, ...] = ()
     baselines: tuple[str, ...] = ()
@@ -153,6 +158,7 @@ def marks(moments: Iterable[Moment]) -> Marks:
             default=None,
         ),
         api_server=_api_server(ordered),
+        ends=tuple(dict.fromkeys(_ends(ordered, start))),
         iterations=_iterations(ordered, start),
         generations=tuple(
             m.data["generation"]
@@ -173,6 +179,23 @@ def marks(moments: Iterable[Moment]) -> Marks:
         ),
         deletions=tuple(_deletions(ordered, start, stopped)),
     )
+
+
+def routes_unseen(found: Marks, rows: Iterable[Mapping[str, Any]]) -> Marks:
+    """The marks of a rollout in Standard mode, whose traffic stands in its HTTPRoutes: what the observer did
+    not see of those it tells in its rows alone."""
+    start, parts, since = found.canary_applied, [], []
+    for row in rows:
+        begin, end, at = (finite(row.get(key)) for key in ("from", "to", "time"))
+        if start is None or row.get("feed") != _ROUTES:
+            continue
+        if row.get("type") == "unobserved" and begin is not None and end is not None:
+            parts.append((max(begin, start), end))
+        elif row.get("type") == "refused" and at is not None:
+            since.append(max(at, start))
+    since += [found.unobserved_since] if found.unobserved_since is not None else []
+    unobserved = found.unobserved.union(parts)
+    return replace(found, unobserved=unobserved, unobserved_since=min(since, default=None))
 
 
 def _all(moments: Iterable[Moment], source: str, event: str) -> list[Moment]:
@@ -254,6 +277,17 @@ def _completion(ordered: Sequence[Moment], start: float | None) -> Completion | 
     )
 
 
+def _ends(ordered: Iterable[Moment], start: float | None) -> Iterator[str]:
+    for moment in ordered:
+        data = moment.data
+        if moment.source != "experiment" or (start is not None and moment.time < start):
+            continue
+        if moment.event == "completed":
+            yield "a failure" if data.get("failed") is True else f"{data.get('winner') or 'nobody'} as winner"
+        elif moment.event == "condition" and data.get("type") in FAILED and data.get("status") == "True":
+            yield "a failure"
+
+
 def _end(
     ordered: Sequence[Moment], traffic: Traffic, start: float | None, baseline: str
 ) -> Completion | None:
@@ -291,11 +325,11 @@ def _api_server(ordered: Iterable[Moment]) -> Offset | None:
     """The observer's estimate gets better, or wider where a clock was set: the last one counts."""
     found: Offset | None = None
     for moment in _all(ordered, "observer", "clock"):
-        low, high = moment.data.get("low"), moment.data.get("high")
+        low, high = finite(moment.data.get("low")), finite(moment.data.get("high"))
         if moment.data.get("whose") != "api_server":
             continue
-        if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low <= high:
-            found = Offset(float(low), float(high))
+        if low is not None and high is not None and low <= high:
+            found = Offset(low, high)
     return found
 
 

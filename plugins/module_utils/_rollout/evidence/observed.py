@@ -6,6 +6,7 @@ The traffic may have changed at any moment of such an interval, and back again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,7 +34,9 @@ def unobserved(ordered: Sequence[Moment], applied: float | None) -> Unobserved:
     spans = list(_observers(ordered))
     if spans:
         return _around(spans, _told(ordered), applied)
-    return _of_waits(ordered, applied)
+    # What an observer says that it did not see counts, even where nothing tells that it began.
+    waits = _of_waits(ordered, applied)
+    return Unobserved(waits.intervals.union(Intervals(_told(ordered)).clip(applied, math.inf)), waits.since)
 
 
 def last_observed(ordered: Iterable[Moment], applied: float | None) -> float | None:

@@ -18,7 +18,7 @@ from .events import Event, State
 from .tree import Condition, conditions, entries, mapping, number, text
 
 _COMPLETED = ("ExperimentCompleted", "Completed")
-_FAILED = ("ExperimentFailed", "Failed")
+FAILED = ("ExperimentFailed", "Failed")
 # What etc3 writes into the completed condition of an experiment that did not succeed: "Experiment rolled
 # back", "Experiment failed" and, from 0.1.16, "<handler> actions failed" and "failure executing failure
 # handler".
@@ -102,12 +102,14 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
     by_name = roles(experiment)
     status = mapping(experiment, "status")
     winner_name = _winner_name(status)
+    # What is no version of it is none of the two, whatever it is called.
+    winner = by_name.get(winner_name, _own_role(winner_name) if by_name else winner_name)
     recommended = text(status, "recommendedBaseline") or text(status, "versionRecommendedForPromotion")
     return ExperimentOutcome(
         state=state,
         reason=decisive.reason,
         message=decisive.message or text(status, "message"),
-        winner=by_name.get(winner_name, winner_name) or None,
+        winner=winner or None,
         recommended_baseline=by_name.get(recommended, recommended) or None,
         iterations=number(status, "completedIterations"),
         iterations_planned=planned_iterations(experiment),
@@ -128,7 +130,7 @@ def created(experiment: Mapping[str, Any]) -> float | None:
 
 def _state(found: tuple[Condition, ...]) -> tuple[State, Condition]:
     """The state and the condition that decides it. A failure is terminal even before completed is written."""
-    failed = next((c for c in found if c.type in _FAILED and c.status == "True"), None)
+    failed = next((c for c in found if c.type in FAILED and c.status == "True"), None)
     if failed is not None:
         return State.FAILED, failed
     completed = next((c for c in found if c.type in _COMPLETED), None)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..fields import finite, is_moment
 from ..gates.judge import seconds_needed
 from ..messages import elapsed
 from .machine import moves_of
@@ -108,18 +109,21 @@ def read_summary(told: Mapping[str, Any]) -> Mapping[str, Any]:
     :raises SummaryFormatError: naming the first such field.
     """
     _checked(told, _SUMMARY, "")
-    for name, fields in (("patches", _PATCH), ("gates", _GATE)):
+    for name, fields in (("patches", _PATCH), ("gates", _GATE), ("steps", _STEP)):
         for row in told[name]:
             if not isinstance(row, Mapping):
                 raise SummaryFormatError(f"{name} does not hold objects")
             _checked(row, fields, f"{name}.")
+    if any(not isinstance(said, str) for row in told["steps"] for said in row["gates"].values()):
+        raise SummaryFormatError("steps.gates is of the wrong type")
     return told
 
 
 _NUMBER = (int, float)
+_TIMES = ("at", "started", "ended", "began")
 _SUMMARY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("mode", "outcome", "cause", "baseline", "canary"), (str,)),
-    **dict.fromkeys(("patches", "gates"), (list,)),
+    **dict.fromkeys(("patches", "gates", "steps"), (list,)),
     **dict.fromkeys(("started", "ended"), _NUMBER),
     "rollback_seconds": (*_NUMBER, type(None)),
 }
@@ -133,12 +137,21 @@ _GATE: Mapping[str, tuple[type, ...]] = {
 }
 
 
+# When it began and ended is not told of each.
+_STEP: Mapping[str, tuple[type, ...]] = {"percent": (int,), "passed": (bool,), "gates": (dict,)}
+
+
 def _checked(row: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], where: str) -> None:
     for name, types in fields.items():
         if name not in row:
             raise SummaryFormatError(f"{where}{name} is missing")
-        if not isinstance(row[name], types) or isinstance(row[name], bool):
+        value = row[name]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise SummaryFormatError(f"{where}{name} is of the wrong type")
+        if name in _TIMES and not is_moment(value):
+            raise SummaryFormatError(f"{where}{name} is not a time")
+        if types[:2] == _NUMBER and value is not None and finite(value) is None:
+            raise SummaryFormatError(f"{where}{name} is not a number")
 
 
 def _steps(plan: Plan, history: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

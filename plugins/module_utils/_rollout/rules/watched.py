@@ -94,6 +94,9 @@ def _objects(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 def _told_amiss(facts: Facts) -> list[Finding]:
     """What the timeline says that no one rollout can have been."""
     found = []
+    if len(facts.marks.ends) > 1 and facts.experiment and facts.experiment.state is State.SUCCEEDED:
+        ends = " and ".join(facts.marks.ends)
+        found += unproven(f"the timeline tells of several ends of the Experiment: {ends}")
     if len(facts.marks.baselines) > 1:
         names = " and ".join(facts.marks.baselines)
         found += unproven(f"the timeline tells of several rollouts, over {names}")
@@ -123,7 +126,24 @@ def _driven(facts: Facts) -> list[Finding]:
     if unseen:
         each = ", ".join(f"{percent} %" for percent in unseen)
         found += unproven(f"the driver passed steps that nobody saw: {each}", unseen=unseen)
-    return found + _another_time(facts)
+    return found + _against_itself(facts) + _another_time(facts)
+
+
+def _against_itself(facts: Facts) -> list[Finding]:
+    """What cannot be of a canary that was promoted, but where people may have asked to go on all the same."""
+    driver = facts.driver
+    if driver.get("outcome") != "promoted" or driver.get("requests_of_people"):
+        return []
+    found = []
+    for row in driver["steps"]:
+        refused = [name for name, said in row["gates"].items() if said == "fail"]
+        why = f"its gate {refused[0]} failed" if refused else "it was not passed"
+        if refused or not row["passed"]:
+            message = f"the driver promoted the canary beyond the step at {row['percent']} %, though {why}"
+            found += unproven(message, percent=row["percent"], gates=row["gates"])
+    if driver["rollback_seconds"] is not None:
+        found += unproven("the driver promoted the canary, and tells how long it took to roll it back")
+    return found
 
 
 def _another_time(facts: Facts) -> list[Finding]:

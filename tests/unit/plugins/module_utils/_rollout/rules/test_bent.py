@@ -412,7 +412,12 @@ def test_no_failure_where_nothing_was_lost(bend: Bend) -> None:
 
 
 ACCOUNT = {"mode": "knative", "outcome": "promoted", "cause": "", "baseline": BASELINE, "canary": CANARY}
-ACCOUNT |= {"patches": [], "gates": [], "rollback_seconds": None, "steps": [{"percent": 45, "passed": True}]}
+ACCOUNT |= {
+    "patches": [],
+    "gates": [],
+    "rollback_seconds": None,
+    "steps": [{"percent": 45, "passed": True, "gates": {}}],
+}
 ACCOUNT |= {"started": START + 5.0, "ended": START + 80.0}
 
 
@@ -422,7 +427,7 @@ ACCOUNT |= {"started": START + 5.0, "ended": START + 80.0}
         {"canary": "another-00002"},
         {"baseline": "", "canary": ""},
         {"canary": CANARY.rpartition("-")[0].rpartition("-")[0]},
-        {"steps": [{"percent": 33, "passed": True}]},
+        {"steps": [{"percent": 33, "passed": True, "gates": {}}]},
         {"patches": [{"at": START - 5000.0, "text": "canary at 5 %", "move": "5 %"}]},
         {"started": START - 5000.0},
         {"started": START + 7000.0, "ended": START + 7080.0},

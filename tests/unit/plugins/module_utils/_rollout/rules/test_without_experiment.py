@@ -88,6 +88,7 @@ def driven(**given: Any) -> Evidence:
         "cause": "",
         "baseline": BASELINE,
         "canary": CANARY,
+        "steps": [],
         "patches": [{"at": rollouts.START + 6.0, "text": "create the canary", "move": "create"}],
         "gates": [
             {
