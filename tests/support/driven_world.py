@@ -41,11 +41,11 @@ class World:
     """A cluster whose time is the drivers'. `between` may put something between a driver, by its name, and
     the API server; `prometheus` is the server that gates ask."""
 
-    def __init__(self, cluster: Any, between: Callable[[str, DrivenApi], Any] | None = None) -> None:
+    def __init__(self, cluster: Any, between: Callable[[str, Any], Any] | None = None) -> None:
         self.cluster = cluster
         self.api = DrivenApi(cluster)
         self.prometheus: Any = None
-        self._between = between or (lambda _holder, api: api)
+        self._between: Callable[[str, Any], Any] = between or (lambda _holder, api: api)
         self.api.pods = [pod()]
         self.clock = FakeClock()
         self.clock.on_sleep.append(lambda _now: self.tick())
@@ -58,8 +58,9 @@ class World:
         self.served.append(self.cluster.served())
 
     def lease(self, holder: str, api: Any = None) -> Lease:
+        there: Any = self.api
         return Lease(
-            api or self.api,
+            api or there,
             namespace="default",
             name="iris-rollout",
             holder=holder,

@@ -212,6 +212,20 @@ def test_whatever_is_answered(moment: str, kind: str, answer: str, seconds: floa
         assert len(world.cluster.served()) == 1
 
 
+def test_one_that_could_not_renew_its_lease_gives_way_to_who_took_it() -> None:
+    world = Disturbed(MOMENTS["as it turns bad"], "PUT leases", "403", 30.0)
+    world.clock.on_sleep.append(lambda now: world.lease("two").acquire(print) if now == 36.0 else None)
+    began = len(world.api.patches)
+    end = world.first()
+    assert isinstance(end, HeldByAnother)
+    assert "two holds the Lease" in str(end)
+    assert [row["spec"]["predictor"]["canaryTrafficPercent"] for row in world.api.patches[began:]] == [0, 10]
+    for _unused in range(16):
+        world.clock.sleep(1.0)
+    assert world.go_on().outcome == "rolled_back"
+    assert world.cluster.served() == world.before
+
+
 def test_every_kind_and_moment_is_among_them() -> None:
     assert {row[0] for row in TABLE} == set(MOMENTS)
     assert {row[1] for row in TABLE} | {"the Lease is deleted", "the ConfigMap is deleted"} == set(ANSWERS)
