@@ -91,7 +91,7 @@ class Observer:
             thread.join(BESIDE_SECONDS)
         self._drain(recorder, wait=False)
         now = self._wall()
-        for feed, gap in self._open(now):
+        for feed, gap in (*self._open(now), *self._still_lost(now)):
             recorder.unobserved(feed, gap, now)
         self._tell_clock(recorder, now, 0.0)
         recorder.ended(now)
@@ -99,6 +99,11 @@ class Observer:
     def _open(self, now: float) -> list[tuple[str, Unobserved]]:
         found = [(feed, coverage.open(now)) for feed, coverage in self._coverage.items()]
         return [(feed, gap) for feed, gap in found if gap is not None]
+
+    def _still_lost(self, now: float) -> list[tuple[str, Unobserved]]:
+        """The feeds that nobody asks for beside their watch, and whose watch has not come back."""
+        lost = [(feed, start, why) for feed, (start, why) in self._lost.items() if feed not in self._coverage]
+        return [(feed, Unobserved(start, now, why)) for feed, start, why in lost]
 
     def _begin(self, recorder: Recorder) -> None:
         now = self._wall()
