@@ -56,7 +56,7 @@ def test_the_api_server_restarts_while_it_drives(
 ) -> None:
     old, new, _third = start(rollout, real)
     playbook = judge.user.start("rollout", *judge.plan(following(real), rollout_steps=_STEPS))
-    rollout.wait("10 % routed", routed({new: 10, old: 90}), 120)
+    rollout.wait("10 % routed", routed({new: 10, old: 90}), 400)
     node.stop("kube-apiserver", signal.SIGKILL)
     rollout.mark("the API server ends")
     rollout.hold(5)
