@@ -196,6 +196,11 @@ class Load:
     generators: tuple[Generator, ...] = ()
 
     @property
+    def slowest(self) -> float:
+        """The longest response time of all seconds, in seconds."""
+        return max((second.slowest for second in self.seconds), default=0.0)
+
+    @property
     def clock(self) -> Offset | None:
         """How far its times are ahead of the control host's clock for all that is known of its generators';
         None where nothing compared them."""

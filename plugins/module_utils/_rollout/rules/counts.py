@@ -135,8 +135,8 @@ def _of_the_streams(load: Load, streamed: Streamed) -> Iterator[tuple[str, int]]
 
 
 def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
-    slowest = max((second.slowest for second in load.seconds), default=0.0)
     lost: Counter[str] = Counter()
+    slowest = load.slowest
     for outage in load.outages:
         mode = str(outage.get("connection_mode"))
         lost[mode] += outage["failed"]

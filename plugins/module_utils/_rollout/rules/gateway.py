@@ -63,8 +63,7 @@ def _apart(load: Load, log: AccessLog) -> list[str]:
     if timed < log.requests:
         untimed = count(log.requests - timed, "request")
         return [f"of {untimed} the gateway's log tells no time that can be read"]
-    slowest = max((second.slowest for second in load.seconds), default=0.0)
-    if log.first < load.started - _APART_SECONDS or log.last > load.ended + slowest + _APART_SECONDS:
+    if log.first < load.started - _APART_SECONDS or log.last > load.ended + load.slowest + _APART_SECONDS:
         return [
             f"by the gateway's log the load ran from {utc(log.first)} to {utc(log.last)}, by its own "
             f"from {utc(load.started)} to {utc(load.ended)}: the clocks differ"

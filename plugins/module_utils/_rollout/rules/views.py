@@ -71,15 +71,14 @@ def _of_the_rate(load: Load) -> Iterator[Wrong]:
 
 def _of_the_times_by_second(load: Load) -> Iterator[Wrong]:
     """A response takes as long as its service, or longer where it was sent late."""
-    slowest = max((second.slowest for second in load.seconds), default=0.0)
     most = load.response_time["Max"]
-    if slowest > _COARSE * most + _ROUNDING_SECONDS:
-        yield f"seconds for the slowest by second, of {elapsed(most)} for all", slowest
+    if load.slowest > _COARSE * most + _ROUNDING_SECONDS:
+        yield f"seconds for the slowest by second, of {elapsed(most)} for all", load.slowest
 
 
 def _last(load: Load) -> float:
     """When the last answer may have come."""
-    return load.ended + max((second.slowest for second in load.seconds), default=0.0) + 2 * _SECOND
+    return load.ended + load.slowest + 2 * _SECOND
 
 
 def _of_the_seconds(load: Load) -> Iterator[Wrong]:
