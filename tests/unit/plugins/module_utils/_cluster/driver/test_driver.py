@@ -165,14 +165,16 @@ def refusals(driver: Driver) -> list[str]:
     return [entry["text"] for entry in driver._progress.entries if entry["event"] == "refused"]
 
 
-def test_the_way_back_is_tried_until_the_webhook_lets_it_through() -> None:
+@pytest.mark.parametrize("until", [60, 200], ids=["a while", "longer than a step forward is tried"])
+def test_the_way_back_is_tried_until_the_webhook_lets_it_through(until: float) -> None:
     world = World(Knative())
-    driver = fails_and_is_refused_the_way_back(world, 60)
+    driver = fails_and_is_refused_the_way_back(world, until)
     end = driver.drive(500, 0.0, False)
     assert (end.outcome, world.cluster.served()) == ("rolled_back", {R1: 1.0})
-    assert 60 <= world.clock.now < 100
+    assert until <= world.clock.now < until + 40
     assert len(refusals(driver)) == 1
     assert DENIED in refusals(driver)[0]
+    assert "held" not in {entry["what"] for entry in end.state.history}
 
 
 def refuse_50_percent(world: World, until: float) -> None:
