@@ -50,10 +50,17 @@ class Listening:
         finally:
             sock.close()
 
+    def settle(self) -> None:
+        """Wait until every conversation is over, which is soon after the clients have hung up.
+
+        Only then has a server written down all that it did: it sends an answer before it notes it.
+        """
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
     def close(self) -> None:
         self.closing.set()
         self._accepting.join()
         self._listener.close()
-        for thread in self._threads:
-            thread.join(5)
-            assert not thread.is_alive()
+        self.settle()

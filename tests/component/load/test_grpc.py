@@ -36,6 +36,7 @@ def grpc() -> Iterator[Callable[..., GrpcServer]]:
 
 def judged(server: GrpcServer, result: dict[str, Any]) -> dict[str, Any]:
     """Hold the load's ledger against the server's record, call by call."""
+    server.settle()
     own = result["LoadTest"]
     ledger = {row["request_id"]: row["class"] for row in own["ledger"]}
     wrong = {ident: did for ident, did in server.record.items() if did}
