@@ -195,15 +195,8 @@ transitions:
       data: {}
 """
 
-import importlib
-import sys
-import traceback
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.lifecycle.module import run
-
-# What the sandbox's code imports in either state, and the packages that have it.
-PACKAGES = {"cryptography.x509": "cryptography", "urllib3": "urllib3", "yaml": "pyyaml"}
 
 ARGUMENTS = {
     "name": {"type": "str", "default": "default"},
@@ -219,15 +212,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    for name, package in PACKAGES.items():
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            how = f"{sys.executable} -m pip install {package}"
-            told = f"{missing_required_lib(package)} Install it: {how}"
-            module.fail_json(msg=told, exception=traceback.format_exc())
-    run(module)
+    run(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

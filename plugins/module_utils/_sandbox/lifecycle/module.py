@@ -4,22 +4,25 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import importlib.util
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 
 from .. import faults, paths
 from . import absent, parts, present
 
-# What the sandbox's processes import, and the packages that have it.
-_LIBRARIES = {"kopf": "kopf", "kubernetes": "kubernetes", "yaml": "pyyaml"}
+# What the code imports in either state, and what the processes import, with the packages that have it.
+_LIBRARIES = {"cryptography.x509": "cryptography", "urllib3": "urllib3", "yaml": "pyyaml"}
+_LIBRARIES_OF_PROCESSES = {"kopf": "kopf", "kubernetes": "kubernetes"}
 
 
 def explain(error: BaseException) -> str:
@@ -30,6 +33,24 @@ def explain(error: BaseException) -> str:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where}"
     return str(error)
+
+
+def _require_libraries(module: AnsibleModule) -> None:
+    """Fail, and say how to install them, where there are libraries missing that the state asked for needs."""
+    missing, more = [], {}
+    for name, package in _LIBRARIES.items():
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(package)
+            more = {"exception": traceback.format_exc()}
+    if module.params["state"] == "present":
+        # Looked for and not imported: that takes a second, and only the processes do it.
+        found = importlib.util.find_spec
+        missing += [package for name, package in _LIBRARIES_OF_PROCESSES.items() if found(name) is None]
+    if missing:
+        how = f"{sys.executable} -m pip install {' '.join(missing)}"
+        module.fail_json(msg=f"{missing_required_lib(', '.join(missing))} To install: {how}", **more)
 
 
 def _results(where: paths.Layout, name: str, found: Optional[paths.Sandbox]) -> dict[str, Any]:
@@ -54,12 +75,6 @@ def _steps(progress: Progress) -> Callable[[str], None]:
 def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
     options = module.params
     name = options["name"]
-    missing = [package for name_, package in _LIBRARIES.items() if importlib.util.find_spec(name_) is None]
-    if missing:
-        module.fail_json(
-            msg=f"The sandbox's controllers need Python packages that {sys.executable} does not have: "
-            f"{sys.executable} -m pip install {' '.join(missing)}"
-        )
     where = paths.layout(name)
     wanted = present.SandboxOptions(
         source=Path(options["source_dir"]) if options["source_dir"] else present.default_source(),
@@ -105,6 +120,7 @@ def _absent(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
 
 def run(module: AnsibleModule) -> None:
     """Do what the module's options ask and exit."""
+    _require_libraries(module)
     transitions: list[dict[str, Any]] = []
     act = _present if module.params["state"] == "present" else _absent
     try:

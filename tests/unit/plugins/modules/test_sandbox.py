@@ -205,7 +205,10 @@ def test_a_folder_that_is_not_the_collections_is_an_error_and_nothing_is_left(
 
 def test_missing_python_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LIBRARIES", {"no_such_module": "no-such-package", "json": "json"})
-    assert run(name="one")["msg"].endswith("-m pip install no-such-package")
+    monkeypatch.setattr(module, "_LIBRARIES_OF_PROCESSES", {"nor_this": "nor-this"})
+    assert run(name="one")["msg"].endswith("-m pip install no-such-package nor-this")
+    # What removes a sandbox starts no process that would import it.
+    assert run(name="one", state="absent")["msg"].endswith("-m pip install no-such-package")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +220,7 @@ def test_what_cannot_be_imported_is_named_with_how_to_install_it(library: str, p
         f"sys.modules[{library!r}] = None\n"
         "from ansible_collections.iter8.kfserving.plugins.modules import sandbox\n"
         "class Module:\n"
+        "    params = {'state': 'present'}\n"
         "    def __init__(self, **options): pass\n"
         "    def fail_json(self, msg, exception): print(msg), sys.exit(1)\n"
         "sandbox.AnsibleModule = Module\n"
@@ -225,7 +229,7 @@ def test_what_cannot_be_imported_is_named_with_how_to_install_it(library: str, p
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert f"({package})" in done.stdout
-    assert done.stdout.endswith(f"Install it: {sys.executable} -m pip install {package}\n")
+    assert done.stdout.endswith(f"To install: {sys.executable} -m pip install {package}\n")
 
 
 def action(
