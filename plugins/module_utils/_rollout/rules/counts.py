@@ -11,7 +11,7 @@ from ..evidence.load import COMPLETE_STATES, Load, Streamed
 from ..messages import count, elapsed
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
-from .views import STATUS, impossible
+from .views import STATUS, Wrong, impossible, unless
 
 # Fortio's code for failures of any other class than by the status, which alone have a code of their own.
 _CLIENT, _NO_CODE = "client", "-1"
@@ -69,36 +69,36 @@ def _parts(load: Load) -> Iterator[tuple[str, float]]:
     """Where the sums are right: each part that cannot be, with what it should be in its name."""
     by_status = load.classes.get(STATUS, 0)
     right = sum(n for code, n in load.codes.items() if _is_right(code, load))
-    yield from _unless(right, load.ok, "answers with a right status in RetCodes, with ok")
-    yield from _unless(load.codes.get(_NO_CODE, 0), load.failed - by_status, "failures without a status")
+    yield from _but(unless("answers with a right status in RetCodes, with ok", right, load.ok))
+    without = load.codes.get(_NO_CODE, 0)
+    yield from _but(unless("failures without a status", without, load.failed - by_status))
     named: Counter[str] = Counter()
     for second in load.seconds:
         named.update(second.revisions)
     for name in sorted({*named, *load.revisions}):
         total = load.revisions.get(name, (0, 0))[0]
-        yield from _unless(named[name], total, f"by seconds for {name or 'no revision'}")
+        yield from _but(unless(f"by seconds for {name or 'no revision'}", named[name], total))
     rows = (*((f"for {name or 'no revision'}", row) for name, row in load.revisions.items()),)
     modes = ((f"on {name} connections", mode[:2]) for name, mode in load.connection_modes.items())
     payloads = ((f"with {name}", row) for name, row in load.payloads.items())
     for what, (n, k) in (*rows, *modes, *payloads):
         if not 0 <= k <= n:
             yield f"failures {what} of {n}", k
-    yield from ((f"{what}, but", figure) for what, figure in impossible(load))
+    yield from _but(impossible(load))
     yield from _of_the_ledger(load)
     yield from _of_the_outages(load)
     if load.streamed is not None:
         yield from _of_the_streams(load, load.streamed)
 
 
+def _but(wrong: Iterator[Wrong]) -> Iterator[Wrong]:
+    return ((f"{what}, but", figure) for what, figure in wrong)
+
+
 def _is_right(code: str, load: Load) -> bool:
     if not code.isdecimal():
         return False
     return int(code) in load.expected if load.expected else 200 <= int(code) < 300
-
-
-def _unless(total: int, wanted: int, what: str) -> Iterator[tuple[str, int]]:
-    if total != wanted:
-        yield f"{what} {wanted}, but", total
 
 
 def _of_the_ledger(load: Load) -> Iterator[tuple[str, int]]:
@@ -122,14 +122,14 @@ def _failed(rows: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     return {name: k for name, (_unused, k) in rows.items()}
 
 
-def _of_the_streams(load: Load, streamed: Streamed) -> Iterator[tuple[str, int]]:
+def _of_the_streams(load: Load, streamed: Streamed) -> Iterator[Wrong]:
     """Each token is either its stream's first or has a gap before it."""
-    yield from _unless(streamed.streams, load.requests, "streams in the counts of tokens, of")
-    yield from _unless(streamed.counted, streamed.tokens, "tokens in the counts of each stream, of")
+    yield from _but(unless("streams in the counts of tokens, of", streamed.streams, load.requests))
+    yield from _but(unless("tokens in the counts of each stream, of", streamed.counted, streamed.tokens))
     told = {name: total for name, total, _unused in streamed.parts}
-    yield from _unless(sum(told.values()), streamed.tokens, "first tokens and gaps between tokens, of")
+    yield from _but(unless("first tokens and gaps between tokens, of", sum(told.values()), streamed.tokens))
     for name, total, by_revision in streamed.parts:
-        yield from _unless(by_revision, total, f"{name} by revision, of")
+        yield from _but(unless(f"{name} by revision, of", by_revision, total))
     if told["first_token"] > load.requests:
         yield f"first tokens of {load.requests} streams", told["first_token"]
 

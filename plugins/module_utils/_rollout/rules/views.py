@@ -168,12 +168,16 @@ def _of_the_generators(load: Load) -> Iterator[Wrong]:
     ):
         if abs(told - end) > _SECOND:
             yield f"when the generators {what}, of {utc(end)}", told
-    yield from _unless("requests", sum(one.requests for one in parts), load.requests)
-    yield from _unless("failures", sum(one.failed for one in parts), load.failed)
-    yield from _unless("faults of generators", sum(one.client_faults for one in parts), load.client_faults)
+    for what, total, wanted in (
+        ("requests", sum(one.requests for one in parts), load.requests),
+        ("failures", sum(one.failed for one in parts), load.failed),
+        ("faults of generators", sum(one.client_faults for one in parts), load.client_faults),
+    ):
+        yield from unless(f"{what} of all generators, of", total, wanted)
     for name, mode in load.connection_modes.items():
         counts = [one.connection_modes[name] for one in parts if name in one.connection_modes]
-        yield from _unless(f"requests on {name} connections", sum(c.requests for c in counts), mode.requests)
+        total = sum(one.requests for one in counts)
+        yield from unless(f"requests on {name} connections of all generators, of", total, mode.requests)
 
 
 def _of_a_generator(one: Generator, rate: float) -> Iterator[Wrong]:
@@ -195,6 +199,7 @@ def _fewest(due: float, share: float = _SHARE_SENT) -> float:
     return share * due - _DEVIATIONS * math.sqrt(max(0.0, due)) - 1
 
 
-def _unless(what: str, total: int, wanted: int) -> Iterator[Wrong]:
+def unless(what: str, total: int, wanted: int) -> Iterator[Wrong]:
+    """The total, where it is another than is wanted."""
     if total != wanted:
-        yield f"{what} of all generators, of {wanted}", total
+        yield f"{what} {wanted}", total

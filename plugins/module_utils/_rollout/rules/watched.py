@@ -151,24 +151,18 @@ def _another_time(facts: Facts) -> list[Finding]:
     driver = facts.driver
     if not driver:
         return []
-    acts = [row["at"] for row in (*driver["patches"], *driver["gates"])]
-    own = _outside([*acts, driver["ended"]], driver["started"], driver["ended"])
-    if own:
-        began, ended = utc(driver["started"]), utc(driver["ended"])
-        message = f"the driver was at work from {began} to {ended}, and acted at {utc(own[0])}"
-        return unproven(message, time=own[0])
-    if facts.load is None:
-        return []
-    times = [driver["started"], *acts, driver["ended"]]
-    outside = _outside(times, facts.load.started, facts.load.ended)
-    if not outside:
-        return []
-    return unproven(f"the driver acted at {utc(outside[0])}, when the load did not run", time=outside[0])
-
-
-def _outside(times: list[float], begin: float, end: float) -> list[float]:
-    """Those that are outside, whichever of two clocks is ahead."""
-    return [at for at in times if not begin - _BESIDE_SECONDS <= at <= end + _BESIDE_SECONDS]
+    began, ended = driver["started"], driver["ended"]
+    times = [began, *(row["at"] for row in (*driver["patches"], *driver["gates"])), ended]
+    spans = [(began, ended, "the driver was at work")]
+    if facts.load is not None:
+        spans.append((facts.load.started, facts.load.ended, "the load ran"))
+    for begin, end, what in spans:
+        # Whichever of two clocks is ahead.
+        outside = [at for at in times if not begin - _BESIDE_SECONDS <= at <= end + _BESIDE_SECONDS]
+        if outside:
+            message = f"{what} from {utc(begin)} to {utc(end)}, and the driver acted at {utc(outside[0])}"
+            return unproven(message, time=outside[0])
+    return []
 
 
 def clocks_known(facts: Facts, thresholds: Thresholds) -> list[Finding]:
