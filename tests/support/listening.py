@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
+from collections.abc import Callable
+from typing import Any
+
+from .waiting import until
 
 
 class Listening:
@@ -16,6 +21,7 @@ class Listening:
         self.closing = threading.Event()
         self._context = context
         self._threads: list[threading.Thread] = []
+        self._taking = threading.Lock()  # while a client is taken and not yet among the threads
         self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
         self._listener.settimeout(0.02)
         self._accepting = threading.Thread(target=self._accept)
@@ -31,11 +37,20 @@ class Listening:
 
     def _accept(self) -> None:
         while not self.closing.is_set():
-            with contextlib.suppress(TimeoutError, socket.timeout):
-                sock, _address = self._listener.accept()
-                thread = threading.Thread(target=self._serve, args=(sock,))
-                thread.start()
-                self._threads.append(thread)
+            if self._asked(0.02):
+                with self._taking, contextlib.suppress(TimeoutError, socket.timeout):
+                    sock, _address = self._listener.accept()
+                    self.begin(self._serve, sock)
+
+    def _asked(self, seconds: float) -> bool:
+        """Whether a client is there, or comes in so many seconds, that nobody has taken yet."""
+        return bool(select.select([self._listener], [], [], seconds)[0])
+
+    def begin(self, work: Callable[..., None], *given: Any) -> None:
+        """Do it in a thread of its own, for whose end `settle` waits."""
+        thread = threading.Thread(target=work, args=given)
+        thread.start()
+        self._threads.append(thread)
 
     def _serve(self, sock: socket.socket) -> None:
         try:
@@ -53,8 +68,13 @@ class Listening:
     def settle(self) -> None:
         """Wait until every conversation is over, which is soon after the clients have hung up.
 
-        Only then has a server written down all that it did: it sends an answer before it notes it.
+        Only then has a server written down all that it did: it sends an answer before it notes it. A client
+        that came and went may not even have been taken yet.
         """
+        if not self.closing.is_set():
+            until(lambda: not self._asked(0), 10, "every client to be taken")
+        with self._taking:
+            pass  # whoever was being taken is among the threads now
         for thread in self._threads:
             thread.join(5)
             assert not thread.is_alive()

@@ -241,12 +241,12 @@ class GrpcServer(Listening):
             Peer(self, sock).converse()
 
 
-def later(seconds: float, act: Callable[[], Any]) -> None:
-    """Do it in a while, from another thread."""
+def later(peer: Peer, seconds: float, act: Callable[[], Any]) -> None:
+    """Do it in a while, from another thread of the peer's server."""
 
     def wait() -> None:
         time.sleep(seconds)
         with contextlib.suppress(OSError, Hung):
             act()
 
-    threading.Thread(target=wait).start()
+    peer.server.begin(wait)

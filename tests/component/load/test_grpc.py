@@ -77,7 +77,7 @@ def send(make: Callable[[Call], bytes]) -> Callable[[Call], Any]:
 
 def close(call: Call) -> None:
     """Once the call is noted, hang up."""
-    raw.later(0.05, lambda: call.peer.sock.shutdown(2))
+    raw.later(call.peer, 0.05, lambda: call.peer.sock.shutdown(2))
 
 
 def in_pieces(call: Call) -> None:

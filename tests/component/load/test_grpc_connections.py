@@ -6,7 +6,6 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-import time
 from collections import Counter
 from typing import Any, Callable, cast
 
@@ -88,7 +87,7 @@ def test_frames_of_several_answers_are_told_apart(grpc: Any, load: Any) -> None:
 def test_no_more_streams_than_the_server_takes(grpc: Any, load: Any, limit: int) -> None:
     def slowly(call: Call) -> None:
         call.peer.waiting.append(call)
-        raw.later(0.02, lambda: (call.peer.waiting.remove(call), ok(call)))
+        raw.later(call.peer, 0.02, lambda: (call.peer.waiting.remove(call), ok(call)))
 
     server = grpc(slowly, settings={raw.MAX_CONCURRENT_STREAMS: limit})
     result = load(server.url, payloads=[PAYLOAD], calls=30, rate=200, streams=100)
@@ -109,7 +108,7 @@ def test_a_server_that_takes_no_streams_is_waited_for(grpc: Any, load: Any) -> N
         few = struct.pack(">HI", raw.MAX_CONCURRENT_STREAMS, 0)
         peer.send(frame(raw.SETTINGS, 0, 0, few))
         many = struct.pack(">HI", raw.MAX_CONCURRENT_STREAMS, 9)
-        raw.later(0.1, lambda: peer.send(frame(raw.SETTINGS, 0, 0, many)))
+        raw.later(peer, 0.1, lambda: peer.send(frame(raw.SETTINGS, 0, 0, many)))
 
     server = grpc(ok)
     server.greet = in_a_while
@@ -125,7 +124,7 @@ def test_a_graceful_goaway_loses_nothing(grpc: Any, load: Any) -> None:
         calls[0].peer.goaway(max(call.stream for call in calls))
         for call in calls:
             ok(call)
-        raw.later(0.2, lambda: calls[0].peer.sock.shutdown(2))
+        raw.later(calls[0].peer, 0.2, lambda: calls[0].peer.sock.shutdown(2))
 
     server = grpc(Together(5, leave))
     result = load(server.url, payloads=[PAYLOAD], calls=60, rate=0, streams=5)
@@ -165,7 +164,7 @@ def test_a_goaway_and_the_end_lose_what_the_server_may_have_acted_on(grpc: Any, 
         ok(calls[0])
         for call in calls[1:3]:
             note(call, "goaway")
-        raw.later(0.1, lambda: calls[0].peer.sock.shutdown(2))
+        raw.later(calls[0].peer, 0.1, lambda: calls[0].peer.sock.shutdown(2))
 
     server = grpc(Together(5, leave))
     own = judged(server, load(server.url, payloads=[PAYLOAD], calls=13, rate=0, streams=5))
@@ -366,7 +365,6 @@ def test_a_call_that_had_its_time_is_cancelled(grpc: Any, load: Any, how: str) -
     assert own["classes"] == {"timeout": 3}
     assert {row["errno"] for row in own["ledger"]} == {"ETIMEDOUT"}
     assert how in own["ledger"][0]["detail"]
-    time.sleep(0.1)
     assert sum(list(peer.resets.values()).count(raw.CANCEL) for peer in server.peers) == 3
     assert all(call.fields["grpc-timeout"].endswith(("n", "u", "m")) for call in server.calls)
 
@@ -422,7 +420,6 @@ def test_an_answer_may_come_before_the_request_is_taken(grpc: Any, load: Any, st
     seen, server.seen = server.seen, early
     result = load(server.url, payloads=[payload], calls=4, streams=2)
     assert judged(server, result)["classes"] == ({did: 4} if did else {})
-    time.sleep(0.1)
     assert list(server.peers[0].resets.values()) == [raw.CANCEL] * 4
     assert server.calls == []
 
@@ -490,9 +487,9 @@ def test_tls_that_ends_amid_an_answer_is_truncated(grpc: Any, load: Any, pki: Pk
         call.headers()
         if how == "closed":
             call.peer.sock.settimeout(1)
-            raw.later(0, lambda: cast(ssl.SSLSocket, call.peer.sock).unwrap())
+            raw.later(call.peer, 0, lambda: cast(ssl.SSLSocket, call.peer.sock).unwrap())
         else:
-            raw.later(0.02, lambda: call.peer.sock.shutdown(socket.SHUT_RDWR))
+            raw.later(call.peer, 0.02, lambda: call.peer.sock.shutdown(socket.SHUT_RDWR))
 
     context = pki.context()
     context.set_alpn_protocols(["h2"])
