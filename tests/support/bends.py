@@ -50,6 +50,16 @@ def service(obj: dict[str, Any] | None) -> Bend:
     return lambda run: setattr(run, "inferenceservice", obj)
 
 
+def conditioned(told: dict[str, str]) -> Bend:
+    """The InferenceService's conditions are these, by type."""
+
+    def bend(run: Run) -> None:
+        assert run.inferenceservice is not None
+        run.inferenceservice["status"]["conditions"] = [{"type": t, "status": s} for t, s in told.items()]
+
+    return bend
+
+
 def damaged(name: str, words: str) -> Bend:
     def bend(run: Run) -> None:
         setattr(run, name, None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import ROUND_UP, Decimal
 from typing import Any
@@ -21,16 +22,24 @@ _SUFFIXES = tuple(zip(("E", "P", "T", "G", "M", "k", "", "m", "u", "n"), range(2
 
 
 def parse(value: Any) -> float | None:
-    """The quantity as a number; None for what is none."""
+    """The quantity as a number; None for what is none, NaN and more than any float included."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value)
+        return _finite(value)
     found = _SHAPE.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found:
         return None
     number, suffix = float(found.group(1)), found.group(2) or ""
-    return number / _DIVISORS[suffix] if suffix in _DIVISORS else number * _MULTIPLIERS[suffix]
+    return _finite(number / _DIVISORS[suffix] if suffix in _DIVISORS else number * _MULTIPLIERS[suffix])
+
+
+def _finite(number: float) -> float | None:
+    try:
+        found = float(number)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def canonical(number: str) -> str:

@@ -25,11 +25,13 @@ from .snapshot import (
     KNATIVE,
     NOT_TOLD,
     STANDARD,
+    STATUSES,
     Children,
     Object,
     Revisions,
     ServiceOutcome,
     Snapshot,
+    against_ready,
     mode_of,
     spell,
 )
@@ -71,14 +73,15 @@ def _read(obj: Object | None) -> Snapshot:
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
     traffic = _traffic(predictor)
+    revisions = Revisions(
+        created=text(predictor, "latestCreatedRevision"),
+        ready=text(predictor, "latestReadyRevision"),
+        rolledout=text(predictor, "latestRolledoutRevision"),
+        previous=text(predictor, "previousRolledoutRevision"),
+        serving=_serving(text(predictor, "latestRolledoutRevision"), traffic),
+    )
     return Snapshot(
-        revisions=Revisions(
-            created=text(predictor, "latestCreatedRevision"),
-            ready=text(predictor, "latestReadyRevision"),
-            rolledout=text(predictor, "latestRolledoutRevision"),
-            previous=text(predictor, "previousRolledoutRevision"),
-            serving=_serving(text(predictor, "latestRolledoutRevision"), traffic),
-        ),
+        revisions=revisions,
         ready=ready.status == "True",
         ready_condition=ready,
         traffic=traffic,
@@ -86,7 +89,8 @@ def _read(obj: Object | None) -> Snapshot:
         transition_status=text(model, "transitionStatus"),
         load_failure=text(failure, "message") or text(failure, "reason"),
         traffic_told=_tells_percents(predictor.get("traffic")) and "" not in traffic,
-        ready_told=len(told) == 1,
+        ready_told=len(told) == 1 and ready.status in STATUSES,
+        against_ready=tuple(against_ready(obj, ready.status, revisions)),
     )
 
 

@@ -16,7 +16,12 @@ from .tree import entries, mapping, text
 @dataclass(frozen=True)
 class Objective:
     """One objective and one version. `met` is None before iter8's first assessment, `value` None without
-    data."""
+    data.
+
+    `unreadable` is a clause with what is told as the value, or as a limit, and is no finite number; empty
+    where all are numbers.
+    `measured` is whether the Experiment tells of the metric at all, of whichever version.
+    """
 
     metric: str
     upper_limit: float | None
@@ -24,6 +29,8 @@ class Objective:
     role: str
     value: float | None
     met: bool | None
+    unreadable: str = ""
+    measured: bool = False
 
     @property
     def limit(self) -> str:
@@ -44,12 +51,20 @@ class Objective:
         return above or (self.lower_limit is not None and self.value < self.lower_limit)
 
     @property
+    def unfounded(self) -> bool:
+        """Whether it counts as met by a figure that is none, or by none of a metric that was measured."""
+        return self.met is True and (bool(self.unreadable) or (self.measured and self.value is None))
+
+    @property
     def text(self) -> str:
         """How the version did, for people."""
+        of = f"{self.metric} of the {self.role}"
+        if self.unfounded:
+            return f"{self.unreadable or f'no data for {of}'}, and its objective counts as met"
         if self.value is None:
-            return f"no data for {self.metric} of the {self.role} (objective: {self.limit})"
-        verb = "meets" if self.met else "misses"
-        return f"{self.metric} of the {self.role} is {self.value:.4g} and {verb} its objective, {self.limit}"
+            return f"{self.unreadable or f'no data for {of}'} (objective: {self.limit})"
+        verb = "was not held to" if self.met is None else "meets" if self.met else "misses"
+        return f"{of} is {self.value:.4g} and {verb} its objective, {self.limit}"
 
 
 def objectives(experiment: Mapping[str, Any]) -> list[Objective]:
@@ -60,18 +75,30 @@ def objectives(experiment: Mapping[str, Any]) -> list[Objective]:
     for index, objective in enumerate(entries(experiment, "spec", "criteria", "objectives")):
         metric = text(objective, "metric")
         values = mapping(analysis, "aggregatedMetrics", "data", metric, "data")
+        limits = [objective.get(key) for key in ("upperLimit", "lowerLimit")]
+        limit = next(filter(None, (_unreadable(f"the limit of {metric}", each) for each in limits)), "")
         for name, role in roles(experiment).items():
+            told = mapping(values, name).get("value")
             found.append(
                 Objective(
                     metric=metric,
-                    upper_limit=quantity.parse(objective.get("upperLimit")),
-                    lower_limit=quantity.parse(objective.get("lowerLimit")),
+                    upper_limit=quantity.parse(limits[0]),
+                    lower_limit=quantity.parse(limits[1]),
                     role=role,
-                    value=quantity.parse(mapping(values, name).get("value")),
+                    value=quantity.parse(told),
                     met=_met(assessments.get(name), index),
+                    unreadable=_unreadable(f"{metric} of the {role}", told) or limit,
+                    measured=bool(values),
                 )
             )
     return found
+
+
+def _unreadable(what: str, told: Any) -> str:
+    """That it is no number, as a clause; empty where it is one, or not told."""
+    if told is None or quantity.parse(told) is not None:
+        return ""
+    return f"{what} is told as {told!r:.20}, which is no number"
 
 
 def _met(row: Any, index: int) -> bool | None:

@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .events import State
-from .tree import Condition, mapping, text
+from .tree import Condition, conditions, mapping, text
 
 Object = Mapping[str, Any]
 # What an InferenceService led to: by kind, then by name.
 Children = Mapping[str, Mapping[str, Object]]
 # Who has a share of which it is not told which revision gets it: two divide it, as in a rolling update.
 NOT_TOLD = ""
+
+STATUSES = ("True", "False", "Unknown")
+# Of these Ready is made, of those that an InferenceService has; other conditions are for information.
+_PARTS_OF_READY = ("PredictorReady", "TransformerReady", "ExplainerReady", "IngressReady")
+_PARTS_OF_ALL = {"PredictorReady", "IngressReady"}
 
 KNATIVE, STANDARD = "Knative", "Standard"
 # Each mode had another name up to KServe 0.15; KFServing has only one and says nothing.
@@ -47,7 +52,8 @@ class Snapshot:
 
     The name `NOT_TOLD` has what nobody sets, as two revisions of a rolling update divide it. `traffic_told`
     is whether it says how the traffic is split, by names: not all modes do. `ready_told` is whether it says
-    anything about being ready.
+    anything about being ready, in one of the words that there are for it. `against_ready` is what else it
+    says, each as a clause, that cannot be beside what it says of that.
     """
 
     revisions: Revisions
@@ -59,6 +65,7 @@ class Snapshot:
     load_failure: str = ""
     traffic_told: bool = True
     ready_told: bool = True
+    against_ready: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,20 @@ def mode_of(obj: Object | None) -> str:
 def mode_named(told: str) -> str:
     """The mode that a status or an annotation tells: `KNATIVE`, `STANDARD`, or what else it says."""
     return _MODES.get(told, told)
+
+
+def against_ready(obj: Object | None, ready: str, revisions: Revisions) -> Iterator[str]:
+    """What cannot be beside the status of Ready that is told, each as a clause."""
+    parts = {c.type: c.status for c in conditions(obj) if c.type in _PARTS_OF_READY}
+    unready = {name: status for name, status in parts.items() if status != "True"}
+    if ready in ("False", "Unknown") and parts.keys() >= _PARTS_OF_ALL and not unready:
+        yield f"all of which it is made, {' and '.join(parts)}, are True"
+    if ready != "True":
+        return
+    for name, status in unready.items():
+        yield f"{name} is {status or 'not told'}"
+    if mode_of(obj) == KNATIVE and revisions.ready and revisions.created != revisions.ready:
+        yield f"the latest revision is {revisions.created}, and the latest ready one {revisions.ready}"
 
 
 def spell(traffic: Mapping[str, int]) -> str:

@@ -71,7 +71,7 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if outcome.winner is None and not outcome.winner_told and outcome.state is State.SUCCEEDED:
         return unproven("the Experiment does not tell whether there is a winner", **figures)
     if outcome.winner == wanted:
-        doubts = [o for o in facts.objectives if o.role == wanted and (not o.met or o.beyond)]
+        doubts = [o for o in facts.objectives if o.role == wanted and (not o.met or o.beyond or o.unfounded)]
         if doubts:
             each = "; ".join(o.text for o in doubts)
             message = f"the winner is the {wanted}, but its own assessment contradicts it: {each}"
@@ -123,6 +123,10 @@ def ready_at_end(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     if service is None:
         return []
     ready = service.ready_condition
+    if service.against_ready:
+        each = " and ".join(service.against_ready)
+        message = f"the InferenceService contradicts itself at the end: Ready is {ready.status}, but {each}"
+        return unproven(message, status=ready.status, against=list(service.against_ready))
     if service.ready:
         return passed("the InferenceService was ready at the end")
     if not service.ready_told:

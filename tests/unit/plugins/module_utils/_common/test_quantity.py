@@ -39,6 +39,11 @@ from kubernetes.utils.quantity import parse_quantity
         (None, None),
         (True, None),
         ([], None),
+        (float("nan"), None),
+        (float("-inf"), None),
+        ("1e999", None),
+        ("-9e308k", None),
+        pytest.param(10**400, None, id="beyond any float"),
     ],
 )
 def test_parse(value: Any, expected: float | None) -> None:

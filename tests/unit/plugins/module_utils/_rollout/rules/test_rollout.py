@@ -8,6 +8,7 @@ from ansible_collections.iter8.kfserving.tests.support.bends import (
     adding,
     both,
     compared,
+    conditioned,
     experiment,
     service,
     unplanned,
@@ -15,7 +16,14 @@ from ansible_collections.iter8.kfserving.tests.support.bends import (
     without,
 )
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
-from ansible_collections.iter8.kfserving.tests.support.judging import FAIL, UNSURE, Case, check, check_cover
+from ansible_collections.iter8.kfserving.tests.support.judging import (
+    FAIL,
+    UNSURE,
+    Case,
+    check,
+    check_cover,
+    verdict,
+)
 from ansible_collections.iter8.kfserving.tests.support.rollouts import START
 
 CASES = [
@@ -171,6 +179,44 @@ CASES = [
         FAIL,
         {"status": "False", "reason": "RevisionMissing", "message": ""},
     ),
+    *(
+        Case(
+            f"ready at the end, and {name} is {status}",
+            "ready_at_end",
+            conditioned({"Ready": "True", "PredictorReady": "True", "IngressReady": "True", name: status}),
+            UNSURE,
+            {"status": "True", "against": [f"{name} is {status}"]},
+        )
+        for name in ("PredictorReady", "IngressReady", "TransformerReady")
+        for status in ("False", "Unknown")
+    ),
+    Case(
+        "not ready at the end, and nothing of it is",
+        "ready_at_end",
+        conditioned({"Ready": "False", "PredictorReady": "True", "IngressReady": "True"}),
+        UNSURE,
+        {
+            "status": "False",
+            "against": ["all of which it is made, PredictorReady and IngressReady, are True"],
+        },
+    ),
+    Case(
+        "ready at the end, and the latest revision is not",
+        "ready_at_end",
+        service(builders.isvc(ready=BASELINE, rolledout=CANARY, traffic={CANARY: 100}, percent=100)),
+        UNSURE,
+        {
+            "status": "True",
+            "against": [f"the latest revision is {CANARY}, and the latest ready one {BASELINE}"],
+        },
+    ),
+    Case(
+        "ready at the end by no word that there is for it",
+        "ready_at_end",
+        conditioned({"Ready": "yes"}),
+        UNSURE,
+        {},
+    ),
     Case(
         "the finish handler failed",
         "handlers_succeeded",
@@ -224,6 +270,21 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_goes_wrong_is_said(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"Ready": "True"},
+        {"Ready": "True", "PredictorReady": "True", "IngressReady": "True", "Stopped": "False"},
+        {"Ready": "True", "PredictorReady": "True", "CanaryPredictorReady": "False"},
+        {"Ready": "True", "PredictorRouteReady": "Unknown", "LatestDeploymentReady": "False"},
+    ],
+)
+def test_what_ready_is_not_made_of_does_not_contradict_it(told: dict[str, str]) -> None:
+    run = rollouts.good()
+    conditioned(told)(run)
+    assert verdict(run)["verdict"] == "pass"
 
 
 def test_every_rule_is_refuted_by_some_case() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -312,6 +313,12 @@ def test_what_is_not_told_is_neither_wrong_nor_right() -> None:
         ({"metrics": {"mean-latency": {"canary": "1000"}}}, None),
         ({"assessments": {"default": [False, False], "canary": [True, True]}}, None),
         ({"assessments": {"default": [True, True], "canary": [True]}}, ["error-rate"]),
+        *(
+            ({"metrics": {"error-rate": {"canary": told}, "mean-latency": {"canary": "311"}}}, ["error-rate"])
+            for told in (math.nan, -math.inf, "NaN", "+Inf", "-1e999", 10**400, "low", "", True, [], None)
+        ),
+        ({"metrics": {"error-rate": {"default": "0.002"}}}, ["error-rate"]),
+        ({"metrics": {"error-rate": {"default": "NaN", "canary": "4m"}}}, None),
     ],
 )
 def test_a_winner_whose_own_assessments_fail_proves_nothing(
