@@ -18,7 +18,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     Offset,
     from_stamp,
 )
-from ansible_collections.iter8.kfserving.plugins.plugin_utils.clock import DATE, told
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.clock import DATE, read_time
 
 
 class ActionModule(ActionBase):
@@ -46,5 +46,5 @@ class ActionModule(ActionBase):
         received = time.time()
         if answer["rc"]:
             raise ValueError(f"'{DATE}' ended with {answer['rc']}: {answer['stderr'].strip()[:200]}")
-        stamp, fineness = told(answer["stdout"])
+        stamp, fineness = read_time(answer["stdout"])
         return from_stamp(stamp, fineness, sent, received)

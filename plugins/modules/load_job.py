@@ -266,8 +266,8 @@ class LoadJobModule(AnsibleModule):
 
     def fail_json(self, msg, **kwargs):  # type: ignore[no-untyped-def]
         """Likewise; of arguments that were refused there are none to show."""
-        told = shown(self.params) if hasattr(self, "no_log_values") else {}
-        super().fail_json(msg, invocation={"module_args": told}, **kwargs)
+        arguments = shown(self.params) if hasattr(self, "no_log_values") else {}
+        super().fail_json(msg, invocation={"module_args": arguments}, **kwargs)
 
 
 def main() -> None:

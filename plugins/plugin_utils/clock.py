@@ -12,7 +12,7 @@ DATE = "date +%s.%N"
 _SAID = re.compile(r"^(\d{9,11})\.(\d{9})?[%N]*$", re.MULTILINE)
 
 
-def told(text: str) -> tuple[float, float]:
+def read_time(text: str) -> tuple[float, float]:
     """The time of an answer to `DATE` in seconds since the epoch, and to how many seconds it is told.
 
     A shell may print more around it, as some do when one logs in. Raises ValueError where there is no time.

@@ -45,14 +45,14 @@ def run(module: Any, execute: Callable[[Any], dict[str, Any]]) -> None:
     try:
         result = execute(module)
     except Failed as failure:
-        module.fail_json(msg=printable(str(failure)), **told(failure.result))
+        module.fail_json(msg=printable(str(failure)), **printable_result(failure.result))
     except (ClusterError, ProgressFileError) as error:
         module.fail_json(msg=printable(str(error)))
     else:
-        module.exit_json(**told(result))
+        module.exit_json(**printable_result(result))
 
 
-def told(result: Mapping[str, Any]) -> dict[str, Any]:
+def printable_result(result: Mapping[str, Any]) -> dict[str, Any]:
     """The result as it may be shown: sentences on one line, objects with the lines that they have."""
     shown = {}
     for name, value in result.items():

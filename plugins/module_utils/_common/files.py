@@ -74,8 +74,8 @@ def home(env: Mapping[str, str] = os.environ) -> Path:
     try:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
-        words = f"HOME is not set and user {os.getuid()} is not known here, so there is no home (set HOME)"
-        raise OSError(errno.ENOENT, words) from None
+        message = f"HOME is not set and user {os.getuid()} is not known here, so there is no home (set HOME)"
+        raise OSError(errno.ENOENT, message) from None
 
 
 def expanded(path: str) -> str:

@@ -44,7 +44,7 @@ class Mix:
     """Which of several payloads each request carries: by weight where there are weights, else in turn.
 
     `modes` is how many connection modes requests take in turn; on each of them every payload comes.
-    `names` is what each is called, `told` by what it is counted; empty texts where it is the only one.
+    `names` is what each is called, `counted_as` by what it is counted; empty texts where it is the only one.
     `part` is how a generator's own requests are numbered (`Options.numbering`): several together send the
     payloads that one would.
     """
@@ -62,9 +62,9 @@ class Mix:
         self._part, self._parts, self._warmup = part
         self.count = count
         self.names = list(given) or [f"payload {number}" for number in range(1, count + 1)]
-        self.told = names(count, given)
+        self.counted_as = names(count, given)
         if count < 2:
-            self.names = self.told = [""]
+            self.names = self.counted_as = [""]
         self._modes = modes
         self._drawn = WeightedChoice(weights, seed) if weights else None
 

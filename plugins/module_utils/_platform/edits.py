@@ -83,20 +83,20 @@ def edited(objects: Sequence[Json], edits: Sequence[Mapping[str, Any]]) -> tuple
     changed = [copy.deepcopy(each) for each in objects] if edits else list(objects)
     problems = []
     for edit in edits:
-        words = f"{edit['kind']} {edit['name']}"
+        named = f"{edit['kind']} {edit['name']}"
         targets = [
             each
             for each in changed
             if (each["kind"], each["metadata"]["name"]) == (edit["kind"], edit["name"])
         ]
         if not targets:
-            problems.append(f"The manifests hold no {words}, which is to be changed before it is applied.")
+            problems.append(f"The manifests hold no {named}, which is to be changed before it is applied.")
         for target in targets:
             _merge(target, edit.get("merge") or {})
             for key, inner in (edit.get("json") or {}).items():
                 problem = _merge_json(target, str(key), inner)
                 if problem:
-                    problems.append(f"{words}: {problem}")
+                    problems.append(f"{named}: {problem}")
     return changed, problems
 
 

@@ -149,8 +149,8 @@ def homeless(api: Api, plans: Iterable[Planned], kinds: Kinds) -> list[str]:
             namespace = _namespace(obj, plan.step, kinds)
             wanted.add(namespace)
             if not namespace:
-                words = f"{obj['kind']} {obj['metadata']['name']}"
-                problems.append(f"{step}: {words} names no namespace, and the step has none for it.")
+                named = f"{obj['kind']} {obj['metadata']['name']}"
+                problems.append(f"{step}: {named} names no namespace, and the step has none for it.")
         for namespace in sorted(wanted - coming - {""}):
             if not _exists(api, namespace):
                 problems.append(f"{step}: there is no namespace {namespace}, and no step so far makes it.")
@@ -207,7 +207,7 @@ def leave_others(api: Api, plan: Planned, *, keep: bool) -> list[str]:
     plan.claims = [one for one in plan.claims if one not in foreign]
     # Of a namespace nothing matters but that it is there.
     looked_at = [] if keep else [one for one in foreign if one.entry.kind != "Namespace"]
-    return [words for words in at_once(lambda one: _otherwise(api, one, plan.step), looked_at) if words]
+    return [message for message in at_once(lambda one: _otherwise(api, one, plan.step), looked_at) if message]
 
 
 def _otherwise(api: Api, one: Claim, step: Step) -> str:

@@ -31,7 +31,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import Record
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.store import Store
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.access import missing, told
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.access import (
+    missing,
+    phrases,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import (
     Progress,
     ProgressFileError,
@@ -148,10 +151,10 @@ def _checked(api: Api, plans: Sequence[Planned], record: Record, *, keep: bool) 
     kinds = Kinds(api)
     problems = []
     for plan in plans:
-        problems += [words for words in [find_there(api, plan, record.run_id, keep=keep)] if words]
+        problems += [message for message in [find_there(api, plan, record.run_id, keep=keep)] if message]
         if not plan.there:
             problems += kinds.learn(plan)
-    lacking = told(missing(api, rights(plans, kinds)))
+    lacking = phrases(missing(api, rights(plans, kinds)))
     if lacking:
         # Without them what follows would fail for that reason alone.
         return [*problems, *(f"The user may not {each}." for each in lacking)]

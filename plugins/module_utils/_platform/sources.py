@@ -97,8 +97,8 @@ class Reader:
             )
         status, output, errors = self.run([*program, target])
         if status:
-            told = (errors.strip() or output.strip() or f"exit status {status}").splitlines()[-1][:300]
-            raise SourceError(f"{where} failed: {told}")
+            message = (errors.strip() or output.strip() or f"exit status {status}").splitlines()[-1][:300]
+            raise SourceError(f"{where} failed: {message}")
         return output.encode(), where
 
     def _verify(self, source: Source, data: bytes, where: str) -> None:

@@ -122,7 +122,7 @@ def _owned_by_others(body: Mapping[str, Any] | str) -> tuple[tuple[str, str], ..
         if isinstance(cause, Mapping) and cause.get("reason") == "FieldManagerConflict"
     ]
     # The manager stands in the message alone: conflict with "kubectl" using apps/v1
-    return tuple((name, _MANAGER.sub(r"\1", words) or "another manager") for name, words in found)
+    return tuple((name, _MANAGER.sub(r"\1", message) or "another manager") for name, message in found)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -265,7 +265,7 @@ class Feeds:
         self._listed: set[str] = set()
 
     @property
-    def blind(self) -> bool:
+    def unobserved(self) -> bool:
         """Whether a watch has told that it is lost, and not yet that it is back."""
         return bool(self._lost)
 

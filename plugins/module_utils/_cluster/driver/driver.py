@@ -89,7 +89,7 @@ class Driver:
         self._saved: Any = None
         self._saved_at = self._said_at = clock()
         # Of what an earlier driver did nothing is told again.
-        self._told = len(state.history) if len(state.history) > 1 else 0
+        self._reported = len(state.history) if len(state.history) > 1 else 0
         self._lost = False
         # Why the last turn came to nothing, and the patch that was refused since then.
         self._trouble = self._refusal = ""
@@ -223,10 +223,10 @@ class Driver:
                 self._store.begin(self._plan, self.state)
 
     def _tell(self, action: Any) -> None:
-        for entry in self.state.history[self._told :]:
+        for entry in self.state.history[self._reported :]:
             self._progress.add("driver", str(entry["what"]), line(entry, self.state.started), dict(entry))
             self._said_at = self._clock()
-        self._told = len(self.state.history)
+        self._reported = len(self.state.history)
         why = getattr(action, "why", "")
         if why and self._clock() - self._said_at >= SAY_SECONDS:
             self._progress.add("driver", "waiting", f"waiting: {why}")

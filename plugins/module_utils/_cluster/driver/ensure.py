@@ -116,17 +116,17 @@ def _refuse(run: Run, plan: Plan, mode: str) -> None:
     except Refused as refused:
         raise ClusterError(str(refused)) from None
     if mode == STANDARD and not drains(seen):
-        words = (
+        message = (
             "The predictor's container names no preStop hook. In Standard mode requests are lost when KServe "
             "ends pods that do not go on serving for a while, one or two of a thousand in any order"
         )
         if run.params["drain"] == "required":
             raise ClusterError(
-                f"{words}. Nothing was changed. Give the container a preStop hook of some seconds, or set "
+                f"{message}. Nothing was changed. Give the container a preStop hook of some seconds, or set "
                 "drain to expected where the server drains by itself, or to ignored."
             )
         if run.params["drain"] == "ignored":
-            run.say(f"{words}.")
+            run.say(f"{message}.")
 
 
 def _earlier(kept: Kept | None) -> Start | None:
@@ -155,14 +155,14 @@ def _ended(run: Run, plan: Plan, end: End, changed: bool) -> dict[str, Any]:
     )
     if end.outcome not in accepted and run.params["expect"] != "any":
         about = f"The rollout of {run.namespace}/{run.name}"
-        told = {
+        message = {
             "rolled_back": f"{about} was rolled back: {end.message}.",
             "held": f"{about} is held, and the split stays as it is: {end.message}. Ask for state resumed, "
             "promoted or aborted.",
             "timeout": f"{about} is not over after {run.params['timeout']} s ({end.message}). The split "
             "stays as it is; the same task goes on from there.",
         }.get(end.outcome, f"{about} is {end.outcome}: {end.message}.")
-        raise Failed(told, result)
+        raise Failed(message, result)
     return result
 
 

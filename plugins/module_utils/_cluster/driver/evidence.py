@@ -26,20 +26,20 @@ QUERY_SECONDS = 4.0
 def counted(state_dir: str | None, name: str, now: float) -> Counted | None:
     """What the load of this name has counted, None where there is none. ``now`` is in seconds since the
     epoch."""
-    told = job.counts(state_dir, name)
-    if told["started"] is None or told["heartbeat"] is None:
+    counts = job.counts(state_dir, name)
+    if counts["started"] is None or counts["heartbeat"] is None:
         return None
     names = {
         revision: Answers(
             int(row["requests"]),
             int(row["failed"]),
-            {int(bound): int(times) for bound, times in told["response_times"].get(revision, [])},
+            {int(bound): int(times) for bound, times in counts["response_times"].get(revision, [])},
         )
-        for revision, row in told["revisions"].items()
+        for revision, row in counts["revisions"].items()
     }
-    heartbeat = float(told["heartbeat"])
-    running = told["state"] == "running" and now - heartbeat < STALE_SECONDS
-    return Counted(heartbeat, float(told["started"]), names, running)
+    heartbeat = float(counts["heartbeat"])
+    running = counts["state"] == "running" and now - heartbeat < STALE_SECONDS
+    return Counted(heartbeat, float(counts["started"]), names, running)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -72,19 +72,19 @@ class Prometheus:
         try:
             request = urllib.request.Request(address, headers=self._headers)
             with self._opener.open(request, timeout=QUERY_SECONDS) as answer:
-                told = json.loads(answer.read(1_000_000))
+                body = json.loads(answer.read(1_000_000))
         except urllib.error.HTTPError as error:
             return None, f"Prometheus answered {error.code}"
         # What does not speak HTTP at all raises HTTPException, which is no OSError.
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             return None, f"Prometheus did not answer: {reason}"
-        return _single(told)
+        return _single(body)
 
 
-def _single(told: Any) -> tuple[float | None, str]:
-    data = told.get("data") if isinstance(told, Mapping) else None
-    if not isinstance(data, Mapping) or told.get("status") != "success":
+def _single(body: Any) -> tuple[float | None, str]:
+    data = body.get("data") if isinstance(body, Mapping) else None
+    if not isinstance(data, Mapping) or body.get("status") != "success":
         return None, "what Prometheus answered is no result"
     rows = data.get("result")
     if data.get("resultType") == "scalar":

@@ -110,8 +110,8 @@ class Store:
 
     def ask(self, request: Request) -> None:
         """Leaves a request for whoever drives. NotFound where there is no rollout."""
-        told = {"id": request.id, "what": request.what, "who": request.who}
-        self._api.merge(self._path, {"data": {"request": json.dumps(told)}})
+        asked = {"id": request.id, "what": request.what, "who": request.who}
+        self._api.merge(self._path, {"data": {"request": json.dumps(asked)}})
 
 
 def _request(data: dict[str, Any]) -> Request | None:

@@ -50,13 +50,13 @@ def _ask(talk: Talk, pod: Pod, rounds: int, seconds: float) -> tuple[Pod, list[I
         asked = talk.wall()
         try:
             pod = talk.tell(pod, ask=number)
-            told = _answer(talk, pod, number, asked + seconds)
+            reported = _answer(talk, pod, number, asked + seconds)
         except ClusterError:
             break  # its pod is gone, or the API server is: what was found until then counts
         here = talk.wall()
-        if told is None:
+        if reported is None:
             break
-        bounds.append((told - here, told - asked))
+        bounds.append((reported - here, reported - asked))
         longest = max(longest, here - asked)
     return pod, bounds, longest
 
@@ -68,10 +68,10 @@ def _by_proxy(talk: Talk, pod: Pod) -> list[Interval]:
         # Once more than counts, so that connections are there.
         for number in range(PROXY_ROUNDS + 1):
             asked = talk.wall()
-            told = talk.time_of(pod, int(port or 0))
+            reported = talk.time_of(pod, int(port or 0))
             here = talk.wall()
             if number:
-                bounds.append((told - here, told - asked))
+                bounds.append((reported - here, reported - asked))
     except (ClusterError, KeyError, TypeError, ValueError):
         pass  # the annotation does it, too
     return bounds

@@ -161,7 +161,7 @@ def _results(run: LoadRun, collection: Collection, seconds: Optional[float], cha
     collection.compare_clocks()
     collection.release()
     generators = collection.generators()
-    rows = [
+    pods = [
         {
             "name": one.name,
             "pod": part.pod.name if part.pod else "",
@@ -170,20 +170,20 @@ def _results(run: LoadRun, collection: Collection, seconds: Optional[float], cha
         for one, part in zip(generators, collection.parts)
     ]
     if all(part.result is None for part in collection.parts):
-        told = [
-            {**row, "state": "missing", "problem": part.problem} for row, part in zip(rows, collection.parts)
+        rows = [
+            {**row, "state": "missing", "problem": part.problem} for row, part in zip(pods, collection.parts)
         ]
-        words = "; ".join(f"{row['name']}: {row['problem']}" for row in told)
-        run.module.warn(f"No generator left a result: {words}")
-        return {"changed": changed, "status": _INTERRUPTED, "progress": _progress([]), "generators": told}
+        message = "; ".join(f"{row['name']}: {row['problem']}" for row in rows)
+        run.module.warn(f"No generator left a result: {message}")
+        return {"changed": changed, "status": _INTERRUPTED, "progress": _progress([]), "generators": rows}
     merged = write_merged(generators, run.params["dest"] or "", False)
-    told = [{**row, **of} for row, of in zip(rows, merged["generators"])]
+    rows = [{**row, **of} for row, of in zip(pods, merged["generators"])]
     own = [part.result["LoadTest"] for part in collection.parts if part.result is not None]
     return {
         "changed": changed or merged["changed"],
         "status": merged["status"],
         "progress": _progress(own),
-        "generators": told,
+        "generators": rows,
     }
 
 

@@ -73,27 +73,27 @@ def _problem(metadata: Json, status: Json) -> str:
     """Why it does not run, the reason that explains most first."""
     conditions = {each["type"]: each for each in status.get("conditions") or []}
     disrupted, scheduled = conditions.get("DisruptionTarget") or {}, conditions.get("PodScheduled") or {}
-    words = [
-        _words("its pod was ended", disrupted) if disrupted.get("status") == "True" else "",
-        _words("its pod was ended", status) if status.get("reason") else "",  # Evicted, NodeLost
+    reasons = [
+        _reason("its pod was ended", disrupted) if disrupted.get("status") == "True" else "",
+        _reason("its pod was ended", status) if status.get("reason") else "",  # Evicted, NodeLost
         *(_of_container(each.get("state") or {}) for each in status.get("containerStatuses") or []),
         "its pod is being deleted" if metadata.get("deletionTimestamp") else "",
-        _words("its pod has no node", scheduled) if scheduled.get("status") == "False" else "",
+        _reason("its pod has no node", scheduled) if scheduled.get("status") == "False" else "",
     ]
-    return next(filter(None, words), "")
+    return next(filter(None, reasons), "")
 
 
 def _of_container(state: Json) -> str:
     ended, waiting = state.get("terminated") or {}, state.get("waiting") or {}
     if ended.get("exitCode") or ended.get("signal"):
-        return _words(f"its container ended with exit status {ended.get('exitCode')}", ended)
+        return _reason(f"its container ended with exit status {ended.get('exitCode')}", ended)
     usual = ("ContainerCreating", "PodInitializing")
     if waiting and waiting.get("reason") not in usual:
-        return _words("its container waits", waiting)
+        return _reason("its container waits", waiting)
     return ""
 
 
-def _words(what: str, why: Json) -> str:
-    told = (why.get("reason"), why.get("message"))
-    details = ": ".join(str(each).strip().rstrip(".") for each in told if each)
+def _reason(what: str, why: Json) -> str:
+    parts = (why.get("reason"), why.get("message"))
+    details = ": ".join(str(each).strip().rstrip(".") for each in parts if each)
     return f"{what} ({details})" if details else what

@@ -100,12 +100,12 @@ class LoadRun:
         )
 
     def _require_version(self) -> None:
-        told = self.api.get("/version")
-        numbers = [re.match(r"\d*", str(told.get(name) or "")) for name in ("major", "minor")]
+        reported = self.api.get("/version")
+        numbers = [re.match(r"\d*", str(reported.get(name) or "")) for name in ("major", "minor")]
         version = tuple(int(each[0]) if each and each[0] else 0 for each in numbers)
         if version < OLDEST:
             raise ClusterError(
-                f"{self.api.host} is Kubernetes {told.get('gitVersion')}. A load from pods needs "
+                f"{self.api.host} is Kubernetes {reported.get('gitVersion')}. A load from pods needs "
                 f"{OLDEST[0]}.{OLDEST[1]} or later, where one generator's death does not end the others "
                 "(backoffLimitPerIndex). Send the load from hosts."
             )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From when to when an object was observed, so that silence and blindness differ.
+"""From when to when an object was observed, so that silence and what is not observed differ.
 
 A watch that tells nothing says nothing about itself: its connection may be gone without a word, or the API
 server may be far behind. So the object's version is asked for several times a second beside the watch. While
@@ -94,17 +94,17 @@ class Poll:
     """
 
     def __init__(self) -> None:
-        self._told: str | None = None
+        self._reported: str | None = None
         self._passed: set[str] = set()
         self._asked: list[tuple[float, str]] = []
 
-    def told(self, version: str) -> float | None:
+    def reported(self, version: str) -> float | None:
         """The watch told this version. Returns the latest moment that this proves, if any was open."""
-        if self._told is not None:
-            self._passed.add(self._told)
+        if self._reported is not None:
+            self._passed.add(self._reported)
             if len(self._passed) > 1000:
-                self._passed = {self._told}
-        self._told = version
+                self._passed = {self._reported}
+        self._reported = version
         proved = [at for at, asked in self._asked if self._is_seen(asked)]
         self._asked = [each for each in self._asked if not self._is_seen(each[1])]
         return max(proved, default=None)
@@ -117,4 +117,4 @@ class Poll:
         return None
 
     def _is_seen(self, version: str) -> bool:
-        return version == self._told or version in self._passed
+        return version == self._reported or version in self._passed

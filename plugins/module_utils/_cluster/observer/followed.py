@@ -42,7 +42,7 @@ class Followed:
         return not self._unsynced
 
     @property
-    def blind(self) -> bool:
+    def unobserved(self) -> bool:
         """Whether something is unobserved as of now, so that nothing may be decided."""
         return bool(self._lost)
 

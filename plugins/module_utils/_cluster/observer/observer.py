@@ -149,13 +149,13 @@ class Observer:
             if feed in DECISIVE:
                 self._changed.add(feed)
                 version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
-                proved = self._polls.setdefault(feed, Poll()).told(version)
+                proved = self._polls.setdefault(feed, Poll()).reported(version)
                 # What was in flight when it was asked for is proved by its coming, then and there.
                 self._prove(recorder, feed, at if proved is not None else None, at)
         elif notice.kind == "synced":
             self._unsynced.discard(feed)
             if feed in DECISIVE and feed not in self._polls:
-                self._polls.setdefault(feed, Poll()).told(ABSENT)
+                self._polls.setdefault(feed, Poll()).reported(ABSENT)
         elif notice.kind == "cut" and feed in self._coverage:
             self._coverage[feed].lost(at, notice.message)
         elif notice.kind == "lost":

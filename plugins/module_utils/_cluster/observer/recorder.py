@@ -87,8 +87,8 @@ class Recorder:
         self._observations({"time": at, "feed": feed, "type": "unobserved", **row})
         if feed in DECISIVE:
             but = "; it was the same afterwards, so nothing was missed" if interval.unchanged else ""
-            words = f"unobserved for {interval.end - interval.start:.2f} s: {interval.why}{but}"
-            self._write(Event("observer", "unobserved", f"{feed}  {words}", {"feed": feed, **row}), at)
+            message = f"unobserved for {interval.end - interval.start:.2f} s: {interval.why}{but}"
+            self._write(Event("observer", "unobserved", f"{feed}  {message}", {"feed": feed, **row}), at)
 
     def refused(self, feed: str, message: str, at: float) -> None:
         """This kind may not be read, or is not served: said once, and the rest goes on."""
@@ -98,8 +98,8 @@ class Recorder:
         """The API server's clock is between `low` and `high` seconds ahead of this host's."""
         self._observations({"time": at, "type": "clock", "low": low, "high": high})
         data = {"whose": "api_server", "low": low, "high": high}
-        words = f"the API server's clock is {low:+.3f} to {high:+.3f} s ahead of the observer's"
-        self._write(Event("observer", "clock", words, data), at)
+        message = f"the API server's clock is {low:+.3f} to {high:+.3f} s ahead of the observer's"
+        self._write(Event("observer", "clock", message, data), at)
 
     def began(self, at: float) -> None:
         """Everything decisive has been listed: from here on it is observed."""

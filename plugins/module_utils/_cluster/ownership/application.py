@@ -73,8 +73,8 @@ class Application:
     def wait(self, workloads: Sequence[Mapping[str, str]]) -> None:
         """Waits until each workload (kind, namespace, name) is ready; ClusterError at the deadline."""
 
-        def ready(words: str) -> None:
-            self.progress.add("playbook", "ready", f"{words} is ready")
+        def ready(name: str) -> None:
+            self.progress.add("playbook", "ready", f"{name} is ready")
 
         named = [(f"{one['kind']} {one['namespace']}/{one['name']}", one) for one in workloads]
         self.until_none_lacks("Not all workloads are ready in time", named, self._shortfall, ready)
@@ -96,8 +96,8 @@ class Application:
                     whole(name)
             still = [(each, short) for each, short in zip(left, found) if short]
             if still and self.clock.now() >= self.deadline:
-                told = "; ".join(f"{name}: {short}" for (name, _item), short in still)
-                raise ClusterError(f"{late}. {told}.")
+                lacking = "; ".join(f"{name}: {short}" for (name, _item), short in still)
+                raise ClusterError(f"{late}. {lacking}.")
             left = [each for each, _short in still]
             if left:
                 self.clock.sleep(POLL_SECONDS)

@@ -48,13 +48,13 @@ def missing(api: Api, rights: Iterable[Right]) -> list[Right]:
     return [right for right, has in zip(wanted, at_once(lambda each: allowed(api, each), wanted)) if not has]
 
 
-def told(rights: Sequence[Right]) -> list[str]:
+def phrases(rights: Sequence[Right]) -> list[str]:
     """Rights in words, the verbs of a kind together: ``create, patch pods in namespace a``."""
     verbs: dict[tuple[str, str, str], list[str]] = {}
     for right in rights:
         verbs.setdefault((right.group, right.resource, right.namespace), []).append(right.verb)
     return [
-        f"{', '.join(words)} {resource}{f'.{group}' if group else ''}"
+        f"{', '.join(listed)} {resource}{f'.{group}' if group else ''}"
         + (f" in namespace {namespace}" if namespace else " in the whole cluster")
-        for (group, resource, namespace), words in verbs.items()
+        for (group, resource, namespace), listed in verbs.items()
     ]

@@ -22,7 +22,7 @@ from ..module import Failed
 from ..ownership.application import shortfall
 from ..ownership.record import group_of
 from . import rights
-from .access import missing, told
+from .access import missing, phrases
 from .room import requests_of_model, room
 from .webhooks import lacks, on_cluster
 
@@ -87,7 +87,9 @@ def _access(api: Api, params: Any, found: Findings) -> None:
     load = params["load_namespace"] or ""
     tasks = [params["driver"], *([rights.LOAD_JOB] if load else [])]
     wanted = rights.rights(tasks, params["namespace"], params["record_namespace"] or "", groups, load)
-    found.problems += [f"The user may not {each}: see docs/rights.md." for each in told(missing(api, wanted))]
+    found.problems += [
+        f"The user may not {each}: see docs/rights.md." for each in phrases(missing(api, wanted))
+    ]
 
 
 def _model(api: Api, params: Any, found: Findings) -> None:

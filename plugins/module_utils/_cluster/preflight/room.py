@@ -66,10 +66,12 @@ def lacks_room(nodes: Iterable[Json], pods: Iterable[Json], wanted: Mapping[str,
         best = {name: max(best.get(name, free[name]), free[name]) for name in wanted}
     if not ready:
         return "No node is ready to take pods."
-    told = ", ".join(f"{name} {amount:g} (at most {best[name]:g} free)" for name, amount in wanted.items())
+    requests = ", ".join(
+        f"{name} {amount:g} (at most {best[name]:g} free)" for name, amount in wanted.items()
+    )
     return (
-        f"No node has room for one more pod of the model, which requests {told}: free some, add a node, or "
-        "lower the requests."
+        f"No node has room for one more pod of the model, which requests {requests}: free some, add a node, "
+        "or lower the requests."
     )
 
 

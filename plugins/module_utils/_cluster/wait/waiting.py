@@ -34,7 +34,7 @@ class Source(Protocol):
         """Whether all that was there when the wait began has been taken in."""
 
     @property
-    def blind(self) -> bool:
+    def unobserved(self) -> bool:
         """Whether something is not seen at the moment."""
 
     def next(self, seconds: float) -> Notice | None:
@@ -74,7 +74,7 @@ def wait(
             for event in waiter.feed(notice):
                 progress.add(event.source, event.event, event.text, event.data)
         # What was seen last may have changed since, where nobody sees: it decides nothing.
-        end = None if feeds.blind else waiter.decide(clock.now())
+        end = None if feeds.unobserved else waiter.decide(clock.now())
         if end is not None:
             return end
         if left <= 0 or (look_once and feeds.synced):

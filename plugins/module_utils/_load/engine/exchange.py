@@ -89,7 +89,7 @@ class Exchange(InFlight):
         conn.seq = seq = self._seq
         conn.template = template = self._turns.template(seq)
         if self._several:
-            self._tally.payloads.sent[self._mix.told[template.payload]] += 1
+            self._tally.payloads.sent[self._mix.counted_as[template.payload]] += 1
         template.stamp(seq)
         conn.first_byte = None
         conn.sent = self._clock()
@@ -168,7 +168,7 @@ class Exchange(InFlight):
             self._seq = conn.seq = seq = self._seq + 1
             if several:
                 conn.template = self._turns.template(seq)
-                self._tally.payloads.sent[self._mix.told[conn.template.payload]] += 1
+                self._tally.payloads.sent[self._mix.counted_as[conn.template.payload]] += 1
             template = conn.template
             template.stamp(seq)
             conn.first_byte = None
@@ -302,7 +302,7 @@ class Exchange(InFlight):
         payloads: Counter[str] = Counter()
         for conn in self._in_flight():
             flying[conn.mode.name].append(conn.seq)
-            payloads[self._mix.told[conn.template.payload]] += 1
+            payloads[self._mix.counted_as[conn.template.payload]] += 1
         self._tally.settle(flying)
         self._tally.payloads.flying = payloads
 
@@ -322,14 +322,14 @@ class Exchange(InFlight):
         """Record the failure. The connection serves on only if its response was whole and it may be kept."""
         now = self._clock()
         head, streamed = conn.parser.head, conn.streamed
-        told = kind, detail
+        why = kind, detail
         if streamed is not None:
             self._tally.streamed.tokens.add(streamed.tokens)
-            told = (kind, detail) if kind in WHOLE else streamed.why(kind, detail)
+            why = (kind, detail) if kind in WHOLE else streamed.why(kind, detail)
         failure = FailedRequest(
             seq=conn.seq,
-            kind=told[0],
-            detail=told[1],
+            kind=why[0],
+            detail=why[1],
             intended=conn.intended,
             sent=conn.sent,
             first_byte=conn.first_byte,
@@ -347,7 +347,7 @@ class Exchange(InFlight):
             first_token=streamed.first_token if streamed is not None else None,
             tokens=streamed.tokens if streamed is not None else None,
         )
-        self._tally.payloads.fail(self._mix.told[conn.template.payload])
+        self._tally.payloads.fail(self._mix.counted_as[conn.template.payload])
         self._tally.failure(conn.mode, failure, conn.parser.size, head.size if head else 0)
         if kind in WHOLE and self._may_serve_again(conn):
             conn.parser.reset()

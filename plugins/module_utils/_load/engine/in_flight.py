@@ -37,7 +37,7 @@ class InFlight:
         self._first = self._seq
         tally.ids = (id_prefix, self._first + 1) if id_prefix else None
         if self._mix.count > 1:
-            tally.payloads = PayloadCounts(self._mix.told)
+            tally.payloads = PayloadCounts(self._mix.counted_as)
         self._pool.count_in(tally)
 
     @property

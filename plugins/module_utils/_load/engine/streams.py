@@ -69,13 +69,13 @@ class StreamExchange(InFlight):
         """Send the next call, on a kept connection that has room or on a new one."""
         self._seq += 1
         self.flying += 1
-        self._tally.payloads.carry(self._told(self._seq))
+        self._tally.payloads.carry(self._counted_as(self._seq))
         mode = self._tally.connection_modes[self._made.connection_mode(self._seq)]
         self._place(Call(self._seq, mode, intended=intended, sent=self._clock(), token=token))
 
-    def _told(self, sequence: int) -> str:
+    def _counted_as(self, sequence: int) -> str:
         """What the payload of this call is counted by."""
-        return self._mix.told[self._mix.index(sequence)]
+        return self._mix.counted_as[self._mix.index(sequence)]
 
     def _place(self, call: Call) -> None:
         conn = self._streams.pick(call.mode)
@@ -276,7 +276,7 @@ class StreamExchange(InFlight):
             self._made.request_id(call.seq),
             errno or (errno_name(error) if error else None),
         )._replace(sent_id=self._made.sent_id(call.seq), payload=self._mix.names[self._mix.index(call.seq)])
-        self._tally.payloads.fail(self._told(call.seq))
+        self._tally.payloads.fail(self._counted_as(call.seq))
         size, head_size = (answer.size, answer.head_size) if answer else (0, 0)
         self._tally.failure(call.mode, failure, size, head_size)
         self._done(call, now)
@@ -365,5 +365,5 @@ class StreamExchange(InFlight):
         for call, _conn in self._calls.values():
             flying[call.mode.name].append(call.seq)
         self._tally.settle(flying)
-        self._tally.payloads.flying = Counter(self._told(seq) for seq in self._calls)
+        self._tally.payloads.flying = Counter(self._counted_as(seq) for seq in self._calls)
         self._streams.trim()

@@ -191,23 +191,23 @@ def _wait(arguments: Mapping[str, Any], check_mode: bool) -> bool:
 
 def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments as they may be told: no payload, no credentials in the URL or in headers."""
-    told = dict(arguments)
-    if told.get("url"):
-        told["url"] = shown_url(str(told["url"]))
-    if told.get("payload") is not None:
-        told["payload"] = _HIDDEN
-    if told.get("payloads"):
+    public = dict(arguments)
+    if public.get("url"):
+        public["url"] = shown_url(str(public["url"]))
+    if public.get("payload") is not None:
+        public["payload"] = _HIDDEN
+    if public.get("payloads"):
         hidden = {"payload": _HIDDEN}
-        told["payloads"] = [
-            {**row, **(hidden if row.get("payload") is not None else {})} for row in told["payloads"]
+        public["payloads"] = [
+            {**row, **(hidden if row.get("payload") is not None else {})} for row in public["payloads"]
         ]
     for name in ("headers", "secret_headers"):
         secret = name == "secret_headers"
-        told[name] = {
+        public[name] = {
             header: _HIDDEN if secret or _CREDENTIAL.search(str(header)) else value
-            for header, value in (told.get(name) or {}).items()
+            for header, value in (public.get(name) or {}).items()
         }
-    return told
+    return public
 
 
 def describe(state_dir: str | None, name: str) -> dict[str, Any]:

@@ -316,8 +316,8 @@ def _delivered(dest: str, made: dict[str, Any]) -> dict[str, Any] | None:
     """The result that the process of this very run put at its destination before it failed or was killed."""
     there = read_json(Path(dest)) if dest else None
     own = there.get("LoadTest") if isinstance(there, dict) else None
-    told = made["LoadTest"]
-    same = isinstance(own, dict) and (own.get("name"), own.get("started")) == (told["name"], told["started"])
+    run = made["LoadTest"]
+    same = isinstance(own, dict) and (own.get("name"), own.get("started")) == (run["name"], run["started"])
     return there if same else None
 
 

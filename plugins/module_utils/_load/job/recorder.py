@@ -62,8 +62,8 @@ class Recorder:
 
     def snapshot(self, tally: Tally) -> dict[str, Any]:
         """That of the tally, with what could not be kept."""
-        told = snapshot(tally)
-        return {**told, **{name: told[name] + count for name, count in self._dropped.items()}}
+        counts = snapshot(tally)
+        return {**counts, **{name: counts[name] + count for name, count in self._dropped.items()}}
 
     def close(self) -> None:
         """Return once all that was reported is on the disk, or has been tried."""
@@ -102,7 +102,7 @@ class Recorder:
             with self.despite_full_disk():
                 self._checkpoint(*latest)
 
-    def _checkpoint(self, moment: float, told: dict[str, Any]) -> None:
+    def _checkpoint(self, moment: float, counts: dict[str, Any]) -> None:
         write_atomically(
             self._store.checkpoint,
             json.dumps(
@@ -110,7 +110,7 @@ class Recorder:
                     "heartbeat": moment,
                     "timeline_bytes": self.timeline.size,
                     "ledger_bytes": self.ledger.size,
-                    "snapshot": told,
+                    "snapshot": counts,
                 }
             ),
             durable=False,  # after a crash of the machine the run is over, and half a file is known as such

@@ -37,7 +37,7 @@ NAME = "load"
 OPTIONS_FILE, CONTROL_FILE = "options/options", "control/control"
 POLL_SECONDS = 0.02  # how late a file that has changed is seen, while nothing is sent
 SENDING_POLL_SECONDS = 0.2
-TOLD_SECONDS = 20.0  # between two reports of what was counted so far
+CHECKPOINT_SECONDS = 20.0  # between two reports of what was counted so far
 PROGRESS_SECONDS = 2.0
 ASKING_SECONDS = 0.2  # how long somebody who connects may take to ask
 LINGER_SECONDS = 900.0  # how long it waits to be told that its result was heard
@@ -71,7 +71,7 @@ class Generator:
         self._said_results = 0
         self._started = False
         self._terminated = False
-        self._told = Told(self._state_dir, say)
+        self._reporter = Reporter(self._state_dir, say)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._clock = socket.create_server((address, 0), family=family)
 
@@ -165,7 +165,7 @@ class Generator:
             job.stop(self._state_dir, NAME)
             state = job.state(self._state_dir, NAME)
         if state == "running":
-            self._told.so_far()
+            self._reporter.so_far()
         elif self._said_results <= int(told.get("again") or 0):
             self._say_result()
 
@@ -188,7 +188,7 @@ class Generator:
         self._say_result()
 
 
-class Told:
+class Reporter:
     """Says every few seconds what was counted since the last time: all that is left of a pod that dies."""
 
     def __init__(self, state_dir: str, say: Callable[[str], None]) -> None:
@@ -207,7 +207,7 @@ class Told:
             self._progress_at = now + PROGRESS_SECONDS
             self._say(line("progress", time=time.time(), **job.progress(self._state_dir, NAME)))
         if now >= self._due:
-            self._due = now + TOLD_SECONDS
+            self._due = now + CHECKPOINT_SECONDS
             self._checkpoint()
 
     def _checkpoint(self) -> None:
@@ -215,13 +215,13 @@ class Told:
         checkpoint = read_json(store.checkpoint)
         if checkpoint is None:
             return
-        told: dict[str, Any] = {"snapshot": checkpoint["snapshot"]}
+        counted: dict[str, Any] = {"snapshot": checkpoint["snapshot"]}
         for name in ("timeline", "ledger"):
             rows = _lines_between(getattr(store, name), self._read[name], checkpoint[f"{name}_bytes"])
-            told[name], told[f"{name}_before"] = rows, self._rows[name]
+            counted[name], counted[f"{name}_before"] = rows, self._rows[name]
             self._read[name] = checkpoint[f"{name}_bytes"]
             self._rows[name] += len(rows)
-        for text in chunks("checkpoint", self._number, told):
+        for text in chunks("checkpoint", self._number, counted):
             self._say(text)
         self._number += 1
 

@@ -105,7 +105,7 @@ class Merger:
                 for name, mode in total["connection_modes"].items()
             }
         timeline = [self._timeline[second] for second in sorted(self._timeline)]
-        merged = build(_told(self._about), total["state"], total, timeline, self._ledger)
+        merged = build(_options(self._about), total["state"], total, timeline, self._ledger)
         merged["LoadTest"]["rate_kept"] = total["rate_kept"]
         merged["Labels"] = self._about["labels"]
         return merged
@@ -237,7 +237,7 @@ def _about(before: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _told(about: Mapping[str, Any]) -> dict[str, Any]:
+def _options(about: Mapping[str, Any]) -> dict[str, Any]:
     """As `build` takes options."""
     rates = about["whole_rates"]
     return {

@@ -33,9 +33,9 @@ _COPIED = (
 
 def public_options(options: Options) -> dict[str, Any]:
     """What may be told of a run's options: neither headers' values nor payloads nor what a query holds."""
-    told = {name: getattr(options, name) for name in _PUBLIC}
+    public = {name: getattr(options, name) for name in _PUBLIC}
     return {
-        **told,
+        **public,
         "url": shown_url(options.url),
         "method": options.verb,
         "rate": options.mean_rate / options.parts,

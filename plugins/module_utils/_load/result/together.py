@@ -137,8 +137,8 @@ class CommonGap:
 
     def add(self, part: Mapping[str, Any]) -> None:
         """Another generator's `LoadTest`."""
-        told = part if self._mode == "all" else part["connection_modes"][self._mode]
-        if not told["requests"]:
+        counts = part if self._mode == "all" else part["connection_modes"][self._mode]
+        if not counts["requests"]:
             return
         last = _goes_on(part, self._mode)
         spans = _idle(part, last)
@@ -151,8 +151,8 @@ class CommonGap:
             noted += [(at - 0.5, at + 1.5) for at in seconds if at not in kept]
         self._common.add(spans + noted)
         self._begin = min(self._begin, part["started"])
-        self._end = max(self._end, told["longest_success_gap"]["end"], _last_end(part, self._mode, last))
-        self._own.append(told["longest_success_gap"])
+        self._end = max(self._end, counts["longest_success_gap"]["end"], _last_end(part, self._mode, last))
+        self._own.append(counts["longest_success_gap"])
 
     def row(self) -> dict[str, Any] | None:
         """As `longest_success_gap` of a result; None where there was no request.

@@ -83,8 +83,8 @@ class Progress:
     def _is_of_one(self, chunk: Mapping[str, Any]) -> None:
         """An answer that begins with one server and goes on with another is none. Some leave these empty."""
         for name in _OF_THE_WHOLE:
-            told = chunk.get(name)
-            if isinstance(told, str) and told and self._about.setdefault(name, told) != told:
+            value = chunk.get(name)
+            if isinstance(value, str) and value and self._about.setdefault(name, value) != value:
                 raise Wrong(STREAM_MALFORMED, f"the {name} changes within the stream")
 
     def _choices(self, choices: Any) -> bool:
@@ -179,8 +179,8 @@ def _named(chunk: Mapping[str, Any]) -> str:
     """Type and code of an error, not its message, which may repeat what was asked."""
     error = chunk.get("error")
     given = error if isinstance(error, dict) else chunk if chunk.get("object") == "error" else {}
-    told = [f"{name} {shown(str(given[name]))}" for name in ("type", "code") if given.get(name)]
-    return f" ({', '.join(told)})" if told else ""
+    parts = [f"{name} {shown(str(given[name]))}" for name in ("type", "code") if given.get(name)]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def shown(text: str) -> str:

@@ -22,11 +22,11 @@ def steps(material: Material) -> str:
     seconds = driver.get("rollback_seconds")
     back = f" The baseline had everything again after {elapsed(seconds)}." if seconds is not None else ""
     ending = f"{str(driver['outcome']).replace('_', ' ')} in {driver['mode']} mode{cause}"
-    words = f"<p>{escape(ending[:1].upper() + ending[1:])}.{escape(back)}</p>"
+    sentence = f"<p>{escape(ending[:1].upper() + ending[1:])}.{escape(back)}</p>"
     done = [(utc(row["at"])[:12], row["text"], row["move"]) for row in driver.get("patches", [])]
     return "\n".join(
         [
-            words,
+            sentence,
             table("Each change of the InferenceService", ("Time", "What", "Move"), done),
             table(
                 "Each time that a gate said something else",

@@ -102,8 +102,8 @@ def payloads(material: Material) -> str:
 
 def generators(material: Material) -> str:
     """The generators that sent the load together, where there were several; those with a fault first."""
-    told = (material.verdict.get("generator") or {}).get("generators", [])
-    rows = sorted(told, key=lambda row: row["state"] in COMPLETE_STATES and not row["problem"])
+    parts = (material.verdict.get("generator") or {}).get("generators", [])
+    rows = sorted(parts, key=lambda row: row["state"] in COMPLETE_STATES and not row["problem"])
     shown = []
     for row in rows[:MOST_GENERATORS]:
         clock = row["clock_offset"]

@@ -236,8 +236,8 @@ class Container:
         self._handle = None
         facts = self.facts.ended(handle.exited.result(), self._context.clock())
         state = facts.state
-        told = f"{state.reason}, exit code {state.exit_code}" if isinstance(state, Terminated) else ""
-        self._now(facts, PodEvent("Normal", "Ended", f"container {self.name} ended: {told}"))
+        how = f"{state.reason}, exit code {state.exit_code}" if isinstance(state, Terminated) else ""
+        self._now(facts, PodEvent("Normal", "Ended", f"container {self.name} ended: {how}"))
 
     def _again(self) -> None:
         facts = self.facts.again(self._place.whom)

@@ -26,7 +26,7 @@ from .objects import (
     Seen,
     new,
     observed,
-    told,
+    reported,
 )
 
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
@@ -76,7 +76,7 @@ def service(ksvc: Object, seen: Seen, now: str) -> list[Change]:
         },
         **{key: from_route[key] for key in ("traffic", "url", "address") if key in from_route},
     }
-    return [*changes, *told(KNATIVE_SERVICES, ksvc, status, conditions, now)]
+    return [*changes, *reported(KNATIVE_SERVICES, ksvc, status, conditions, now)]
 
 
 def configuration(obj: Object, seen: Seen, now: str) -> list[Change]:
@@ -109,7 +109,7 @@ def configuration(obj: Object, seen: Seen, now: str) -> list[Change]:
     ready = latest_ready(states, (obj.get("status") or {}).get("latestReadyRevisionName", ""))
     status = {"latestCreatedRevisionName": newest, **({"latestReadyRevisionName": ready} if ready else {})}
     conditions = {"Ready": condition("True" if ready == newest else "Unknown")}
-    return [*changes, *told(CONFIGURATIONS, obj, status, conditions, now)]
+    return [*changes, *reported(CONFIGURATIONS, obj, status, conditions, now)]
 
 
 def revisions(obj: Object, seen: Seen) -> list[Object]:
@@ -154,7 +154,7 @@ def revision(obj: Object, seen: Seen, idle: bool, routable: bool, now: str) -> l
     active = condition("False", "NoTraffic") if idle else condition("True" if number else "Unknown")
     conditions = {"Active": active, "ContainerHealthy": ready, "Ready": ready, "ResourcesAvailable": ready}
     status = {"actualReplicas": number, "desiredReplicas": 0 if idle else wanted}
-    return [*changes, *told(REVISIONS, obj, status, conditions, now)]
+    return [*changes, *reported(REVISIONS, obj, status, conditions, now)]
 
 
 def _deployment(obj: Object, replicas: int) -> Change:

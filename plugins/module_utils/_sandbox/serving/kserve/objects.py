@@ -152,7 +152,7 @@ def status_if_new(kind: Kind, obj: Object, status: Json) -> list[Change]:
     return [] if status == obj.get("status") else [Status(kind, obj, status)]
 
 
-def told(
+def reported(
     kind: Kind, obj: Object, status: Json, conditions: Mapping[str, Condition], now: str
 ) -> list[Change]:
     """The change of a status of Knative's, if it is one: with its conditions, by type, and what was observed.

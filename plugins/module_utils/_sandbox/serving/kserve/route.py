@@ -13,7 +13,7 @@ from ...gateway import config
 from ...kube.resources import CONFIGURATIONS, KNATIVE_INGRESSES, ROUTES
 from ..conditions import Condition, condition, of_type
 from . import knative
-from .objects import DOMAIN, Change, Json, Object, Patch, Seen, new, observed, told
+from .objects import DOMAIN, Change, Json, Object, Patch, Seen, new, observed, reported
 
 _NOT_CONFIGURED = condition("Unknown", "IngressNotConfigured", "Ingress has not yet been reconciled.")
 _NOT_PROBED = condition("Unknown", "Uninitialized", "Waiting for load balancer to be ready")
@@ -54,7 +54,7 @@ def reconcile(route: Object, seen: Seen, now: str) -> list[Change]:
     if traffic is None:
         text = f'Configuration "{meta["name"]}" is waiting for a Revision to become ready.'
         missing = condition("Unknown", "RevisionMissing", text)
-        return told(ROUTES, route, status, _conditions(missing, _NOT_CONFIGURED, missing), now)
+        return reported(ROUTES, route, status, _conditions(missing, _NOT_CONFIGURED, missing), now)
     spec = {"rules": _rules(route, traffic)}
     changes: list[Change] = []
     if ingress is None:
@@ -66,7 +66,7 @@ def reconcile(route: Object, seen: Seen, now: str) -> list[Change]:
     else:
         ready = of_type(ingress.get("status"), "Ready")
     status["traffic"] = traffic
-    return [*changes, *told(ROUTES, route, status, _conditions(condition("True"), ready, ready), now)]
+    return [*changes, *reported(ROUTES, route, status, _conditions(condition("True"), ready, ready), now)]
 
 
 def _rules(route: Object, traffic: list[Json]) -> list[Json]:
@@ -129,4 +129,4 @@ def programmed(ingress: Object, in_force: bool, now: str) -> list[Change]:
     else:
         ready = _NOT_PROBED
     made = {"LoadBalancerReady": ready, "NetworkConfigured": condition("True"), "Ready": ready}
-    return told(KNATIVE_INGRESSES, ingress, {}, made, now)
+    return reported(KNATIVE_INGRESSES, ingress, {}, made, now)

@@ -320,11 +320,11 @@ def test_a_kind_that_is_not_needed_and_goes_later_on_blinds_nobody() -> None:
     server = Server(time, [listing(7, obj(5)), Forbidden("no more")], [Forbidden("no more")])
     feeds.follow(Watch(server, "pod", KIND, namespace="ns", name=None, clock=clock_of(time)), needed=False)
     drain(feeds, lambda: feeds.synced)
-    assert drain(feeds, lambda: feeds.blind)[-1].kind == "lost"
+    assert drain(feeds, lambda: feeds.unobserved)[-1].kind == "lost"
     last = feeds.next(5.0)
     assert last is not None
     assert (last.kind, last.message) == ("refused", "no more")
-    assert (feeds.blind, feeds.synced) == (False, True)
+    assert (feeds.unobserved, feeds.synced) == (False, True)
 
 
 def test_objects_are_chosen_by_their_labels() -> None:

@@ -110,26 +110,26 @@ def test_unobserved_intervals_and_proved_stretches_make_up_the_whole(steps):
 
 def test_an_answer_with_the_version_told_last_is_a_proof():
     poll = Poll()
-    poll.told("7")
+    poll.reported("7")
     assert poll.answered(10.0, "7") == 10.0
 
 
 def test_an_answer_with_a_version_that_was_passed_is_a_proof():
     """It was asked for before the watch told the next one."""
     poll = Poll()
-    poll.told("7")
-    poll.told("9")
+    poll.reported("7")
+    poll.reported("9")
     assert poll.answered(10.0, "7") == 10.0
 
 
 def test_an_answer_with_a_version_not_yet_told_waits_for_the_watch():
     poll = Poll()
-    poll.told("7")
+    poll.reported("7")
     assert poll.answered(10.0, "9") is None
     assert poll.answered(10.2, "9") is None
-    assert poll.told("8") is None
-    assert poll.told("9") == 10.2
-    assert poll.told("11") is None
+    assert poll.reported("8") is None
+    assert poll.reported("9") == 10.2
+    assert poll.reported("11") is None
 
 
 def test_before_the_watch_told_anything_nothing_is_a_proof():
@@ -139,7 +139,7 @@ def test_before_the_watch_told_anything_nothing_is_a_proof():
 def test_many_versions_are_remembered_for_a_while_only():
     poll = Poll()
     for number in range(5000):
-        poll.told(str(number))
+        poll.reported(str(number))
     assert poll.answered(1.0, "4999") == 1.0
     assert poll.answered(1.0, "4998") == 1.0
     assert poll.answered(1.0, "17") is None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.access import (
     Right,
     missing,
-    told,
+    phrases,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.rights import NEEDS, rights
 from ansible_collections.iter8.kfserving.tests.support.cluster import Cluster
@@ -42,4 +42,4 @@ def test_what_is_missing_is_told_by_kind_and_place() -> None:
     assert missing(cluster, wanted) == []  # type: ignore[arg-type]
     cluster.denied = {("patch", "cs"), ("get", "cs"), ("get", "nodes")}
     lacking = missing(cluster, wanted)  # type: ignore[arg-type]
-    assert told(lacking) == ["get nodes in the whole cluster", "get, patch cs.a.b in namespace n"]
+    assert phrases(lacking) == ["get nodes in the whole cluster", "get, patch cs.a.b in namespace n"]

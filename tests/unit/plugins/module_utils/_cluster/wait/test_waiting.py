@@ -26,13 +26,13 @@ class Feeds:
         self.now = 0.0
         self.left = notices
         self.synced = False
-        self.blind = False
+        self.unobserved = False
 
     def next(self, seconds: float) -> Notice | None:
         if self.left and self.left[0][0] <= self.now + seconds:
             self.now, kind = max(self.now, self.left[0][0]), self.left.pop(0)[1]
             self.synced = self.synced or kind == "synced"
-            self.blind = kind == "lost" or (self.blind and kind != "back")
+            self.unobserved = kind == "lost" or (self.unobserved and kind != "back")
             return Notice("f", kind, self.now)
         self.now += max(0.0, seconds)
         return None
