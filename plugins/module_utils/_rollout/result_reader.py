@@ -121,10 +121,11 @@ def _streamed(value: Any) -> Streamed | None:
     times = {
         name: mapping(row.get(name), f"LoadTest.streamed.{name}") for name in ("first_token", "token_gap")
     }
-    parts = []
+    parts, counts = [], {}
     for name, histogram in times.items():
-        by_revision = rows_of(row, f"{name}_by_revision").values()
-        parts.append((name, whole(histogram, "Count"), sum(whole(one, "Count") for one in by_revision)))
+        rows = rows_of(row, f"{name}_by_revision").items()
+        counts[name] = {revision: whole(one, "Count") for revision, one in rows}
+        parts.append((name, whole(histogram, "Count"), sum(counts[name].values())))
     return Streamed(
         tokens=whole(row, "tokens"),
         first_token=times["first_token"],
@@ -132,6 +133,7 @@ def _streamed(value: Any) -> Streamed | None:
         streams=whole(tokens, "count"),
         counted=whole(tokens, "sum"),
         parts=tuple(parts),
+        begun=counts["first_token"],
     )
 
 

@@ -236,6 +236,9 @@ def not_covered(facts: Facts) -> list[str]:
     for mode in ("new", "keep-alive"):
         if mode not in load.connection_modes or not load.connection_modes[mode].requests:
             found.append(f"No request was sent on a {mode} connection.")
+    silent = load.ok - sum(load.streamed.begun.values()) if load.streamed else 0
+    if silent > 0:
+        found.append(f"{count(silent, 'stream')} ended as it should without a token, which may be an answer.")
     if load.ledger_dropped:
         found.append(f"{count(load.ledger_dropped, 'failure')} were counted without a record of their own.")
     for part in facts.marks.unobserved_until(load.ended):

@@ -13,7 +13,7 @@ from .offset import Offset, hull
 
 STOPPED = "stopped"
 COMPLETE_STATES = ("finished", STOPPED)
-OTHERS = "(others)"  # payloads beyond those that are counted each by itself
+OTHERS = "(others)"  # payloads, or revisions, beyond those that are counted each by itself
 MISSING = "missing"  # of a generator that left no result
 
 
@@ -87,7 +87,8 @@ class Streamed(NamedTuple):
 
     `first_token` is from when a request was due to its first token, `token_gap` from one token to the next.
     `streams` is how many the counts of tokens have, `counted` how many tokens these come to; `parts` are, for
-    each of the two histograms, its name, its count, and the sum of those by revision.
+    each of the two histograms, its name, its count, and the sum of those by revision. `begun` is how many had
+    a first token by the name that was known by then; the empty name is that of those that had named none.
     """
 
     tokens: int
@@ -96,6 +97,7 @@ class Streamed(NamedTuple):
     streams: int
     counted: int
     parts: tuple[tuple[str, int, int], ...]
+    begun: Mapping[str, int]
 
 
 class ModeCounts(NamedTuple):

@@ -127,7 +127,13 @@ def renamed(load: Load, naming: Mapping[str, str], known_only: bool) -> Load:
             counts[of(name)] += n
         seconds.append(replace(second, revisions=dict(counts)))
     ledger = tuple(replace(lost, revision=of(lost.revision)) for lost in load.ledger)
-    return replace(load, revisions=revisions, seconds=tuple(seconds), ledger=ledger)
+    streamed = load.streamed
+    if streamed is not None:
+        begun = Counter[str]()
+        for name, n in streamed.begun.items():
+            begun[of(name)] += n
+        streamed = streamed._replace(begun=dict(begun))
+    return replace(load, revisions=revisions, seconds=tuple(seconds), ledger=ledger, streamed=streamed)
 
 
 def renamed_log(log: AccessLog, naming: Mapping[str, str]) -> AccessLog:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from ..evidence.facts import Facts
-from ..evidence.load import COMPLETE_STATES, Load, Streamed
+from ..evidence.load import COMPLETE_STATES, OTHERS, Load, Streamed
 from ..messages import count, elapsed
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
@@ -132,6 +132,11 @@ def _of_the_streams(load: Load, streamed: Streamed) -> Iterator[Wrong]:
         yield from _but(unless(f"{name} by revision, of", by_revision, total))
     if told["first_token"] > load.requests:
         yield f"first tokens of {load.requests} streams", told["first_token"]
+    for name, begun in sorted(streamed.begun.items()):
+        streams = load.revisions.get(name, (0, 0))[0]
+        # A stream may name its revision after its first token.
+        if begun > streams and name not in ("", OTHERS):
+            yield f"first tokens of {streams} streams of {name}", begun
 
 
 def _of_the_outages(load: Load) -> Iterator[tuple[str, int | float]]:
@@ -166,7 +171,31 @@ def answers_whole(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
         each = " and ".join(f"{count(n, 'answer')} with status {status}" for status, n in empty.items())
         message = f"{each} had no body, which is no prediction, and nobody says that it was expected"
         return unproven(message, statuses={str(status): n for status, n in empty.items()})
+    silent = _without_a_token(facts.answered_load or load)
+    if silent:
+        rows = ((count(n, "stream"), f" of {name}" if name else "") for name, n in silent.items())
+        each = " and ".join(f"{streams}{of}" for streams, of in rows)
+        message = f"not one of {each} had a token, and yet they count as answered"
+        return unproven(message, without_a_token=silent)
     return passed("no answer was one without a body by its status")
+
+
+def _without_a_token(load: Load) -> dict[str, int]:
+    """The successes of each revision whose streams never began; those of all under the empty name.
+
+    A model may have nothing to say to some, and such a stream is whole. One that never says a thing has not
+    answered. Whose the first tokens were is only known where each of them named a revision.
+    """
+    streamed = load.streamed
+    if streamed is None:
+        return {}
+    begun = {name for name, n in streamed.begun.items() if n}
+    if not begun:
+        return {"": load.ok} if load.ok else {}
+    if begun & {"", OTHERS}:
+        return {}
+    right = {name: n - k for name, (n, k) in load.revisions.items()}
+    return {name: n for name, n in sorted(right.items()) if n > 0 and name and name not in begun}
 
 
 RULES = (

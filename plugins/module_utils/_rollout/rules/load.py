@@ -145,8 +145,16 @@ def first_token_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if facts.load is None:
         return []
     streamed = facts.load.streamed
-    times = streamed.first_token if streamed else {}
-    return _within(times, thresholds.max_first_token, "first token", "first tokens took")
+    if streamed is None:
+        return _within({}, thresholds.max_first_token, "first token", "first tokens took")
+    found = _within(streamed.first_token, thresholds.max_first_token, "first token", "first tokens took")
+    begun, streams = sum(streamed.begun.values()), facts.load.ok
+    # One that never came was not in time.
+    short = [wanted for wanted in sorted(thresholds.max_first_token) if begun < streams * wanted / 100]
+    if begun and short:
+        message = f"only {begun} of {count(streams, 'stream')} had a first token"
+        found += unproven(f"{message}, where {short[0]:g} % should in time", begun=begun, streams=streams)
+    return found
 
 
 def token_gaps_kept(facts: Facts, thresholds: Thresholds) -> list[Finding]:

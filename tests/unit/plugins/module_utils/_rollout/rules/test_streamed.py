@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
-from ansible_collections.iter8.kfserving.tests.support.builders import CANARY
+from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
 from ansible_collections.iter8.kfserving.tests.support.judging import claim, verdict
 from ansible_collections.iter8.kfserving.tests.support.pages import page_text
 from ansible_collections.iter8.kfserving.tests.support.rollouts import LATENCY, START, Run
@@ -106,6 +106,71 @@ def test_counts_of_tokens_that_disagree(
     found = verdict(run)
     assert claim(found, "counts_agree") == "inconclusive"
     assert rollouts.figures(found, "counts_agree")["sums"] == sums
+
+
+def silenced(run: Run, **streams: int) -> None:
+    """So many streams of the baseline or the canary had no token, and nothing else is wrong with them."""
+    told = run.own["streamed"]
+    for role, n in streams.items():
+        name = {"baseline": BASELINE, "canary": CANARY}[role]
+        for part, tokens in (("first_token", n), ("token_gap", 9 * n)):
+            left = told[f"{part}_by_revision"].pop(name)["Count"] - tokens
+            told[f"{part}_by_revision"] |= {name: rollouts.histogram(left)} if left else {}
+            told[part] = rollouts.histogram(told[part]["Count"] - tokens)
+        told["tokens"] -= 10 * n
+        told["histograms"]["tokens"]["sum"] -= 10 * n
+
+
+ALL_OF = {"baseline": 4525, "canary": 4475}
+
+
+@pytest.mark.parametrize(
+    ("streams", "silent"),
+    [
+        (ALL_OF, {"": 9000}),
+        ({"canary": 4475}, {CANARY: 4475}),
+        ({"baseline": 4525, "canary": 31}, {BASELINE: 4525}),
+    ],
+)
+def test_streams_without_any_token_are_no_answers(streams: dict[str, int], silent: dict[str, int]) -> None:
+    run = streamed()
+    silenced(run, **streams)
+    found = verdict(run)
+    assert [(r["rule"], r["verdict"]) for r in found["reasons"]] == [("answers_whole", "inconclusive")]
+    assert rollouts.figures(found, "answers_whole") == {"without_a_token": silent}
+
+
+def test_a_stream_may_be_whole_without_a_token() -> None:
+    run = streamed()
+    silenced(run, baseline=3, canary=19)
+    found = verdict(run)
+    assert found["verdict"] == "pass"
+    assert "22 streams ended as it should without a token, which may be an answer." in found["not_covered"]
+    assert not any("without a token" in each for each in verdict(streamed())["not_covered"])
+
+
+@pytest.mark.parametrize(("wanted", "grade"), [(99.7, "pass"), (99.8, "inconclusive")])
+def test_a_first_token_that_never_came_was_not_in_time(wanted: float, grade: str) -> None:
+    run = streamed()
+    silenced(run, baseline=3, canary=19)
+    found = verdict(run, Thresholds(max_first_token={50.0: 0.4, wanted: 0.4}))
+    assert (claim(found, "first_token_kept"), found["verdict"]) == (grade, grade)
+
+
+def test_whose_streams_never_began_is_not_known_where_first_tokens_name_nobody() -> None:
+    run = streamed()
+    told = run.own["streamed"]
+    told["first_token_by_revision"] = {"": rollouts.histogram(9000)}
+    assert verdict(run)["verdict"] == "pass"
+    told["first_token_by_revision"] = {
+        CANARY: rollouts.histogram(6000),
+        "(others)": rollouts.histogram(3000),
+    }
+    found = verdict(run)
+    assert rollouts.figures(found, "counts_agree")["sums"] == {
+        f"first tokens of 4475 streams of {CANARY}": 6000
+    }
+    assert [r["rule"] for r in found["reasons"]] == ["counts_agree"]
 
 
 def test_an_outage_in_which_first_tokens_came_is_longer_than_the_gap() -> None:
