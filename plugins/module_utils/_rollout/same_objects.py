@@ -56,7 +56,7 @@ def contradictions(
     yield from _other_target(metadata, experiment)
     yield from _other_experiment(experiment, rows)
     for kind, obj in ((_SERVICE, service), (_EXPERIMENT, experiment)):
-        yield from _told_twice(kind, obj)
+        yield from _reported_twice(kind, obj)
     yield from _other_end(experiment, rows)
     last = number(metadata, "generation")
     observed = [
@@ -127,10 +127,10 @@ def _other_end(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> 
             return
 
 
-def _told_twice(kind: str, obj: Object | None) -> Iterator[str]:
+def _reported_twice(kind: str, obj: Object | None) -> Iterator[str]:
     """A condition has one status: they are a map by their type (Kubernetes' API conventions)."""
-    told: dict[str, str] = {}
+    statuses: dict[str, str] = {}
     for row in entries(mapping(obj, "status"), "conditions"):
         name, status = text(row, "type"), text(row, "status")
-        if told.setdefault(name, status) != status:
-            yield f"the {kind} has the condition {name} twice, as {told[name]} and as {status}"
+        if statuses.setdefault(name, status) != status:
+            yield f"the {kind} has the condition {name} twice, as {statuses[name]} and as {status}"

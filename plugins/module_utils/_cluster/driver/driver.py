@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
     number,
     text,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import line
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import (
     advance,
     ask,
@@ -30,7 +31,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
     FORWARD,
     State,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import line
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import (
     NEXT,
     Done,

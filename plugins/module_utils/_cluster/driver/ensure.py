@@ -8,6 +8,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import (
+    foretold,
+    way_back,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import (
     STANDARD,
@@ -24,10 +28,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
     ROLLED_BACK,
     State,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import (
-    foretold,
-    way_back,
 )
 
 from ..client.errors import ClusterError

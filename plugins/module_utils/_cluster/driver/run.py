@@ -15,6 +15,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.spe
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     inferenceservice as inferenceservices,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import (
+    summary,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import (
     Plan,
     PlanError,
@@ -23,9 +26,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
     State,
-)
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import (
-    summary,
 )
 
 from ..client.api import Api, Json

@@ -66,7 +66,7 @@ def causes(ledger: Sequence[Lost], observations: Iterable[Row]) -> list[dict[str
     `seconds` of each happening is its distance from the window: negative before it, 0 within, positive after.
     """
     seen = sorted(happenings(observations), key=lambda each: each.time)
-    return [_told(window, seen) for window in windows(ledger)[:MOST_WINDOWS]]
+    return [_cause(window, seen) for window in windows(ledger)[:MOST_WINDOWS]]
 
 
 def windows(ledger: Sequence[Lost]) -> list[Window]:
@@ -80,7 +80,7 @@ def windows(ledger: Sequence[Lost]) -> list[Window]:
     return [Window(group[0].at, group[-1].at, tuple(group)) for group in found]
 
 
-def _told(window: Window, seen: Sequence[Happening]) -> dict[str, Any]:
+def _cause(window: Window, seen: Sequence[Happening]) -> dict[str, Any]:
     near = [
         (distance, each)
         for each in seen

@@ -15,7 +15,7 @@ from ..objects import inferenceservice as services
 from ..objects.objectives import Objective, objectives
 from ..objects.snapshot import STANDARD, Snapshot, mode_of
 from ..objects.view import view_of
-from ..plan.told import SummaryFormatError, read_summary
+from ..plan.account import SummaryFormatError, read_summary
 from ..result_reader import read_load
 from ..roles import BASELINE, CANARY, ITER8, OBSERVE
 from ..same_objects import contradictions, replaced
@@ -249,14 +249,14 @@ def study(evidence: Evidence) -> Facts:
     )
 
 
-def _driver(told: Mapping[str, Any] | None, found: Marks, problems: dict[str, str]) -> Mapping[str, Any]:
+def _driver(account: Mapping[str, Any] | None, found: Marks, problems: dict[str, str]) -> Mapping[str, Any]:
     """What the driver did; empty where another one drove, or, with a problem, where it is not known."""
-    if not told:
+    if not account:
         if found.driver not in (ITER8, OBSERVE):
             problems.setdefault("driver", f"there is no account of what the driver ({found.driver}) did")
         return {}
     try:
-        return read_summary(told)
+        return read_summary(account)
     except SummaryFormatError as error:
         problems["driver"] = f"the account of what the driver did cannot be read: {error}"
         return {}
@@ -319,8 +319,8 @@ def _by_roles(found: Marks, experiment: Mapping[str, Any] | None) -> Marks:
 def _borne_out(found: Marks, service: Snapshot | None) -> Marks:
     """The marks, where the InferenceService ended with another split than the one observed last: it changed
     after the last watch, at a time that is not known."""
-    told = service is not None and service.traffic_told
-    if service is None or not told or not found.traffic or service.traffic == found.traffic[-1][1]:
+    reported = service is not None and service.traffic_reported
+    if service is None or not reported or not found.traffic or service.traffic == found.traffic[-1][1]:
         return found
     since = found.last_observed if found.unobserved_since is None else found.unobserved_since
     return replace(found, unobserved_since=since)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..fields import finite
 from ..objects.experiment import FAILED
-from ..objects.snapshot import NOT_TOLD
+from ..objects.snapshot import NOT_REPORTED
 from ..roles import BASELINE, CANARY, ITER8
 from .intervals import Intervals
 from .observed import last_observed, unobserved
@@ -298,7 +298,7 @@ def _end(
     if start is None or not traffic or not baseline:
         return None
     since = _shift_ended(traffic, start)
-    if since is None or NOT_TOLD in traffic[-1][1]:
+    if since is None or NOT_REPORTED in traffic[-1][1]:
         return None
     if since == start:
         ended = _first(ordered, "playbook", "rollout_ended")
@@ -334,9 +334,9 @@ def _api_server(ordered: Iterable[Moment]) -> Offset | None:
 
 
 def _iterations(ordered: Iterable[Moment], applied: float | None) -> int:
-    told = [
+    iterations = [
         m.data.get("iteration")
         for m in _all(ordered, "experiment", "iteration")
         if applied is None or m.time >= applied
     ]
-    return max((n for n in told if isinstance(n, int)), default=0)
+    return max((n for n in iterations if isinstance(n, int)), default=0)

@@ -33,10 +33,12 @@ def unobserved(ordered: Sequence[Moment], applied: float | None) -> Unobserved:
         return NEVER
     spans = list(_observers(ordered))
     if spans:
-        return _around(spans, _told(ordered), applied)
+        return _around(spans, _reported(ordered), applied)
     # What an observer says that it did not see counts, even where nothing tells that it began.
     waits = _of_waits(ordered, applied)
-    return Unobserved(waits.intervals.union(Intervals(_told(ordered)).clip(applied, math.inf)), waits.since)
+    return Unobserved(
+        waits.intervals.union(Intervals(_reported(ordered)).clip(applied, math.inf)), waits.since
+    )
 
 
 def last_observed(ordered: Iterable[Moment], applied: float | None) -> float | None:
@@ -69,7 +71,7 @@ def _observers(ordered: Iterable[Moment]) -> Iterator[tuple[float, float]]:
         yield began, last
 
 
-def _told(ordered: Iterable[Moment]) -> Iterator[tuple[float, float]]:
+def _reported(ordered: Iterable[Moment]) -> Iterator[tuple[float, float]]:
     """The intervals of which an observer says itself that it saw nothing of the InferenceService.
 
     Not those after which it found the same version as before: the traffic did not change in them.
@@ -84,7 +86,7 @@ def _told(ordered: Iterable[Moment]) -> Iterator[tuple[float, float]]:
 
 
 def _around(
-    spans: Sequence[tuple[float, float]], told: Iterable[tuple[float, float]], applied: float
+    spans: Sequence[tuple[float, float]], reported: Iterable[tuple[float, float]], applied: float
 ) -> Unobserved:
     """What lies outside all spans, from when the canary was applied on, and what was told."""
     end = max(end for _unused, end in spans)
@@ -92,7 +94,7 @@ def _around(
     for begin, until in sorted(spans):
         outside.append((at, begin))
         at = max(at, until)
-    return Unobserved(Intervals([*outside, *told]).clip(applied, max(applied, end)), max(applied, end))
+    return Unobserved(Intervals([*outside, *reported]).clip(applied, max(applied, end)), max(applied, end))
 
 
 def _of_waits(ordered: Sequence[Moment], applied: float) -> Unobserved:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..objects.snapshot import NOT_TOLD
+from ..objects.snapshot import NOT_REPORTED
 from ..roles import BASELINE, CANARY
 from .marks import Marks
 
@@ -63,7 +63,7 @@ def _weights_at(time: float, found: Marks, roles: Mapping[str, str]) -> dict[str
         if at <= time:
             split = observed
     weights: dict[str, int] = {}
-    if NOT_TOLD in split or sum(split.values()) not in (0, 100):
+    if NOT_REPORTED in split or sum(split.values()) not in (0, 100):
         return weights
     for name, percent in split.items():
         role = roles.get(name, name)

@@ -39,16 +39,16 @@ def shares(facts: Facts, role: str, margin: float, longest: float = math.inf) ->
         for begin, end in facts.marks.moving:
             if begin <= latest and end >= earliest:
                 earliest, latest = min(earliest, begin), max(latest, end)
-        blind = False
+        unobserved = False
         for begin, end in facts.marks.unobserved:
             if begin <= latest and end >= earliest:
-                blind = blind or end - begin > longest
+                unobserved = unobserved or end - begin > longest
                 earliest, latest = min(earliest, begin), max(latest, end)
         touched = [phase for phase in phases if phase.start <= latest and phase.end > earliest]
         # A second outside the load, which a sound result does not have, may have had any weight.
         around = touched or phases
         weights = [phase.weights.get(role, 0) / 100 for phase in around]
-        known = not blind and all(phase.weights for phase in around)
+        known = not unobserved and all(phase.weights for phase in around)
         low, high = (min(weights), max(weights)) if known else (0.0, 1.0)
         yield Share(second, facts.phase_of(second.start + 0.5), low, high)
 

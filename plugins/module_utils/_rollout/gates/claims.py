@@ -44,7 +44,7 @@ class Claim(Protocol):
     def refuted(self, window: Window, doubt: float) -> bool:
         """Whether it is shown to be false."""
 
-    def told(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
+    def estimate(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
         """A clause, the value and the interval in which the truth lies."""
 
 
@@ -92,7 +92,7 @@ class Losses:
         lost, n = self._counts(window)
         return n > 0 and tail_above(lost, n, self.max_rate) <= doubt
 
-    def told(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
+    def estimate(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
         lost, n = self._counts(window)
         low, high = _rate_interval(lost, n, doubt)
         clause = (
@@ -150,7 +150,7 @@ class Latency:
             return True
         return self._sides(window.percent) == 2 and low > (self.max_ratio or 1) * base_high
 
-    def told(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
+    def estimate(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
         (low, high), (base_low, base_high) = self._limits(window, doubt)
         value, base = (
             estimate(window.canary.times, self.quantile),
@@ -234,7 +234,7 @@ class Split:
             return False
         return tail_below(hits, n, low) <= doubt / 2 or tail_above(hits, n, high) <= doubt / 2
 
-    def told(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
+    def estimate(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
         n = window.named
         low, high = _rate_interval(window.canary.requests, n, doubt / 2)
         if not n:

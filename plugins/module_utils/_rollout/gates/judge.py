@@ -158,7 +158,7 @@ def _with_claim(claim: Claim, before: Progress, percent: int, evidence: Evidence
         shown = shown if failed else doubt
     verdict = Verdict.FAIL if failed else Verdict.PASS if passed else Verdict.INCONCLUSIVE
     if shown or before.last is None or before.last.verdict is Verdict.NOT_APPLICABLE:
-        clause, value, low, high = claim.told(window, shown or errors.confirming)
+        clause, value, low, high = claim.estimate(window, shown or errors.confirming)
         result = GateResult(claim.name, verdict, clause, samples, confirming.due, value, low, high)
     else:
         # Between looks nothing new is said, but how many samples there are.

@@ -37,9 +37,9 @@ class PodsGate:
 def judge_pods(gate: PodsGate, pods: Pods) -> GateResult:
     """No statistics here: a restart is a fact."""
     reasons = ", ".join(f"{n} × {why}" for why, n in sorted(pods.reasons.items()))
-    told = f"{pods.ready} of {count(pods.total, 'pod')} ready, {count(pods.restarts, 'restart')}"
-    told += f" ({reasons})" if reasons else ""
-    told = f"they cannot be seen: {pods.problem}" if pods.problem else told
+    message = f"{pods.ready} of {count(pods.total, 'pod')} ready, {count(pods.restarts, 'restart')}"
+    message += f" ({reasons})" if reasons else ""
+    message = f"they cannot be seen: {pods.problem}" if pods.problem else message
     if pods.restarts > gate.max_restarts:
         verdict = Verdict.FAIL
     elif pods.total > 0 and pods.ready == pods.total:
@@ -47,7 +47,7 @@ def judge_pods(gate: PodsGate, pods: Pods) -> GateResult:
     else:
         # Scaled to zero, or being started: neither good nor bad.
         verdict = Verdict.INCONCLUSIVE
-    return GateResult(gate.name, verdict, told, pods.total, 1, float(pods.restarts))
+    return GateResult(gate.name, verdict, message, pods.total, 1, float(pods.restarts))
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ class ExperimentOutcome:
     `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
     `winner` is None where iter8 found none.
     `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
-    `iterations_planned` is 0 where the Experiment does not say; `winner_told` is whether it says if there is
-    a winner.
+    `iterations_planned` is 0 where the Experiment does not say; `winner_reported` is whether it says if there
+    is a winner.
     """
 
     state: State
@@ -45,7 +45,7 @@ class ExperimentOutcome:
     iterations_planned: int = 0
     weights: dict[str, int] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
-    winner_told: bool = True
+    winner_reported: bool = True
 
 
 def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
@@ -115,7 +115,7 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
         iterations_planned=planned_iterations(experiment),
         weights=_weights(status, by_name),
         conditions=found,
-        winner_told=isinstance(_winner(status).get("winnerFound"), bool),
+        winner_reported=isinstance(_winner(status).get("winnerFound"), bool),
     )
 
 

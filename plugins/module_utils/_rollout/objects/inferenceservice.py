@@ -23,7 +23,7 @@ from typing import Any
 from .events import Event, State
 from .snapshot import (
     KNATIVE,
-    NOT_TOLD,
+    NOT_REPORTED,
     STANDARD,
     STATUSES,
     Children,
@@ -60,7 +60,7 @@ def read(obj: Object | None, children: Children = _NONE) -> Snapshot:
         snapshot,
         revisions=seen.revisions,
         traffic=seen.traffic,
-        traffic_told=bool(seen.traffic) and NOT_TOLD not in seen.traffic,
+        traffic_reported=bool(seen.traffic) and NOT_REPORTED not in seen.traffic,
     )
 
 
@@ -68,8 +68,8 @@ def _read(obj: Object | None) -> Snapshot:
     status = mapping(obj, "status")
     predictor = mapping(status, "components", "predictor")
     # There is one of each type; of two that contradict each other none counts.
-    told = {c.status: c for c in conditions(obj) if c.type == "Ready"}
-    ready = next(iter(told.values())) if len(told) == 1 else Condition("Ready", "Unknown")
+    reported = {c.status: c for c in conditions(obj) if c.type == "Ready"}
+    ready = next(iter(reported.values())) if len(reported) == 1 else Condition("Ready", "Unknown")
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
     traffic = _traffic(predictor)
@@ -88,8 +88,8 @@ def _read(obj: Object | None) -> Snapshot:
         url=text(status, "url"),
         transition_status=text(model, "transitionStatus"),
         load_failure=text(failure, "message") or text(failure, "reason"),
-        traffic_told=_tells_percents(predictor.get("traffic")) and "" not in traffic,
-        ready_told=len(told) == 1 and ready.status in STATUSES,
+        traffic_reported=_tells_percents(predictor.get("traffic")) and "" not in traffic,
+        ready_reported=len(reported) == 1 and ready.status in STATUSES,
         against_ready=tuple(against_ready(obj, ready.status, revisions)),
     )
 
@@ -151,7 +151,7 @@ def assess(
         state, reason, message = State.PENDING, "NotFound", "the InferenceService does not exist yet"
     elif text(mapping(obj, "metadata"), "deletionTimestamp"):
         state, reason, message = State.FAILED, "Deleting", "the InferenceService is being deleted"
-    elif serving and sum(snapshot.traffic.values()) == 100 and NOT_TOLD not in snapshot.traffic:
+    elif serving and sum(snapshot.traffic.values()) == 100 and NOT_REPORTED not in snapshot.traffic:
         state, reason = State.SUCCEEDED, "AsExpected"
         message = f"revision {snapshot.revisions.serving} serves; traffic {spell(snapshot.traffic)}"
     else:

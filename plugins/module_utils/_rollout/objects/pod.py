@@ -137,10 +137,10 @@ def _end(ended: Mapping[str, Any]) -> dict[str, Any]:
 
 def _because(ended: Mapping[str, Any]) -> str:
     reason, code = text(ended, "reason"), ended.get("exitCode")
-    words = [word for word in (reason, f"exit code {code}" if code is not None else "") if word]
-    return f" ({', '.join(words)})" if words else ""
+    parts = [word for word in (reason, f"exit code {code}" if code is not None else "") if word]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
-def _event(pod: Mapping[str, Any], event: str, words: str, data: dict[str, Any]) -> Event:
+def _event(pod: Mapping[str, Any], event: str, message: str, data: dict[str, Any]) -> Event:
     name = text(mapping(pod, "metadata"), "name")
-    return Event("pod", event, f"{name}  {words}", {"pod": name, "revision": revision_of(pod), **data})
+    return Event("pod", event, f"{name}  {message}", {"pod": name, "revision": revision_of(pod), **data})

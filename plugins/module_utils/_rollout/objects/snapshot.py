@@ -14,7 +14,7 @@ Object = Mapping[str, Any]
 # What an InferenceService led to: by kind, then by name.
 Children = Mapping[str, Mapping[str, Object]]
 # Who has a share of which it is not told which revision gets it: two divide it, as in a rolling update.
-NOT_TOLD = ""
+NOT_REPORTED = ""
 
 STATUSES = ("True", "False", "Unknown")
 # Of these Ready is made, of those that an InferenceService has; other conditions are for information.
@@ -50,10 +50,10 @@ class Revisions:
 class Snapshot:
     """What one version of the object says. `traffic` holds only revisions with more than 0 percent.
 
-    The name `NOT_TOLD` has what nobody sets, as two revisions of a rolling update divide it. `traffic_told`
-    is whether it says how the traffic is split, by names: not all modes do. `ready_told` is whether it says
-    anything about being ready, in one of the words that there are for it. `against_ready` is what else it
-    says, each as a clause, that cannot be beside what it says of that.
+    The name `NOT_REPORTED` has what nobody sets, as two revisions of a rolling update divide it.
+    `traffic_reported` is whether it says how the traffic is split, by names: not all modes do.
+    `ready_reported` is whether it says anything about being ready, in one of the words that there are for it.
+    `against_ready` is what else it says, each as a clause, that cannot be beside what it says of that.
     """
 
     revisions: Revisions
@@ -63,8 +63,8 @@ class Snapshot:
     url: str
     transition_status: str = ""
     load_failure: str = ""
-    traffic_told: bool = True
-    ready_told: bool = True
+    traffic_reported: bool = True
+    ready_reported: bool = True
     against_ready: tuple[str, ...] = ()
 
 

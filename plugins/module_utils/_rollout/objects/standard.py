@@ -20,7 +20,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from .pod import owner_of, runs
-from .snapshot import NOT_TOLD, Children, Object, Revisions, spell
+from .snapshot import NOT_REPORTED, Children, Object, Revisions, spell
 from .tree import conditions, entries, mapping, number, text
 
 DEPLOYMENT, REPLICASET, HTTPROUTE, POD = "Deployment", "ReplicaSet", "HTTPRoute", "Pod"
@@ -78,7 +78,7 @@ class Standard:
         """The ReplicaSets in the roles of revisions: `created` is the last canary's, or the stable one's."""
         names = list(self._asked)
         stable, latest = self._newest(names[0]), self._newest(names[-1])
-        shares = {name: percent for name, percent in self.traffic.items() if name != NOT_TOLD}
+        shares = {name: percent for name, percent in self.traffic.items() if name != NOT_REPORTED}
         most = max(shares, key=lambda name: (shares[name], name), default="")
         return Revisions(
             created=latest,
@@ -102,7 +102,7 @@ class Standard:
         if self._splits:
             first = self._splits[0]
             alike = all(split == first for split in self._splits)
-            return self._by_revision(first) if alike else {NOT_TOLD: 100}
+            return self._by_revision(first) if alike else {NOT_REPORTED: 100}
         stable = stable_name(self._obj)
         status = mapping(self._deployments.get(stable, {}), "status")
         return self._by_revision({stable: 100}) if number(status, "availableReplicas") else {}
@@ -129,13 +129,13 @@ class Standard:
         return found
 
     def _alone(self, deployment: str) -> str:
-        """The one revision of the Deployment that can answer; `NOT_TOLD` where there are several, or none.
+        """The one revision of the Deployment that can answer; `NOT_REPORTED` where there are several or none.
 
         A pod that is being ended answers on the connections that it has until it is gone.
         """
         own = self._replicasets.get(deployment, {})
         can = {name for name in own if name in self._answering} or {*filter(None, [self._newest(deployment)])}
-        return can.pop() if len(can) == 1 else NOT_TOLD
+        return can.pop() if len(can) == 1 else NOT_REPORTED
 
     def missing(self, split: bool = True) -> tuple[str, str] | None:
         """The first thing that is not yet as the spec asks, as one word and a clause; None if all is.
@@ -192,9 +192,9 @@ class Standard:
             (updated < asked, f"has {updated} of {asked} new pods"),
             (old > 0, f"still has {old} of the pods from before"),
             (available < asked, f"has {available} of {asked} pods available"),
-            (self._alone(name) == NOT_TOLD, "has pods from before that still end"),
+            (self._alone(name) == NOT_REPORTED, "has pods from before that still end"),
         )
-        problem = next((words for holds, words in problems if holds), "")
+        problem = next((message for holds, message in problems if holds), "")
         return f"Deployment {name} {problem}" if problem else ""
 
     def _outdated(self, name: str) -> str:
@@ -231,8 +231,8 @@ class Standard:
 
 
 def _revision(obj: Object) -> int:
-    told = text(mapping(obj, "metadata", "annotations"), REVISION)
-    return int(told) if told.isdecimal() else 0
+    reported = text(mapping(obj, "metadata", "annotations"), REVISION)
+    return int(reported) if reported.isdecimal() else 0
 
 
 def _percents(backends: list[Object]) -> dict[str, int]:

@@ -25,7 +25,7 @@ class View:
         self.inferenceservice: Object | None = None
         self._children: dict[str, dict[str, Object]] = {}
         self._snapshot: Snapshot | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
     def children(self) -> Children:
@@ -72,8 +72,8 @@ class View:
         if event.event != "revision_created":
             return True
         name = str(event.data["revision"])
-        new = name not in self._told
-        self._told.add(name)
+        new = name not in self._reported
+        self._reported.add(name)
         return new
 
     def trouble(self, revision: str) -> str:

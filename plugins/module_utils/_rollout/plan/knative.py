@@ -61,11 +61,11 @@ class Knative:
         ]
         for number, step in enumerate(plan.steps):
             promotes = step.percent == 100
-            words = "promote the canary" if promotes else f"give the canary {step.percent} %"
+            what = "promote the canary" if promotes else f"give the canary {step.percent} %"
             moves.append(
                 Move(
                     f"{step.percent} %",
-                    words,
+                    what,
                     _patch({PERCENT: step.percent}),
                     step.percent,
                     number,
@@ -84,14 +84,14 @@ class Knative:
             if start.undo is None:
                 return None
             # The canary has everything until the old model is ready again; nobody else could have it.
-            words = "apply the old model, since its revision is gone"
-            return [Move(REAPPLY, words, _patch({**start.undo, PERCENT: 100}), 0)]
+            what = "apply the old model, since its revision is gone"
+            return [Move(REAPPLY, what, _patch({**start.undo, PERCENT: 100}), 0)]
         moves = [Move(ZERO, "take all traffic from the canary", _patch({PERCENT: 0}), 0)]
         if promoted and start.undo is not None:
             # With the canary's spec kept until here: KServe would take the old model for the rolled-out one's
             # successor and pin everything to the canary.
-            words = "apply the old model without traffic"
-            moves.append(Move(OLD_MODEL, words, _patch({**start.undo, PERCENT: 0}), 0))
+            what = "apply the old model without traffic"
+            moves.append(Move(OLD_MODEL, what, _patch({**start.undo, PERCENT: 0}), 0))
             moves.append(Move(RESTORE, "give the old model everything", _patch({PERCENT: 100}), 0))
         return moves if forward else []
 

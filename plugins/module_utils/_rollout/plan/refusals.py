@@ -39,12 +39,12 @@ def mode_of(seen: Seen) -> str:
             "The InferenceService does not exist. Deploy its first version before you roll out another."
         )
     annotations = mapping(seen.inferenceservice, "metadata", "annotations")
-    told = text(mapping(seen.inferenceservice, "status"), "deploymentMode") or text(annotations, _MODE)
-    mode = _MODES.get(snapshot.mode_named(told))
+    reported = text(mapping(seen.inferenceservice, "status"), "deploymentMode") or text(annotations, _MODE)
+    mode = _MODES.get(snapshot.mode_named(reported))
     if mode is not None:
         return mode
     raise Refused(
-        f"Deployment mode {told} has no split of the traffic to be stepped: use rollout_driver observe."
+        f"Deployment mode {reported} has no split of the traffic to be stepped: use rollout_driver observe."
     )
 
 

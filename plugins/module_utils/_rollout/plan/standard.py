@@ -61,11 +61,11 @@ class Standard:
             )
         ]
         for index, step in enumerate(plan.steps):
-            words = f"{'create the canary with' if not index else 'give the canary'} {step.percent} %"
+            what = f"{'create the canary with' if not index else 'give the canary'} {step.percent} %"
             moves.append(
                 Move(
                     CREATE if not index else f"{step.percent} %",
-                    words,
+                    what,
                     {"spec": {"canary": [_entry(plan, start, step.percent)]}},
                     step.percent,
                     index,

@@ -173,7 +173,7 @@ class Turn:
         said = self._seen.warnings
         if not said:
             return missing
-        for_good = next((each for each in said if any(words in each for words in _FOR_GOOD)), "")
+        for_good = next((each for each in said if any(message in each for message in _FOR_GOOD)), "")
         return Missing(
             f"{missing.why}; KServe says: {for_good or said[-1]}", missing.for_good or bool(for_good)
         )
@@ -233,18 +233,18 @@ class Turn:
 
     def role(self, name: str) -> str:
         """Whose answer it is that gives this name."""
-        start, told = self.state.start, self._plan.names
+        start, names = self.state.start, self._plan.names
         if not name:
             return UNNAMED
         for one in (BASELINE, CANARY):
-            if told.get(one) == name:
+            if names.get(one) == name:
                 return one
         if start.mode == KNATIVE:
             return {start.baseline: BASELINE, self.state.canary: CANARY}.get(name, OTHER)
         # Without revisions, whoever did not answer before is the canary.
         if name in start.answered:
             return BASELINE
-        return OTHER if CANARY in told else CANARY
+        return OTHER if CANARY in names else CANARY
 
     def _keep(self, progress: dict[str, Any], step: Step) -> None:
         """The progress, and a line of history for each verdict that is another one than before."""

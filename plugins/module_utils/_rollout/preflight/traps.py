@@ -90,7 +90,7 @@ def _object(now: Situation) -> list[str]:
             "rollout_driver=progressive or observe.",
         ),
     )
-    return [words for wrong, words in checks if wrong]
+    return [message for wrong, message in checks if wrong]
 
 
 def _group(obj: Mapping[str, Any] | None) -> str:
@@ -181,7 +181,7 @@ def _standard(now: Situation, found: Traps) -> None:
         )
 
 
-def version_of(told: str) -> tuple[int, ...]:
+def version_of(label: str) -> tuple[int, ...]:
     """The version in an image's tag or a label: (0, 20) for v0.20.0; empty where it holds none."""
-    found = re.search(r"(?:^|[:v])(\d+)\.(\d+)(?:\.\d+)?", told)
+    found = re.search(r"(?:^|[:v])(\d+)\.(\d+)(?:\.\d+)?", label)
     return (int(found[1]), int(found[2])) if found else ()

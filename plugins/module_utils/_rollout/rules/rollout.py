@@ -68,7 +68,7 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
             for o in missed
         ],
     }
-    if outcome.winner is None and not outcome.winner_told and outcome.state is State.SUCCEEDED:
+    if outcome.winner is None and not outcome.winner_reported and outcome.state is State.SUCCEEDED:
         return unproven("the Experiment does not tell whether there is a winner", **figures)
     if outcome.winner == wanted:
         doubts = [o for o in facts.objectives if o.role == wanted and (not o.met or o.beyond or o.unfounded)]
@@ -109,7 +109,7 @@ def traffic_moved(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         return []
     traffic = facts.service.traffic
     figures = {"traffic": dict(traffic), "expected": wanted}
-    if not facts.service.traffic_told:
+    if not facts.service.traffic_reported:
         return unproven("the InferenceService does not tell by names how its traffic is split", **figures)
     if traffic == {wanted: 100}:
         return passed(f"all traffic ended on {facts.name_of(wanted)}", **figures)
@@ -129,7 +129,7 @@ def ready_at_end(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
         return unproven(message, status=ready.status, against=list(service.against_ready))
     if service.ready:
         return passed("the InferenceService was ready at the end")
-    if not service.ready_told:
+    if not service.ready_reported:
         return unproven("the InferenceService does not tell whether it was ready at the end")
     message = f"the InferenceService was not ready at the end: Ready is {ready.status}"
     why = f" ({ready.message or ready.reason})" if ready.message or ready.reason else ""

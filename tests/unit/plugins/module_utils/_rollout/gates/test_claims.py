@@ -49,7 +49,7 @@ def test_what_was_lost_without_a_name_is_held_against_the_canary() -> None:
     seen = _window(canary=Answers(1000, 0), unnamed=Answers(60, 60))
     assert LOSSES.refuted(seen, 0.001)
     assert not Losses("losses", 0.01, unnamed=False).refuted(seen, 0.001)
-    assert "60 of 1060 lost" in LOSSES.told(seen, 0.05)[0]
+    assert "60 of 1060 lost" in LOSSES.estimate(seen, 0.05)[0]
 
 
 def test_the_baselines_losses_are_not_the_canarys() -> None:
@@ -167,7 +167,7 @@ def test_a_window_is_of_one_load_and_by_role() -> None:
 
 
 def test_the_smallest_doubt_has_an_interval() -> None:
-    _clause, value, low, high = LOSSES.told(Window(10, canary=Answers(1000, 5)), 1e-20)
+    _clause, value, low, high = LOSSES.estimate(Window(10, canary=Answers(1000, 5)), 1e-20)
     assert value is not None
     assert low is not None
     assert high is not None

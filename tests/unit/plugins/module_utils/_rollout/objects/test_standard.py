@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import inferenceservice
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import State
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.snapshot import (
-    NOT_TOLD,
+    NOT_REPORTED,
     Revisions,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View, view_of
@@ -48,8 +48,8 @@ def test_routes_that_contradict_each_other_tell_nothing() -> None:
     there = made.canary_at(25)
     there["HTTPRoute"]["m-predictor"] = made.route({"m-predictor": 100}, "m-predictor")
     snapshot = inferenceservice.read(made.service(("v2", 25)), there)
-    assert snapshot.traffic == {NOT_TOLD: 100}
-    assert not snapshot.traffic_told
+    assert snapshot.traffic == {NOT_REPORTED: 100}
+    assert not snapshot.traffic_reported
 
 
 def test_a_rule_that_leads_to_another_component_says_nothing_of_the_predictor() -> None:
@@ -84,7 +84,7 @@ def test_the_revisions_are_the_replicasets() -> None:
 def test_in_a_rolling_update_nobody_sets_who_answers() -> None:
     new = made.replicaset("m-predictor-ccc", revision=2)
     there = made.children(*PLAIN, new)
-    assert inferenceservice.read(made.service(), there).traffic == {NOT_TOLD: 100}
+    assert inferenceservice.read(made.service(), there).traffic == {NOT_REPORTED: 100}
     assert inferenceservice.read(made.service(), there).revisions.created == "m-predictor-ccc"
     assert inferenceservice.assess(made.service(), children=there, serving=True).state is State.PENDING
     # One of its pods still ends, and answers on the connections that it has.

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.material i
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Pods
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import GateResult, Verdict
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.told import line, summary
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import line, summary
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.driven import driver_decided
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide

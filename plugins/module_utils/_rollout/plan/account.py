@@ -19,7 +19,7 @@ def line(entry: Mapping[str, Any], first: float) -> str:
     """One line of a state's history; `first` is when the rollout began, in seconds since the epoch."""
     what = str(entry.get("what"))
     gate = f"{entry.get('gate')} {entry.get('verdict')} at {entry.get('percent')} %"
-    words = {
+    message = {
         "begun": f"rollout in {entry.get('mode')} mode; the baseline is {entry.get('baseline')}",
         "patch": f"{entry.get('text')}",
         "reached": "the split is as wanted",
@@ -32,7 +32,7 @@ def line(entry: Mapping[str, Any], first: float) -> str:
         "rolled_back": "rolled back: the baseline has everything",
         "abandoned": f"abandoned: {entry.get('why')}",
     }.get(what, what)
-    return f"{words}  ({elapsed(max(0.0, float(entry.get('at', first)) - first))})"
+    return f"{message}  ({elapsed(max(0.0, float(entry.get('at', first)) - first))})"
 
 
 def foretold(plan: Plan, state: State, rate: float) -> list[dict[str, Any]]:
@@ -103,20 +103,20 @@ class SummaryFormatError(ValueError):
     """It is no `summary`; the message says where."""
 
 
-def read_summary(told: Mapping[str, Any]) -> Mapping[str, Any]:
+def read_summary(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """A `summary` that came back from a file, unless something in it is missing or of the wrong type.
 
     :raises SummaryFormatError: naming the first such field.
     """
-    _checked(told, _SUMMARY, "")
+    _checked(given, _SUMMARY, "")
     for name, fields in (("patches", _PATCH), ("gates", _GATE), ("steps", _STEP)):
-        for row in told[name]:
+        for row in given[name]:
             if not isinstance(row, Mapping):
                 raise SummaryFormatError(f"{name} does not hold objects")
             _checked(row, fields, f"{name}.")
-    if any(not isinstance(said, str) for row in told["steps"] for said in row["gates"].values()):
+    if any(not isinstance(said, str) for row in given["steps"] for said in row["gates"].values()):
         raise SummaryFormatError("steps.gates is of the wrong type")
-    return told
+    return given
 
 
 _NUMBER = (int, float)
