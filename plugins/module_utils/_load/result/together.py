@@ -115,14 +115,6 @@ class CommonOutages:
         return found
 
 
-def outages_of_all(own: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Those of these loads, `own` being their `LoadTest`s."""
-    common = CommonOutages()
-    for part in own:
-        common.add(part)
-    return common.rows()
-
-
 class CommonGap:
     """The longest time in which none of several generators of one load had a success.
 

@@ -31,11 +31,6 @@ class Offset:
         """How uncertain it is, in seconds."""
         return self.high - self.low
 
-    @property
-    def most(self) -> float:
-        """The most by which a time of the one clock may be off when it is read as one of the other."""
-        return max(abs(self.low), abs(self.high))
-
     def common(self, other: Offset) -> Offset | None:
         """What both allow; None where they contradict each other."""
         low, high = max(self.low, other.low), min(self.high, other.high)

@@ -53,13 +53,6 @@ FORMATS: Mapping[str, Format] = {
     ),
 }
 
-KOURIER_TEMPLATE = (
-    '{"request_id":"%REQ(X-REQUEST-ID)%","start_time":"%START_TIME%","duration":%DURATION%,'
-    '"response_code":%RESPONSE_CODE%,"response_flags":"%RESPONSE_FLAGS%",'
-    '"upstream_cluster":"%UPSTREAM_CLUSTER%"}'
-)
-"""What config-kourier's service-access-log-template must be for `kourier`."""
-
 
 def named(gateway: str, fields: Mapping[str, str], revision_pattern: str) -> Format:
     """The gateway's format with what the user says otherwise.

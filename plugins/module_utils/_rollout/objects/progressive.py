@@ -53,9 +53,3 @@ def winner(assessments: Mapping[str, Sequence[bool]], baseline: str, canary: str
         if version in assessments and all(assessments[version]):
             return version
     return None
-
-
-def recommended_baseline(winner_name: str | None, baseline: str) -> str:
-    """The version that the finish handler promotes: the winner, or the present baseline where there is
-    none."""
-    return winner_name or baseline

@@ -244,14 +244,3 @@ def end_all(
     for process in several:
         process.record.unlink(missing_ok=True)
     return were_running
-
-
-def end(
-    process: Process,
-    grace_seconds: float,
-    *,
-    clock: Clock = time.monotonic,
-    sleep: Sleep = time.sleep,
-) -> bool:
-    """`end_all` for one; whether it was running."""
-    return bool(end_all([process], grace_seconds, clock=clock, sleep=sleep))

@@ -31,7 +31,6 @@ GATEWAY = {
     "namespace": "kserve",
 }
 APP_LABEL = "app"
-FAULTS_ANNOTATION = "sandbox.iter8.kfserving/faults"
 SERVICE_PORT = 80
 # What changes no pod's template.
 _UNRELATED = ("name", "minReplicas", "maxReplicas", "canaryTrafficPercent")

@@ -19,12 +19,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.al
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import (
     FORMATS,
-    KOURIER_TEMPLATE,
     named,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.trimmed_log import Trimmer
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.trim import trim
 from ansible_collections.iter8.kfserving.tests.support import standard
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 ID = "000000000000ab12-0000000001"
 AT = "2026-11-28T08:00:01.900Z"
@@ -32,6 +32,12 @@ POD = "10.244.0.97"
 ENVOY = (
     f'[{AT}] "POST /v1/models/m:predict HTTP/1.1" 503 UH 40 19 150 149 "10.0.0.1" "load/1" "{ID}" '
     f'"m.default.example.com" "{POD}:8012"'
+)
+# What users are told to set as config-kourier's service-access-log-template.
+KOURIER_TEMPLATE = next(
+    line.strip()
+    for line in (ROOT / "docs/rollouts.md").read_text(encoding="utf-8").splitlines()
+    if "%UPSTREAM_CLUSTER%" in line
 )
 LINES = {
     "kept": json.dumps(

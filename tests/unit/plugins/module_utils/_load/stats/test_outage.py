@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.together import outages_of_all
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.together import CommonOutages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats import outage
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.outage import (
     MAX_WINDOWS,
@@ -157,9 +157,12 @@ def load_of(started: float, ended: float, outages: list[tuple[Any, Any]], lost: 
 
 
 def together(*own: Any) -> list[tuple[Any, Any, Any, int]]:
+    common = CommonOutages()
+    for part in own:
+        common.add(part)
     return [
         (row["last_success"], row["first_failed_send"], row["recovered"], row["failed"])
-        for row in outages_of_all(list(own))
+        for row in common.rows()
     ]
 
 

@@ -79,4 +79,3 @@ def test_what_holds_all_of_none_is_none():
     assert hull([]) is None
     assert Estimate().offset is None
     assert hull([Offset(-1, 0), Offset(2, 3)]) == Offset(-1, 3)
-    assert Offset(-3, 1).most == 3

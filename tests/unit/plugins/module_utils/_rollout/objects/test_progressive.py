@@ -94,8 +94,3 @@ def test_winner(baseline: list[bool], canary: list[bool], expected: str | None) 
 def test_a_version_that_was_not_assessed_does_not_win() -> None:
     assert progressive.winner({}, "v1", "v2") is None
     assert progressive.winner({"v1": [True]}, "v1", "v2") == "v1"
-
-
-def test_recommended_baseline() -> None:
-    assert progressive.recommended_baseline("v2", "v1") == "v2"
-    assert progressive.recommended_baseline(None, "v1") == "v1"

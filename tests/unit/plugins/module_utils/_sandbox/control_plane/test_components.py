@@ -187,7 +187,7 @@ def test_boot_starts_what_does_not_run(where: Layout, api: Any, monkeypatch: pyt
     process = records.read(where.processes / "kube-apiserver.json")
     assert process is not None
     assert process.role == "control-plane"
-    records.end(process, 0)
+    records.end_all([process], 0)
     assert found.boot() == ["kube-apiserver"]
 
 

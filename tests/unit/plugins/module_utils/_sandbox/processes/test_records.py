@@ -93,11 +93,11 @@ def test_end_asks_first_and_removes_the_record(state: Path) -> None:
     )
     process = python(state, code)
     wait_for_log(state, "up")
-    assert records.end(process, 10)
+    assert records.end_all([process], 10)
     assert "asked" in (state / "log").read_text()
     assert not records.alive(process)
     assert list((state / "processes").iterdir()) == []
-    assert not records.end(process, 10)
+    assert not records.end_all([process], 10)
 
 
 def test_end_kills_what_does_not_listen_after_the_grace_period(state: Path) -> None:
@@ -110,7 +110,7 @@ def test_end_kills_what_does_not_listen_after_the_grace_period(state: Path) -> N
         if now[0] > 3.1:
             reaped([process])
 
-    assert records.end(process, 3, clock=lambda: now[0], sleep=sleep)
+    assert records.end_all([process], 3, clock=lambda: now[0], sleep=sleep)
     assert process.child is not None
     assert process.child.returncode == -signal.SIGKILL
     assert now[0] >= 3
@@ -167,7 +167,7 @@ def test_a_process_that_only_shares_the_number_is_left_alone(state: Path, change
     assert not records.alive(recorded)
     assert not records.send(recorded, signal.SIGKILL)
     recorded = dataclasses.replace(recorded, record=state / "elsewhere" / "processes" / "one.json")
-    assert not records.end(recorded, 0)
+    assert not records.end_all([recorded], 0)
     assert records.alive(stranger)
 
 
@@ -218,7 +218,7 @@ def test_a_zombie_with_threads_that_still_run_has_not_ended(state: Path) -> None
     process = python(state, code)
     until(lambda: zombie(process.pid), 10, "a zombie")
     assert records.alive(process)
-    assert records.end(process, 0)
+    assert records.end_all([process], 0)
     assert not records.alive(process)
 
 
