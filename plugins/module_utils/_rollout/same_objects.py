@@ -4,16 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .objects import experiment as experiments
 from .objects.events import State
 from .objects.inferenceservice import asked_percent, read
-from .objects.snapshot import KNATIVE, mode_of
+from .objects.snapshot import KNATIVE, Revisions, mode_of
 from .objects.tree import entries, mapping, number, text
 
 Object = Mapping[str, Any]
 _SERVICE, _EXPERIMENT = "InferenceService", "Experiment"
+
+
+class Told(NamedTuple):
+    """What the timeline tells of the InferenceService, in order: the generations of its specification, and
+    which revision was the latest created one, and the latest ready one, by each that tells of it."""
+
+    generations: Sequence[int] = ()
+    created: Sequence[Sequence[str]] = ()
+    readied: Sequence[Sequence[str]] = ()
 
 
 def replaced(service: Object | None, rows: Iterable[Mapping[str, Any]]) -> str:
@@ -44,12 +53,10 @@ def contradictions(
     service: Object | None,
     experiment: Object | None,
     rows: Sequence[Mapping[str, Any]],
-    generations: Sequence[int],
+    told: Told,
     expected: str,
 ) -> Iterator[str]:
-    """What does not go together, each as a clause. `generations` are those of the InferenceService's
-    specification that the timeline tells of, in order; `expected` is the revision that is to have
-    everything."""
+    """What does not go together, each as a clause. `expected` is the revision that is to have everything."""
     metadata = mapping(service, "metadata")
     if service and text(service, "kind") not in ("", _SERVICE):
         yield f"the InferenceService is of the kind {text(service, 'kind')}"
@@ -65,11 +72,49 @@ def contradictions(
     ]
     if last and max(observed, default=0) > last:
         yield f"the InferenceService is at generation {last}, and was observed at {max(observed)}"
-    for one, other in zip(generations, [*generations[1:], *([last] if last else [])]):
+    for one, other in zip(told.generations, [*told.generations[1:], *([last] if last else [])]):
         if other < one:
             yield f"the InferenceService was at generation {other} after it had been at {one}"
             break
     yield from _not_asked_for(service, expected)
+    if mode_of(service) == KNATIVE and read(service).traffic == {expected: 100}:
+        yield from _other_revisions(read(service).revisions, told, _latest_observed(service, rows))
+
+
+def _latest_observed(
+    service: Object | None, rows: Iterable[Mapping[str, Any]]
+) -> tuple[list[str], list[str]]:
+    """Which revisions of this InferenceService were observed as its latest created and latest ready ones."""
+    metadata = mapping(service, "metadata")
+    seen = [
+        read(mapping(row, "object")).revisions
+        for row in _observed(_SERVICE, text(metadata, "name"), rows)
+        if text(mapping(row, "object", "metadata"), "uid") == text(metadata, "uid")
+    ]
+    return [one.created for one in seen if one.created], [one.ready for one in seen if one.ready]
+
+
+def _other_revisions(last: Revisions, told: Told, observed: tuple[list[str], list[str]]) -> Iterator[str]:
+    """In Knative mode there is a new revision for each change, and none is the latest again."""
+    for what, name, orders, seen in (
+        ("revision", last.created, told.created, observed[0]),
+        ("ready revision", last.ready, told.readied, observed[1]),
+    ):
+        if not name:
+            continue
+        for who, order in (*(("by the timeline", each) for each in orders), ("as it was observed", seen)):
+            after = _after(order, name)
+            if after:
+                yield f"the InferenceService's latest {what} is {name}, and {who} {after} was after that"
+        if any(orders) and not any(name in order for order in orders):
+            newest = " and ".join(order[-1] for order in orders)
+            yield f"the InferenceService's latest {what} is {name}, and by the timeline it is {newest}"
+
+
+def _after(order: Sequence[str], last: str) -> str:
+    """The newest of another name that came after this one; empty where there is none."""
+    since = order[order.index(last) :] if last in order else ()
+    return next((name for name in reversed(since) if name != last), "")
 
 
 def _not_asked_for(service: Object | None, expected: str) -> Iterator[str]:

@@ -64,6 +64,8 @@ class Marks:
     - `ends`: how the Experiment was seen to end since the canary was applied, each way once; it ends once.
     - `iterations`: the most that the Experiment was seen to have completed since the canary was applied.
     - `generations`: those of the InferenceService's specification that were observed, in order.
+    - `created`, `readied`: the revisions that were the latest created, and the latest ready ones, in order,
+      as an observer told and as the waits did; until the load was stopped.
     - `baselines`: all that the playbook noted; of one rollout there is one.
     - `failed_handlers`, `deletions`: the events that tell of a failed handler Job and of a deleted object,
       during the rollout: an Experiment before it is another run's, and after the load all may be removed.
@@ -89,6 +91,8 @@ class Marks:
     ends: tuple[str, ...] = ()
     iterations: int = 0
     generations: tuple[int, ...] = ()
+    created: tuple[tuple[str, ...], ...] = ()
+    readied: tuple[tuple[str, ...], ...] = ()
     baselines: tuple[str, ...] = ()
     failed_handlers: tuple[Moment, ...] = ()
     deletions: tuple[Moment, ...] = ()
@@ -165,6 +169,8 @@ def marks(moments: Iterable[Moment]) -> Marks:
             for m in _all(ordered, "inferenceservice", "changed")
             if type(m.data.get("generation")) is int
         ),
+        created=_latest(ordered, "revision_created", stopped),
+        readied=_latest(ordered, "revision_ready", stopped),
         baselines=tuple(
             dict.fromkeys(
                 str(m.data["baseline"])
@@ -220,6 +226,15 @@ def _deletions(ordered: Iterable[Moment], start: float | None, stopped: Moment |
 
 def _revision(moment: Moment) -> str:
     return str(moment.data.get("revision") or "")
+
+
+def _latest(ordered: Iterable[Moment], event: str, stopped: Moment | None) -> tuple[tuple[str, ...], ...]:
+    """One watch may be behind another, so each has an order of its own."""
+    found: dict[bool, list[str]] = {}
+    for moment in _all(ordered, "inferenceservice", event):
+        if _revision(moment) and (stopped is None or moment.time <= stopped.time):
+            found.setdefault(bool(moment.resource_version), []).append(_revision(moment))
+    return tuple(map(tuple, found.values()))
 
 
 def _percents(value: Any) -> dict[str, int]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..evidence.facts import ACCESS_LOG, Facts
 from ..messages import count, elapsed, utc
 from ..objects.events import State
+from ..objects.tree import mapping
 from ..roles import BASELINE, CANARY, ITER8, OBSERVE
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
@@ -60,10 +61,31 @@ def _completion(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 
 def _iterations(facts: Facts) -> list[Finding]:
     outcome, seen = facts.experiment, facts.marks.iterations
-    if outcome is None or outcome.state is not State.SUCCEEDED or seen <= outcome.iterations:
+    if outcome is None or outcome.state is not State.SUCCEEDED:
         return []
-    message = f"the timeline tells of {count(seen, 'iteration')}, and the Experiment of {outcome.iterations}"
-    return unproven(message, timeline=seen, experiment=outcome.iterations)
+    found = []
+    if seen > outcome.iterations:
+        message = f"the timeline tells of {count(seen, 'iteration')}"
+        message += f", and the Experiment of {outcome.iterations}"
+        found += unproven(message, timeline=seen, experiment=outcome.iterations)
+    strangers = sorted(_weighed(facts) - outcome.weights.keys()) if outcome.weights else []
+    if strangers:
+        versions = " and ".join(sorted(outcome.weights))
+        message = f"by the timeline {' and '.join(strangers)} had a weight, and the Experiment has {versions}"
+        found += unproven(message, timeline=strangers, experiment=sorted(outcome.weights))
+    return found
+
+
+def _weighed(facts: Facts) -> set[str]:
+    """The versions that an iteration since the canary was applied gave a weight."""
+    applied = facts.marks.canary_applied
+    return {
+        str(name)
+        for m in facts.moments
+        if (m.source, m.event) == ("experiment", "iteration") and (applied is None or m.time >= applied)
+        for name, weight in mapping(m.data, "weights").items()
+        if weight
+    }
 
 
 def _split(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -35,6 +35,12 @@ def row(run: Run, second: int) -> dict[str, Any]:
     return found
 
 
+def predictor(run: Run) -> dict[str, Any]:
+    assert run.inferenceservice is not None
+    found: dict[str, Any] = run.inferenceservice["status"]["components"]["predictor"]
+    return found
+
+
 def tell(run: Run, line: dict[str, Any]) -> None:
     """The timeline tells of it, too, in its place."""
     assert run.timeline is not None
@@ -160,6 +166,95 @@ def test_each_generator_is_held_to_its_own_part_and_clock(bend: Bend) -> None:
     run = generators.three()
     bend(run)
     assert verdict(run.evidence()) == "inconclusive"
+
+
+THIRD = "my-model-predictor-default-qqp7d"
+
+
+def latest(after: float, name: str, what: str = "created") -> Bend:
+    return lambda run: tell(run, event(after, "inferenceservice", f"revision_{what}", revision=name))
+
+
+def observed_as(*made: dict[str, Any]) -> Bend:
+    """The InferenceService was observed in these states, one after the other."""
+    rows = [{"time": START + 3.0 + n, "type": "present", "object": obj} for n, obj in enumerate(made)]
+    return lambda run: setattr(run, "observations", rows)
+
+
+def by_observer(run: Run) -> None:
+    """The waits, which have told of the canary last, were not alone: an observer, which is behind."""
+    line = event(9.5, "inferenceservice", "revision_created", revision=BASELINE)
+    tell(run, {**line, "resource_version": "41"})
+    tell(run, {**line, "time": START + 9.7, "data": {"revision": CANARY}, "resource_version": "43"})
+
+
+@pytest.mark.parametrize(
+    ("bend", "texts"),
+    [
+        (
+            latest(41.5, THIRD),
+            [
+                f"the InferenceService's latest revision is {CANARY}, "
+                f"and by the timeline {THIRD} was after that"
+            ],
+        ),
+        (
+            latest(71.0, THIRD, "ready"),
+            [
+                f"the InferenceService's latest ready revision is {CANARY}, "
+                f"and by the timeline {THIRD} was after that"
+            ],
+        ),
+        (
+            observed_as(builders.isvc(), builders.isvc(created=THIRD, ready=CANARY), builders.promoted()),
+            [
+                f"the InferenceService's latest revision is {CANARY}, "
+                f"and as it was observed {THIRD} was after that"
+            ],
+        ),
+        (
+            lambda run: predictor(run).update(latestCreatedRevision=THIRD, latestReadyRevision=THIRD),
+            [
+                f"the InferenceService's latest {what} is {THIRD}, and by the timeline it is {CANARY}"
+                for what in ("revision", "ready revision")
+            ],
+        ),
+        (
+            lambda run: run.event("experiment", "iteration")["data"]["weights"].update(v7=3),
+            ["by the timeline v7 had a weight, and the Experiment has baseline and canary"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("driver", ["iter8", "observe"])
+def test_a_third_revision_that_only_some_tell_of(bend: Bend, texts: list[str], driver: str) -> None:
+    run = rollouts.good()
+    bend(run)
+    if driver == "observe":
+        rollouts.observed(run)
+    found = decide(run.evidence()).as_dict()
+    said = [] if driver == "observe" and "v7" in texts[0] else texts
+    assert [(r["rule"], r["text"]) for r in found["reasons"]] == [("views_agree", text) for text in said]
+    assert found["verdict"] == ("inconclusive" if said else "pass")
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        # What was rolled back before is the latest one until the canary comes.
+        latest(1.5, THIRD),
+        lambda run: (latest(0.2, BASELINE)(run), latest(0.2, BASELINE, "ready")(run)),
+        # The next rollout's.
+        latest(90.4, THIRD),
+        by_observer,
+        observed_as(builders.stale(), builders.isvc(), builders.promoted()),
+        lambda run: run.event("experiment", "iteration")["data"]["weights"].update(v7=0),
+        lambda run: run.event("experiment", "iteration")["data"].update(weights=[3]),
+    ],
+)
+def test_a_revision_that_was_there_before_or_came_later_is_no_third(bend: Bend) -> None:
+    run = rollouts.good()
+    bend(run)
+    assert verdict(run.evidence()) == "pass"
 
 
 STEP = {"percent": 45, "passed": True, "gates": {"losses": "pass"}, "began": START + 40.0}

@@ -203,7 +203,10 @@ CASES = [
     Case(
         "ready at the end, and the latest revision is not",
         "ready_at_end",
-        service(builders.isvc(ready=BASELINE, rolledout=CANARY, traffic={CANARY: 100}, percent=100)),
+        both(
+            without("inferenceservice", "revision_ready"),
+            service(builders.isvc(ready=BASELINE, rolledout=CANARY, traffic={CANARY: 100}, percent=100)),
+        ),
         UNSURE,
         {
             "status": "True",
