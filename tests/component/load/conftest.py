@@ -24,13 +24,18 @@ from ansible_collections.iter8.kfserving.tests.support.listening import Listenin
 
 
 class Visit:
-    """One request as the server sees it: its number on its connection (from 0), its bytes, ways to answer."""
+    """One request as the server sees it: its number on its connection (from 0), its bytes, ways to answer.
+
+    `count` is its number among all of the server's (from 1): how many it has had by now, another thread may
+    have changed meanwhile.
+    """
 
     def __init__(
         self, sock: socket.socket, number: int, head: bytes, body: bytes, closing: threading.Event
     ) -> None:
         self.sock = sock
         self.number = number
+        self.count = 0
         self.head = head
         self.body = body
         self.closing = closing
@@ -99,12 +104,14 @@ class Server(Listening):
             while len(pending) < length:
                 pending += self._receive(sock)
             body, pending = pending[:length], pending[length:]
+            visit = Visit(sock, number, head, body, self.closing)
             with self._lock:
                 self.requests += 1
+                visit.count = self.requests
                 self.heads.append(head)
                 self.bodies.append(body)
             sock.settimeout(5)
-            self.behaviour(Visit(sock, number, head, body, self.closing))
+            self.behaviour(visit)
             sock.settimeout(0.02)
             number += 1
 

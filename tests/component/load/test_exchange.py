@@ -514,7 +514,7 @@ def test_abort_on_failures(serve: Any, load: Any) -> None:
 
 def test_warm_up_is_not_counted(serve: Any, load: Any) -> None:
     def first_fails(visit: Any) -> None:
-        if server.requests == 1:
+        if visit.count == 1:
             visit.close()
         visit.ok()
 

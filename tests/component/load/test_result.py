@@ -109,7 +109,7 @@ def test_merging_is_exact(results: list[dict[str, Any]]) -> None:
 
 def test_merging_keeps_the_modes_of_each_load(serve: Any, load: Any) -> None:
     def cut(visit: Any) -> None:
-        if b"\r\nConnection: close" in visit.head and 4 <= server.requests < 8:
+        if b"\r\nConnection: close" in visit.head and 4 <= visit.count < 8:
             visit.reset()
         visit.ok()
 
