@@ -45,6 +45,7 @@ class Server:
         self.scripts = scripts
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._ended = ended
+        self._open: list[str] = []  # the pods whose lines are being read
 
     def resource(self, api_version: str, kind: str) -> Resource:
         return Resource(api_version, kind, "pods", True)
@@ -62,11 +63,18 @@ class Server:
             return self._lines([])
         script = self.scripts[pod]
         if not script:
-            # All has been told: whoever asks again is the last to.
-            if not any(self.scripts.values()):
+            # All has been told, and taken: whoever asks again is the last to.
+            if not any(self.scripts.values()) and not self._open:
                 self._ended.set()
             raise NotFound("the pod is gone")
-        return self._lines(script.pop(0))
+        self._open.append(pod)
+        return self._told(pod, script.pop(0))
+
+    def _told(self, pod: str, script: list[Any]) -> Generator[bytes, None, None]:
+        try:
+            yield from self._lines(script)
+        finally:
+            self._open.remove(pod)
 
     @staticmethod
     def _lines(script: list[Any]) -> Generator[bytes, None, None]:
