@@ -81,7 +81,7 @@ ARGUMENTS = {
 SUFFIX = ".lock"
 
 
-class Held(Exception):
+class LockHeld(Exception):
     """Another playbook rolls out, with a message fit for a user."""
 
 
@@ -113,12 +113,12 @@ def _refuse(path: Path, artifacts: str, pid: int) -> None:
             continue
         where = f"process {lock['pid']}, with the artefacts in {lock.get('artifacts')}"
         if other == path:
-            raise Held(
+            raise LockHeld(
                 f"A rollout of this run is under way already: {where}. Nothing was changed, and it goes on. "
                 "Wait for its end, or stop it."
             )
         if artifacts and lock.get("artifacts") == artifacts:
-            raise Held(
+            raise LockHeld(
                 f"A rollout that writes to {artifacts} is under way already: {where}. Nothing was changed, "
                 "and it goes on. Name another folder with -e iter8_kfserving_artifacts=DIR (make: "
                 "ARTIFACTS=DIR)."
@@ -155,7 +155,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         changed = ensure(module.params, module.check_mode)
-    except Held as held:
+    except LockHeld as held:
         module.fail_json(msg=str(held))
     except OSError as error:
         module.fail_json(msg=f"The lock beside {module.params['record']} cannot be used: {error.strerror}.")

@@ -24,7 +24,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.mach
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.merge import merged
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan, parse_plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen, Start
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import RolloutState
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold, Patch
 
 OLD = {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": "gs://models/1"}}
@@ -332,7 +332,7 @@ class Killed(Exception):
     """The driver, between two moments."""
 
 
-Watch = Callable[[State, Any], None]
+Watch = Callable[[RolloutState, Any], None]
 
 
 @dataclass
@@ -357,7 +357,7 @@ class Driver:
         if self.stored is None:
             state = begin(self.plan, self.cluster.mode, seen, self.cluster.now, self.earlier)
         else:
-            state = State.from_json(self.stored)
+            state = RolloutState.from_json(self.stored)
         state, action = advance(self.plan, state, seen, self.cluster.now)
         self.kill("decided")
         self.stored = state.to_json()
@@ -390,6 +390,6 @@ class Driver:
         return None
 
     @property
-    def state(self) -> State:
+    def state(self) -> RolloutState:
         assert self.stored is not None
-        return State.from_json(self.stored)
+        return RolloutState.from_json(self.stored)

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import Driver, End
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import DriveEnd, Driver
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import Queries
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.lease import Lease
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.looker import Looker
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.store import Store
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.store import RolloutStore
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
@@ -69,14 +69,14 @@ class World:
             sleep=self.clock.sleep,
         )
 
-    def store(self) -> Store:
+    def store(self) -> RolloutStore:
         api: Any = self.api
-        return Store(api, "default", "iris")
+        return RolloutStore(api, "default", "iris")
 
     def driver(self, plan: Plan, holder: str = "one") -> Driver:
         """One that holds the Lease, and goes on where the ConfigMap says, as the module does."""
         api = self._between(holder, self.api)
-        lease, store = self.lease(holder, api), Store(api, "default", "iris")
+        lease, store = self.lease(holder, api), RolloutStore(api, "default", "iris")
         looker = Looker(
             api,
             namespace="default",
@@ -107,6 +107,6 @@ class World:
             sleep=self.clock.sleep,
         )
 
-    def drive(self, plan: Plan, holder: str = "one", **options: Any) -> End:
+    def drive(self, plan: Plan, holder: str = "one", **options: Any) -> DriveEnd:
         given = {"deadline": self.clock.now + 3000, "hold_seconds": 0.0, "until_step": False, **options}
         return self.driver(plan, holder).drive(**given)

@@ -22,7 +22,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.k
     Change,
     Create,
     Delete,
-    Patch,
+    MergePatch,
     Status,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.kserve.stack import KserveStack
@@ -116,7 +116,7 @@ class Memory:
         if isinstance(change, Create):
             if change.body["metadata"]["name"] not in self.objects.get(change.kind, {}):
                 self._create(change.kind, copy.deepcopy(change.body))
-        elif isinstance(change, Patch):
+        elif isinstance(change, MergePatch):
             current = self._current(change.kind, change.object)
             if current:
                 self._store("MODIFIED", change.kind, _merged(current, copy.deepcopy(change.body)))
@@ -135,7 +135,7 @@ class Memory:
                 self._collect(gone)
 
     def _refuse(self, change: Change) -> None:
-        if change.kind not in self.refuses or not isinstance(change, (Create, Patch)):
+        if change.kind not in self.refuses or not isinstance(change, (Create, MergePatch)):
             return
         obj = change.body if isinstance(change, Create) else change.object
         if obj["metadata"]["name"].startswith(self.refuses[change.kind]):

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import Recorder
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import (
+    ObservationRecorder,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View
 from ansible_collections.iter8.kfserving.tests.support import rollouts
@@ -25,7 +27,7 @@ def recorded(name: str, revisions: Mapping[str, str] | None = None, learned: boo
     rows = rows_of(name)
     observations: list[dict[str, Any]] = []
     timeline: list[dict[str, Any]] = []
-    recorder = Recorder("m", "", observations.append, timeline.append)
+    recorder = ObservationRecorder("m", "", observations.append, timeline.append)
     begun = next(row["at"] for row in rows if row.get("mark") == "load_started")
     ended = next(row["at"] for row in rows if row.get("mark") == "load_stopped")
     changes = [row["at"] for row in rows if "mark" in row and begun < row["at"] < ended]

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+from collections import Counter
 
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
@@ -35,6 +37,18 @@ def test_files_and_folders_are_of_a_size_that_one_can_see() -> None:
     assert long <= reasons
     folders = {path.parent for path in files} - {ROOT / "plugins/modules", ROOT / "plugins/action"}
     assert [str(each) for each in folders if len(list(each.glob("*.py"))) > 15] == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """But for the names that Ansible itself looks for, one in each plugin."""
+    by_ansible = {"ActionModule", "FilterModule", "LookupModule", "ModuleDocFragment"}
+    names = Counter(
+        node.name
+        for path in (ROOT / "plugins").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, times in names.items() if times > 1 and name not in by_ansible] == []
 
 
 def test_no_module_hides_one_of_pythons() -> None:

@@ -23,7 +23,7 @@ MAX_STEPS = 10_000
 MAX_TIMES = 1_000_000
 
 
-class Step(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of a profile: from one rate to another (requests a second), evenly; `length` in ns."""
 
     begin: float
@@ -43,12 +43,12 @@ class Step(NamedTuple):
         return min(float(self.length), 2 * count / (self.begin + root) * SECOND) if count else 0.0
 
 
-def span(steps: Sequence[Step]) -> int:
+def span(steps: Sequence[Stretch]) -> int:
     """How long a profile lasts, in nanoseconds."""
     return sum(step.length for step in steps)
 
 
-def requests(steps: Sequence[Step]) -> float:
+def requests(steps: Sequence[Stretch]) -> float:
     """How many requests fall due along a profile."""
     return sum(step.requests for step in steps)
 
@@ -81,7 +81,7 @@ def along_rate(counts: Iterator[float], rate: float) -> Iterator[int]:
         yield int(count / rate * SECOND)
 
 
-def along(counts: Iterator[float], steps: Sequence[Step], repeat: bool) -> Iterator[int]:
+def along(counts: Iterator[float], steps: Sequence[Stretch], repeat: bool) -> Iterator[int]:
     """When these arrivals are due along a profile, in nanoseconds from its beginning."""
     count = next(counts)
     begun, passed = 0, 0.0  # nanoseconds and arrivals of the steps that are over
@@ -118,7 +118,7 @@ def most_within(times: Sequence[int], length: int) -> int:
 
 
 def check(
-    rate: float, steps: Sequence[Step], times: Sequence[int], *, arrival: str, repeat: bool, closed: bool
+    rate: float, steps: Sequence[Stretch], times: Sequence[int], *, arrival: str, repeat: bool, closed: bool
 ) -> None:
     """Raise LoadError where these do not say together when requests are due."""
     if arrival not in ARRIVALS:
@@ -138,7 +138,7 @@ def check(
     check_times(times)
 
 
-def check_profile(steps: Sequence[Step]) -> None:
+def check_profile(steps: Sequence[Stretch]) -> None:
     """Raise LoadError for a profile along which no load can be sent; an empty one is none."""
     if len(steps) > MAX_STEPS:
         raise LoadError(f"The profile has {len(steps)} steps, and may have {MAX_STEPS}.")

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from . import arrivals
-from .arrivals import MAX_RATE, Step
+from .arrivals import MAX_RATE, Stretch
 from .duration import SECOND
 from .errors import LoadError, refuse_nul
 from .payloads import check as check_payloads
@@ -94,7 +94,7 @@ class Options:
     seed: int = 0
     rate: float = 0
     arrival: str = "uniform"
-    profile: list[Step] = field(default_factory=list)
+    profile: list[Stretch] = field(default_factory=list)
     send_times: list[int] = field(default_factory=list)
     repeat: bool = False
     pacing: str = "open"
@@ -366,7 +366,7 @@ class Options:
             raise LoadError("The option headers must list pairs of a name and a value.") from None
         try:
             given["profile"] = [
-                Step(float(a), float(b), int(length)) for a, b, length in data.get("profile", [])
+                Stretch(float(a), float(b), int(length)) for a, b, length in data.get("profile", [])
             ]
         except (ValueError, TypeError):
             raise LoadError("The option profile must list steps: two rates and nanoseconds.") from None

@@ -11,7 +11,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
     Application,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import Claim
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import ObjectClaim
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.webhooks import (
     CRD,
     EXTENSIONS,
@@ -53,12 +53,12 @@ class StepInstaller:
         application.run([one for one, by in guarded if by])
         application.wait(plan.step.workloads)
 
-    def _guards_of(self, one: Claim, guards: Iterable[Webhook]) -> list[Webhook]:
+    def _guards_of(self, one: ObjectClaim, guards: Iterable[Webhook]) -> list[Webhook]:
         entry = one.entry
         resource = self._application.patiently(lambda: self._api.resource(entry.api_version, entry.kind))
         return [each for each in guards if each.guards(resource)]
 
-    def _not_established(self, one: Claim) -> str:
+    def _not_established(self, one: ObjectClaim) -> str:
         try:
             crd = self._api.get(self._api.resource(EXTENSIONS, CRD).path(name=one.entry.name))
         except NotFound:

@@ -17,7 +17,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.concurren
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
     would_change,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import Claim
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import ObjectClaim
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import (
     belongs,
     group_of,
@@ -29,7 +29,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight
     CRD,
 )
 
-from .steps import Detect, Json, Step, version_of
+from .steps import Detect, Json, PlatformStep, version_of
 
 # What a run needs to apply an object and to remove it.
 VERBS = ("create", "delete", "get", "patch")
@@ -42,10 +42,10 @@ _GRANTS = {"ClusterRole": "escalate", "Role": "escalate", "ClusterRoleBinding": 
 class Planned:
     """A step with its objects. ``there`` says what was found, in words, where the step is left alone."""
 
-    step: Step
+    step: PlatformStep
     objects: list[Json]
     there: str = ""
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[ObjectClaim] = field(default_factory=list)
 
 
 def find_there(api: Api, plan: Planned, run_id: str, *, keep: bool) -> str:
@@ -117,7 +117,7 @@ class Kinds:
         """An object's kind; None where nothing defines it."""
         return self._known.get((str(obj["apiVersion"]), str(obj["kind"])))
 
-    def _unknown(self, step: Step, api_version: str, kind: str) -> str:
+    def _unknown(self, step: PlatformStep, api_version: str, kind: str) -> str:
         group = group_of(api_version)
         others = [each for each in self.api.served_versions() if group and group_of(each) == group]
         served = f" (it serves that group at {', '.join(others)})" if others else ""
@@ -157,7 +157,7 @@ def homeless(api: Api, plans: Iterable[Planned], kinds: Kinds) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _namespace(obj: Json, step: Step, kinds: Kinds) -> str:
+def _namespace(obj: Json, step: PlatformStep, kinds: Kinds) -> str:
     resource = kinds.of(obj)
     if resource is None or not resource.namespaced:
         return ""
@@ -210,7 +210,7 @@ def leave_others(api: Api, plan: Planned, *, keep: bool) -> list[str]:
     return [message for message in at_once(lambda one: _otherwise(api, one, plan.step), looked_at) if message]
 
 
-def _otherwise(api: Api, one: Claim, step: Step) -> str:
+def _otherwise(api: Api, one: ObjectClaim, step: PlatformStep) -> str:
     try:
         differs = would_change(api, one)
     except ClusterError as error:

@@ -30,7 +30,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     save_after,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.record import Record
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.store import Store
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.store import RecordStore
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight.access import (
     missing,
     phrases,
@@ -46,7 +46,7 @@ from .look import Kinds, Planned, all_objects, find_there, homeless, leave_other
 from .ours import ours
 from .self_signed import CertificateError, missing_library, without_cert_manager
 from .sources import Reader, read_all
-from .steps import Step, steps_of
+from .steps import PlatformStep, steps_of
 
 
 def platform(module: Any) -> dict[str, Any]:
@@ -100,7 +100,9 @@ def _ran(module: Any, command: list[str]) -> tuple[int, str, str]:
     return int(status), str(output), str(errors)
 
 
-def _read(reader: Reader, steps: Sequence[Step], names: dict[str, str]) -> tuple[list[Planned], list[str]]:
+def _read(
+    reader: Reader, steps: Sequence[PlatformStep], names: dict[str, str]
+) -> tuple[list[Planned], list[str]]:
     """The steps with their objects as they are to be applied, and everything that is wrong with them."""
     found, problems = read_all(reader, [(step.name, step.sources) for step in steps])
     plans = []
@@ -175,7 +177,7 @@ class _Installation:
     """Installs steps and keeps the record; ends at the first that fails."""
 
     api: Api
-    store: Store
+    store: RecordStore
     record: Record
     progress: Progress
     step_seconds: float

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import open_url
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import expanded
 
-from .steps import Json, Source
+from .steps import Json, ManifestSource
 
 try:
     import yaml
@@ -69,13 +69,13 @@ class Reader:
     verified: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
 
-    def objects(self, source: Source) -> list[Json]:
+    def objects(self, source: ManifestSource) -> list[Json]:
         """The objects in the source, in its order; SourceError for what cannot be used."""
         data, where = self._bytes(source)
         self._verify(source, data, where)
         return parsed(data, where)
 
-    def _bytes(self, source: Source) -> tuple[bytes, str]:
+    def _bytes(self, source: ManifestSource) -> tuple[bytes, str]:
         if source.kustomize:
             return self._kustomized(source.kustomize)
         if source.file:
@@ -101,7 +101,7 @@ class Reader:
             raise SourceError(f"{where} failed: {message}")
         return output.encode(), where
 
-    def _verify(self, source: Source, data: bytes, where: str) -> None:
+    def _verify(self, source: ManifestSource, data: bytes, where: str) -> None:
         if source.kustomize:
             self.unverified.append(str(source))
             return
@@ -185,7 +185,7 @@ def _objects(document: Any, where: str) -> list[Json]:
 
 
 def read_all(
-    reader: Reader, steps: Sequence[tuple[str, Sequence[Source]]]
+    reader: Reader, steps: Sequence[tuple[str, Sequence[ManifestSource]]]
 ) -> tuple[list[list[Json]], list[str]]:
     """The objects of each step (name, sources), and everything that is wrong with any source, as
     sentences."""

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Source:
+class ManifestSource:
     """Where manifests are read from: exactly one of a file, a URL and a folder or repository for kustomize.
 
     ``sha256`` is that of the file's bytes, in hexadecimal; empty where none is known.
@@ -45,12 +45,12 @@ class Detect:
 
 
 @dataclass
-class Step:
+class PlatformStep:
     """One step; ``namespace`` is that of objects which need one and name none. Without sources and
     definitions it only asks for what ``detect`` names, and ``hint`` says how a user gets that."""
 
     name: str
-    sources: list[Source] = field(default_factory=list)
+    sources: list[ManifestSource] = field(default_factory=list)
     definitions: list[Json] = field(default_factory=list)
     edits: list[Json] = field(default_factory=list)
     workloads: list[dict[str, str]] = field(default_factory=list)
@@ -64,12 +64,12 @@ class Step:
         return not self.sources and not self.definitions
 
 
-def steps_of(params: Iterable[Mapping[str, Any]]) -> list[Step]:
+def steps_of(params: Iterable[Mapping[str, Any]]) -> list[PlatformStep]:
     """The steps as the module's option names them, validated by its argument spec."""
     return [
-        Step(
+        PlatformStep(
             name=str(one["name"]),
-            sources=[Source(**_given(source)) for source in one.get("sources") or []],
+            sources=[ManifestSource(**_given(source)) for source in one.get("sources") or []],
             definitions=[dict(each) for each in one.get("definitions") or []],
             edits=[dict(each) for each in one.get("edits") or []],
             workloads=[dict(each) for each in one.get("workloads") or []],

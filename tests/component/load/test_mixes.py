@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.arrivals import Step
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.arrivals import Stretch
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import ensure, inputs
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.payloads import MAX_PAYLOADS
@@ -110,7 +110,7 @@ def test_each_request_carries_its_own_id_and_a_lost_one_can_be_looked_up(serve: 
 
 def test_a_profile_is_followed_and_told(serve: Any, load: Any, clock: PolledClock) -> None:
     server = serve(lambda visit: visit.ok())
-    profile = [Step(0, 20, 2 * SECOND), Step(0, 0, 3 * SECOND), Step(10, 10, SECOND)]
+    profile = [Stretch(0, 20, 2 * SECOND), Stretch(0, 0, 3 * SECOND), Stretch(10, 10, SECOND)]
     result = load(server.url, profile=profile, seed=4)
     own = result["LoadTest"]
     assert own["requests"] == 30
@@ -174,7 +174,7 @@ def test_a_slow_server_makes_what_a_profile_asks_for_late_and_that_is_told(
     released = threading.Event()
     clock.at(2, released.set)
     server = serve(slow)
-    own = load(server.url, profile=[Step(10, 10, 3 * SECOND)], max_connections=1, timeout=9 * SECOND)[
+    own = load(server.url, profile=[Stretch(10, 10, 3 * SECOND)], max_connections=1, timeout=9 * SECOND)[
         "LoadTest"
     ]
     assert own["lateness"]["max"] > 1.5
@@ -254,7 +254,7 @@ def test_payloads_that_cannot_be_read(rows: list[dict[str, Any]], why: str) -> N
 
 def test_profiles_as_users_write_them() -> None:
     rows = [{"rate": 5.0, "duration": "1m"}, {"from": 5.0, "to": 0.0, "duration": "300ms"}]
-    assert inputs.profile(rows) == [Step(5, 5, 60 * SECOND), Step(5, 0, 300_000_000)]
+    assert inputs.profile(rows) == [Stretch(5, 5, 60 * SECOND), Stretch(5, 0, 300_000_000)]
 
 
 @pytest.mark.parametrize(

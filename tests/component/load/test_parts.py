@@ -12,7 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.command impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import engine
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.generators import (
-    Generator,
+    GeneratorResult,
     merge_generators,
 )
 from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
@@ -64,7 +64,7 @@ def test_three_machines_send_one_load(
     assert [one["LoadTest"]["started"] for one in results] == pytest.approx([begin] * 3, abs=1e-5)
     assert [one["LoadTest"]["part"]["phase"] for one in results] == pytest.approx([0, 0.05, 0.1])
     found = [
-        Generator(f"host-{part}", part, lambda one=one: one)  # type: ignore[misc]
+        GeneratorResult(f"host-{part}", part, lambda one=one: one)  # type: ignore[misc]
         for part, one in enumerate(results)
     ]
     merged = merge_generators(found)

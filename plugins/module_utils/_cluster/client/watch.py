@@ -34,7 +34,7 @@ BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_MOST_SECONDS = 5.0
 
 
-class Source(Protocol):
+class WatchedApi(Protocol):
     """What is used of ``api.Api``."""
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
@@ -82,7 +82,7 @@ class Watch:
 
     def __init__(
         self,
-        source: Source,
+        source: WatchedApi,
         feed: str,
         resource: Resource,
         *,

@@ -12,7 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
     PROMOTE,
     PROMOTED,
     ROLLED_BACK,
-    State,
+    RolloutState,
 )
 
 from ..client.errors import ClusterError, Unreachable
@@ -77,7 +77,7 @@ def _see_to(run: Run, request: Request) -> dict[str, Any]:
             lease.release(give_back=what not in (ABORT, PROMOTE))
 
 
-def _holds_already(state: State, what: str) -> bool:
+def _holds_already(state: RolloutState, what: str) -> bool:
     if what == ABORT:
         return state.outcome == ROLLED_BACK
     if what == PROMOTE:

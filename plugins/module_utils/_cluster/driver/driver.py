@@ -29,7 +29,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
     ABANDONED,
     BACK,
     FORWARD,
-    State,
+    RolloutState,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import (
     NEXT,
@@ -43,7 +43,7 @@ from ..client.errors import BadRequest, ClusterError, Conflict, Forbidden, NotFo
 from .evidence import Queries
 from .lease import HeldByAnother, Lease
 from .looker import Looker
-from .store import Request, Store
+from .store import Request, RolloutStore
 
 TICK_SECONDS = 1.0
 # What changes at each look is kept this often; what decides is kept before it takes effect.
@@ -55,12 +55,12 @@ REFUSED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class End:
+class DriveEnd:
     """How a drive ended: `outcome` is promoted, rolled_back, abandoned, held, step or timeout."""
 
     outcome: str
     message: str
-    state: State
+    state: RolloutState
 
 
 class Driver:
@@ -72,8 +72,8 @@ class Driver:
         *,
         api: Api,
         plan: Plan,
-        state: State,
-        store: Store,
+        state: RolloutState,
+        store: RolloutStore,
         lease: Lease,
         looker: Looker,
         queries: Queries,
@@ -95,7 +95,7 @@ class Driver:
         self._trouble = self._refusal = ""
         self._refused_since: float | None = None
 
-    def drive(self, deadline: float, hold_seconds: float, until_step: bool) -> End:
+    def drive(self, deadline: float, hold_seconds: float, until_step: bool) -> DriveEnd:
         """To the end of the rollout, to a hold that lasts so long, or (`until_step`) to the end of a step;
         `deadline` is of `clock`. HeldByAnother where the Lease was lost: then another one drives."""
         held_since: float | None = None
@@ -110,12 +110,12 @@ class Driver:
             except ClusterError as error:
                 self._not_now(error)
             if isinstance(action, Done):
-                return End(action.outcome, self.state.cause or action.outcome, self.state)
+                return DriveEnd(action.outcome, self.state.cause or action.outcome, self.state)
             if until_step and action is not None and _passed(self.state) > passed:
-                return End("step", "the step is passed", self.state)
+                return DriveEnd("step", "the step is passed", self.state)
             held_since = (held_since or self._clock()) if isinstance(action, Hold) else None
             if held_since is not None and self._clock() - held_since >= hold_seconds:
-                return End("held", action.why if isinstance(action, Hold) else "", self.state)
+                return DriveEnd("held", action.why if isinstance(action, Hold) else "", self.state)
             if self._clock() >= deadline:
                 move = present_move(self._plan, self.state)
                 why = (
@@ -124,7 +124,7 @@ class Driver:
                     or getattr(action, "why", "")
                     or (move.text if move else "")
                 )
-                return End("timeout", why, self.state)
+                return DriveEnd("timeout", why, self.state)
             if action is not NEXT:
                 self._sleep(TICK_SECONDS)
 
@@ -173,7 +173,7 @@ class Driver:
     def take_up(self, request: Request, seen: Seen) -> None:
         """Does what a person asks, and keeps that it was done."""
         state = ask(self._plan, self.state, seen, request.what, who=request.who, now=self._now())
-        self.state = State.from_json({**state.to_json(), "handled": request.id})
+        self.state = RolloutState.from_json({**state.to_json(), "handled": request.id})
         self._keep(force=True)
 
     def _patch(self, move: Move, seen: Seen) -> None:
@@ -255,11 +255,11 @@ class Driver:
         self._lost = False
 
 
-def _passed(state: State) -> int:
+def _passed(state: RolloutState) -> int:
     return sum(entry["what"] == "passed" for entry in state.history)
 
 
-def _mark(state: State) -> Any:
+def _mark(state: RolloutState) -> Any:
     """What of a state has to be stored before anything follows from it."""
     spent = [
         (one.confirming.spent if one.confirming else 0, one.refuting.spent if one.refuting else 0, one.passed)

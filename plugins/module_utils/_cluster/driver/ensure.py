@@ -27,13 +27,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refu
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Start
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
     ROLLED_BACK,
-    State,
+    RolloutState,
 )
 
 from ..client.errors import ClusterError
 from ..module import Failed
 from .asks import asked
-from .driver import End
+from .driver import DriveEnd
 from .run import Run, ago, by
 from .store import Kept
 
@@ -68,7 +68,7 @@ def _present(run: Run) -> dict[str, Any]:
         )
     if kept is not None and kept.state.outcome and run.playbook and kept.state.playbook == run.playbook:
         # Somebody else ended it while this playbook did something between two steps.
-        return _ended(run, plan, End(kept.state.outcome, kept.state.cause, kept.state), False)
+        return _ended(run, plan, DriveEnd(kept.state.outcome, kept.state.cause, kept.state), False)
     if not under_way and _nothing_to_do(run, plan, mode):
         return run.result(
             plan, kept.state if kept else None, "promoted", "it is rolled out already", changed=False
@@ -134,7 +134,7 @@ def _earlier(kept: Kept | None) -> Start | None:
     return kept.state.start if kept is not None and kept.state.outcome == ROLLED_BACK else None
 
 
-def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> State:
+def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> RolloutState:
     """The state to go on from, now that nobody else changes it."""
     kept = run.store.load()
     if kept is not None and not kept.state.outcome:
@@ -148,7 +148,7 @@ def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> State:
     return state
 
 
-def _ended(run: Run, plan: Plan, end: End, changed: bool) -> dict[str, Any]:
+def _ended(run: Run, plan: Plan, end: DriveEnd, changed: bool) -> dict[str, Any]:
     result = run.result(plan, end.state, end.outcome, end.message, changed=changed)
     accepted = (
         {"promoted", "step"} if run.params["expect"] == "promoted" else {"promoted", "step", "rolled_back"}

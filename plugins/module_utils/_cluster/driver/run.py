@@ -25,7 +25,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
-    State,
+    RolloutState,
 )
 
 from ..client.api import Api, Json
@@ -36,7 +36,7 @@ from .driver import Driver
 from .evidence import Prometheus, Queries, counted
 from .lease import Lease
 from .looker import Looker
-from .store import SUFFIX, Store
+from .store import SUFFIX, RolloutStore
 
 # A silent API server must not outlast the Lease.
 ANSWER_SECONDS = 5.0
@@ -71,7 +71,7 @@ class Run:
         )
         self.first = self.looker.look("", "", "")
         owner = owner_of(self.first)
-        self.store = Store(self.api, self.namespace, self.name, owner)
+        self.store = RolloutStore(self.api, self.namespace, self.name, owner)
         self._owner_reference = owner
 
     def _counted(self) -> Any:
@@ -120,7 +120,7 @@ class Run:
             raise ClusterError(f"{seen.unseen} Nothing was changed.")
         return seen
 
-    def driver(self, plan: Plan, state: State, lease: Lease) -> Driver:
+    def driver(self, plan: Plan, state: RolloutState, lease: Lease) -> Driver:
         return Driver(
             api=self.api,
             plan=plan,
@@ -136,7 +136,7 @@ class Run:
         )
 
     def result(
-        self, plan: Plan, state: State | None, outcome: str, message: str, *, changed: bool
+        self, plan: Plan, state: RolloutState | None, outcome: str, message: str, *, changed: bool
     ) -> dict[str, Any]:
         """What the module returns."""
         return {
@@ -171,10 +171,10 @@ def owner_of(seen: Seen) -> Json | None:
     }
 
 
-def ago(state: State) -> str:
+def ago(state: RolloutState) -> str:
     seconds = max(0.0, time.time() - state.started)
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def by(state: State) -> str:
+def by(state: RolloutState) -> str:
     return f" by {state.playbook}" if state.playbook else ""

@@ -12,7 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan
     PlanError,
     parse_plan,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import RolloutState
 
 from ..client.api import Api, Json
 from ..client.errors import ClusterError, Conflict, NotFound, Unreachable
@@ -35,11 +35,11 @@ class Kept:
     """What the cluster keeps of a rollout."""
 
     plan: Plan
-    state: State
+    state: RolloutState
     request: Request | None
 
 
-class Store:
+class RolloutStore:
     """The ConfigMap. Only who holds the Lease writes plan and state; anybody may write a request."""
 
     def __init__(self, api: Api, namespace: str, name: str, owner: Json | None = None) -> None:
@@ -64,7 +64,7 @@ class Store:
                 return None
             return Kept(
                 parse_plan(json.loads(data["plan"])),
-                State.from_json(json.loads(data["state"])),
+                RolloutState.from_json(json.loads(data["state"])),
                 _request(data),
             )
         except (KeyError, TypeError, ValueError, PlanError) as error:
@@ -90,7 +90,7 @@ class Store:
                 raise Unreachable(str(error)) from None
             return None
 
-    def begin(self, plan: Plan, state: State) -> None:
+    def begin(self, plan: Plan, state: RolloutState) -> None:
         """Keeps a new rollout, in the place of one that is over."""
         data = {"plan": json.dumps(plan.to_json()), "state": json.dumps(state.to_json())}
         definition = {
@@ -104,7 +104,7 @@ class Store:
         except Conflict:
             self._api.merge(self._path, {"data": {**data, "request": None}})
 
-    def save(self, state: State) -> None:
+    def save(self, state: RolloutState) -> None:
         """Keeps the state; a request that came meanwhile stays."""
         self._api.merge(self._path, {"data": {"state": json.dumps(state.to_json())}})
 

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.pod import heard
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.pod.lines import Log
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.generators import Generator
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.generators import GeneratorResult
 
 from ..client.api import Json
 from ..client.errors import ClusterError, Unreachable
@@ -31,7 +31,7 @@ _ANSWER_SECONDS = 30.0  # what is not answered by then is not waited for: the lo
 
 
 @dataclass
-class Part:
+class PodPart:
     """What is known of one generator: its pod as it is last, its result, and what is wrong."""
 
     pod: Optional[Pod]
@@ -48,7 +48,7 @@ class Collection:
         self._run = run
         self._job = job
         self._talk = run.talk
-        self.parts = [Part(pod) for pod in run.talk.pods(job)]
+        self.parts = [PodPart(pod) for pod in run.talk.pods(job)]
 
     @property
     def running(self) -> list[Pod]:
@@ -97,10 +97,10 @@ class Collection:
             if _can_answer(part.pod):
                 self._tell(part, done=True)
 
-    def generators(self) -> list[Generator]:
+    def generators(self) -> list[GeneratorResult]:
         """As they are put together."""
         return [
-            Generator(
+            GeneratorResult(
                 name=self._talk.generator(index),
                 index=index,
                 read=functools.partial(_given, part.result),
@@ -116,13 +116,13 @@ class Collection:
         except Unreachable:
             return None
 
-    def _tell(self, part: Part, **told: Any) -> None:
+    def _tell(self, part: PodPart, **told: Any) -> None:
         """One that cannot be told any more is seen for what it is at the next look."""
         with contextlib.suppress(ClusterError):
             if part.pod is not None:
                 part.pod = self._talk.tell(part.pod, **told)
 
-    def _look(self, part: Part, pod: Optional[Pod]) -> None:
+    def _look(self, part: PodPart, pod: Optional[Pod]) -> None:
         if pod is None or part.pod is None or pod.uid != part.pod.uid:
             self._bury(part, part.pod.problem or GONE if part.pod is not None else GONE)
             return
@@ -142,7 +142,7 @@ class Collection:
             return
         self._take(part, pod, log, ended)
 
-    def _take(self, part: Part, pod: Pod, log: Log, ended: Optional[Mapping[str, Any]]) -> None:
+    def _take(self, part: PodPart, pod: Pod, log: Log, ended: Optional[Mapping[str, Any]]) -> None:
         found = heard.result(log)
         if found is not None:
             part.result, part.problem, part.done = found, "", True
@@ -161,7 +161,7 @@ class Collection:
             if number >= int(pod.control.get("again") or 0):
                 self._bury(part, "its result did not come whole, however often it was said", log)
 
-    def _bury(self, part: Part, problem: str, log: Optional[Log] = None) -> None:
+    def _bury(self, part: PodPart, problem: str, log: Optional[Log] = None) -> None:
         """It has ended without a result: what it had told of itself is kept."""
         if log is None:
             log = Log()

@@ -27,7 +27,7 @@ SHORT_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Unobserved:
+class UnobservedInterval:
     """From `start` to `end` (epoch seconds) nothing vouched for what was seen, and why.
 
     `unchanged` is whether the object was found at the same version after it as before: versions are never
@@ -52,7 +52,7 @@ class Coverage:
         """Up to when everything was seen."""
         return self._until
 
-    def proved(self, at: float, *, changed: bool = True) -> Unobserved | None:
+    def proved(self, at: float, *, changed: bool = True) -> UnobservedInterval | None:
         """Everything up to `at` has been seen; returns what had not, since the last proof.
 
         `changed` says whether the object has changed since then.
@@ -62,7 +62,7 @@ class Coverage:
         missed = at - self._until
         limit = SHORT_SECONDS if self._lost else APART_SECONDS if changed else QUIET_SECONDS
         why = self._lost or "no proof that the watch is up to date"
-        found = Unobserved(self._until, at, why, unchanged=not (changed or self._lost))
+        found = UnobservedInterval(self._until, at, why, unchanged=not (changed or self._lost))
         self._until, self._lost = at, ""
         return found if missed > limit else None
 
@@ -77,12 +77,12 @@ class Coverage:
                 self._until = max(self._until, at)
             self._lost = why
 
-    def open(self, now: float) -> Unobserved | None:
+    def open(self, now: float) -> UnobservedInterval | None:
         """What is unobserved as of now, if anything: for a checkpoint, and for the end."""
         limit = SHORT_SECONDS if self._lost else QUIET_SECONDS
         if now - self._until <= limit:
             return None
-        return Unobserved(self._until, now, self._lost or "no proof that the watch is up to date")
+        return UnobservedInterval(self._until, now, self._lost or "no proof that the watch is up to date")
 
 
 class Poll:

@@ -22,7 +22,7 @@ from .eyes import Own
 from .gateway_log import PLACES
 from .host import Sight, attach
 from .observer import Observer
-from .plan import Plan
+from .plan import ObserverPlan
 from .shared import Shared
 from .targets import observer_of
 
@@ -80,12 +80,12 @@ def _ensure(module: Any, before: str, duration: float) -> bool:
     return stopped
 
 
-def _plan(params: Any, duration: float) -> Plan:
+def _plan(params: Any, duration: float) -> ObserverPlan:
     if not params["inferenceservice"]:
         raise ClusterError("inferenceservice: name the InferenceService that is to be observed.")
     if duration <= 0:
         raise ClusterError("duration: an observer always has a bound on its life; name one above 0.")
-    return Plan(
+    return ObserverPlan(
         name=params["name"],
         inferenceservice=params["inferenceservice"],
         namespace=params["namespace"],
@@ -110,7 +110,7 @@ def _gateway_log(given: dict[str, Any] | None) -> dict[str, str]:
     return {**asdict(usual), **named, "dest": os.path.abspath(given["dest"])}
 
 
-def _observer(module: Any, plan: Plan) -> Observer:
+def _observer(module: Any, plan: ObserverPlan) -> Observer:
     """In the detached process: connections of its own, and what there is to follow."""
     api, clock = connect(module), Clock()
     return observer_of(api, Own(api, time.time, clock), plan, clock)

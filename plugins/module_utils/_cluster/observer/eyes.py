@@ -25,7 +25,7 @@ ABSENT = "absent"
 
 
 @dataclass(frozen=True)
-class Target:
+class WatchTarget:
     """A kind to follow. `name` of None is all objects of the namespace; `needed` ones end the observer where
     they cannot be listed at all, the others are said once and left out."""
 
@@ -51,10 +51,10 @@ class Polled:
 
 
 @dataclass(frozen=True)
-class Failed:
+class WatchFailed:
     """A watch that ended for good."""
 
-    target: Target
+    target: WatchTarget
     error: ClusterError
 
 
@@ -67,7 +67,7 @@ class Compared:
     received: float
 
 
-Found = Union[Notice, Polled, Failed, Compared]
+Found = Union[Notice, Polled, WatchFailed, Compared]
 # Takes what was found, and when (epoch seconds).
 Tell = Callable[[float, Found], None]
 
@@ -75,10 +75,10 @@ Tell = Callable[[float, Found], None]
 class Eyes(Protocol):
     """Whoever looks for an observer. Both return at once; they go on until `ended` is set."""
 
-    def follow(self, target: Target, deadline: float, tell: Tell, ended: threading.Event) -> None:
+    def follow(self, target: WatchTarget, deadline: float, tell: Tell, ended: threading.Event) -> None:
         """Tell each Notice of the target until `deadline` (of the clock), or that it Failed for good."""
 
-    def poll(self, target: Target, tell: Tell, ended: threading.Event) -> None:
+    def poll(self, target: WatchTarget, tell: Tell, ended: threading.Event) -> None:
         """Tell over and over which version the target's object has (Polled), and what time it is there."""
 
 
@@ -95,7 +95,7 @@ def compared(date: str, sent: float, received: float) -> Compared | None:
         return None
 
 
-def watched(api: Api, target: Target, clock: Clock) -> Watch:
+def watched(api: Api, target: WatchTarget, clock: Clock) -> Watch:
     """The watch of a target."""
     return Watch(
         api, target.feed, target.resource, namespace=target.namespace, name=target.name,
@@ -118,7 +118,7 @@ class Own:
         self._wall = wall
         self._clock = clock
 
-    def follow(self, target: Target, deadline: float, tell: Tell, ended: threading.Event) -> None:
+    def follow(self, target: WatchTarget, deadline: float, tell: Tell, ended: threading.Event) -> None:
         """See Eyes."""
 
         def run() -> None:
@@ -128,11 +128,11 @@ class Own:
                     if ended.is_set():
                         return
             except Exception as error:  # noqa: BLE001  See broken.
-                tell(self._wall(), Failed(target, broken(error)))
+                tell(self._wall(), WatchFailed(target, broken(error)))
 
         threading.Thread(target=run, daemon=True).start()
 
-    def poll(self, target: Target, tell: Tell, ended: threading.Event) -> None:
+    def poll(self, target: WatchTarget, tell: Tell, ended: threading.Event) -> None:
         """See Eyes."""
         path = target.resource.path(target.namespace, target.name)
         api = self._api.with_time_limit(POLL_READ_SECONDS)

@@ -37,7 +37,7 @@ _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d
 
 
 @dataclass(frozen=True)
-class Place:
+class LogPlace:
     """Where the gateway's pods are. An empty `container` is the pod's only one."""
 
     namespace: str
@@ -49,17 +49,17 @@ class Place:
 
 
 # Where upstream's own manifests and charts put each.
-PLACES: Mapping[str, Place] = {
-    "istio": Place("istio-system", "app=istio-ingressgateway", "istio-proxy"),
-    "istio_text": Place("istio-system", "app=istio-ingressgateway", "istio-proxy"),
-    "kourier": Place("kourier-system", "app=3scale-kourier-gateway", "kourier-gateway"),
-    "envoy": Place("kourier-system", "app=3scale-kourier-gateway", "kourier-gateway"),
-    "envoy_gateway": Place(
+PLACES: Mapping[str, LogPlace] = {
+    "istio": LogPlace("istio-system", "app=istio-ingressgateway", "istio-proxy"),
+    "istio_text": LogPlace("istio-system", "app=istio-ingressgateway", "istio-proxy"),
+    "kourier": LogPlace("kourier-system", "app=3scale-kourier-gateway", "kourier-gateway"),
+    "envoy": LogPlace("kourier-system", "app=3scale-kourier-gateway", "kourier-gateway"),
+    "envoy_gateway": LogPlace(
         "envoy-gateway-system",
         "app.kubernetes.io/component=proxy,app.kubernetes.io/managed-by=envoy-gateway",
         "envoy",
     ),
-    "traefik": Place("traefik", "app.kubernetes.io/name=traefik"),
+    "traefik": LogPlace("traefik", "app.kubernetes.io/name=traefik"),
 }
 
 
@@ -67,7 +67,7 @@ class GatewayLog:
     """Appends what the gateway's pods log of a load's requests to a file, until it is told to end."""
 
     def __init__(
-        self, api: Api, place: Place, form: Format, path: Path, wall: Callable[[], float] = time.time
+        self, api: Api, place: LogPlace, form: Format, path: Path, wall: Callable[[], float] = time.time
     ) -> None:
         """`path` takes the lines as JSON; `wall` gives epoch seconds. Raises ClusterError where there is no
         such pod, or its log may not be read."""

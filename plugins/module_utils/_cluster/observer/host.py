@@ -20,7 +20,7 @@ from ..client.api import Api
 from ..client.errors import ClusterError
 from ..client.watch import Clock
 from .job import begun
-from .plan import ObserverStore, Plan
+from .plan import ObserverPlan, ObserverStore
 from .session import Session
 from .shared import Shared
 from .targets import observer_of
@@ -69,13 +69,13 @@ class Host:
 
     def _take_up(self) -> None:
         for path in sorted(self._store.asked.glob("*.json")):
-            plan = Plan(**(read_json(path) or {}))
+            plan = ObserverPlan(**(read_json(path) or {}))
             path.unlink()
             thread = threading.Thread(target=self._observe, args=(plan,), daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _observe(self, plan: Plan) -> None:
+    def _observe(self, plan: ObserverPlan) -> None:
         store = self._store.beside(plan.name)
         session = None
         try:
@@ -99,7 +99,9 @@ class Host:
                 session.close()
 
 
-def attach(plan: Plan, shared: str, cluster: str, sight: Callable[[], Sight], state_dir: str | None) -> bool:
+def attach(
+    plan: ObserverPlan, shared: str, cluster: str, sight: Callable[[], Sight], state_dir: str | None
+) -> bool:
     """Have it observed by the process of the name `shared`. True if it was begun, False if it was before.
 
     `sight` makes what the process sees with, in the process. Returns once everything needed has been listed.
@@ -116,7 +118,7 @@ def attach(plan: Plan, shared: str, cluster: str, sight: Callable[[], Sight], st
 
 
 def _asked(
-    plan: Plan, shared: str, cluster: str, sight: Callable[[], Sight], state_dir: str | None
+    plan: ObserverPlan, shared: str, cluster: str, sight: Callable[[], Sight], state_dir: str | None
 ) -> ObserverStore:
     """Puts the plan where the process finds it; the process has begun then."""
     host = ObserverStore(state_dir, shared)

@@ -28,7 +28,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state im
 )
 
 from ..client.errors import ClusterError
-from .plan import Make, ObserverStore, Plan
+from .plan import Make, ObserverPlan, ObserverStore
 from .worker import forked, observing
 
 STOP_SECONDS = 15.0
@@ -50,7 +50,7 @@ def state(state_dir: str | None, name: str) -> str:
     return "interrupted" if store.record.exists() else "absent"
 
 
-def start(plan: Plan, make: Make, state_dir: str | None) -> bool:
+def start(plan: ObserverPlan, make: Make, state_dir: str | None) -> bool:
     """Start it; True if it was started, False if it runs already with the same plan.
 
     Returns once everything needed has been listed. Raises ClusterError if that fails, or if one of the name
@@ -59,7 +59,7 @@ def start(plan: Plan, make: Make, state_dir: str | None) -> bool:
     return begun(plan, state_dir, lambda store: forked(store, observing(plan, make, store)))
 
 
-def begun(plan: Plan, state_dir: str | None, begin: Callable[[ObserverStore], None]) -> bool:
+def begun(plan: ObserverPlan, state_dir: str | None, begin: Callable[[ObserverStore], None]) -> bool:
     """Has `begin` observe the plan, in a store made ready and locked for it; what failed leaves none.
 
     False if the same plan is observed already. Raises ClusterError if that fails, or if one of the name
@@ -78,7 +78,7 @@ def begun(plan: Plan, state_dir: str | None, begin: Callable[[ObserverStore], No
     return True
 
 
-def _prepared(plan: Plan, store: ObserverStore) -> bool:
+def _prepared(plan: ObserverPlan, store: ObserverStore) -> bool:
     """Makes a store ready for the plan, where that is not observed already. Raises ClusterError where another
     one is. The store must be locked."""
     if alive(read_json(store.record)) and not store.result.exists():

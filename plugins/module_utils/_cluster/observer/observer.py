@@ -17,9 +17,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 )
 
 from ..client.watch import Clock, Notice
-from .coverage import Coverage, Poll, Unobserved
-from .eyes import ABSENT, Compared, Eyes, Found, Polled, Target, version_of
-from .recorder import DECISIVE, Recorder
+from .coverage import Coverage, Poll, UnobservedInterval
+from .eyes import ABSENT, Compared, Eyes, Found, Polled, WatchTarget, version_of
+from .recorder import DECISIVE, ObservationRecorder
 
 TICK_SECONDS = 0.2
 CLOCK_SECONDS = 60.0
@@ -41,7 +41,7 @@ class Observer:
     def __init__(
         self,
         eyes: Eyes,
-        targets: Sequence[Target],
+        targets: Sequence[WatchTarget],
         wall: Callable[[], float],
         clock: Clock,
         beside: Sequence[Beside] = (),
@@ -63,11 +63,11 @@ class Observer:
 
     def run(
         self,
-        recorder: Recorder,
+        recorder: ObservationRecorder,
         deadline: float,
         stopped: Callable[[], bool],
         ready: Callable[[], None],
-        tick: Callable[[dict[str, Unobserved]], None],
+        tick: Callable[[dict[str, UnobservedInterval]], None],
     ) -> None:
         """Follow until `stopped` or the `deadline` (of `clock`). `ready` is called once everything has
         been listed, or refused, `tick` several times a second with what is unobserved as of now."""
@@ -96,16 +96,16 @@ class Observer:
         self._tell_clock(recorder, now, 0.0)
         recorder.ended(now)
 
-    def _open(self, now: float) -> list[tuple[str, Unobserved]]:
+    def _open(self, now: float) -> list[tuple[str, UnobservedInterval]]:
         found = [(feed, coverage.open(now)) for feed, coverage in self._coverage.items()]
         return [(feed, gap) for feed, gap in found if gap is not None]
 
-    def _still_lost(self, now: float) -> list[tuple[str, Unobserved]]:
+    def _still_lost(self, now: float) -> list[tuple[str, UnobservedInterval]]:
         """The feeds that nobody asks for beside their watch, and whose watch has not come back."""
         lost = [(feed, start, why) for feed, (start, why) in self._lost.items() if feed not in self._coverage]
-        return [(feed, Unobserved(start, now, why)) for feed, start, why in lost]
+        return [(feed, UnobservedInterval(start, now, why)) for feed, start, why in lost]
 
-    def _begin(self, recorder: Recorder) -> None:
+    def _begin(self, recorder: ObservationRecorder) -> None:
         now = self._wall()
         recorder.began(now)
         for target in self._targets:
@@ -119,7 +119,7 @@ class Observer:
 
     # -- the loop
 
-    def _drain(self, recorder: Recorder, wait: bool = True) -> None:
+    def _drain(self, recorder: ObservationRecorder, wait: bool = True) -> None:
         """Take in what has come; waits for the first for as long as a tick."""
         try:
             at, item = self._queue.get(timeout=TICK_SECONDS) if wait else self._queue.get_nowait()
@@ -129,7 +129,7 @@ class Observer:
         except queue.Empty:
             return
 
-    def _take(self, recorder: Recorder, at: float, item: Found) -> None:
+    def _take(self, recorder: ObservationRecorder, at: float, item: Found) -> None:
         if isinstance(item, Notice):
             self._notice(recorder, at, item)
         elif isinstance(item, Polled):
@@ -142,7 +142,7 @@ class Observer:
             self._unsynced.discard(item.target.feed)
             recorder.refused(item.target.feed, str(item.error), at)
 
-    def _notice(self, recorder: Recorder, at: float, notice: Notice) -> None:
+    def _notice(self, recorder: ObservationRecorder, at: float, notice: Notice) -> None:
         feed = notice.feed
         if notice.kind in ("present", "deleted"):
             recorder.take(notice, at)
@@ -165,15 +165,15 @@ class Observer:
         elif notice.kind in ("back", "expired"):
             start, why = self._lost.pop(feed, (at, notice.message))
             if feed not in DECISIVE:
-                recorder.unobserved(feed, Unobserved(start, at, why), at)
+                recorder.unobserved(feed, UnobservedInterval(start, at, why), at)
 
-    def _polled(self, recorder: Recorder, at: float, polled: Polled) -> None:
+    def _polled(self, recorder: ObservationRecorder, at: float, polled: Polled) -> None:
         if polled.version is None:
             return
         poll = self._polls.setdefault(polled.feed, Poll())
         self._prove(recorder, polled.feed, poll.answered(polled.sent, polled.version), at)
 
-    def _prove(self, recorder: Recorder, feed: str, proved: float | None, at: float) -> None:
+    def _prove(self, recorder: ObservationRecorder, feed: str, proved: float | None, at: float) -> None:
         coverage = self._coverage.get(feed)
         if coverage is None or proved is None:
             return
@@ -182,7 +182,7 @@ class Observer:
         if missed is not None:
             recorder.unobserved(feed, missed, at)
 
-    def _tell_clock(self, recorder: Recorder, now: float, every: float) -> None:
+    def _tell_clock(self, recorder: ObservationRecorder, now: float, every: float) -> None:
         offset = self._offset.offset
         if offset is not None and now - self._clock_told >= every:
             self._clock_told = now

@@ -70,7 +70,7 @@ class ObserverStore(Store):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ObserverPlan:
     """What is to be observed, for whom, and for how long at the most (seconds).
 
     `dest` is the file that takes the observations at the end, whoever brings that about; empty for none.

@@ -26,7 +26,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.view import View
 
 from ..client.watch import Notice
-from .coverage import Unobserved
+from .coverage import UnobservedInterval
 
 Row = dict[str, Any]
 Sink = Callable[[Row], None]
@@ -38,7 +38,7 @@ JOBS = "jobs"
 DECISIVE = (INFERENCESERVICE, EXPERIMENT)
 
 
-class Recorder:
+class ObservationRecorder:
     """Notices in, rows of `observations.jsonl` and of `timeline.jsonl` out.
 
     A row of observations is one of: ``{"time", "feed", "type": "present" | "deleted", "object"}``; ``{"time",
@@ -80,7 +80,7 @@ class Recorder:
             )  # fmt: skip
             self._transitions(dict(member), gone, at)
 
-    def unobserved(self, feed: str, interval: Unobserved, at: float) -> None:
+    def unobserved(self, feed: str, interval: UnobservedInterval, at: float) -> None:
         """Between two moments nothing vouches for what was seen of this feed."""
         row = {"from": round(interval.start, 3), "to": round(interval.end, 3), "why": interval.why}
         row |= {"unchanged": True} if interval.unchanged else {}

@@ -21,9 +21,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes 
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import Lines
 
 from ..client.watch import Clock
-from .coverage import Unobserved
-from .plan import Make, ObserverStore, Plan
-from .recorder import Recorder, Row
+from .coverage import UnobservedInterval
+from .plan import Make, ObserverPlan, ObserverStore
+from .recorder import ObservationRecorder, Row
 
 CHECKPOINT_SECONDS = 0.5
 FLUSH_AT_END_SECONDS = 5.0
@@ -34,7 +34,7 @@ class Session:
     """One plan observed from its beginning to its end, and what is written of it into its store."""
 
     def __init__(
-        self, plan: Plan, store: ObserverStore, stopped: Callable[[], bool], ready: Callable[[], None]
+        self, plan: ObserverPlan, store: ObserverStore, stopped: Callable[[], bool], ready: Callable[[], None]
     ) -> None:
         """It goes on until `stopped`; `ready` is called once all that is needed has been listed."""
         self._plan = plan
@@ -53,7 +53,7 @@ class Session:
     def run(self, make: Make) -> None:
         """Observe to the end. Raises ClusterError where what is needed cannot be listed."""
         clock = Clock()
-        recorder = Recorder(
+        recorder = ObservationRecorder(
             self._plan.inferenceservice, self._plan.experiment, self._observe, self._transition
         )
         deadline = clock.now() + self._plan.duration
@@ -82,7 +82,7 @@ class Session:
             with self._despite_full_disk():
                 self._timeline.add(row)
 
-    def _tick(self, unobserved: Mapping[str, Unobserved]) -> None:
+    def _tick(self, unobserved: Mapping[str, UnobservedInterval]) -> None:
         self._unobserved = {feed: asdict(gap) for feed, gap in unobserved.items()}
         if time.monotonic() - self._written >= CHECKPOINT_SECONDS:
             self._checkpoint()

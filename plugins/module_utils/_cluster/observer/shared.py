@@ -17,12 +17,12 @@ from ..client.watch import Clock, Notice
 from .eyes import (
     ABSENT,
     POLL_READ_SECONDS,
-    Failed,
     Found,
     Own,
     Polled,
-    Target,
     Tell,
+    WatchFailed,
+    WatchTarget,
     at_a_pace,
     broken,
     compared,
@@ -38,7 +38,7 @@ CROWDED = 20
 class Listener:
     """An observer's interest in a target."""
 
-    target: Target
+    target: WatchTarget
     tell: Tell
     ended: threading.Event
     deadline: float = 0.0
@@ -61,7 +61,7 @@ class Shared:
         self._feeds: dict[str, Feed] = {}
         self._polls: dict[str, Polls] = {}
 
-    def follow(self, target: Target, deadline: float, tell: Tell, ended: threading.Event) -> None:
+    def follow(self, target: WatchTarget, deadline: float, tell: Tell, ended: threading.Event) -> None:
         """See Eyes."""
         with self._lock:
             feed = self._feeds.get(target.place)
@@ -75,7 +75,7 @@ class Shared:
         if run is not None:
             run.start()
 
-    def poll(self, target: Target, tell: Tell, ended: threading.Event) -> None:
+    def poll(self, target: WatchTarget, tell: Tell, ended: threading.Event) -> None:
         """See Eyes."""
         with self._lock:
             polls = self._polls.get(target.place)
@@ -87,7 +87,7 @@ class Shared:
             polls.join(Listener(target, tell, ended))
         threading.Thread(target=at_a_pace, args=(polls.once, polls.over, self._clock), daemon=True).start()
 
-    def _watch(self, target: Target, feed: Feed) -> None:
+    def _watch(self, target: WatchTarget, feed: Feed) -> None:
         try:
             for notice in watched(self._api, target, self._clock).notices(float("inf")):
                 feed.take(notice, self._wall())
@@ -156,7 +156,7 @@ class Feed:
         if listener.target.name and isinstance(error, Forbidden) and self._synced is None:
             self._alone(listener)
         elif not listener.ended.is_set():
-            listener.tell(at, Failed(listener.target, error))
+            listener.tell(at, WatchFailed(listener.target, error))
 
 
 class Polls:

@@ -12,10 +12,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.fo
 from ..client.api import Api
 from ..client.kinds import inferenceservice_kind
 from ..client.watch import Clock
-from .eyes import Eyes, Target
-from .gateway_log import GatewayLog, Place
+from .eyes import Eyes, WatchTarget
+from .gateway_log import GatewayLog, LogPlace
 from .observer import Observer
-from .plan import Plan
+from .plan import ObserverPlan
 from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS
 
 # What an InferenceService leads to, by whichever mode: followed where it is served and may be read.
@@ -36,7 +36,7 @@ NODE_EVENTS_NAMESPACE = "default"
 """Where kubelets and the node controller write events about nodes."""
 
 
-def observer_of(api: Api, eyes: Eyes, plan: Plan, clock: Clock) -> Observer:
+def observer_of(api: Api, eyes: Eyes, plan: ObserverPlan, clock: Clock) -> Observer:
     """The observer of a plan, with these eyes. Raises ClusterError where what is needed is not there."""
     followed = targets(api, plan)
     beside = [_log_of(api, plan.gateway_log).run] if plan.gateway_log else []
@@ -44,27 +44,27 @@ def observer_of(api: Api, eyes: Eyes, plan: Plan, clock: Clock) -> Observer:
 
 
 def _log_of(api: Api, given: Mapping[str, str]) -> GatewayLog:
-    place = Place(given["namespace"], given["selector"], given["container"])
+    place = LogPlace(given["namespace"], given["selector"], given["container"])
     path = Path(given["dest"])
     path.unlink(missing_ok=True)
     return GatewayLog(api, place, FORMATS[given["gateway"]], path)
 
 
-def targets(api: Api, plan: Plan) -> list[Target]:
+def targets(api: Api, plan: ObserverPlan) -> list[WatchTarget]:
     """What there is to follow of a plan, as this API server serves it. Raises ClusterError where it does not
     serve what is needed."""
     namespace, name = plan.namespace, plan.inferenceservice
     service = inferenceservice_kind(api, plan.api_version or None, namespace, name)
-    found = [Target(INFERENCESERVICE, service, namespace, name, needed=True)]
+    found = [WatchTarget(INFERENCESERVICE, service, namespace, name, needed=True)]
     if plan.experiment:
         resource = api.resource(plan.experiment_api_version, "Experiment")
-        found.append(Target(EXPERIMENT, resource, namespace, plan.experiment, needed=True))
+        found.append(WatchTarget(EXPERIMENT, resource, namespace, plan.experiment, needed=True))
         if plan.handler_namespace:
-            found.append(Target(JOBS, api.resource("batch/v1", "Job"), plan.handler_namespace))
+            found.append(WatchTarget(JOBS, api.resource("batch/v1", "Job"), plan.handler_namespace))
     for feed, api_version, kind in FOLLOWED:
         for resource in api.resources(api_version):
             if resource.kind == kind:
-                found.append(Target(feed, resource, namespace))
+                found.append(WatchTarget(feed, resource, namespace))
                 if kind == "Event" and namespace != NODE_EVENTS_NAMESPACE:
-                    found.append(Target("node_event", resource, NODE_EVENTS_NAMESPACE))
+                    found.append(WatchTarget("node_event", resource, NODE_EVENTS_NAMESPACE))
     return found

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable
 
 from ..client.errors import ClusterError
-from .plan import Make, ObserverStore, Plan
+from .plan import Make, ObserverPlan, ObserverStore
 from .session import Session
 
 
@@ -65,7 +65,7 @@ def forked(store: ObserverStore, work: Work) -> None:
         raise ClusterError(message.strip() or f"The observer ended before it observed; see {store.log}.")
 
 
-def observing(plan: Plan, make: Make, store: ObserverStore) -> Work:
+def observing(plan: ObserverPlan, make: Make, store: ObserverStore) -> Work:
     """The work of an observer that has its process for itself."""
     return lambda outside: Session(plan, store, outside.stopped, lambda: outside.say("ready")).run(make)
 

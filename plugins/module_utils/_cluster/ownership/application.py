@@ -13,7 +13,7 @@ from ..client.api import Api, Json
 from ..client.errors import ClusterError, Conflict, NoDryRun, NotFound, UnknownKind, Unreachable
 from ..client.watch import Clock
 from ..concurrently import at_once
-from .claims import Claim
+from .claims import ObjectClaim
 from .record import Record, with_uid
 
 FIELD_MANAGER = "iter8-kfserving"
@@ -35,7 +35,7 @@ class Application:
     deadline: float
     changed: bool = False
 
-    def run(self, claims: Sequence[Claim]) -> None:
+    def run(self, claims: Sequence[ObjectClaim]) -> None:
         """Applies all, CustomResourceDefinitions and namespaces first, and takes the UIDs of what is created
         on record.
 
@@ -50,7 +50,7 @@ class Application:
             if not one.entry.existed:
                 self.record.put(with_uid(one.entry, str(obj["metadata"]["uid"])))
 
-    def _is_due(self, one: Claim) -> bool:
+    def _is_due(self, one: ObjectClaim) -> bool:
         """Whether the object is to be applied: old API servers give it a new version even where an apply
         changes nothing of it. Where a webhook allows no dry run, only the apply itself can tell."""
         try:
@@ -119,7 +119,7 @@ class Application:
             return "it is not there"
 
 
-def apply(api: Api, claim: Claim, *, dry_run: bool = False) -> Json:
+def apply(api: Api, claim: ObjectClaim, *, dry_run: bool = False) -> Json:
     """The claimed object as it is once it is applied, or with ``dry_run`` as it would be.
 
     Raises Conflict, with what owns which field, where others own fields of the definition.
@@ -139,7 +139,7 @@ def apply(api: Api, claim: Claim, *, dry_run: bool = False) -> Json:
         ) from error
 
 
-def would_change(api: Api, claim: Claim) -> bool:
+def would_change(api: Api, claim: ObjectClaim) -> bool:
     """Whether applying the claimed object would create or alter it."""
     if claim.before is None:
         return True

@@ -87,7 +87,7 @@ def _current(api: Api, resource: Resource | None, entry: ClaimedObject, sleep: S
 
 
 @dataclass(frozen=True)
-class Claim:
+class ObjectClaim:
     """What is to be applied, the entry on record, and the object as it was; None where it was not there."""
 
     definition: Json
@@ -104,7 +104,7 @@ def claim(
     *,
     sleep: Sleep = time.sleep,
     earlier: Iterable[Json] = (),
-) -> list[Claim]:
+) -> list[ObjectClaim]:
     """Notes in ``record`` which objects are there already.
 
     ``earlier`` are applied before these, so that kinds which CustomResourceDefinitions among them define need
@@ -126,7 +126,7 @@ def claim(
         settled = _settle(record, entry, obj)
         record.put(settled)
         labelled = definition if settled.existed else _labelled(definition, record.run_id)
-        claims.append(Claim(labelled, settled, obj))
+        claims.append(ObjectClaim(labelled, settled, obj))
     return claims
 
 

@@ -19,13 +19,13 @@ from ..client.errors import ClusterError, Forbidden, NotFound, Refusal, Unreacha
 from ..client.watch import Clock
 from ..module import Failed
 from .application import Application, would_change
-from .claims import Claim, claim, record_uids
+from .claims import ObjectClaim, claim, record_uids
 from .contents import foreign_contents
 from .handler_jobs import experiments, handler_jobs
 from .lookups import Sleep
 from .record import ClaimedObject, Record, require_run_id
 from .removal import Removal, plan, waves
-from .store import Store
+from .store import RecordStore
 
 
 def ownership(module: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def ownership(module: Any) -> dict[str, Any]:
     return {**result, "warnings": [store.warning]} if store.warning else result
 
 
-def open_store(module: Any) -> Store:
+def open_store(module: Any) -> RecordStore:
     """The record that the module's options name: run_id, record, record_namespace."""
     params = module.params
     require_run_id(params["run_id"])
@@ -44,10 +44,10 @@ def open_store(module: Any) -> Store:
         path = expanded(str(params["record"]))
     except OSError as error:
         raise ClusterError(f"The record cannot be found: {error.strerror}.") from error
-    return Store(path, str(params["record_namespace"] or ""), params["run_id"])
+    return RecordStore(path, str(params["record_namespace"] or ""), params["run_id"])
 
 
-def _present(module: Any, store: Store) -> dict[str, Any]:
+def _present(module: Any, store: RecordStore) -> dict[str, Any]:
     clock = Clock()
     deadline = clock.now() + module.params["timeout"]
     api = connect(module, deadline=deadline)
@@ -77,7 +77,7 @@ def _present(module: Any, store: Store) -> dict[str, Any]:
     return result
 
 
-def save_after(store: Store, api: Api, record: Record, problem: Exception | None) -> None:
+def save_after(store: RecordStore, api: Api, record: Record, problem: Exception | None) -> None:
     """Writes the record after something was done; where that failed already, the file at least."""
     try:
         store.save(api, record)
@@ -87,13 +87,13 @@ def save_after(store: Store, api: Api, record: Record, problem: Exception | None
             raise
 
 
-def _claim(module: Any, api: Api, record: Record) -> list[Claim]:
+def _claim(module: Any, api: Api, record: Record) -> list[ObjectClaim]:
     bind(api, record)
     params = module.params
     return claim(api, record, params["definitions"], params["namespace"], bool(module.check_mode))
 
 
-def refs(claims: Sequence[Claim]) -> dict[str, Any]:
+def refs(claims: Sequence[ObjectClaim]) -> dict[str, Any]:
     """Which of the claimed objects are the run's own, and which were there before."""
     return {
         "created": [one.entry.ref for one in claims if not one.entry.existed],
@@ -101,7 +101,7 @@ def refs(claims: Sequence[Claim]) -> dict[str, Any]:
     }
 
 
-def _claimed(module: Any, store: Store) -> dict[str, Any]:
+def _claimed(module: Any, store: RecordStore) -> dict[str, Any]:
     api = connect(module)
     known = store.load(api)
     before = known.entries if known else []
@@ -113,7 +113,7 @@ def _claimed(module: Any, store: Store) -> dict[str, Any]:
     return {"changed": changed, "definitions": [one.definition for one in claims], **refs(claims)}
 
 
-def _recorded(module: Any, store: Store) -> dict[str, Any]:
+def _recorded(module: Any, store: RecordStore) -> dict[str, Any]:
     api = connect(module)
     record = store.load(api)
     if record is None:
@@ -132,7 +132,7 @@ def _recorded(module: Any, store: Store) -> dict[str, Any]:
     }
 
 
-def _absent(module: Any, store: Store) -> dict[str, Any]:
+def _absent(module: Any, store: RecordStore) -> dict[str, Any]:
     if store.here is None and not store.namespace:
         # Nothing was ever claimed, so there is nothing to ask a cluster about.
         return {"changed": False, "deleted": [], "kept": [], "runs": [], "transitions": []}
@@ -195,7 +195,7 @@ def _absent(module: Any, store: Store) -> dict[str, Any]:
     return result
 
 
-def _note(record: Record, store: Store, api: Api, entries: Sequence[ClaimedObject]) -> None:
+def _note(record: Record, store: RecordStore, api: Api, entries: Sequence[ClaimedObject]) -> None:
     for entry in entries:
         record.put(entry)
     if entries:

@@ -19,7 +19,7 @@ RECORD_LABEL = "iter8.kfserving/record"
 KEY = "record.json"
 
 
-class Store:
+class RecordStore:
     """The two copies of a run's record. Without a namespace there is the file alone."""
 
     def __init__(self, path: str, namespace: str, run_id: str) -> None:

@@ -26,7 +26,7 @@ class End:
     message: str
 
 
-class Source(Protocol):
+class NoticeSource(Protocol):
     """Where notices come from: watches of the wait's own, or a running observer."""
 
     @property
@@ -56,7 +56,7 @@ class Waiter(Protocol):
 
 def wait(
     waiter: Waiter,
-    feeds: Source,
+    feeds: NoticeSource,
     progress: Progress,
     *,
     clock: Clock,

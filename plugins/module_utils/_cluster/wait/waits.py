@@ -31,7 +31,7 @@ from ..observer.followed import Followed
 from .change import PromotedWaiter, RolledBackWaiter
 from .experiment import EXPERIMENT, INFERENCESERVICE, JOBS, Counts, ExperimentWaiter
 from .inferenceservice import CHILDREN, FEED, AbsentWaiter, PresentWaiter
-from .waiting import End, Source, Waiter, wait
+from .waiting import End, NoticeSource, Waiter, wait
 
 # Which outcomes each value of `expect` accepts.
 ACCEPTED = {
@@ -42,7 +42,7 @@ ACCEPTED = {
 
 
 @dataclass(frozen=True)
-class Target:
+class WaitTarget:
     """What is followed: the objects of a kind, one of them, or those that carry the label of an
     InferenceService, their `owner`. Without `needed` only where they can be."""
 
@@ -66,7 +66,7 @@ class _Run:
         self._deadline = self._clock.now() + self.params["timeout"]
         self._module = module
 
-    def watch(self, *targets: Target) -> Source:
+    def watch(self, *targets: WaitTarget) -> NoticeSource:
         """Watches of its own; ClusterError at once when the server does not serve one of the kinds that are
         needed."""
         api, feeds = connect(self._module, deadline=self._deadline), Feeds(self._deadline)
@@ -85,7 +85,7 @@ class _Run:
             feeds.follow(watch, target.needed)
         return feeds
 
-    def follow(self, *targets: Target) -> Source:
+    def follow(self, *targets: WaitTarget) -> NoticeSource:
         """The running observer that is named; ClusterError where it does not observe one of these."""
         observer, state_dir = self.params["observer"], self.params["observer_state_dir"]
         observed = job.plan_of(state_dir, observer)
@@ -99,7 +99,7 @@ class _Run:
                 )
         return Followed(state_dir, observer, [target.feed for target in targets], self._clock)
 
-    def wait(self, waiter: Waiter, *targets: Target) -> End:
+    def wait(self, waiter: Waiter, *targets: WaitTarget) -> End:
         """The end; a time-out is one too, and in check mode ``pending`` stands for all that is not over.
 
         Raises ClusterError if what is to be followed cannot be.
@@ -124,7 +124,7 @@ class _Run:
         return End("timeout", "Timeout", f"Not over after {seconds}: {waiter.pending()}.")
 
 
-def _resource(api: Api, target: Target) -> Resource | None:
+def _resource(api: Api, target: WaitTarget) -> Resource | None:
     """How the kind is served; None where it is not, and is not needed either."""
     if target.kind == kinds.INFERENCESERVICE:
         return kinds.inferenceservice_kind(api, target.api_version, target.namespace, target.name or "")
@@ -167,14 +167,14 @@ def experiment_wait(module: Any) -> dict[str, Any]:
         stable_seconds=params["stable_seconds"],
         counts=load_counts(params["load_test"], params["load_state_dir"]),
     )
-    targets = [Target(EXPERIMENT, params["api_version"], "Experiment", namespace, name)]
+    targets = [WaitTarget(EXPERIMENT, params["api_version"], "Experiment", namespace, name)]
     if params["inferenceservice"]:
         version = params["inferenceservice_api_version"]
         targets.append(
-            Target(INFERENCESERVICE, version, "InferenceService", namespace, params["inferenceservice"])
+            WaitTarget(INFERENCESERVICE, version, "InferenceService", namespace, params["inferenceservice"])
         )
     if params["handler_namespace"]:
-        targets.append(Target(JOBS, "batch/v1", "Job", params["handler_namespace"]))
+        targets.append(WaitTarget(JOBS, "batch/v1", "Job", params["handler_namespace"]))
     end = run.wait(waiter, *targets)
     seen = experiments.assess(waiter.experiment or {})
     result = {
@@ -200,7 +200,7 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
     params = module.params
     name, namespace = params["name"], params["namespace"]
     waiter: PresentWaiter | AbsentWaiter
-    targets = [Target(FEED, params["api_version"], "InferenceService", namespace, name)]
+    targets = [WaitTarget(FEED, params["api_version"], "InferenceService", namespace, name)]
     if params["state"] == "absent":
         waiter = AbsentWaiter(name)
     else:
@@ -249,10 +249,10 @@ def _present(params: Mapping[str, Any]) -> PresentWaiter:
     )
 
 
-def _children(namespace: str, name: str) -> list[Target]:
+def _children(namespace: str, name: str) -> list[WaitTarget]:
     """What an InferenceService leads to. An HTTPRoute has no label of KServe's, and is known by its owner."""
     return [
-        Target(feed, version, kind, namespace, owner="" if kind == "HTTPRoute" else name, needed=False)
+        WaitTarget(feed, version, kind, namespace, owner="" if kind == "HTTPRoute" else name, needed=False)
         for feed, (version, kind) in CHILDREN.items()
     ]
 

@@ -8,7 +8,7 @@ from typing import Callable
 
 from ..http.states import CLOSED
 from ..http2.connection import StreamConnection
-from ..http2.session import Session
+from ..http2.session import Http2Session
 from ..options import Options
 from ..stats.modes import ModeTally
 from .pool import ConnectionPool
@@ -45,7 +45,7 @@ class StreamPool:
     def make(self, mode: ModeTally) -> StreamConnection:
         """A new one, still to be connected."""
         conn = self._pool.make(mode, StreamConnection)
-        conn.session = Session(self._options.max_head)
+        conn.session = Http2Session(self._options.max_head)
         conn.sent = self._clock()
         if mode.name == "keep-alive":
             self._kept.append(conn)

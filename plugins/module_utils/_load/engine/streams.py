@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Callable
 
 from ..errors import CLIENT, GOAWAY, RESET, RST_STREAM, TLS, errno_name
-from ..grpc.answer import Answer, AnswerJudge, Wrong
+from ..grpc.answer import Answer, AnswerJudge, WrongAnswer
 from ..grpc.call import Call
 from ..grpc.method import Calls
 from ..http.states import CONNECTING, HANDSHAKE, OPEN, ConnectionEvent
@@ -158,7 +158,7 @@ class StreamExchange(InFlight):
 
     # What the server says
 
-    def _heard(self, conn: StreamConnection, event: http2.Event, now: int) -> None:
+    def _heard(self, conn: StreamConnection, event: http2.SessionEvent, now: int) -> None:
         if event.what == http2.SETTLED:
             self._settled(conn)
         elif event.what == http2.GOAWAY:
@@ -182,7 +182,7 @@ class StreamExchange(InFlight):
             else:
                 self._place(call)
 
-    def _leave(self, conn: StreamConnection, event: http2.Event) -> None:
+    def _leave(self, conn: StreamConnection, event: http2.SessionEvent) -> None:
         """GOAWAY: no further streams, and those after the last one named were not processed."""
         conn.goaway = http2.code_name(event.code)
         self._streams.end_use(conn, "goaway")
@@ -202,7 +202,7 @@ class StreamExchange(InFlight):
                 self._not_processed(call, GOAWAY, f"the server began with GOAWAY ({conn.goaway})")
         self._streams.drop_if_over(conn)
 
-    def _broken(self, conn: StreamConnection, event: http2.Event) -> None:
+    def _broken(self, conn: StreamConnection, event: http2.SessionEvent) -> None:
         """Nothing more can be read. What is one stream's fault is not that of the calls beside it."""
         guilty = conn.calls.get(event.stream)
         if event.stream and guilty is not None:
@@ -213,7 +213,7 @@ class StreamExchange(InFlight):
         else:
             self._lose(conn, event.kind, event.detail)
 
-    def _of_call(self, conn: StreamConnection, call: Call, event: http2.Event, now: int) -> None:
+    def _of_call(self, conn: StreamConnection, call: Call, event: http2.SessionEvent, now: int) -> None:
         answer = call.answer
         assert answer is not None
         conn.answered_at = now
@@ -240,7 +240,7 @@ class StreamExchange(InFlight):
             if not event.ended:
                 return
             answer.end()
-        except Wrong as wrong:
+        except WrongAnswer as wrong:
             self._fail(call, wrong.kind, str(wrong))
         else:
             self._succeed(call, answer, now)

@@ -9,7 +9,7 @@ from ..errors import MALFORMED
 from ..http.classify import WANT, write_error
 from ..http.states import CLOSED
 from ..http2.connection import StreamConnection
-from ..http2.session import Event
+from ..http2.session import SessionEvent
 from .poller import IN, OUT, Poller
 
 # Bytes received at once: a server that floods with small frames must not hold up what is due.
@@ -33,7 +33,7 @@ class Wire:
         poller: Poller,
         clock: Callable[[], int],
         *,
-        heard: Callable[[StreamConnection, Event, int], None],
+        heard: Callable[[StreamConnection, SessionEvent, int], None],
         cut: Callable[[StreamConnection, OSError | None], None],
         lose: Lose,
     ) -> None:

@@ -25,7 +25,7 @@ _CONTENT_TYPE = re.compile(rb"application/grpc(?:$|[+; \t])", re.IGNORECASE)
 _STATUS = re.compile(rb"[0-9]{1,9}")
 
 
-class Wrong(Exception):
+class WrongAnswer(Exception):
     """The answer is not right; `kind` is the class of the failure."""
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -46,7 +46,7 @@ class AnswerJudge:
         self._last: tuple[bytes, infer.Asked, bool | None, str] | None = None
 
     def look(self, message: bytes, asked: infer.Asked) -> tuple[bool | None, str]:
-        """Whether it says to be the last of its stream, and which revision it names. Raises Wrong."""
+        """Whether it says to be the last of its stream, and which revision it names. Raises WrongAnswer."""
         if not self.method.v2:
             return None, ""
         last = self._last
@@ -55,17 +55,17 @@ class AnswerJudge:
         try:
             answer, error = infer.answer_of(message) if self.method.stream else (message, False)
             if error:
-                raise Wrong(VALIDATION, "a message of the stream tells of an error")
+                raise WrongAnswer(VALIDATION, "a message of the stream tells of an error")
             wrong = infer.problem(answer, asked)
             final = infer.final_of(answer) if self.method.stream else None
             # Triton may end a stream by a message that says so and has nothing else.
             if wrong and not (final and not infer.as_json(answer)["outputs"]):
-                raise Wrong(VALIDATION, wrong)
+                raise WrongAnswer(VALIDATION, wrong)
             named = field_of(infer.as_json(answer), self._field) if self._field else ""
         except Unreadable as problem:
-            raise Wrong(MALFORMED, f"the message is no ModelInferResponse: {problem}") from None
+            raise WrongAnswer(MALFORMED, f"the message is no ModelInferResponse: {problem}") from None
         except BadTensor as problem:
-            raise Wrong(VALIDATION, f"an output of the answer is not whole: {problem}") from None
+            raise WrongAnswer(VALIDATION, f"an output of the answer is not whole: {problem}") from None
         self._last = (message, asked, final, named)
         return final, named
 
@@ -102,7 +102,7 @@ class Answer:
         self._buffer = bytearray()
         self._left = 0  # bytes of a message that is longer than what is read, still to come
         self._interim = 0
-        self._problem: Wrong | None = None  # of the first message that is not right
+        self._problem: WrongAnswer | None = None  # of the first message that is not right
         self._final: bool | None = None
         self._found_text = False
         self._too_long = False
@@ -137,21 +137,21 @@ class Answer:
         )
 
     def interim(self, fields: list[tuple[bytes, bytes]]) -> None:
-        """A response of 1xx came. Raises Wrong."""
+        """A response of 1xx came. Raises WrongAnswer."""
         try:
             number, _found = http2_fields.read(fields, False)
         except parser.Malformed as problem:
-            raise Wrong(MALFORMED, str(problem)) from None
+            raise WrongAnswer(MALFORMED, str(problem)) from None
         if number == 101:
-            raise Wrong(MALFORMED, "the status is 101, which HTTP/2 has not")
+            raise WrongAnswer(MALFORMED, "the status is 101, which HTTP/2 has not")
         self._interim += 1
         if self._interim > self._judge.max_interim:
-            raise Wrong(
+            raise WrongAnswer(
                 CLIENT, f"more than the {self._judge.max_interim} interim responses read (max_interim)"
             )
 
     def headers(self, fields: list[tuple[bytes, bytes]]) -> None:
-        """Header fields came, or trailers. Raises Wrong."""
+        """Header fields came, or trailers. Raises WrongAnswer."""
         trailers = self.begun
         size = http2_fields.size(fields)
         self.head_size += size
@@ -159,25 +159,25 @@ class Answer:
         try:
             number, found = http2_fields.read(fields, trailers)
         except parser.Malformed as problem:
-            raise Wrong(MALFORMED, str(problem)) from None
+            raise WrongAnswer(MALFORMED, str(problem)) from None
         if not trailers:
             self.status = number
             if number == 200 and not _CONTENT_TYPE.match(found.get(b"content-type", b"")):
-                raise Wrong(MALFORMED, "the content type is not that of gRPC")
+                raise WrongAnswer(MALFORMED, "the content type is not that of gRPC")
         self.fields.update(found)
         given = found.get(b"grpc-status")
         if given is not None:
             if not _STATUS.fullmatch(given):
-                raise Wrong(MALFORMED, "grpc-status is not a number")
+                raise WrongAnswer(MALFORMED, "grpc-status is not a number")
             self.grpc_status = int(given)
 
     def data(self, chunk: bytes) -> None:
-        """Bytes of messages came. Raises Wrong."""
+        """Bytes of messages came. Raises WrongAnswer."""
         self.size += len(chunk)
         if self.status != 200:
             return
         if chunk and self.grpc_status is not None:
-            raise Wrong(MALFORMED, "grpc-status came before the messages, and not in trailers")
+            raise WrongAnswer(MALFORMED, "grpc-status came before the messages, and not in trailers")
         buffer = self._buffer
         buffer += chunk
         while True:
@@ -191,7 +191,7 @@ class Answer:
             if len(buffer) < _PREFIX:
                 return
             if buffer[0]:
-                raise Wrong(
+                raise WrongAnswer(
                     MALFORMED,
                     "a message is compressed, which was not offered"
                     if buffer[0] == 1
@@ -217,41 +217,41 @@ class Answer:
             return
         try:
             self._final, named = self._judge.look(message, self._asked)
-        except Wrong as problem:
+        except WrongAnswer as problem:
             self._problem = problem
         else:
             self._revision = self._revision or named
 
     def end(self) -> None:
-        """The stream has ended. Returns if the answer was right. Raises Wrong."""
+        """The stream has ended. Returns if the answer was right. Raises WrongAnswer."""
         length = self.fields.get(b"content-length")
         if length is not None and {part.strip() for part in length.split(b",")} != {
             b"%d" % (self.size - self.head_size)
         }:
-            raise Wrong(MALFORMED, "the content is not as long as its Content-Length says")
+            raise WrongAnswer(MALFORMED, "the content is not as long as its Content-Length says")
         if self.status != 200:
             also = "" if self.grpc_status is None else f", with grpc-status {status.shown(self.grpc_status)}"
-            raise Wrong(STATUS, f"the HTTP status {self.status} was not expected{also}")
+            raise WrongAnswer(STATUS, f"the HTTP status {self.status} was not expected{also}")
         if self.grpc_status is None:
-            raise Wrong(TRUNCATED, "the stream ended without trailers that say grpc-status")
+            raise WrongAnswer(TRUNCATED, "the stream ended without trailers that say grpc-status")
         if self.grpc_status != status.OK:
-            raise Wrong(GRPC_STATUS, f"grpc-status {status.shown(self.grpc_status)}")
+            raise WrongAnswer(GRPC_STATUS, f"grpc-status {status.shown(self.grpc_status)}")
         if self._buffer or self._left:
-            raise Wrong(TRUNCATED, "the stream ended in the middle of a message")
+            raise WrongAnswer(TRUNCATED, "the stream ended in the middle of a message")
         if self._too_long:
-            raise Wrong(
+            raise WrongAnswer(
                 CLIENT, f"a message is longer than the {parser.MAX_COLLECTED_BODY >> 20} MiB that are read"
             )
         self._check_messages()
 
     def _check_messages(self) -> None:
         if not self._judge.method.stream and self.messages != 1:
-            raise Wrong(MALFORMED, f"{self.messages} messages answer a call that has one answer")
+            raise WrongAnswer(MALFORMED, f"{self.messages} messages answer a call that has one answer")
         if not self.messages:
-            raise Wrong(VALIDATION, "the stream ended without a message")
+            raise WrongAnswer(VALIDATION, "the stream ended without a message")
         if self._problem is not None:
             raise self._problem
         if self._final is False:
-            raise Wrong(TRUNCATED, "the stream ended before the answer that says to be the last")
+            raise WrongAnswer(TRUNCATED, "the stream ended before the answer that says to be the last")
         if self._judge.wants_text and not self._found_text:
-            raise Wrong(VALIDATION, "no message holds the expected text")
+            raise WrongAnswer(VALIDATION, "no message holds the expected text")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..grpc.call import Call
 from ..http.connection import Connection
 from ..stats.modes import ModeTally
-from .session import Session
+from .session import Http2Session
 
 
 class StreamConnection(Connection):
@@ -22,7 +22,7 @@ class StreamConnection(Connection):
 
     def __init__(self, ident: int, mode: ModeTally, tls: bool) -> None:
         super().__init__(ident, mode, tls)
-        self.session: Session
+        self.session: Http2Session
         self.calls: dict[int, Call] = {}
         self.queue: list[Call] = []
         self.ending = ""

@@ -43,7 +43,7 @@ GOAWAY = "goaway"  # the peer takes no streams after `stream`
 BROKEN = "broken"  # what came is not HTTP/2, or more than is read: nothing can be read any more
 
 
-class Event(NamedTuple):
+class SessionEvent(NamedTuple):
     """What the peer said. `ended`: the stream's last.
 
     Of BROKEN `kind` is the class of failure, and `stream` the one at fault, 0 if all of the connection is.
@@ -69,7 +69,7 @@ def _stream_of(frame: bytes) -> int:
     return int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
 
 
-class Session:
+class Http2Session:
     """Requests go out by `request`, events come by `receive`; `taken` has the bytes to be sent after either.
 
     `settled`: the peer's settings are known, and `limit` is how many streams it takes at once.
@@ -108,7 +108,7 @@ class Session:
         self._events = {
             events.ResponseReceived: self._headers,
             events.TrailersReceived: self._headers,
-            events.InformationalResponseReceived: lambda event: Event(
+            events.InformationalResponseReceived: lambda event: SessionEvent(
                 INTERIM, event.stream_id, fields=event.headers
             ),
             events.DataReceived: self._data,
@@ -170,7 +170,7 @@ class Session:
         """The bytes to be sent now."""
         return self._h2.data_to_send()
 
-    def receive(self, data: bytes) -> Iterator[Event]:
+    def receive(self, data: bytes) -> Iterator[SessionEvent]:
         """What these bytes tell. After BROKEN there is nothing more."""
         self._buffer += data
         buffer = self._buffer
@@ -226,16 +226,16 @@ class Session:
         """Whether the first frame cannot be SETTINGS, with which every server begins (3.4)."""
         return len(buffer) > 3 and buffer[3] != _T_SETTINGS
 
-    def _goaway(self, frame: bytes) -> Event:
+    def _goaway(self, frame: bytes) -> SessionEvent:
         if len(frame) < _FRAME_HEAD + 8 or _stream_of(frame):
             return self._broken(0, "a GOAWAY that is not valid")
         last, code = (int.from_bytes(frame[at : at + 4], "big") for at in (_FRAME_HEAD, _FRAME_HEAD + 4))
-        return Event(GOAWAY, last & 0x7FFFFFFF, code=code)
+        return SessionEvent(GOAWAY, last & 0x7FFFFFFF, code=code)
 
-    def _wrong(self, frame: bytes, error: Exception) -> Event:
+    def _wrong(self, frame: bytes, error: Exception) -> SessionEvent:
         """What h2 refused: the fault of one stream, or of all of the connection."""
         if isinstance(error, self._too_long):
-            return Event(
+            return SessionEvent(
                 BROKEN, kind=CLIENT, detail="header fields of more than the bytes that are read (max_head)"
             )
         own = frame[3] in (_T_DATA, _T_HEADERS, _T_CONTINUATION)
@@ -245,26 +245,26 @@ class Session:
             _stream_of(frame) if own else 0, f"not HTTP/2 as RFC 9113 has it: {str(error)[:200]}"
         )
 
-    def _broken(self, stream: int, detail: str) -> Event:
-        return Event(BROKEN, stream, kind=MALFORMED, detail=detail)
+    def _broken(self, stream: int, detail: str) -> SessionEvent:
+        return SessionEvent(BROKEN, stream, kind=MALFORMED, detail=detail)
 
     # What h2 tells
 
-    def _headers(self, event: Any) -> Event:
+    def _headers(self, event: Any) -> SessionEvent:
         ended = event.stream_ended is not None
-        return Event(HEADERS, event.stream_id, fields=event.headers, ended=ended)
+        return SessionEvent(HEADERS, event.stream_id, fields=event.headers, ended=ended)
 
-    def _data(self, event: Any) -> Event:
+    def _data(self, event: Any) -> SessionEvent:
         if event.flow_controlled_length:
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        return Event(DATA, event.stream_id, data=event.data, ended=event.stream_ended is not None)
+        return SessionEvent(DATA, event.stream_id, data=event.data, ended=event.stream_ended is not None)
 
-    def _reset(self, event: Any) -> Event:
+    def _reset(self, event: Any) -> SessionEvent:
         """By the peer; or by h2 itself, whose one reason is that the peer's windows overflow (6.9.1)."""
         kind = "" if event.remote_reset else MALFORMED
-        return Event(RESET, event.stream_id, code=int(event.error_code), kind=kind)
+        return SessionEvent(RESET, event.stream_id, code=int(event.error_code), kind=kind)
 
-    def _settings(self, event: Any) -> Event:
+    def _settings(self, event: Any) -> SessionEvent:
         push = event.changed_settings.get(self._push_setting)
         if push is not None and push.new_value:
             return self._broken(0, "the server sets SETTINGS_ENABLE_PUSH, which is the client's (6.5.2)")
@@ -272,7 +272,7 @@ class Session:
         self.limit = self._h2.remote_settings.max_concurrent_streams
         for stream in list(self._bodies):  # the windows may be wider now
             self._push(stream)
-        return Event(SETTLED)
+        return SessionEvent(SETTLED)
 
     def _window(self, event: Any) -> None:
         for stream in [event.stream_id] if event.stream_id else list(self._bodies):

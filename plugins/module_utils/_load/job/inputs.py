@@ -13,7 +13,7 @@ from typing import Any
 
 from ..._common.files import expanded
 from .. import duration
-from ..arrivals import MAX_TIMES, Step
+from ..arrivals import MAX_TIMES, Stretch
 from ..errors import LoadError, refuse_nul
 from ..payloads import MAX_PAYLOADS
 
@@ -100,12 +100,12 @@ def _read(path: str, what: str) -> bytes:
         raise LoadError(f"The {what} {path} cannot be read: {error.strerror}.") from None
 
 
-def profile(rows: list[Mapping[str, Any]]) -> list[Step]:
+def profile(rows: list[Mapping[str, Any]]) -> list[Stretch]:
     """The steps of a profile: each a `rate`, or `from` one `to` another, for a `duration`."""
     return [_step(number, row) for number, row in enumerate(rows, 1)]
 
 
-def _step(number: int, row: Mapping[str, Any]) -> Step:
+def _step(number: int, row: Mapping[str, Any]) -> Stretch:
     where = f"Step {number} of the profile"
     rate, begin, end = (row.get(name) for name in ("rate", "from", "to"))
     if (rate is None) == (begin is None and end is None):
@@ -115,7 +115,7 @@ def _step(number: int, row: Mapping[str, Any]) -> Step:
     if row.get("duration") is None:
         raise LoadError(f"{where} must have a duration.")
     first, last = (begin, end) if rate is None else (rate, rate)
-    return Step(_rate(first), _rate(last), duration.parse(row["duration"], f"duration of step {number}"))
+    return Stretch(_rate(first), _rate(last), duration.parse(row["duration"], f"duration of step {number}"))
 
 
 def _rate(given: Any) -> float:

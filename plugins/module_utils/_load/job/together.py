@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._common.files import expanded, write_atomically
 from ..errors import LoadError, refuse_nul
-from ..result.generators import Generator, merge_generators
+from ..result.generators import GeneratorResult, merge_generators
 from .job import destination
 
 Interval = tuple[float, float]
@@ -23,7 +23,7 @@ def ensure_merged(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, A
     return write_merged(generators, arguments["dest"], check_mode)
 
 
-def write_merged(generators: Iterable[Generator], dest: str, check_mode: bool) -> dict[str, Any]:
+def write_merged(generators: Iterable[GeneratorResult], dest: str, check_mode: bool) -> dict[str, Any]:
     """Write the result of all generators to a file, where one is named, unless it is there already.
 
     Returns `changed`, `generators`, `requests`, `failed` and `status`. Raises LoadError.
@@ -54,9 +54,9 @@ def _written(dest: Path, text: str, check_mode: bool) -> bool:
     return changed
 
 
-def _generator(index: int, given: Mapping[str, Any]) -> Generator:
+def _generator(index: int, given: Mapping[str, Any]) -> GeneratorResult:
     path = given.get("path")
-    return Generator(
+    return GeneratorResult(
         name=given["name"],
         index=index,
         read=functools.partial(_read, given["name"], path) if path else lambda: None,

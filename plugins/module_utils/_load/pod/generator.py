@@ -51,14 +51,14 @@ def main(folder: Path, index: int, address: str) -> int:
 
     The time is told at `address`.
     """
-    return Generator(folder, index, _say, address).run()
+    return PodGenerator(folder, index, _say, address).run()
 
 
 def _say(text: str) -> None:
     print(text, flush=True)
 
 
-class Generator:
+class PodGenerator:
     """One part of a load, from its first line to its last. `say` takes lines for the log."""
 
     def __init__(self, folder: Path, index: int, say: Callable[[str], None], address: str) -> None:

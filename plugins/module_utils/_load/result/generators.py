@@ -19,7 +19,7 @@ _OWN = (
 
 
 @dataclass(frozen=True)
-class Generator:
+class GeneratorResult:
     """One of several, by the name of its host or pod. `index` is its part, from 0.
 
     `read` gives its result, None where it left none. `clock` is by how many seconds its host's clock was
@@ -34,7 +34,7 @@ class Generator:
     problem: str = ""
 
 
-def merge_generators(generators: Iterable[Generator]) -> dict[str, Any]:
+def merge_generators(generators: Iterable[GeneratorResult]) -> dict[str, Any]:
     """load.json of all, with `generators`. Raises LoadError if none left a result, or if one is not that of
     its part."""
     given = sorted(generators, key=lambda one: one.index)
@@ -66,7 +66,7 @@ def merge_generators(generators: Iterable[Generator]) -> dict[str, Any]:
     return merged
 
 
-def _check(one: Generator, result: Mapping[str, Any], of: int) -> None:
+def _check(one: GeneratorResult, result: Mapping[str, Any], of: int) -> None:
     part = result["LoadTest"]["part"]
     if part is None or (part["index"], part["of"]) != (one.index, of):
         raise LoadError(
@@ -82,7 +82,7 @@ def _tagged(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
     return {**result, "LoadTest": own}
 
 
-def _row(one: Generator, result: Mapping[str, Any] | None, of: int) -> dict[str, Any]:
+def _row(one: GeneratorResult, result: Mapping[str, Any] | None, of: int) -> dict[str, Any]:
     own: dict[str, Any] = result["LoadTest"] if result is not None else dict.fromkeys(_OWN)
     stalls = [stall["seconds"] for stall in own.get("stalls", ())]
     ahead = own["part"]["clock_ahead"] if result is not None else 0.0

@@ -12,7 +12,7 @@ from ..http.parser import UNTIL_EOF, Head, Parser
 from ..stats.outage import Outages
 from ..stats.streamed import StreamedCounts
 from .events import EventParser
-from .protocols import Progress, Wrong, shown
+from .protocols import AnswerProgress, WrongStream, shown
 
 
 class StreamedAnswer:
@@ -35,7 +35,7 @@ class StreamedAnswer:
         self._outages = outages
         self._due = due
         self._events = EventParser()
-        self._progress = Progress()
+        self._progress = AnswerProgress()
         self._read: bool | None = None  # whether the body is a stream to be read; None before the head
         self._bounded = True  # the response tells its end by more than that of the connection
         self._last_token = 0
@@ -60,7 +60,7 @@ class StreamedAnswer:
                 continue
             try:
                 chunk, is_token = self._progress.read(event)
-            except Wrong as wrong:
+            except WrongStream as wrong:
                 self.wrong = wrong.kind, f"{wrong} after {self._so_far()}"
                 continue
             if not self.revision:
@@ -100,7 +100,7 @@ class StreamedAnswer:
             return STREAM_MALFORMED, f"no empty line ended the last event after {self._so_far()}"
         try:
             self._progress.end(self.tokens, self._bounded)
-        except Wrong as wrong:
+        except WrongStream as wrong:
             return wrong.kind, f"{wrong} after {self._so_far()}"
         return None
 

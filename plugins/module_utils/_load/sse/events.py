@@ -18,7 +18,7 @@ _BOM = b"\xef\xbb\xbf"
 _LF, _CR, _COLON = b"\n\r:"
 
 
-class Event(NamedTuple):
+class StreamEvent(NamedTuple):
     """What was told at an empty line. `kind` is `message` where the stream names none.
 
     `data` are the lines of its data, joined by line feeds; `ident` is the stream's last id so far.
@@ -57,7 +57,7 @@ class EventParser:
         line = b"".join(self._line)
         return bool(self._data or self._kind or (line and line[0] != _COLON))
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes; returns the events that they end. Raises TooLong."""
         if self._at_start:
             data = self._without_mark(data)
@@ -103,13 +103,13 @@ class EventParser:
         if self._held + self._begun > self._limit:
             raise TooLong(f"an event is longer than the {self._limit >> 20} MiB that are read of one")
 
-    def _read(self, lines: list[bytes]) -> list[Event]:
+    def _read(self, lines: list[bytes]) -> list[StreamEvent]:
         events = []
         for line in lines:
             if not line:
                 if self._data or self._kind == b"error":  # which the standard would pass over without data
                     kind = self._kind.decode("utf-8", "replace") or "message"
-                    events.append(Event(kind, b"\n".join(self._data), self._id))
+                    events.append(StreamEvent(kind, b"\n".join(self._data), self._id))
                     self._data = []
                     self._held = 0
                 self._kind = b""

@@ -21,7 +21,7 @@ from ..errors import (
     STREAM_UNFINISHED,
     TRUNCATED,
 )
-from .events import Event
+from .events import StreamEvent
 
 DONE = b"[DONE]"
 # Reasons by which a server says that it gave up, rather than that the answer is over. The last two are
@@ -34,7 +34,7 @@ _OPENAI, _V2 = "OpenAI", "V2"
 _OF_THE_WHOLE = ("id", "model", "model_name")  # what every event of one answer has alike
 
 
-class Wrong(Exception):
+class WrongStream(Exception):
     """The stream is not whole; `kind` is the class of the failure."""
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -42,8 +42,8 @@ class Wrong(Exception):
         self.kind = kind
 
 
-class Progress:
-    """How far one answer is. `read` each event, `end` with the response; both raise Wrong."""
+class AnswerProgress:
+    """How far one answer is. `read` each event, `end` with the response; both raise WrongStream."""
 
     __slots__ = ("_about", "_ended", "_open", "_protocol", "done")
 
@@ -54,18 +54,18 @@ class Progress:
         self._ended: set[int] = set()
         self.done = False
 
-    def read(self, event: Event) -> tuple[Mapping[str, Any], bool]:
+    def read(self, event: StreamEvent) -> tuple[Mapping[str, Any], bool]:
         """What an event holds, empty for `[DONE]`, and whether that is a token."""
         if self.done:
-            raise Wrong(STREAM_MALFORMED, "an event follows [DONE]")
+            raise WrongStream(STREAM_MALFORMED, "an event follows [DONE]")
         if event.kind == "error":
-            raise Wrong(STREAM_ERROR, "an error event came")
+            raise WrongStream(STREAM_ERROR, "an error event came")
         if event.data == DONE:
             self.done = True
             return {}, False
         chunk = _parsed(event.data)
         if chunk.get("error") or chunk.get("object") == "error":
-            raise Wrong(STREAM_ERROR, f"an error object came{_named(chunk)}")
+            raise WrongStream(STREAM_ERROR, f"an error object came{_named(chunk)}")
         self._is_of_one(chunk)
         if "choices" in chunk:
             self._speaks(_OPENAI)
@@ -73,11 +73,11 @@ class Progress:
         if "text_output" in chunk:
             self._speaks(_V2)
             return chunk, self._generated(chunk)
-        raise Wrong(STREAM_MALFORMED, "an event has neither choices nor text_output")
+        raise WrongStream(STREAM_MALFORMED, "an event has neither choices nor text_output")
 
     def _speaks(self, protocol: str) -> None:
         if self._protocol not in ("", protocol):
-            raise Wrong(STREAM_MALFORMED, "the events are of two protocols")
+            raise WrongStream(STREAM_MALFORMED, "the events are of two protocols")
         self._protocol = protocol
 
     def _is_of_one(self, chunk: Mapping[str, Any]) -> None:
@@ -85,27 +85,27 @@ class Progress:
         for name in _OF_THE_WHOLE:
             value = chunk.get(name)
             if isinstance(value, str) and value and self._about.setdefault(name, value) != value:
-                raise Wrong(STREAM_MALFORMED, f"the {name} changes within the stream")
+                raise WrongStream(STREAM_MALFORMED, f"the {name} changes within the stream")
 
     def _choices(self, choices: Any) -> bool:
         if not isinstance(choices, list):
-            raise Wrong(STREAM_MALFORMED, "an event's choices are no list")
+            raise WrongStream(STREAM_MALFORMED, "an event's choices are no list")
         has_token = False
         for choice in choices:
             index = choice.get("index", 0) if isinstance(choice, dict) else None
             if type(index) is not int or index < 0:
-                raise Wrong(STREAM_MALFORMED, "an event has a choice without an index")
+                raise WrongStream(STREAM_MALFORMED, "an event has a choice without an index")
             has_text = _has_text(choice)
             if index not in self._ended:
                 self._open.add(index)
             elif has_text:
-                raise Wrong(STREAM_MALFORMED, f"choice {index} goes on after its finish_reason")
+                raise WrongStream(STREAM_MALFORMED, f"choice {index} goes on after its finish_reason")
             has_token = has_token or has_text
             if _is_over(choice.get("finish_reason"), f"choice {index}"):
                 self._open.discard(index)
                 self._ended.add(index)
         if len(self._open) + len(self._ended) > MAX_CHOICES:
-            raise Wrong(STREAM_MALFORMED, f"there are more than {MAX_CHOICES} choices")
+            raise WrongStream(STREAM_MALFORMED, f"there are more than {MAX_CHOICES} choices")
         return has_token
 
     def _generated(self, chunk: Mapping[str, Any]) -> bool:
@@ -113,9 +113,9 @@ class Progress:
         reason = (details if isinstance(details, dict) else chunk).get("finish_reason")
         text = chunk["text_output"]
         if text is not None and not isinstance(text, (str, list)):
-            raise Wrong(STREAM_MALFORMED, "a text_output is no text")
+            raise WrongStream(STREAM_MALFORMED, "a text_output is no text")
         if text and self._ended:
-            raise Wrong(STREAM_MALFORMED, "the answer goes on after its finish_reason")
+            raise WrongStream(STREAM_MALFORMED, "the answer goes on after its finish_reason")
         if _is_over(reason, "the answer"):
             self._ended.add(0)
         return bool(text)
@@ -124,25 +124,25 @@ class Progress:
         """The response is over, with so many tokens; `bounded` if more than the connection's end told so."""
         missing = "" if self.done or self._protocol == _V2 else ", nor did [DONE]"
         if not (self._open or self._ended or tokens):
-            raise Wrong(STREAM_EMPTY, f"no part of an answer came{missing}")
+            raise WrongStream(STREAM_EMPTY, f"no part of an answer came{missing}")
         if self._open:
             which = ", ".join(map(str, sorted(self._open)[:3]))
-            raise Wrong(STREAM_UNFINISHED, f"no finish_reason came for choice {which}{missing}")
+            raise WrongStream(STREAM_UNFINISHED, f"no finish_reason came for choice {which}{missing}")
         if not (bounded or self.done or self._ended):
-            raise Wrong(TRUNCATED, "nothing but the connection's end ended the stream")
+            raise WrongStream(TRUNCATED, "nothing but the connection's end ended the stream")
         if missing:
-            raise Wrong(STREAM_NO_DONE, "the stream ended without [DONE]")
+            raise WrongStream(STREAM_NO_DONE, "the stream ended without [DONE]")
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
         chunk = json.loads(data.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise Wrong(STREAM_MALFORMED, "an event is not UTF-8") from None
+        raise WrongStream(STREAM_MALFORMED, "an event is not UTF-8") from None
     except (ValueError, RecursionError):
-        raise Wrong(STREAM_MALFORMED, "an event is not JSON") from None
+        raise WrongStream(STREAM_MALFORMED, "an event is not JSON") from None
     if not isinstance(chunk, dict):
-        raise Wrong(STREAM_MALFORMED, "an event is no JSON object")
+        raise WrongStream(STREAM_MALFORMED, "an event is no JSON object")
     return chunk
 
 
@@ -154,9 +154,9 @@ def _no_constant(name: str) -> None:
 def _is_over(reason: Any, what: str) -> bool:
     """Whether a finish_reason says so."""
     if reason is not None and not isinstance(reason, str):
-        raise Wrong(STREAM_MALFORMED, f"{what} has a finish_reason that is no text")
+        raise WrongStream(STREAM_MALFORMED, f"{what} has a finish_reason that is no text")
     if reason in GIVEN_UP:
-        raise Wrong(STREAM_ERROR, f"{what} ended with finish_reason {reason}")
+        raise WrongStream(STREAM_ERROR, f"{what} ended with finish_reason {reason}")
     return bool(reason)
 
 
@@ -165,13 +165,13 @@ def _has_text(choice: Mapping[str, Any]) -> bool:
     delta = choice.get("delta")
     if delta is None:
         if "message" in choice:
-            raise Wrong(STREAM_MALFORMED, "a choice has a whole message in place of a part")
+            raise WrongStream(STREAM_MALFORMED, "a choice has a whole message in place of a part")
         delta = {"content": choice.get("text")}
     if not isinstance(delta, dict):
-        raise Wrong(STREAM_MALFORMED, "a choice's delta is no object")
+        raise WrongStream(STREAM_MALFORMED, "a choice's delta is no object")
     parts = [delta.get(name) for name in _TOKENS]
     if any(isinstance(part, (int, float)) for part in parts):  # some servers have lists and objects
-        raise Wrong(STREAM_MALFORMED, "a part of an answer is no text")
+        raise WrongStream(STREAM_MALFORMED, "a part of an answer is no text")
     return any(parts)
 
 

@@ -28,7 +28,7 @@ class _Loss(NamedTuple):
     waited: int
 
 
-class Window:
+class OutageWindow:
     """An outage: consecutive sends that all failed. Times are those of sending.
 
     `last_success` is the success sent last before, `recovered` the first sent after it, `longest_wait` the
@@ -81,10 +81,10 @@ class Outages:
         self.floor = 0
         self._noted: list[tuple[int, int]] | None = [] if note_gaps else None
         self.answered: list[Sent] = []
-        self.windows: list[Window] = []
+        self.windows: list[OutageWindow] = []
         self.dropped = 0
         self._losses: list[_Loss] = []
-        self._open: Window | None = None
+        self._open: OutageWindow | None = None
         self._before: Sent | None = None  # the success sent last of all that are settled
         self._settled = 0  # all requests with lower numbers are in the windows
 
@@ -157,7 +157,7 @@ class Outages:
             self._open.add(loss)
             return
         at = bisect_left(self.answered, (loss.seq,))
-        self._open = Window(self.answered[at - 1] if at else self._before, loss)
+        self._open = OutageWindow(self.answered[at - 1] if at else self._before, loss)
         if len(self.windows) < MAX_WINDOWS:
             self.windows.append(self._open)
         else:

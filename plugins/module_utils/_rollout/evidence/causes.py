@@ -47,7 +47,7 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class Window:
+class LossWindow:
     """Losses that were sent from `begin` to `end`, epoch seconds."""
 
     begin: float
@@ -69,7 +69,7 @@ def causes(ledger: Sequence[Lost], observations: Iterable[Row]) -> list[dict[str
     return [_cause(window, seen) for window in windows(ledger)[:MOST_WINDOWS]]
 
 
-def windows(ledger: Sequence[Lost]) -> list[Window]:
+def windows(ledger: Sequence[Lost]) -> list[LossWindow]:
     """The losses, in the order in which they were sent, cut where none was for more than a second."""
     found: list[list[Lost]] = []
     for lost in sorted(ledger, key=lambda each: each.at):
@@ -77,10 +77,10 @@ def windows(ledger: Sequence[Lost]) -> list[Window]:
             found[-1].append(lost)
         else:
             found.append([lost])
-    return [Window(group[0].at, group[-1].at, tuple(group)) for group in found]
+    return [LossWindow(group[0].at, group[-1].at, tuple(group)) for group in found]
 
 
-def _cause(window: Window, seen: Sequence[Happening]) -> dict[str, Any]:
+def _cause(window: LossWindow, seen: Sequence[Happening]) -> dict[str, Any]:
     near = [
         (distance, each)
         for each in seen
@@ -111,7 +111,7 @@ def _varied(near: Sequence[tuple[float, Happening]]) -> list[tuple[float, Happen
     return chosen[:MOST]
 
 
-def _distance(time: float, window: Window) -> float:
+def _distance(time: float, window: LossWindow) -> float:
     if time < window.begin:
         return time - window.begin
     return max(0.0, time - window.end)

@@ -15,7 +15,7 @@ from .window import Window
 Interval = tuple[float, float]
 
 
-class Claim(Protocol):
+class GateClaim(Protocol):
     """Something about the canary that is true or not, and that requests can show.
 
     `shows(window, doubt)` is false where the claim would be refuted or confirmed wrongly with a probability
@@ -174,7 +174,7 @@ def _span(low: float, high: float) -> str:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitClaim:
     """The canary answers the wanted share of what the two answer, give or take the tolerance.
 
     The tolerance is `tolerance` in absolute points (0 to 1) or `relative` of the wanted share, or of what is

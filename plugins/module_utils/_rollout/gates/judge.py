@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .claims import Claim, Split
+from .claims import GateClaim, SplitClaim
 from .looks import Looks
 from .other import Measured, Pods, PodsGate, Query, QueryGate, judge_pods, judge_query
-from .result import GateResult, Verdict
+from .result import GateResult, GateVerdict
 from .window import Skipped, Window
 
 # From this many samples on a claim may be refuted: two failures of the first sixteen can show something.
@@ -28,7 +28,7 @@ class ErrorRates:
 
 
 @dataclass(frozen=True)
-class Progress:
+class GateProgress:
     """What one gate has come to within a step. `confirming` and `refuting` are the looks at its claim;
     `good` and `bad` count looks in a row of a query; `last` is what it said last. `skipped` are the answers
     of this step that a split leaves out, since the gateway had not followed yet."""
@@ -56,7 +56,7 @@ class Progress:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Progress:
+    def from_json(cls, data: Mapping[str, Any]) -> GateProgress:
         """The reverse of `to_json`."""
         last, (canary, baseline) = data.get("last"), data["skipped"]
         return cls(
@@ -66,7 +66,7 @@ class Progress:
             good=int(data["good"]),
             bad=int(data["bad"]),
             at=float(data["at"]),
-            last=GateResult(**{**last, "verdict": Verdict(last["verdict"])}) if last else None,
+            last=GateResult(**{**last, "verdict": GateVerdict(last["verdict"])}) if last else None,
             skipped=(int(canary), int(baseline)),
         )
 
@@ -86,7 +86,7 @@ def share_of(rates: ErrorRates, claims: int, steps: int) -> Errors:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class GateEvidence:
     """What there is to judge by, now: requests, pods, and the answers to queries by the gate's name.
     `last_chance` is whether the step's deadline has passed."""
 
@@ -99,15 +99,15 @@ class Evidence:
 
 def judge(
     gates: Sequence[Any],
-    before: Mapping[str, Progress],
+    before: Mapping[str, GateProgress],
     percent: int,
-    evidence: Evidence,
+    evidence: GateEvidence,
     errors: Errors,
-) -> dict[str, Progress]:
+) -> dict[str, GateProgress]:
     """Each gate's progress with this evidence added, by its name; `last` is what it says now."""
     after = {}
     for gate in gates:
-        progress = before.get(gate.name, Progress())
+        progress = before.get(gate.name, GateProgress())
         if isinstance(gate, PodsGate):
             after[gate.name] = replace(progress, last=judge_pods(gate, evidence.pods))
         elif isinstance(gate, QueryGate):
@@ -117,19 +117,23 @@ def judge(
     return after
 
 
-def _with_query(gate: QueryGate, before: Progress, percent: int, measured: Measured | None) -> Progress:
+def _with_query(
+    gate: QueryGate, before: GateProgress, percent: int, measured: Measured | None
+) -> GateProgress:
     query = Query(before.good, before.bad)
     after, result = judge_query(gate, query, percent, measured, before.last)
     return replace(before, good=after.good, bad=after.bad, last=result)
 
 
-def _with_claim(claim: Claim, before: Progress, percent: int, evidence: Evidence, errors: Errors) -> Progress:
+def _with_claim(
+    claim: GateClaim, before: GateProgress, percent: int, evidence: GateEvidence, errors: Errors
+) -> GateProgress:
     if not claim.applies(percent):
         result = GateResult(
-            claim.name, Verdict.NOT_APPLICABLE, f"cannot be asked with the canary at {percent} %"
+            claim.name, GateVerdict.NOT_APPLICABLE, f"cannot be asked with the canary at {percent} %"
         )
         return replace(before, last=result)
-    if before.last is not None and before.last.verdict is Verdict.FAIL:
+    if before.last is not None and before.last.verdict is GateVerdict.FAIL:
         return before
     confirming = before.confirming or first_confirmation(claim, percent, errors)
     refuting = before.refuting or Looks(0, FIRST_REFUTATION)
@@ -140,10 +144,10 @@ def _with_claim(claim: Claim, before: Progress, percent: int, evidence: Evidence
             refuting=refuting,
             passed=False,
             last=GateResult(
-                claim.name, Verdict.INCONCLUSIVE, "no load tells of this step", 0, confirming.due
+                claim.name, GateVerdict.INCONCLUSIVE, "no load tells of this step", 0, confirming.due
             ),
         )
-    window = evidence.window.without(before.skipped) if isinstance(claim, Split) else evidence.window
+    window = evidence.window.without(before.skipped) if isinstance(claim, SplitClaim) else evidence.window
     samples = claim.samples(window)
     failed, passed, shown = False, before.passed, 0.0
     if refuting.is_due(samples):
@@ -156,18 +160,22 @@ def _with_claim(claim: Claim, before: Progress, percent: int, evidence: Evidence
         confirming = confirming.after(samples)
         # The interval that is told is that of the look which says something.
         shown = shown if failed else doubt
-    verdict = Verdict.FAIL if failed else Verdict.PASS if passed else Verdict.INCONCLUSIVE
-    if shown or before.last is None or before.last.verdict is Verdict.NOT_APPLICABLE:
+    verdict = GateVerdict.FAIL if failed else GateVerdict.PASS if passed else GateVerdict.INCONCLUSIVE
+    if shown or before.last is None or before.last.verdict is GateVerdict.NOT_APPLICABLE:
         clause, value, low, high = claim.estimate(window, shown or errors.confirming)
         result = GateResult(claim.name, verdict, clause, samples, confirming.due, value, low, high)
     else:
         # Between looks nothing new is said, but how many samples there are.
         result = replace(before.last, verdict=verdict, samples=samples, needed=confirming.due)
     after = replace(before, confirming=confirming, refuting=refuting, passed=passed, last=result)
-    return _patiently(claim, after, evidence, errors) if isinstance(claim, Split) and not passed else after
+    return (
+        _patiently(claim, after, evidence, errors) if isinstance(claim, SplitClaim) and not passed else after
+    )
 
 
-def _patiently(claim: Split, judged: Progress, evidence: Evidence, errors: Errors) -> Progress:
+def _patiently(
+    claim: SplitClaim, judged: GateProgress, evidence: GateEvidence, errors: Errors
+) -> GateProgress:
     """A split that is refuted before it was ever shown in this step is one that the gateway has not followed
     yet: its samples begin anew, and the looks that were spent stay spent. At the step's deadline the gateway
     has not followed at all, unless what came since the last refutation looks right: that takes more samples.
@@ -178,28 +186,28 @@ def _patiently(claim: Split, judged: Progress, evidence: Evidence, errors: Error
     if evidence.last_chance:
         present = window.without(judged.skipped)
         unlikely = claim.samples(present) < FIRST_REFUTATION or not claim.likely(present)
-        missed = last.verdict is Verdict.FAIL or (judged.skipped != (0, 0) and unlikely)
+        missed = last.verdict is GateVerdict.FAIL or (judged.skipped != (0, 0) and unlikely)
         if not missed:
             return judged
         message = f"{last.message.removesuffix(_NOT_YET)}; the gateway has not followed by the deadline"
-        return replace(judged, last=replace(last, verdict=Verdict.FAIL, message=message))
-    if last.verdict is not Verdict.FAIL:
+        return replace(judged, last=replace(last, verdict=GateVerdict.FAIL, message=message))
+    if last.verdict is not GateVerdict.FAIL:
         return judged
     return replace(
         _anew(claim, judged, window.percent, errors),
-        last=replace(last, verdict=Verdict.INCONCLUSIVE, message=last.message + _NOT_YET),
+        last=replace(last, verdict=GateVerdict.INCONCLUSIVE, message=last.message + _NOT_YET),
         skipped=(window.canary.requests, window.baseline.requests),
     )
 
 
-def first_confirmation(claim: Claim, percent: int, errors: Errors) -> Looks:
+def first_confirmation(claim: GateClaim, percent: int, errors: Errors) -> Looks:
     """The first look that can confirm: with fewer samples even perfect ones would not do."""
     return Looks(0, claim.least(percent, Looks(0, 0).doubt(errors.confirming)))
 
 
 def begin_anew(
-    progress: Mapping[str, Progress], gates: Sequence[Any], percent: int, errors: Errors
-) -> dict[str, Progress]:
+    progress: Mapping[str, GateProgress], gates: Sequence[Any], percent: int, errors: Errors
+) -> dict[str, GateProgress]:
     """For samples that begin anew within a step, as with another load: looks that were spent stay spent."""
     after = {}
     for gate in gates:
@@ -209,7 +217,7 @@ def begin_anew(
     return after
 
 
-def _anew(claim: Claim, one: Progress, percent: int, errors: Errors) -> Progress:
+def _anew(claim: GateClaim, one: GateProgress, percent: int, errors: Errors) -> GateProgress:
     confirming, refuting = one.confirming, one.refuting
     if confirming is None or refuting is None:
         return one

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..messages import count
-from .result import GateResult, Verdict
+from .result import GateResult, GateVerdict
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ def judge_pods(gate: PodsGate, pods: Pods) -> GateResult:
     message += f" ({reasons})" if reasons else ""
     message = f"they cannot be seen: {pods.problem}" if pods.problem else message
     if pods.restarts > gate.max_restarts:
-        verdict = Verdict.FAIL
+        verdict = GateVerdict.FAIL
     elif pods.total > 0 and pods.ready == pods.total:
-        verdict = Verdict.PASS
+        verdict = GateVerdict.PASS
     else:
         # Scaled to zero, or being started: neither good nor bad.
-        verdict = Verdict.INCONCLUSIVE
+        verdict = GateVerdict.INCONCLUSIVE
     return GateResult(gate.name, verdict, message, pods.total, 1, float(pods.restarts))
 
 
@@ -95,25 +95,27 @@ def judge_query(
     relative_only = gate.max_ratio is not None and gate.max is None and gate.min is None
     if relative_only and percent >= 100:
         message = "there is no baseline to compare with"
-        return before, GateResult(gate.name, Verdict.NOT_APPLICABLE, message)
+        return before, GateResult(gate.name, GateVerdict.NOT_APPLICABLE, message)
     if measured is None:
-        return before, last or GateResult(gate.name, Verdict.INCONCLUSIVE, "not asked yet", 0, gate.successes)
+        return before, last or GateResult(
+            gate.name, GateVerdict.INCONCLUSIVE, "not asked yet", 0, gate.successes
+        )
     value = measured.value
     if measured.problem or value is None or math.isnan(value):
         message = measured.problem or "no data"
-        return Query(), GateResult(gate.name, Verdict.INCONCLUSIVE, message, 0, gate.successes)
+        return Query(), GateResult(gate.name, GateVerdict.INCONCLUSIVE, message, 0, gate.successes)
     # JSON knows no infinite number.
     shown = value if math.isfinite(value) else None
     problem, unknown = _breach(gate, value, measured.baseline, percent)
     if unknown:
-        return Query(), GateResult(gate.name, Verdict.INCONCLUSIVE, unknown, 0, gate.successes, shown)
+        return Query(), GateResult(gate.name, GateVerdict.INCONCLUSIVE, unknown, 0, gate.successes, shown)
     after = Query(0, before.bad + 1) if problem else Query(before.good + 1, 0)
     if after.bad >= gate.failures:
-        verdict = Verdict.FAIL
+        verdict = GateVerdict.FAIL
     elif after.good >= gate.successes:
-        verdict = Verdict.PASS
+        verdict = GateVerdict.PASS
     else:
-        verdict = Verdict.INCONCLUSIVE
+        verdict = GateVerdict.INCONCLUSIVE
     message = f"{value:g}, {problem or 'within its limits'}; {max(after.good, after.bad)} in a row"
     return after, GateResult(gate.name, verdict, message, max(after.good, after.bad), gate.successes, shown)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class Verdict(enum.Enum):
+class GateVerdict(enum.Enum):
     """`NOT_APPLICABLE` is for what cannot be asked at a step, as a ratio to a baseline without traffic."""
 
     PASS = "pass"
@@ -27,7 +27,7 @@ class GateResult:
     """
 
     gate: str
-    verdict: Verdict
+    verdict: GateVerdict
     message: str
     samples: int = 0
     needed: int = 0

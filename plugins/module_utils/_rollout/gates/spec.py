@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .claims import Latency, Losses, Split
+from .claims import Latency, Losses, SplitClaim
 from .other import PodsGate, QueryGate
 from .templates import TEMPLATES
 
@@ -83,9 +83,9 @@ def _latency(name: str, given: Mapping[str, Any]) -> Latency:
     return Latency(name, quantile, ratio, seconds)
 
 
-def _split(name: str, given: Mapping[str, Any]) -> Split:
+def _split(name: str, given: Mapping[str, Any]) -> SplitClaim:
     values = {"tolerance": 0.05, "relative": 0.5, **given}
-    return Split(
+    return SplitClaim(
         name, _number(values, "tolerance", 0.001, 1, name), _number(values, "relative", 0.01, 1, name)
     )
 

@@ -11,7 +11,7 @@ from ..gates.judge import seconds_needed
 from ..messages import elapsed
 from .machine import moves_of
 from .plan import Plan
-from .state import State
+from .state import RolloutState
 from .turn import MODES
 
 
@@ -35,7 +35,7 @@ def line(entry: Mapping[str, Any], first: float) -> str:
     return f"{message}  ({elapsed(max(0.0, float(entry.get('at', first)) - first))})"
 
 
-def foretold(plan: Plan, state: State, rate: float) -> list[dict[str, Any]]:
+def foretold(plan: Plan, state: RolloutState, rate: float) -> list[dict[str, Any]]:
     """The whole plan before it begins: each move with its exact patch, and how many seconds its step takes at
     least at so many requests a second; None where that cannot be told for want of a load."""
     rows = []
@@ -64,7 +64,7 @@ def foretold(plan: Plan, state: State, rate: float) -> list[dict[str, Any]]:
     return rows
 
 
-def way_back(plan: Plan, state: State) -> dict[str, list[dict[str, Any]]]:
+def way_back(plan: Plan, state: RolloutState) -> dict[str, list[dict[str, Any]]]:
     """The patches of a roll-back, before and after the promotion."""
     mode = MODES[state.start.mode]
     forward = mode.forward(plan, state.start)
@@ -76,7 +76,7 @@ def way_back(plan: Plan, state: State) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def summary(plan: Plan, state: State) -> dict[str, Any]:
+def summary(plan: Plan, state: RolloutState) -> dict[str, Any]:
     """What the driver did and why, as verdict.json has it: times are seconds since the epoch."""
     history = list(state.history)
     return {

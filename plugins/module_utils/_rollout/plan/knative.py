@@ -23,7 +23,7 @@ PERCENT = "canaryTrafficPercent"
 CREATE, ZERO, OLD_MODEL, RESTORE, REAPPLY = "create", "0 %", "old model", "restore", "reapply"
 
 
-class Knative:
+class KnativeMode:
     """Steps by canaryTrafficPercent."""
 
     def start(self, plan: Plan, seen: Seen, earlier: Start | None) -> Start:

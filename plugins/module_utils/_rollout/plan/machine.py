@@ -12,24 +12,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..gates.judge import Progress
+from ..gates.judge import GateProgress
 from ..objects.tree import mapping, number
 from .moves import Move
 from .plan import Plan
 from .seen import Seen, Start
-from .state import ABANDONED, ABORT, BACK, FORWARD, PAUSED, PROMOTE, State
+from .state import ABANDONED, ABORT, BACK, FORWARD, PAUSED, PROMOTE, RolloutState
 from .turn import MODES, Action, Turn
 
 
-def begin(plan: Plan, mode: str, seen: Seen, now: float, earlier: Start | None = None) -> State:
+def begin(plan: Plan, mode: str, seen: Seen, now: float, earlier: Start | None = None) -> RolloutState:
     """The state of a rollout that has changed nothing yet. `earlier` is what a rollout started
     from that was rolled back: what stands in the spec may be its canary."""
     start = MODES[mode].start(plan, seen, earlier)
-    state = State(start, now, now, generation=_generation(seen))
+    state = RolloutState(start, now, now, generation=_generation(seen))
     return state.noting(now, "begun", mode=mode, baseline=start.baseline)
 
 
-def moves_of(plan: Plan, state: State) -> list[Move]:
+def moves_of(plan: Plan, state: RolloutState) -> list[Move]:
     """The moves of the present track."""
     mode = MODES[state.start.mode]
     forward = mode.forward(plan, state.start)
@@ -38,30 +38,30 @@ def moves_of(plan: Plan, state: State) -> list[Move]:
     return mode.back(plan, state.start, forward[: state.furthest + 1], state.baseline_there) or []
 
 
-def present_move(plan: Plan, state: State) -> Move | None:
+def present_move(plan: Plan, state: RolloutState) -> Move | None:
     """The move that is under way, None once all are done."""
     moves = moves_of(plan, state)
     return moves[state.move] if state.move < len(moves) else None
 
 
-def advance(plan: Plan, state: State, seen: Seen, now: float) -> tuple[State, Action]:
+def advance(plan: Plan, state: RolloutState, seen: Seen, now: float) -> tuple[RolloutState, Action]:
     """The next state, to be stored, and the action, to be carried out after that."""
     turn = Turn(plan, state, present_move(plan, state), seen, now)
     action = turn.act()
     return turn.state, action
 
 
-def sent(state: State, inferenceservice: Mapping[str, Any] | None) -> State:
+def sent(state: RolloutState, inferenceservice: Mapping[str, Any] | None) -> RolloutState:
     """Once the API server has taken the patch: the InferenceService as it answered."""
     return replace(state, sent=True, generation=number(mapping(inferenceservice, "metadata"), "generation"))
 
 
-def untouched(state: State) -> bool:
+def untouched(state: RolloutState) -> bool:
     """Whether no patch of the rollout is known to be in place, so that nothing is lost by ending here."""
     return state.track == FORWARD and state.furthest <= 0 and not state.sent
 
 
-def refused(state: State, why: str, now: float) -> State:
+def refused(state: RolloutState, why: str, now: float) -> RolloutState:
     """Once the API server has refused a patch on the way forward: nothing came of it, so a first one leaves
     nothing to do, and at a later one the split is a stable one."""
     if untouched(state):
@@ -69,7 +69,7 @@ def refused(state: State, why: str, now: float) -> State:
     return replace(state.noting(now, "held", why=why), hold=why, stopped_at=state.stopped_at or now)
 
 
-def ask(plan: Plan, state: State, seen: Seen, what: str, *, who: str, now: float) -> State:
+def ask(plan: Plan, state: RolloutState, seen: Seen, what: str, *, who: str, now: float) -> RolloutState:
     """A person asks for something, at whatever moment. What makes no sense then is noted, and changes
     nothing."""
     state = state.noting(now, "asked", asked=what, by=who)
@@ -87,13 +87,13 @@ def ask(plan: Plan, state: State, seen: Seen, what: str, *, who: str, now: float
     return _resumed(state, seen, what == PROMOTE, now)
 
 
-def _resumed(state: State, seen: Seen, waived: bool, now: float) -> State:
+def _resumed(state: RolloutState, seen: Seen, waived: bool, now: float) -> RolloutState:
     """Whoever resumes what was held takes the object as it is now, and evidence from now on."""
     stood_still = now - state.stopped_at if state.stopped_at else 0.0
     if state.hold:
         # The looks that were spent stay spent: whoever resumes again and again is not wrong more often.
         gates = {
-            name: Progress(one.confirming, one.refuting)
+            name: GateProgress(one.confirming, one.refuting)
             for name, one in state.gates.items()
             if one.confirming is not None
         }

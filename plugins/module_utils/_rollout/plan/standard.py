@@ -31,7 +31,7 @@ _STABLES_OWN = (
 )  # fmt: skip
 
 
-class Standard:
+class StandardMode:
     """Steps by spec.canary."""
 
     def start(self, plan: Plan, seen: Seen, earlier: Start | None) -> Start:

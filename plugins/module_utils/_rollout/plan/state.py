@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..gates.judge import Progress
+from ..gates.judge import GateProgress
 from ..gates.window import Counted
 from .seen import Start
 
@@ -18,7 +18,7 @@ PAUSED, RESUMED, PROMOTE, ABORT = "paused", "resumed", "promoted", "aborted"
 
 
 @dataclass(frozen=True)
-class State:
+class RolloutState:
     """Times are seconds since the epoch.
 
     - `move` is the index of the present move on the present track; `furthest` that of the last one on the way
@@ -53,7 +53,7 @@ class State:
     reached: float | None = None
     since: Counted | None = None
     canary: str = ""
-    gates: Mapping[str, Progress] = field(default_factory=dict)
+    gates: Mapping[str, GateProgress] = field(default_factory=dict)
     paused: bool = False
     hold: str = ""
     waived: bool = False
@@ -66,7 +66,7 @@ class State:
     playbook: str = ""
     history: tuple[Mapping[str, Any], ...] = ()
 
-    def noting(self, now: float, what: str, **more: Any) -> State:
+    def noting(self, now: float, what: str, **more: Any) -> RolloutState:
         """With one more line of its history."""
         return replace(self, history=(*self.history, {"at": round(now, 3), "what": what, **more}))
 
@@ -81,13 +81,13 @@ class State:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> State:
+    def from_json(cls, data: Mapping[str, Any]) -> RolloutState:
         """The reverse of `to_json`. Raises KeyError, TypeError or ValueError for what is none."""
         return cls(
             **{name: data[name] for name in _PLAIN},
             start=Start.from_json(data["start"]),
             since=Counted.from_json(data["since"]) if data.get("since") else None,
-            gates={name: Progress.from_json(one) for name, one in data["gates"].items()},
+            gates={name: GateProgress.from_json(one) for name, one in data["gates"].items()},
             history=tuple(data["history"]),
         )
 

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
-from ..gates.judge import Evidence, begin_anew, judge
-from ..gates.result import GateResult, Verdict
+from ..gates.judge import GateEvidence, begin_anew, judge
+from ..gates.result import GateResult, GateVerdict
 from ..gates.window import OTHER, UNNAMED, Window, window
 from ..objects.tree import mapping, number, text
 from ..roles import BASELINE, CANARY
-from .knative import Knative
+from .knative import KnativeMode
 from .merge import contains
 from .moves import Missing, Mode, Move
 from .plan import KNATIVE, STANDARD, Plan, Step
 from .seen import Seen
-from .standard import Standard
-from .state import ABANDONED, BACK, FORWARD, PROMOTED, ROLLED_BACK, State
+from .standard import StandardMode
+from .state import ABANDONED, BACK, FORWARD, PROMOTED, ROLLED_BACK, RolloutState
 
-MODES: dict[str, Mode] = {KNATIVE: Knative(), STANDARD: Standard()}
+MODES: dict[str, Mode] = {KNATIVE: KnativeMode(), STANDARD: StandardMode()}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ _FOR_GOOD = (
 class Turn:
     """`state` is how far it is, before and after. `move` is the present one, None once all are done."""
 
-    def __init__(self, plan: Plan, state: State, move: Move | None, seen: Seen, now: float) -> None:
+    def __init__(self, plan: Plan, state: RolloutState, move: Move | None, seen: Seen, now: float) -> None:
         self.state = state
         self._plan = plan
         self._mode = MODES[state.start.mode]
@@ -207,7 +207,7 @@ class Turn:
         progress = judge(self._plan.judges, self.state.gates, step.percent, evidence, self._plan.errors)
         self._keep(progress, step)
         results = [one.last for one in progress.values() if one.last is not None]
-        failed = [f"{one.gate}: {one.message}" for one in results if one.verdict is Verdict.FAIL]
+        failed = [f"{one.gate}: {one.message}" for one in results if one.verdict is GateVerdict.FAIL]
         if failed and not self.state.waived:
             return self._fail(f"at {step.percent} %, {'; '.join(failed)}")
         waits = self._waits(step, evidence.window, results)
@@ -217,7 +217,7 @@ class Turn:
             return self._undecided(step, waits)
         return self._pass(step)
 
-    def _evidence(self, step: Step) -> Evidence:
+    def _evidence(self, step: Step) -> GateEvidence:
         counted, found = self._seen.counted, None
         if counted is not None and counted.running:
             if self.state.since is None or self.state.since.load != counted.load:
@@ -226,7 +226,7 @@ class Turn:
                 self._set(since=counted, gates={**self.state.gates, **again})
             since = self.state.since or counted
             found = window(step.percent, since, counted, self.role)
-        return Evidence(self._now, found, self._seen.pods, self._seen.measured, self._late(step))
+        return GateEvidence(self._now, found, self._seen.pods, self._seen.measured, self._late(step))
 
     def _late(self, step: Step) -> bool:
         return self._now - (self.state.reached or self._now) > step.deadline
@@ -250,7 +250,7 @@ class Turn:
         """The progress, and a line of history for each verdict that is another one than before."""
         for name, one in progress.items():
             before = self.state.gates[name].last if name in self.state.gates else None
-            verdict = before.verdict if before else Verdict.INCONCLUSIVE
+            verdict = before.verdict if before else GateVerdict.INCONCLUSIVE
             if one.last and verdict is not one.last.verdict:
                 self._note("gate", percent=step.percent, **one.last.to_json())
         self._set(gates=progress)
@@ -265,7 +265,7 @@ class Turn:
         if answers < step.answers:
             waits.append(f"{answers} of {step.answers} answers of the canary's")
         for one in results:
-            if one.verdict is Verdict.INCONCLUSIVE:
+            if one.verdict is GateVerdict.INCONCLUSIVE:
                 few = f" ({one.samples} of {one.needed} samples)" if one.samples < one.needed else ""
                 waits.append(f"{one.gate}: {one.message}{few}")
         return waits

@@ -30,7 +30,7 @@ _QUERY_TIMEOUT_SECONDS = 2.0
 _LARGEST_BODY = 8 * 1024 * 1024
 
 
-class Prometheus:
+class PrometheusQueries:
     """Instant queries. `locate` gives the server's URL; it is asked again after a failure only."""
 
     def __init__(self, locate: Callable[[], str]) -> None:
@@ -113,6 +113,6 @@ def main() -> None:
     client = from_environment()
     backend = os.environ["METRICS_BACKEND_URL"]
     address = os.environ["POD_IP"], int(os.environ["PORT"])
-    server = make_server(address, Prometheus(lambda: pod_url(client, backend)).value, time.time)
+    server = make_server(address, PrometheusQueries(lambda: pod_url(client, backend)).value, time.time)
     print(f"iter8-analytics: listening on {address[0]}:{address[1]}", flush=True)
     server.serve_forever()

@@ -56,7 +56,9 @@ def test_the_second_is_refused_while_the_first_runs(
     assert ask(tmp_path, other.pid, artifacts=str(tmp_path / "a"))
     assert not ask(tmp_path, other.pid, artifacts=str(tmp_path / "a"))
     for check_mode in (False, True):
-        with pytest.raises(module.Held, match=rf"under way already: process {other.pid}, .*/a\. Nothing was"):
+        with pytest.raises(
+            module.LockHeld, match=rf"under way already: process {other.pid}, .*/a\. Nothing was"
+        ):
             ask(tmp_path, mine, check_mode, artifacts=str(tmp_path / "b"))
     assert not ask(tmp_path, other.pid, artifacts=str(tmp_path / "a")), "the first one still has it"
 
@@ -84,7 +86,7 @@ def test_runs_of_two_records_do_not_share_a_folder_of_artefacts(
     ask(tmp_path, other.pid, artifacts=str(tmp_path / "a"))
     second = str(tmp_path / "runs/prod.json")
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    with pytest.raises(module.Held, match="Name another folder"):
+    with pytest.raises(module.LockHeld, match="Name another folder"):
         ask(tmp_path, mine, record=second, artifacts=str(tmp_path / "link"))
     assert ask(tmp_path, mine, record=second, artifacts=str(tmp_path / "b"))
     assert locks(tmp_path) == ["e2e.json.lock", "prod.json.lock"]

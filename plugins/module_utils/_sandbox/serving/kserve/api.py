@@ -13,7 +13,7 @@ from ... import faults
 from ...kube.client import ApiError, KubeClient
 from ...kube.resources import CONFIG_MAPS, GATEWAYS, KSERVE_INFERENCE_SERVICES, Kind
 from ..api import ServingApi
-from .objects import SERVICE_LABEL, Change, Create, Delete, Json, Object, Patch, Status
+from .objects import SERVICE_LABEL, Change, Create, Delete, Json, MergePatch, Object, Status
 from .standard_mode import GATEWAY
 
 CONFIGURATION = "inferenceservice-config"
@@ -70,7 +70,7 @@ class KubeObjects:
             meta = change.body["metadata"]
             _LOG.info("%s/%s: create %s", meta["namespace"], meta["name"], change.kind.name)
             self._client.create(change.kind.path(meta["namespace"]), change.body)
-        elif isinstance(change, Patch):
+        elif isinstance(change, MergePatch):
             self._client.patch(_path(change.kind, change.object), change.body)
         elif isinstance(change, Status):
             if change.kind == KSERVE_INFERENCE_SERVICES:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from ...gateway import config
 from ...kube.resources import HTTP_ROUTES, SERVICES
 from ..conditions import condition, with_times
-from .objects import Change, Object, Seen, status_if_new
+from .objects import Change, Object, SeenObjects, status_if_new
 
 CONTROLLER = "sandbox.iter8.kfserving/gateway-controller"
 
 
-def wanted_hosts(route: Object, seen: Seen) -> dict[str, dict[str, int]]:
+def wanted_hosts(route: Object, seen: SeenObjects) -> dict[str, dict[str, int]]:
     """An HTTPRoute as the gateway's routes; nothing where all its weights are 0."""
     namespace = route["metadata"]["namespace"]
     shares: dict[str, int] = {}
@@ -27,7 +27,7 @@ def wanted_hosts(route: Object, seen: Seen) -> dict[str, dict[str, int]]:
     return {name: dict(shares) for name in route["spec"]["hostnames"] if shares}
 
 
-def accepted(route: Object, seen: Seen, now: str) -> list[Change]:
+def accepted(route: Object, seen: SeenObjects, now: str) -> list[Change]:
     """The status of the route's parents. Envoy Gateway writes it without waiting for its Envoys."""
     meta = route["metadata"]
     resolved = condition("True", "ResolvedRefs", "Resolved all the Object references for the Route")

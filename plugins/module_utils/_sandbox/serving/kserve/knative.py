@@ -21,9 +21,9 @@ from .objects import (
     SERVICE_LABEL,
     Change,
     Json,
+    MergePatch,
     Object,
-    Patch,
-    Seen,
+    SeenObjects,
     new,
     observed,
     reported,
@@ -41,7 +41,7 @@ def wanted_route(ksvc: Object) -> list[Json]:
     ]
 
 
-def service(ksvc: Object, seen: Seen, now: str) -> list[Change]:
+def service(ksvc: Object, seen: SeenObjects, now: str) -> list[Change]:
     """The Service: its Configuration and Route as wanted, and a status from theirs."""
     meta = ksvc["metadata"]
     configuration = seen.one(CONFIGURATIONS, meta["namespace"], meta["name"])
@@ -54,7 +54,7 @@ def service(ksvc: Object, seen: Seen, now: str) -> list[Change]:
         if child is None:
             changes.append(new(kind, KNATIVE_SERVICES, ksvc, meta["name"], spec))
         elif child["spec"] != spec:
-            changes.append(Patch(kind, child, {"spec": spec}))
+            changes.append(MergePatch(kind, child, {"spec": spec}))
     changed = {change.kind for change in changes}
     configurations = _child_ready(None if CONFIGURATIONS in changed else configuration, "Configuration")
     routes = _child_ready(None if ROUTES in changed else route, "Route")
@@ -79,7 +79,7 @@ def service(ksvc: Object, seen: Seen, now: str) -> list[Change]:
     return [*changes, *reported(KNATIVE_SERVICES, ksvc, status, conditions, now)]
 
 
-def configuration(obj: Object, seen: Seen, now: str) -> list[Change]:
+def configuration(obj: Object, seen: SeenObjects, now: str) -> list[Change]:
     """The Configuration: a revision for each generation, and which is the newest that was ready."""
     meta = obj["metadata"]
     newest = f"{meta['name']}-{meta['generation']:05d}"
@@ -112,7 +112,7 @@ def configuration(obj: Object, seen: Seen, now: str) -> list[Change]:
     return [*changes, *reported(CONFIGURATIONS, obj, status, conditions, now)]
 
 
-def revisions(obj: Object, seen: Seen) -> list[Object]:
+def revisions(obj: Object, seen: SeenObjects) -> list[Object]:
     """A Configuration's revisions, oldest first."""
     uid = obj["metadata"]["uid"]
     own = [
@@ -123,12 +123,12 @@ def revisions(obj: Object, seen: Seen) -> list[Object]:
     return sorted(own, key=lambda each: int(each["metadata"]["labels"][GENERATION_LABEL]))
 
 
-def ready_pods(namespace: str, revision: str, seen: Seen) -> int:
+def ready_pods(namespace: str, revision: str, seen: SeenObjects) -> int:
     """How many pods of a revision answer."""
     return sum(discovery.pod_is_ready(pod) for pod in seen.pods(namespace, {REVISION_LABEL: revision}))
 
 
-def revision(obj: Object, seen: Seen, idle: bool, routable: bool, now: str) -> list[Change]:
+def revision(obj: Object, seen: SeenObjects, idle: bool, routable: bool, now: str) -> list[Change]:
     """The Revision: its Deployment, and whether its pods have become ready.
 
     Neither an image that cannot be pulled nor a container that keeps dying shows here: Knative leaves the
@@ -147,7 +147,7 @@ def revision(obj: Object, seen: Seen, idle: bool, routable: bool, now: str) -> l
         replicas = int(deployment["spec"].get("replicas", 1))
         asked = wanted if not idle else replicas if routable else 0
         if asked != replicas:
-            changes.append(Patch(DEPLOYMENTS, deployment, {"spec": {"replicas": asked}}))
+            changes.append(MergePatch(DEPLOYMENTS, deployment, {"spec": {"replicas": asked}}))
     was = of_type(obj.get("status"), "Ready")["status"] == "True"
     number = ready_pods(meta["namespace"], meta["name"], seen)
     ready = condition("True") if was or number else condition("Unknown", "Deploying")

@@ -16,7 +16,7 @@ from typing import Any, Optional
 from ...kube.resources import KNATIVE_SERVICES, KSERVE_INFERENCE_SERVICES
 from ..conditions import Condition, condition, of_type, with_times, worst
 from . import predictor
-from .objects import DOMAIN, Change, Json, Object, Patch, new, status_if_new
+from .objects import DOMAIN, Change, Json, MergePatch, Object, new, status_if_new
 
 PERCENT = "canaryTrafficPercent"
 
@@ -84,7 +84,7 @@ def reconcile(service: Object, ksvc: Optional[Object], faults: Mapping[str, str]
         return [made, *_status(service, first, _conditions(service, {}), now)]
     changes: list[Change] = []
     if ksvc["spec"] != wanted:
-        changes.append(Patch(KNATIVE_SERVICES, ksvc, {"spec": wanted}))
+        changes.append(MergePatch(KNATIVE_SERVICES, ksvc, {"spec": wanted}))
     child = ksvc.get("status") or {}
     if not child.get("conditions"):
         return changes

@@ -48,7 +48,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenObjects:
     """All objects that carry the label of an InferenceService, as they were when the pass began."""
 
     objects: Mapping[Kind, Sequence[Object]]
@@ -89,7 +89,7 @@ class Create:
 
 
 @dataclass(frozen=True)
-class Patch:
+class MergePatch:
     """Change fields of an object, as a merge patch."""
 
     kind: Kind
@@ -114,7 +114,7 @@ class Delete:
     object: Object
 
 
-Change = Union[Create, Patch, Status, Delete]
+Change = Union[Create, MergePatch, Status, Delete]
 
 
 def new(kind: Kind, owner_kind: Kind, owner: Object, name: str, spec: Json, **metadata: Any) -> Create:

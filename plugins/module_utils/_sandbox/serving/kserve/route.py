@@ -13,7 +13,7 @@ from ...gateway import config
 from ...kube.resources import CONFIGURATIONS, KNATIVE_INGRESSES, ROUTES
 from ..conditions import Condition, condition, of_type
 from . import knative
-from .objects import DOMAIN, Change, Json, Object, Patch, Seen, new, observed, reported
+from .objects import DOMAIN, Change, Json, MergePatch, Object, SeenObjects, new, observed, reported
 
 _NOT_CONFIGURED = condition("Unknown", "IngressNotConfigured", "Ingress has not yet been reconciled.")
 _NOT_PROBED = condition("Unknown", "Uninitialized", "Waiting for load balancer to be ready")
@@ -26,7 +26,7 @@ def host(route: Object, tag: str = "") -> str:
     return f"{prefix}{meta['name']}.{meta['namespace']}.{DOMAIN}"
 
 
-def targets(route: Object, seen: Seen) -> Optional[list[Json]]:
+def targets(route: Object, seen: SeenObjects) -> Optional[list[Json]]:
     """The traffic with the revisions' names in place of "the latest"; ``None`` while none is ready."""
     meta = route["metadata"]
     configuration = seen.one(CONFIGURATIONS, meta["namespace"], meta["name"])
@@ -45,7 +45,7 @@ def targets(route: Object, seen: Seen) -> Optional[list[Json]]:
     return found
 
 
-def reconcile(route: Object, seen: Seen, now: str) -> list[Change]:
+def reconcile(route: Object, seen: SeenObjects, now: str) -> list[Change]:
     """The Route: an Ingress as wanted, and the status. Its traffic is what is wanted, in force or not."""
     meta = route["metadata"]
     ingress = seen.one(KNATIVE_INGRESSES, meta["namespace"], meta["name"])
@@ -60,7 +60,7 @@ def reconcile(route: Object, seen: Seen, now: str) -> list[Change]:
     if ingress is None:
         changes.append(new(KNATIVE_INGRESSES, ROUTES, route, meta["name"], spec))
     elif ingress["spec"] != spec:
-        changes.append(Patch(KNATIVE_INGRESSES, ingress, {"spec": spec}))
+        changes.append(MergePatch(KNATIVE_INGRESSES, ingress, {"spec": spec}))
     if ingress is None or changes or not observed(ingress):
         ready = _NOT_CONFIGURED
     else:
@@ -105,7 +105,7 @@ def wanted_hosts(ingress: Object) -> dict[str, dict[str, int]]:
     }
 
 
-def may_be_routed(ingress: Object, seen: Seen) -> bool:
+def may_be_routed(ingress: Object, seen: SeenObjects) -> bool:
     """Whether every revision of it has a pod that answers."""
     namespace = ingress["metadata"]["namespace"]
     names = {

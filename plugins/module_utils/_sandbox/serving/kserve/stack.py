@@ -43,7 +43,7 @@ from .objects import (
     Delete,
     Json,
     Object,
-    Seen,
+    SeenObjects,
     status_if_new,
 )
 
@@ -103,7 +103,7 @@ class KserveStack:
         """Read everything, and say what is to be routed."""
         services = self.objects.labelled(KSERVE_INFERENCE_SERVICES)
         kinds = {kind for service in services for kind in (*MADE_IN[self.mode(service)], PODS)}
-        seen = Seen({kind: self.objects.labelled(kind) for kind in kinds})
+        seen = SeenObjects({kind: self.objects.labelled(kind) for kind in kinds})
         living = {
             (service["metadata"]["namespace"], service["metadata"]["name"])
             for service in services
@@ -129,7 +129,7 @@ class KserveStack:
 
         return Look(hosts, endpoints(seen), act)
 
-    def _act(self, service: Json, seen: Seen, routes: RouteState, in_force: set[str]) -> float:
+    def _act(self, service: Json, seen: SeenObjects, routes: RouteState, in_force: set[str]) -> float:
         meta = service["metadata"]
         if meta.get("deletionTimestamp"):
             self._delete(service, seen, routes)
@@ -165,7 +165,7 @@ class KserveStack:
             return text
         return ""
 
-    def _kserve(self, service: Json, seen: Seen) -> tuple[list[Change], float]:
+    def _kserve(self, service: Json, seen: SeenObjects) -> tuple[list[Change], float]:
         """What KServe itself does, when it is its turn, and in how many seconds it is again."""
         uid, now = service["metadata"]["uid"], self.clock()
         wait = self._not_before.get(uid, now) - now
@@ -183,7 +183,7 @@ class KserveStack:
         self._acted.add(uid)
         return changes, pause
 
-    def _reconcile(self, service: Json, seen: Seen) -> tuple[list[Change], float]:
+    def _reconcile(self, service: Json, seen: SeenObjects) -> tuple[list[Change], float]:
         active = self.objects.active_faults()
         if self.mode(service) == "Standard":
             extra = faults.revision_environment(active, canary=True)
@@ -213,7 +213,9 @@ class KserveStack:
             asked = deploy.get("defaultDeploymentMode")
         return MODES.get(written or asked or "", "Knative")
 
-    def _below(self, service: Object, seen: Seen, routes: RouteState, in_force: set[str]) -> list[Change]:
+    def _below(
+        self, service: Object, seen: SeenObjects, routes: RouteState, in_force: set[str]
+    ) -> list[Change]:
         """What Knative's controllers and the gateways' do."""
         now = self.now()
         changes: list[Change] = []
@@ -243,7 +245,7 @@ class KserveStack:
             self._routed[key] = now
         return now - self._routed.setdefault(key, now) >= IDLE_SECONDS
 
-    def _idle_due(self, service: Object, seen: Seen) -> float:
+    def _idle_due(self, service: Object, seen: SeenObjects) -> float:
         """Seconds until the next revision counts as idle."""
         used = _in_use(service, seen)
         namespace = service["metadata"]["namespace"]
@@ -254,7 +256,7 @@ class KserveStack:
         ]
         return min([end for end in ends if end > 0] or [RESYNC_SECONDS])
 
-    def _delete(self, service: Object, seen: Seen, routes: RouteState) -> None:
+    def _delete(self, service: Object, seen: SeenObjects, routes: RouteState) -> None:
         """Once the gateway has let go of its routes: what was made for it, then the object itself."""
         meta = service["metadata"]
         if FINALIZER not in meta.get("finalizers", []):
@@ -283,7 +285,7 @@ def failed(service: Object, message: str, now: str) -> list[Change]:
     return status_if_new(KSERVE_INFERENCE_SERVICES, service, {**old, "conditions": dated})
 
 
-def endpoints(seen: Seen) -> dict[str, list[tuple[str, int]]]:
+def endpoints(seen: SeenObjects) -> dict[str, list[tuple[str, int]]]:
     """The addresses of the ready pods: by Knative's revision, and by Service."""
     found: dict[str, list[tuple[str, int]]] = {}
 
@@ -302,13 +304,13 @@ def endpoints(seen: Seen) -> dict[str, list[tuple[str, int]]]:
     return {cluster: sorted(addresses) for cluster, addresses in found.items()}
 
 
-def _of(living: set[tuple[str, str]], seen: Seen, kind: Kind) -> list[Object]:
+def _of(living: set[tuple[str, str]], seen: SeenObjects, kind: Kind) -> list[Object]:
     """The objects of the InferenceServices that are not being deleted."""
     owners = [{"metadata": {"namespace": namespace, "name": name}} for namespace, name in sorted(living)]
     return [each for owner in owners for each in seen.children(kind, owner)]
 
 
-def _in_use(service: Object, seen: Seen) -> set[str]:
+def _in_use(service: Object, seen: SeenObjects) -> set[str]:
     """The revisions that a Route names, with whatever share, and the newest."""
     names: set[str] = set()
     for each in seen.children(ROUTES, service):

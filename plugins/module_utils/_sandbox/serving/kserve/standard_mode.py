@@ -22,7 +22,18 @@ from ...kube.resources import DEPLOYMENTS, HTTP_ROUTES, KSERVE_INFERENCE_SERVICE
 from ..conditions import Condition, condition, of_type, with_times, worst
 from ..resources import MODEL_PORT
 from . import predictor
-from .objects import DOMAIN, SERVICE_LABEL, Change, Delete, Json, Object, Patch, Seen, new, status_if_new
+from .objects import (
+    DOMAIN,
+    SERVICE_LABEL,
+    Change,
+    Delete,
+    Json,
+    MergePatch,
+    Object,
+    SeenObjects,
+    new,
+    status_if_new,
+)
 
 GATEWAY = {
     "group": "gateway.networking.k8s.io",
@@ -38,7 +49,7 @@ _NO_ROUTE = condition("False", "Predictor Deployment NotReady", "Predictor HTTPR
 
 
 @dataclass(frozen=True)
-class Part:
+class PredictorPart:
     """The stable predictor (without a share) or one canary, and its Deployment as it was seen."""
 
     name: str
@@ -59,7 +70,7 @@ class Part:
         return self.available > 0
 
 
-def parts(service: Object, seen: Seen, weighted: bool) -> list[Part]:
+def parts(service: Object, seen: SeenObjects, weighted: bool) -> list[PredictorPart]:
     """The stable predictor, then the canaries, with the pods that each is to have.
 
     :param weighted: as KServe does since 0.21; 0.20.0 shrinks the stable for canaries that are not ready.
@@ -72,7 +83,7 @@ def parts(service: Object, seen: Seen, weighted: bool) -> list[Part]:
         percent = int(entry.get("trafficPercent") or 0)
         replicas = entry["predictor"].get("minReplicas")
         canaries.append(
-            Part(
+            PredictorPart(
                 name,
                 entry["predictor"],
                 int(replicas) if replicas is not None else math.ceil(asked * percent / 100),
@@ -85,7 +96,10 @@ def parts(service: Object, seen: Seen, weighted: bool) -> list[Part]:
     own = spec["predictor"].get("name")
     name = f"{meta['name']}-{own}-predictor" if own else f"{meta['name']}-predictor"
     deployment = seen.one(DEPLOYMENTS, meta["namespace"], name)
-    return [Part(name, spec["predictor"], max(asked - relieved, 1), deployment=deployment), *canaries]
+    return [
+        PredictorPart(name, spec["predictor"], max(asked - relieved, 1), deployment=deployment),
+        *canaries,
+    ]
 
 
 def host(service: Object, component: str = "") -> str:
@@ -95,7 +109,7 @@ def host(service: Object, component: str = "") -> str:
 
 
 def reconcile(
-    service: Object, seen: Seen, faults: Mapping[str, str], weighted: bool, now: str
+    service: Object, seen: SeenObjects, faults: Mapping[str, str], weighted: bool, now: str
 ) -> list[Change]:
     """One reconciliation.
 
@@ -121,7 +135,9 @@ def reconcile(
     return [*changes, *_status(service, wanted, seen, now)]
 
 
-def _workload(service: Object, part: Part, seen: Seen, faults: Mapping[str, str]) -> list[Change]:
+def _workload(
+    service: Object, part: PredictorPart, seen: SeenObjects, faults: Mapping[str, str]
+) -> list[Change]:
     app = f"isvc.{part.name}"
     wanted = predictor.digest(part.predictor, _UNRELATED)
     current = part.deployment
@@ -159,11 +175,11 @@ def _workload(service: Object, part: Part, seen: Seen, faults: Mapping[str, str]
     if int(current["spec"].get("replicas", 1)) != part.replicas:
         patch.setdefault("spec", {})["replicas"] = part.replicas
     if patch:
-        changes.insert(0, Patch(DEPLOYMENTS, current, patch))
+        changes.insert(0, MergePatch(DEPLOYMENTS, current, patch))
     return changes
 
 
-def _template(service: Object, part: Part, app: str, faults: Mapping[str, str]) -> Json:
+def _template(service: Object, part: PredictorPart, app: str, faults: Mapping[str, str]) -> Json:
     meta = service["metadata"]
     labels = {APP_LABEL: app, SERVICE_LABEL: meta["name"], "component": "predictor"}
     container = predictor.user_container(service, part.predictor, faults)
@@ -180,7 +196,7 @@ def _template(service: Object, part: Part, app: str, faults: Mapping[str, str]) 
     }
 
 
-def _routes(service: Object, wanted: list[Part], seen: Seen, weighted: bool) -> list[Change]:
+def _routes(service: Object, wanted: list[PredictorPart], seen: SeenObjects, weighted: bool) -> list[Change]:
     """The predictor's HTTPRoute, then the InferenceService's. Made once the stable is available."""
     stable, *canaries = wanted
     if canaries and weighted:
@@ -203,15 +219,15 @@ def _routes(service: Object, wanted: list[Part], seen: Seen, weighted: bool) -> 
                 name = meta["name"] + suffix
                 changes.append(new(HTTP_ROUTES, KSERVE_INFERENCE_SERVICES, service, name, spec))
         elif route["spec"] != spec:
-            changes.append(Patch(HTTP_ROUTES, route, {"spec": spec}))
+            changes.append(MergePatch(HTTP_ROUTES, route, {"spec": spec}))
     return changes
 
 
-def _backend(part: Part, weight: int) -> Json:
+def _backend(part: PredictorPart, weight: int) -> Json:
     return {"kind": "Service", "name": part.name, "port": SERVICE_PORT, "weight": weight}
 
 
-def _predictor_ready(stable: Part) -> Condition:
+def _predictor_ready(stable: PredictorPart) -> Condition:
     """As the Deployment's conditions say, of whatever generation: they are stale right after a change."""
     status = (stable.deployment or {}).get("status") or {}
     if not any(each["type"] == "Available" for each in status.get("conditions") or ()):
@@ -224,7 +240,7 @@ def _predictor_ready(stable: Part) -> Condition:
     return condition("True", done.get("reason", ""), done.get("message", ""))
 
 
-def _ingress_ready(service: Object, seen: Seen) -> Condition:
+def _ingress_ready(service: Object, seen: SeenObjects) -> Condition:
     """From the conditions of the HTTPRoutes' parents, of whatever generation."""
     meta = service["metadata"]
     for suffix, what in (("-predictor", "Predictor"), ("", "InferenceService")):
@@ -240,7 +256,7 @@ def _ingress_ready(service: Object, seen: Seen) -> Condition:
     return condition("True")
 
 
-def _status(service: Object, wanted: list[Part], seen: Seen, now: str) -> list[Change]:
+def _status(service: Object, wanted: list[PredictorPart], seen: SeenObjects, now: str) -> list[Change]:
     stable, *canaries = wanted
     old = service.get("status") or {}
     ready, ingress = _predictor_ready(stable), _ingress_ready(service, seen)

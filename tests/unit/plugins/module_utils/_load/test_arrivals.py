@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import arrivals
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.arrivals import Step
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.arrivals import Stretch
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.schedule import (
     NEVER,
     Uneven,
@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 SECOND = 1_000_000_000
 RATES = st.floats(0, 1000, allow_subnormal=False).map(lambda rate: round(rate, 3))
-STEPS = st.builds(Step, RATES, RATES, st.integers(1_000_000, 100 * SECOND))
+STEPS = st.builds(Stretch, RATES, RATES, st.integers(1_000_000, 100 * SECOND))
 
 
-def area(steps: list[Step], until: int) -> float:
+def area(steps: list[Stretch], until: int) -> float:
     """Requests a second, summed up until a time: what a profile's schedule has to follow."""
     total = 0.0
     for step in steps:
@@ -38,7 +38,7 @@ def area(steps: list[Step], until: int) -> float:
 
 
 @given(st.lists(STEPS, min_size=1, max_size=5))
-def test_request_k_of_a_profile_is_due_where_the_area_under_its_rates_is_k(steps: list[Step]) -> None:
+def test_request_k_of_a_profile_is_due_where_the_area_under_its_rates_is_k(steps: list[Stretch]) -> None:
     times = list(itertools.islice(arrivals.along(arrivals.even(), steps, repeat=False), 500))
     assert times == sorted(times)
     for k, time in enumerate(times):
@@ -50,7 +50,7 @@ def test_request_k_of_a_profile_is_due_where_the_area_under_its_rates_is_k(steps
 
 
 def test_a_ramp_and_a_pause() -> None:
-    steps = [Step(0, 10, 2 * SECOND), Step(0, 0, 5 * SECOND), Step(10, 10, SECOND)]
+    steps = [Stretch(0, 10, 2 * SECOND), Stretch(0, 0, 5 * SECOND), Stretch(10, 10, SECOND)]
     times = list(arrivals.along(arrivals.even(), steps, repeat=False))
     assert len(times) == 20
     # 5·t²/2 = k on the ramp from 0 to 10 in 2 s.
@@ -59,7 +59,7 @@ def test_a_ramp_and_a_pause() -> None:
 
 
 def test_a_profile_that_repeats_goes_on_without_a_break() -> None:
-    steps = [Step(4, 4, SECOND), Step(1, 1, SECOND // 2)]
+    steps = [Stretch(4, 4, SECOND), Stretch(1, 1, SECOND // 2)]
     times = list(itertools.islice(arrivals.along(arrivals.even(), steps, repeat=True), 45))
     # Nine requests in two rounds of 1.5 s, and so on.
     assert [time + 6 * SECOND for time in times[:27]] == times[18:45]
@@ -117,8 +117,8 @@ def test_an_uneven_schedule_counts_what_is_left_and_knows_its_pauses() -> None:
 @pytest.mark.parametrize(
     ("more", "end", "first"),
     [
-        ({"profile": [Step(2, 2, SECOND)]}, SECOND, [0, SECOND // 2, NEVER]),
-        ({"profile": [Step(2, 2, SECOND)], "repeat": True}, NEVER, [0, SECOND // 2, SECOND]),
+        ({"profile": [Stretch(2, 2, SECOND)]}, SECOND, [0, SECOND // 2, NEVER]),
+        ({"profile": [Stretch(2, 2, SECOND)], "repeat": True}, NEVER, [0, SECOND // 2, SECOND]),
         ({"send_times": [0, 3, 9]}, 13, [0, 3, 9]),
         ({"send_times": [0, 3, 9], "calls": 1}, 3, [0, NEVER, NEVER]),
     ],
@@ -145,7 +145,7 @@ def test_poisson_at_a_rate_lasts_as_long_as_is_asked_for() -> None:
 
 
 def test_what_a_profile_comes_to() -> None:
-    options = Options(url="http://h/", profile=[Step(0, 10, 2 * SECOND), Step(30, 30, SECOND)])
+    options = Options(url="http://h/", profile=[Stretch(0, 10, 2 * SECOND), Stretch(30, 30, SECOND)])
     assert (options.paced, options.exact_rate, options.planned_span) == (True, Fraction(0), 3 * SECOND)
     assert options.mean_rate == pytest.approx(40 / 3)
     assert options.pool == 4 + 30 * 3  # as many as fall due within the time-out of 3 s at the peak
@@ -160,14 +160,17 @@ def test_what_a_profile_comes_to() -> None:
         ({"arrival": "bursts", "rate": 1}, "arrival must be one of uniform, poisson, not 'bursts'"),
         ({"arrival": "poisson"}, "arrival=poisson needs a rate above 0"),
         ({"arrival": "poisson", "rate": 1, "pacing": "closed"}, "arrival=poisson needs pacing=open"),
-        ({"rate": 1, "profile": [Step(1, 1, SECOND)]}, "Only one of rate and profile can say"),
-        ({"send_times": [0], "profile": [Step(1, 1, SECOND)]}, "Only one of profile and send_times"),
-        ({"profile": [Step(1, 1, SECOND)], "pacing": "closed"}, "profile needs pacing=open"),
-        ({"profile": [Step(1, 1, SECOND), Step(-1, 1, 1)]}, "Step 2 of the profile must have rates from 0"),
-        ({"profile": [Step(float("nan"), 1, 1)]}, "Step 1 of the profile must have rates from 0"),
-        ({"profile": [Step(1, 1, 0)]}, "Step 1 of the profile must have a duration above 0"),
-        ({"profile": [Step(0, 0, SECOND)]}, "The profile is too short, or its rates too low"),
-        ({"profile": [Step(1, 1, SECOND)] * 10_001}, "has 10001 steps, and may have 10000"),
+        ({"rate": 1, "profile": [Stretch(1, 1, SECOND)]}, "Only one of rate and profile can say"),
+        ({"send_times": [0], "profile": [Stretch(1, 1, SECOND)]}, "Only one of profile and send_times"),
+        ({"profile": [Stretch(1, 1, SECOND)], "pacing": "closed"}, "profile needs pacing=open"),
+        (
+            {"profile": [Stretch(1, 1, SECOND), Stretch(-1, 1, 1)]},
+            "Step 2 of the profile must have rates from 0",
+        ),
+        ({"profile": [Stretch(float("nan"), 1, 1)]}, "Step 1 of the profile must have rates from 0"),
+        ({"profile": [Stretch(1, 1, 0)]}, "Step 1 of the profile must have a duration above 0"),
+        ({"profile": [Stretch(0, 0, SECOND)]}, "The profile is too short, or its rates too low"),
+        ({"profile": [Stretch(1, 1, SECOND)] * 10_001}, "has 10001 steps, and may have 10000"),
         ({"send_times": [5, 6]}, "must begin with 0 and never go back"),
         ({"send_times": [0, 6, 5]}, "must begin with 0 and never go back"),
         ({"repeat": True, "rate": 1}, "repeat needs a profile or send_times"),

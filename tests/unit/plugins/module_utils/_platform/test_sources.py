@@ -18,7 +18,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._platform.sources 
     parsed,
     read_all,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._platform.steps import Source
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform.steps import ManifestSource
 
 GOOD = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 SHA = hashlib.sha256(GOOD).hexdigest()
@@ -50,7 +50,7 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
-def wrong(reader: Reader, source: Source) -> str:
+def wrong(reader: Reader, source: ManifestSource) -> str:
     with pytest.raises(SourceError) as caught:
         reader.objects(source)
     return str(caught.value)
@@ -59,37 +59,39 @@ def wrong(reader: Reader, source: Source) -> str:
 def test_an_address_is_read_and_held_against_its_checksum(site: str) -> None:
     reader = Reader(unused)
     url = f"{site}/good.yaml"
-    assert [each["kind"] for each in reader.objects(Source(url=url, sha256=SHA.upper()))] == ["ConfigMap"]
+    assert [each["kind"] for each in reader.objects(ManifestSource(url=url, sha256=SHA.upper()))] == [
+        "ConfigMap"
+    ]
     assert (reader.verified, reader.unverified) == ([url], [])
-    reader.objects(Source(url=url))
+    reader.objects(ManifestSource(url=url))
     assert reader.unverified == [url]
 
 
 def test_another_file_than_the_one_that_is_meant_is_refused(site: str) -> None:
-    source = Source(url=f"{site}/good.yaml", sha256="0" * 64)
+    source = ManifestSource(url=f"{site}/good.yaml", sha256="0" * 64)
     assert f"its SHA-256 is {SHA}, not {'0' * 64}" in wrong(Reader(unused), source)
 
 
 def test_the_users_checksum_counts_before_the_steps_own(site: str) -> None:
     url = f"{site}/good.yaml"
-    source = Source(url=url, sha256="0" * 64)
+    source = ManifestSource(url=url, sha256="0" * 64)
     assert Reader(unused, checksums={url: SHA}).objects(source)
     assert Reader(unused, checksums={url: ""}).objects(source)
-    assert "not 1111" in wrong(Reader(unused, checksums={url: "1111"}), Source(url=url))
+    assert "not 1111" in wrong(Reader(unused, checksums={url: "1111"}), ManifestSource(url=url))
 
 
 def test_every_source_that_cannot_be_used_is_told(site: str, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("a: [")
     sources = [
-        Source(url=f"{site}/gone.yaml"),
-        Source(url=f"{site}/login"),
-        Source(file=str(tmp_path / "absent.yaml")),
-        Source(file=str(tmp_path / "bad.yaml")),
-        Source(url=f"{site}/good.yaml", sha256="0" * 64),
-        Source(url="http://127.0.0.1:1/x.yaml"),
+        ManifestSource(url=f"{site}/gone.yaml"),
+        ManifestSource(url=f"{site}/login"),
+        ManifestSource(file=str(tmp_path / "absent.yaml")),
+        ManifestSource(file=str(tmp_path / "bad.yaml")),
+        ManifestSource(url=f"{site}/good.yaml", sha256="0" * 64),
+        ManifestSource(url="http://127.0.0.1:1/x.yaml"),
     ]
     objects, problems = read_all(
-        Reader(unused), [("one", sources), ("two", [Source(url=f"{site}/good.yaml")])]
+        Reader(unused), [("one", sources), ("two", [ManifestSource(url=f"{site}/good.yaml")])]
     )
     assert [len(each) for each in objects] == [0, 1]
     words = ["404", "a page of HTML", "No such file", "is no YAML", "SHA-256", "cannot be reached"]
@@ -105,12 +107,12 @@ def test_a_folder_and_a_mirror_have_files_under_host_and_path(site: str, tmp_pat
     path = tmp_path / below(url)
     path.parent.mkdir(parents=True)
     path.write_bytes(GOOD)
-    assert Reader(unused, folder=str(tmp_path)).objects(Source(url=url, sha256=SHA))
-    missing = wrong(Reader(unused, folder=str(tmp_path / "other")), Source(url=url))
+    assert Reader(unused, folder=str(tmp_path)).objects(ManifestSource(url=url, sha256=SHA))
+    missing = wrong(Reader(unused, folder=str(tmp_path / "other")), ManifestSource(url=url))
     assert f"{url} is to be read from {tmp_path}/other/github.com" in missing
-    assert "404" in wrong(Reader(unused, mirror=site), Source(url=url))
+    assert "404" in wrong(Reader(unused, mirror=site), ManifestSource(url=url))
     short = "https://good.yaml"
-    assert Reader(unused, mirror=site).objects(Source(url=short))
+    assert Reader(unused, mirror=site).objects(ManifestSource(url=short))
 
 
 def test_kustomize_is_run_on_the_folders_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +124,7 @@ def test_kustomize_is_run_on_the_folders_own_copy(tmp_path: Path, monkeypatch: p
 
     module = "ansible_collections.iter8.kfserving.plugins.module_utils._platform.sources"
     monkeypatch.setattr(f"{module}.shutil.which", lambda name: name if name == "kubectl" else None)
-    source = Source(kustomize="github.com/a/b/install?ref=v1")
+    source = ManifestSource(kustomize="github.com/a/b/install?ref=v1")
     assert Reader(run).objects(source)
     assert Reader(run, folder=str(tmp_path)).objects(source)
     assert asked == [

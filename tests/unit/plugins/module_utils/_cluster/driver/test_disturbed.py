@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import End
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import DriveEnd
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import Prometheus
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.lease import HeldByAnother
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.store import Request
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import BACK, State
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import BACK, RolloutState
 from ansible_collections.iter8.kfserving.tests.support.driven import Knative, Standard
 from ansible_collections.iter8.kfserving.tests.support.driven_api import DrivenApi
 from ansible_collections.iter8.kfserving.tests.support.driven_wire import STATUSES, Wire
@@ -63,18 +63,18 @@ class Moment:
     """When it begins, whether the canary's pod is killed from the first gate on, what a person asks then,
     whether the first step has a pause, and the outcome if it passes."""
 
-    when: Callable[[State], bool]
+    when: Callable[[RolloutState], bool]
     outcome: str
     bad: bool = False
     asks: str = ""
     pause: bool = False
 
 
-def _at_gate(state: State) -> bool:
+def _at_gate(state: RolloutState) -> bool:
     return state.track != BACK and state.move == 1 and state.reached is not None
 
 
-def _at_hold(state: State) -> bool:
+def _at_hold(state: RolloutState) -> bool:
     return state.stopped_at is not None
 
 
@@ -143,7 +143,7 @@ class Disturbed(World):
             plural = "/leases/" if "Lease" in self.kind else "/configmaps/"
             self.api.objects = {path: each for path, each in self.api.objects.items() if plural not in path}
 
-    def first(self) -> End | ClusterError:
+    def first(self) -> DriveEnd | ClusterError:
         """How the driver ends that was disturbed."""
         seconds = 150.0 if self.seconds == FOR_GOOD else 400.0
         try:
@@ -151,7 +151,7 @@ class Disturbed(World):
         except ClusterError as error:
             return error
 
-    def go_on(self) -> State:
+    def go_on(self) -> RolloutState:
         """To the end, by others, and by a person where it is held."""
         for number in range(4):
             kept = self.store().load()

@@ -9,7 +9,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.
     QUIET_SECONDS,
     Coverage,
     Poll,
-    Unobserved,
+    UnobservedInterval,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +56,7 @@ def test_a_watch_that_is_known_to_have_ended_is_unobserved_from_then_on_however_
     coverage = Coverage(100.0)
     coverage.proved(100.2)
     coverage.lost(100.3, "the connection was cut")
-    assert coverage.proved(100.5) == Unobserved(100.3, 100.5, "the connection was cut")
+    assert coverage.proved(100.5) == UnobservedInterval(100.3, 100.5, "the connection was cut")
     assert coverage.proved(100.6) is None
 
 
@@ -64,7 +64,7 @@ def test_an_end_found_after_a_silence_without_proofs_says_nothing_of_the_silence
     coverage = Coverage(100.0)
     coverage.proved(100.2)
     coverage.lost(135.2, "nothing came for 35 s")
-    assert coverage.proved(136.0) == Unobserved(100.2, 136.0, "nothing came for 35 s")
+    assert coverage.proved(136.0) == UnobservedInterval(100.2, 136.0, "nothing came for 35 s")
 
 
 def test_a_watch_that_is_opened_again_at_once_has_missed_nothing():
@@ -77,7 +77,7 @@ def test_a_second_loss_before_a_proof_is_still_the_first():
     coverage = Coverage(100.7)
     coverage.lost(101.0, "first")
     coverage.lost(102.0, "second")
-    assert coverage.proved(103.0) == Unobserved(101.0, 103.0, "first")
+    assert coverage.proved(103.0) == UnobservedInterval(101.0, 103.0, "first")
 
 
 def test_what_is_unobserved_as_of_now_is_told_before_it_ends():

@@ -21,12 +21,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import gateway_log
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.gateway_log import (
     GatewayLog,
-    Place,
+    LogPlace,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.naming.formats import FORMATS
 
 START = datetime(2026, 11, 28, 8, 0, 0, tzinfo=timezone.utc).timestamp()
-PLACE = Place("gateways", "app=gateway", "proxy")
+PLACE = LogPlace("gateways", "app=gateway", "proxy")
 
 
 def line(number: int, stamp: str) -> bytes:

@@ -6,12 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import Unobserved
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import (
+    UnobservedInterval,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.recorder import (
     EXPERIMENT,
     INFERENCESERVICE,
     JOBS,
-    Recorder,
+    ObservationRecorder,
 )
 from ansible_collections.iter8.kfserving.tests.support import standard as made
 
@@ -22,7 +24,7 @@ class Written:
     def __init__(self, experiment: str = "e") -> None:
         self.observations: list[dict[str, Any]] = []
         self.timeline: list[dict[str, Any]] = []
-        self.recorder = Recorder("m", experiment, self.observations.append, self.timeline.append)
+        self.recorder = ObservationRecorder("m", experiment, self.observations.append, self.timeline.append)
 
     def see(self, feed: str, obj: dict[str, Any], at: float, kind: str = "present") -> None:
         self.recorder.take(Notice(feed, kind, at, obj["metadata"]["name"], obj), at)
@@ -116,13 +118,15 @@ def test_a_job_that_comes_before_its_experiment_is_told_with_its_own_time():
 
 def test_what_was_not_observed_is_in_the_timeline_where_a_verdict_rests_on_it():
     written = Written()
-    written.recorder.unobserved(INFERENCESERVICE, Unobserved(10.0, 12.5, "no answer"), 12.5)
-    written.recorder.unobserved("pod", Unobserved(10.0, 12.5, "no answer"), 12.5)
+    written.recorder.unobserved(INFERENCESERVICE, UnobservedInterval(10.0, 12.5, "no answer"), 12.5)
+    written.recorder.unobserved("pod", UnobservedInterval(10.0, 12.5, "no answer"), 12.5)
     assert [row["feed"] for row in written.observations] == [INFERENCESERVICE, "pod"]
     (line,) = written.timeline
     assert line["data"] == {"feed": INFERENCESERVICE, "from": 10.0, "to": 12.5, "why": "no answer"}
     assert "2.50 s" in line["text"]
-    written.recorder.unobserved(INFERENCESERVICE, Unobserved(13.0, 15.5, "no answer", unchanged=True), 15.5)
+    written.recorder.unobserved(
+        INFERENCESERVICE, UnobservedInterval(13.0, 15.5, "no answer", unchanged=True), 15.5
+    )
     assert written.timeline[-1]["data"]["unchanged"] is True
 
 
@@ -144,7 +148,7 @@ def test_what_the_cluster_says_is_printable_in_both_files():
     written.see(INFERENCESERVICE, service("4", ("m-1", 100)), 9.0)
     written.see(INFERENCESERVICE, obj, 10.0)
     written.recorder.refused("pod", shout, 11.0)
-    written.recorder.unobserved(INFERENCESERVICE, Unobserved(11.0, 12.0, shout), 12.0)
+    written.recorder.unobserved(INFERENCESERVICE, UnobservedInterval(11.0, 12.0, shout), 12.0)
     _before, first, refused, unobserved = written.observations
     assert first["object"]["status"]["conditions"][0]["message"] == shown
     assert refused["message"] == unobserved["why"] == shown

@@ -18,10 +18,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.eyes import (
     Compared,
-    Failed,
     Found,
     Polled,
-    Target,
+    WatchFailed,
+    WatchTarget,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.shared import (
     CROWDED,
@@ -40,7 +40,7 @@ class Told:
     def __init__(self, name: str | None, feed: str = "inferenceservice") -> None:
         self.found: list[tuple[float, Found]] = []
         self.ended = threading.Event()
-        self.target = Target(feed, KIND, "default", name, needed=True)
+        self.target = WatchTarget(feed, KIND, "default", name, needed=True)
         self.listener = Listener(self.target, lambda at, item: self.found.append((at, item)), self.ended, 9.0)
 
     @property
@@ -137,8 +137,8 @@ def test_what_ends_for_good_is_told_each_with_its_own_target() -> None:
     error = ClusterError("not served")
     feed.fail(error, 2.0)
     feed.join(late.listener, 3.0)
-    assert one.found == [(2.0, Failed(one.target, error))]
-    assert late.found == [(3.0, Failed(late.target, error))]
+    assert one.found == [(2.0, WatchFailed(one.target, error))]
+    assert late.found == [(3.0, WatchFailed(late.target, error))]
 
 
 def test_rights_that_are_bound_to_a_name_are_enough_for_it() -> None:
@@ -149,7 +149,7 @@ def test_rights_that_are_bound_to_a_name_are_enough_for_it() -> None:
     feed.fail(Forbidden("may not list"), 2.0)
     feed.join(late.listener, 3.0)
     assert left == [named.listener, late.listener]
-    assert [type(item) for _at, item in unnamed.found] == [Failed]
+    assert [type(item) for _at, item in unnamed.found] == [WatchFailed]
 
 
 def test_rights_that_are_taken_away_later_are_no_reason_to_look_alone() -> None:
@@ -157,7 +157,7 @@ def test_rights_that_are_taken_away_later_are_no_reason_to_look_alone() -> None:
     feed.join(told.listener, 1.0)
     feed.take(synced(), 2.0)
     feed.fail(Forbidden("may no longer list"), 3.0)
-    assert isinstance(told.found[-1][1], Failed)
+    assert isinstance(told.found[-1][1], WatchFailed)
 
 
 def polls(server: Server, *listeners: Told) -> Polls:

@@ -17,11 +17,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership
     Record,
     merged,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.store import Store
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.store import RecordStore
 from ansible_collections.iter8.kfserving.tests.support.cluster import Cluster, obj
 from ansible_collections.iter8.kfserving.tests.support.ownership import RUN, Run, refs
 
-COPY = f"/api/v1/namespaces/default/configmaps/{Store('/nonexistent/r', 'default', RUN).name}"
+COPY = f"/api/v1/namespaces/default/configmaps/{RecordStore('/nonexistent/r', 'default', RUN).name}"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.arrivals import Step
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.arrivals import Stretch
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.part import Part
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.schedule import (
     NEVER,
@@ -87,8 +87,8 @@ def test_a_generator_has_its_own_connections_and_the_whole_rate() -> None:
     "uneven",
     [
         {"rate": 50, "arrival": "poisson", "seed": 7},
-        {"profile": [Step(1, 100, SECOND), Step(100, 5, SECOND)]},
-        {"profile": [Step(40, 40, SECOND)], "arrival": "poisson", "repeat": True},
+        {"profile": [Stretch(1, 100, SECOND), Stretch(100, 5, SECOND)]},
+        {"profile": [Stretch(40, 40, SECOND)], "arrival": "poisson", "repeat": True},
         {"send_times": [0, 5, 5, 5, 900_000_000, SECOND], "repeat": True},
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.grpc.answer import (
     Answer,
     AnswerJudge,
-    Wrong,
+    WrongAnswer,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.grpc.infer import Asked
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.grpc.method import method_of
@@ -96,7 +96,7 @@ def judge(given_: Given, stream: bool, cuts: list[int]) -> str:
                 answer.data(data[begin:end])
             answer.headers(last)
         answer.end()
-    except Wrong as wrong:
+    except WrongAnswer as wrong:
         return wrong.kind if str(wrong) else "without a word"
     return ""
 
@@ -129,7 +129,7 @@ def test_a_content_length_is_kept(length: int) -> None:
     if length == 7:
         answer.end()
     else:
-        with pytest.raises(Wrong, match="Content-Length"):
+        with pytest.raises(WrongAnswer, match="Content-Length"):
             answer.end()
 
 
@@ -139,6 +139,6 @@ def test_a_status_before_the_messages_is_no_trailer() -> None:
     answer: Any = Answer(AnswerJudge(options, method_of(options)), Asked(IDENT))
     answer.headers([(b":status", b"200"), (b"content-type", b"application/grpc"), (b"grpc-status", b"0")])
     message = MESSAGES["right"][0]
-    with pytest.raises(Wrong, match="before the messages") as wrong:
+    with pytest.raises(WrongAnswer, match="before the messages") as wrong:
         answer.data(b"\0" + len(message).to_bytes(4, "big") + message)
     assert wrong.value.kind == "malformed"

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 REQUEST = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/B"), (b":authority", b"h")]
 
 
-def pair() -> tuple[session.Session, Any]:
+def pair() -> tuple[session.Http2Session, Any]:
     """A client that has begun, and h2 as its server, with each other's settings."""
-    client = session.Session(1 << 20)
+    client = session.Http2Session(1 << 20)
     server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     server.initiate_connection()
     client.begin()
@@ -98,7 +98,7 @@ def test_goaway_leaves_the_streams_that_it_names() -> None:
     client, server = pair()
     stream = client.request(REQUEST, [(b"own", b"1")], bytes(100_000))  # more than the window lets through
     goaway = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + stream.to_bytes(4, "big") + bytes(4)
-    assert list(client.receive(goaway)) == [session.Event(session.GOAWAY, stream)]
+    assert list(client.receive(goaway)) == [session.SessionEvent(session.GOAWAY, stream)]
     assert not client.is_sent(stream)
     taken = 0
     while not client.is_sent(stream) or taken < 100_000:
@@ -153,7 +153,7 @@ def test_what_may_come_anywhere() -> None:
     assert list(client.receive(b"".join(known))) == []
     assert [event.what for event in client.receive(frame(4, 0, 0, b"\0\2\0\0\0\0"))] == [session.SETTLED]
     goaway = frame(7, 0, 1 << 31, ((1 << 31) + stream).to_bytes(4, "big") + bytes(4))
-    assert list(client.receive(goaway)) == [session.Event(session.GOAWAY, stream)]
+    assert list(client.receive(goaway)) == [session.SessionEvent(session.GOAWAY, stream)]
     assert list(client.receive(answered(server, stream, b"ok")))[-1].ended
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.generators import (
-    Generator,
+    GeneratorResult,
     merge_generators,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.merge import merge
@@ -46,11 +46,11 @@ def plain(rows: Iterable[dict[str, Any]], *without: str) -> list[dict[str, Any]]
     return [{name: value for name, value in row.items() if name not in without} for row in rows]
 
 
-def generators(requests: list[Request], rate: int, parts: int) -> list[Generator]:
+def generators(requests: list[Request], rate: int, parts: int) -> list[GeneratorResult]:
     """The results of all parts, which are there as they would be in files."""
     made = [result(requests, rate, part, parts) for part in range(parts)]
     return [
-        Generator(f"host-{part}", part, lambda one=one: json.loads(json.dumps(one)), (-0.01, 0.02))  # type: ignore[misc]
+        GeneratorResult(f"host-{part}", part, lambda one=one: json.loads(json.dumps(one)), (-0.01, 0.02))  # type: ignore[misc]
         for part, one in enumerate(made)
     ]
 
@@ -134,7 +134,7 @@ def test_what_is_told_of_each_generator() -> None:
 
 def test_a_generator_that_left_nothing_is_named_and_the_load_did_not_end_well() -> None:
     found = generators(one_failure(), 10, 3)
-    gone = Generator("host-1", 1, lambda: None, None, "unreachable")
+    gone = GeneratorResult("host-1", 1, lambda: None, None, "unreachable")
     merged = merge_generators([found[0], gone, found[2]])
     own = merged["LoadTest"]
     assert list(artefacts.CHECKS["load.json"](json.dumps(merged))) == []
@@ -149,13 +149,16 @@ def test_what_does_not_belong_together_is_refused() -> None:
     with pytest.raises(LoadError, match=r"parts are \[0, 2\]"):
         merge_generators([found[0], found[2]])
     with pytest.raises(LoadError, match="host-1 is not that of part 1 of 3"):
-        merge_generators([found[0], Generator("host-1", 1, found[2].read), found[2]])
-    alone = Generator("alone", 0, lambda: result(one_failure(), 10))
+        merge_generators([found[0], GeneratorResult("host-1", 1, found[2].read), found[2]])
+    alone = GeneratorResult("alone", 0, lambda: result(one_failure(), 10))
     with pytest.raises(LoadError, match="not that of part 0 of 1, but of None"):
         merge_generators([alone])
     with pytest.raises(LoadError, match="No generator left a result: a: unreachable; b: missing"):
         merge_generators(
-            [Generator("a", 0, lambda: None, None, "unreachable"), Generator("b", 1, lambda: None)]
+            [
+                GeneratorResult("a", 0, lambda: None, None, "unreachable"),
+                GeneratorResult("b", 1, lambda: None),
+            ]
         )
 
 

@@ -10,8 +10,11 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.answer 
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import Parser
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.answer import StreamedAnswer
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.events import Event
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.protocols import Progress, Wrong
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.events import StreamEvent
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.protocols import (
+    AnswerProgress,
+    WrongStream,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.histogram import merged
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.outage import Outages
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.streamed import StreamedCounts
@@ -155,7 +158,7 @@ def test_what_a_failure_of_the_connection_is_told_as() -> None:
     ],
 )
 def test_what_a_token_is(data: bytes, is_token: bool) -> None:
-    assert Progress().read(Event("message", data, b""))[1] is is_token
+    assert AnswerProgress().read(StreamEvent("message", data, b""))[1] is is_token
 
 
 @pytest.mark.parametrize(
@@ -177,8 +180,8 @@ def test_what_a_token_is(data: bytes, is_token: bool) -> None:
     ],
 )
 def test_what_is_wrong_is_said_without_what_was_asked(data: bytes, kind: str, detail: str) -> None:
-    with pytest.raises(Wrong) as wrong:
-        Progress().read(Event("message", data, b""))
+    with pytest.raises(WrongStream) as wrong:
+        AnswerProgress().read(StreamEvent("message", data, b""))
     assert wrong.value.kind == kind
     assert detail in str(wrong.value)
     assert "prompt" not in str(wrong.value)
@@ -186,5 +189,5 @@ def test_what_is_wrong_is_said_without_what_was_asked(data: bytes, kind: str, de
 
 def test_there_cannot_be_choices_without_end() -> None:
     choices = b", ".join(b'{"index": %d}' % k for k in range(1025))
-    with pytest.raises(Wrong, match="more than 1024 choices"):
-        Progress().read(Event("message", b'{"choices": [%s]}' % choices, b""))
+    with pytest.raises(WrongStream, match="more than 1024 choices"):
+        AnswerProgress().read(StreamEvent("message", b'{"choices": [%s]}' % choices, b""))

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.parser import TooLong
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.events import Event, EventParser
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.events import EventParser, StreamEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,12 +42,12 @@ VECTORS: list[tuple[str, str, list[tuple[str, str]]]] = [
 ]  # fmt: skip
 
 
-def parse(*pieces: bytes) -> list[Event]:
+def parse(*pieces: bytes) -> list[StreamEvent]:
     parser = EventParser()
     return [event for piece in pieces for event in parser.feed(piece)]
 
 
-def told(events: list[Event]) -> list[tuple[str, str]]:
+def told(events: list[StreamEvent]) -> list[tuple[str, str]]:
     return [(event.kind, event.data.decode()) for event in events]
 
 
@@ -61,7 +61,7 @@ def test_vectors_whole_and_cut_at_every_byte(stream: str, events: list[tuple[str
             assert told(parse(data[:at], data[at:])) == events
 
 
-def standard(data: bytes) -> list[Event]:
+def standard(data: bytes) -> list[StreamEvent]:
     """The standard's algorithm line by line, over a whole stream; slow, and plain to see."""
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
@@ -70,7 +70,7 @@ def standard(data: bytes) -> list[Event]:
     for line in lines:
         if line == b"":
             if buffer:
-                events.append(Event(kind.decode("utf-8", "replace") or "message", buffer[:-1], ident))
+                events.append(StreamEvent(kind.decode("utf-8", "replace") or "message", buffer[:-1], ident))
             buffer, kind = b"", b""
             continue
         if line.startswith(b":"):
@@ -137,13 +137,13 @@ def test_id_and_retry() -> None:
     stream = b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\nid: 7\0\nretry: 30\nretry: 3x\nretry:\ndata: d\n\n"
     assert [event.ident for event in parser.feed(stream)] == [b"1", b"1", b"", b""]
     assert parser.retry == 30
-    assert parse(b"retry: " + b"9" * 5000 + b"\ndata: a\n\n") == [Event("message", b"a", b"")]
+    assert parse(b"retry: " + b"9" * 5000 + b"\ndata: a\n\n") == [StreamEvent("message", b"a", b"")]
 
 
 def test_damaged_utf8_stays_as_it_came() -> None:
     assert parse(b"data: \xe2\x82\n\ndata: \xff\n\n") == [
-        Event("message", b"\xe2\x82", b""),
-        Event("message", b"\xff", b""),
+        StreamEvent("message", b"\xe2\x82", b""),
+        StreamEvent("message", b"\xff", b""),
     ]
 
 

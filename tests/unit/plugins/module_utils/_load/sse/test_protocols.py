@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.events import EventParser
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.protocols import Progress, Wrong
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.sse.protocols import (
+    AnswerProgress,
+    WrongStream,
+)
 
 
 def part(index: Any = 0, text: str = "a", reason: str | None = None, **more: Any) -> str:
@@ -27,14 +30,14 @@ OVER = stream(FINISH, DONE)
 
 def judged(body: str, size: int) -> str:
     """The class of failure; empty for a stream that is whole."""
-    parser, progress, tokens = EventParser(), Progress(), 0
+    parser, progress, tokens = EventParser(), AnswerProgress(), 0
     data = body.encode()
     try:
         for at in range(0, len(data), size):
             for event in parser.feed(data[at : at + size]):
                 tokens += progress.read(event)[1]
         progress.end(tokens, True)
-    except Wrong as wrong:
+    except WrongStream as wrong:
         return wrong.kind
     return ""
 

@@ -11,7 +11,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.claims import (
     Latency,
     Losses,
-    Split,
+    SplitClaim,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.quantiles import (
     least_samples,
@@ -142,7 +142,7 @@ def test_an_absolute_limit_needs_no_baseline_and_a_ratio_does() -> None:
 
 @pytest.mark.parametrize("percent", [1, 5, 10, 50, 95])
 def test_the_split_that_is_wanted_needs_as_many_as_foretold(percent: int) -> None:
-    claim = Split("split")
+    claim = SplitClaim("split")
     n = claim.least(percent, 0.025)
     # So many that the share can be met to the request.
     n = math.ceil(n / 100) * 100
@@ -152,8 +152,8 @@ def test_the_split_that_is_wanted_needs_as_many_as_foretold(percent: int) -> Non
 
 def test_a_canary_that_gets_nothing_is_refuted() -> None:
     seen = _window(25, canary=Answers(0), baseline=Answers(200))
-    assert Split("split").refuted(seen, 0.001)
-    assert not Split("split").applies(100)
+    assert SplitClaim("split").refuted(seen, 0.001)
+    assert not SplitClaim("split").applies(100)
 
 
 def test_a_window_is_of_one_load_and_by_role() -> None:

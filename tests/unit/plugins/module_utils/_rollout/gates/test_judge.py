@@ -4,11 +4,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.claims import Losses, Split
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.claims import Losses, SplitClaim
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.judge import (
     ErrorRates,
-    Evidence,
-    Progress,
+    GateEvidence,
+    GateProgress,
     begin_anew,
     first_confirmation,
     judge,
@@ -22,7 +22,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.oth
     PodsGate,
     QueryGate,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import Verdict
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import GateVerdict
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.window import Answers, Window
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,17 +46,17 @@ def test_each_look_lies_a_quarter_further_than_the_last(samples: int) -> None:
     assert after.spent == 4
 
 
-def _judged(progress: dict[str, Progress], canary: Answers, percent: int = 10) -> dict[str, Progress]:
+def _judged(progress: dict[str, GateProgress], canary: Answers, percent: int = 10) -> dict[str, GateProgress]:
     window = Window(percent, 1.0, canary)
-    return judge([LOSSES], progress, percent, Evidence(0.0, window), ERRORS)
+    return judge([LOSSES], progress, percent, GateEvidence(0.0, window), ERRORS)
 
 
 def test_nothing_is_said_before_a_look_is_due() -> None:
     after = _judged({}, Answers(15, 15))
     assert after["losses"].last is not None
-    assert after["losses"].last.verdict is Verdict.INCONCLUSIVE
+    assert after["losses"].last.verdict is GateVerdict.INCONCLUSIVE
     assert after["losses"].refuting == Looks(0, 16)
-    assert _judged(after, Answers(16, 16))["losses"].last.verdict is Verdict.FAIL  # type: ignore[union-attr]
+    assert _judged(after, Answers(16, 16))["losses"].last.verdict is GateVerdict.FAIL  # type: ignore[union-attr]
 
 
 def test_samples_that_were_looked_at_are_not_looked_at_again() -> None:
@@ -72,32 +72,32 @@ def test_what_passed_may_still_fail_and_what_failed_stays_failed() -> None:
     assert passed["losses"].passed
     failed = _judged(passed, Answers(due * 4, due))
     assert failed["losses"].last is not None
-    assert failed["losses"].last.verdict is Verdict.FAIL
+    assert failed["losses"].last.verdict is GateVerdict.FAIL
     assert _judged(failed, Answers(due * 1000, due)) == failed
 
 
-def _walk(rate: float, rng: random.Random, limit: float, most: int) -> Verdict:
+def _walk(rate: float, rng: random.Random, limit: float, most: int) -> GateVerdict:
     """A canary of this loss rate, looked at as soon as each look is due."""
     claim = Losses("losses", limit)
-    progress: dict[str, Progress] = {}
+    progress: dict[str, GateProgress] = {}
     lost, due = 0, 1
     for n in range(1, most):
         lost += rng.random() < rate
         if n < due:
             continue
-        progress = judge([claim], progress, 10, Evidence(0.0, Window(10, 1.0, Answers(n, lost))), ERRORS)
+        progress = judge([claim], progress, 10, GateEvidence(0.0, Window(10, 1.0, Answers(n, lost))), ERRORS)
         one = progress["losses"]
         assert one.last is not None
-        if one.last.verdict is not Verdict.INCONCLUSIVE:
+        if one.last.verdict is not GateVerdict.INCONCLUSIVE:
             return one.last.verdict
         assert one.confirming is not None
         assert one.refuting is not None
         due = min(one.confirming.due, one.refuting.due)
-    return Verdict.INCONCLUSIVE
+    return GateVerdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("rate", "wrong"), [(0.0501, Verdict.PASS), (0.05, Verdict.FAIL)])
-def test_looking_again_and_again_is_wrong_no_more_often_than_agreed(rate: float, wrong: Verdict) -> None:
+@pytest.mark.parametrize(("rate", "wrong"), [(0.0501, GateVerdict.PASS), (0.05, GateVerdict.FAIL)])
+def test_looking_again_and_again_is_wrong_no_more_often_than_agreed(rate: float, wrong: GateVerdict) -> None:
     """At the limit itself, where it is hardest: 14 or more of 120 at 5 % have a probability of 0.004."""
     rng = random.Random(11)
     ends = [_walk(rate, rng, 0.05, 800) for _unused in range(120)]
@@ -106,8 +106,8 @@ def test_looking_again_and_again_is_wrong_no_more_often_than_agreed(rate: float,
 
 def test_a_bad_canary_fails_and_a_good_one_passes() -> None:
     rng = random.Random(12)
-    assert {_walk(0.2, rng, 0.05, 5000) for _unused in range(20)} == {Verdict.FAIL}
-    assert {_walk(0.005, rng, 0.05, 5000) for _unused in range(20)} == {Verdict.PASS}
+    assert {_walk(0.2, rng, 0.05, 5000) for _unused in range(20)} == {GateVerdict.FAIL}
+    assert {_walk(0.005, rng, 0.05, 5000) for _unused in range(20)} == {GateVerdict.PASS}
 
 
 def test_a_naive_test_at_each_look_would_be_wrong_far_more_often() -> None:
@@ -142,30 +142,30 @@ def test_another_load_begins_anew_but_what_was_spent_stays_spent() -> None:
 
 
 def test_without_a_load_nothing_is_known() -> None:
-    after = judge([LOSSES], {}, 10, Evidence(0.0, None), ERRORS)["losses"]
+    after = judge([LOSSES], {}, 10, GateEvidence(0.0, None), ERRORS)["losses"]
     assert after.last is not None
-    assert after.last.verdict is Verdict.INCONCLUSIVE
+    assert after.last.verdict is GateVerdict.INCONCLUSIVE
     assert "no load" in after.last.message
 
 
 def test_what_cannot_be_asked_is_said_to_be_so() -> None:
-    after = judge([Split("split")], {}, 100, Evidence(0.0, None), ERRORS)["split"]
+    after = judge([SplitClaim("split")], {}, 100, GateEvidence(0.0, None), ERRORS)["split"]
     assert after.last is not None
-    assert after.last.verdict is Verdict.NOT_APPLICABLE
+    assert after.last.verdict is GateVerdict.NOT_APPLICABLE
 
 
-SPLIT = Split("split")
+SPLIT = SplitClaim("split")
 
 
-def _split(progress: dict[str, Progress], canary: int, baseline: int, late: bool = False) -> Progress:
+def _split(progress: dict[str, GateProgress], canary: int, baseline: int, late: bool = False) -> GateProgress:
     window = Window(20, 1.0, Answers(canary), Answers(baseline))
-    return judge([SPLIT], progress, 20, Evidence(0.0, window, last_chance=late), ERRORS)["split"]
+    return judge([SPLIT], progress, 20, GateEvidence(0.0, window, last_chance=late), ERRORS)["split"]
 
 
 def test_a_gateway_that_has_not_followed_yet_is_waited_for_and_its_answers_do_not_count() -> None:
     one = _split({}, 0, 400)
     assert one.last is not None
-    assert one.last.verdict is Verdict.INCONCLUSIVE
+    assert one.last.verdict is GateVerdict.INCONCLUSIVE
     assert one.last.message.startswith("0.0% of 400 answers")
     assert one.last.message.endswith("the gateway has not followed yet")
     assert one.skipped == (0, 400)
@@ -174,14 +174,14 @@ def test_a_gateway_that_has_not_followed_yet_is_waited_for_and_its_answers_do_no
     # It follows: 20 % of what comes from now on.
     after = _split({"split": one}, 300, 1600)
     assert after.last is not None
-    assert (after.last.verdict, after.last.samples) == (Verdict.PASS, 1500)
+    assert (after.last.verdict, after.last.samples) == (GateVerdict.PASS, 1500)
 
 
 def test_a_gateway_that_never_follows_is_told_at_the_deadline() -> None:
     one = _split({}, 0, 400)
     late = _split({"split": one}, 0, 410, late=True)
     assert late.last is not None
-    assert late.last.verdict is Verdict.FAIL
+    assert late.last.verdict is GateVerdict.FAIL
     assert late.last.message.startswith("0.0% of 400 answers")
     assert late.last.message.endswith("; wanted 20 %; the gateway has not followed by the deadline")
 
@@ -190,7 +190,7 @@ def test_one_that_followed_just_before_the_deadline_is_not_judged_by_what_was_be
     one = _split({}, 0, 400)
     late = _split({"split": one}, 20, 480, late=True)
     assert late.last is not None
-    assert late.last.verdict is Verdict.INCONCLUSIVE
+    assert late.last.verdict is GateVerdict.INCONCLUSIVE
 
 
 def test_a_split_that_was_seen_and_is_lost_again_fails_at_once() -> None:
@@ -198,7 +198,7 @@ def test_a_split_that_was_seen_and_is_lost_again_fails_at_once() -> None:
     assert seen.passed
     lost = _split({"split": seen}, 400, 3600)
     assert lost.last is not None
-    assert lost.last.verdict is Verdict.FAIL
+    assert lost.last.verdict is GateVerdict.FAIL
 
 
 PODS = PodsGate("pods", max_restarts=1)
@@ -207,15 +207,15 @@ PODS = PodsGate("pods", max_restarts=1)
 @pytest.mark.parametrize(
     ("pods", "verdict"),
     [
-        (Pods(0, 0), Verdict.INCONCLUSIVE),
-        (Pods(2, 1), Verdict.INCONCLUSIVE),
-        (Pods(2, 2, 1), Verdict.PASS),
-        (Pods(2, 2, 2, {"OOMKilled": 2}), Verdict.FAIL),
-        (Pods(0, 0, 2), Verdict.FAIL),
+        (Pods(0, 0), GateVerdict.INCONCLUSIVE),
+        (Pods(2, 1), GateVerdict.INCONCLUSIVE),
+        (Pods(2, 2, 1), GateVerdict.PASS),
+        (Pods(2, 2, 2, {"OOMKilled": 2}), GateVerdict.FAIL),
+        (Pods(0, 0, 2), GateVerdict.FAIL),
     ],
 )
-def test_pods(pods: Pods, verdict: Verdict) -> None:
-    last = judge([PODS], {}, 10, Evidence(0.0, None, pods), ERRORS)["pods"].last
+def test_pods(pods: Pods, verdict: GateVerdict) -> None:
+    last = judge([PODS], {}, 10, GateEvidence(0.0, None, pods), ERRORS)["pods"].last
     assert last is not None
     assert last.verdict is verdict
     assert not pods.reasons or "2 × OOMKilled" in last.message
@@ -224,11 +224,11 @@ def test_pods(pods: Pods, verdict: Verdict) -> None:
 QUERY = QueryGate("errors", "q", "b", max=0.5, max_ratio=2.0, successes=2, failures=2)
 
 
-def _asked(*answers: Measured | None, percent: int = 10, gate: QueryGate = QUERY) -> Verdict:
-    progress: dict[str, Progress] = {}
+def _asked(*answers: Measured | None, percent: int = 10, gate: QueryGate = QUERY) -> GateVerdict:
+    progress: dict[str, GateProgress] = {}
     for answer in answers:
         measured = {} if answer is None else {gate.name: answer}
-        progress = judge([gate], progress, percent, Evidence(0.0, None, measured=measured), ERRORS)
+        progress = judge([gate], progress, percent, GateEvidence(0.0, None, measured=measured), ERRORS)
     last = progress[gate.name].last
     assert last is not None
     return last.verdict
@@ -238,38 +238,38 @@ GOOD, BAD, NONE = Measured(0.2, 0.2), Measured(0.3, 0.1), Measured(problem="no d
 
 
 def test_a_query_passes_and_fails_by_answers_in_a_row() -> None:
-    assert _asked(GOOD) is Verdict.INCONCLUSIVE
-    assert _asked(GOOD, None, None) is Verdict.INCONCLUSIVE
-    assert _asked(GOOD, None, GOOD) is Verdict.PASS
-    assert _asked(BAD, BAD) is Verdict.FAIL
-    assert _asked(BAD, GOOD, BAD) is Verdict.INCONCLUSIVE
-    assert _asked(Measured(0.6, 0.6), Measured(0.6, 0.6)) is Verdict.FAIL
+    assert _asked(GOOD) is GateVerdict.INCONCLUSIVE
+    assert _asked(GOOD, None, None) is GateVerdict.INCONCLUSIVE
+    assert _asked(GOOD, None, GOOD) is GateVerdict.PASS
+    assert _asked(BAD, BAD) is GateVerdict.FAIL
+    assert _asked(BAD, GOOD, BAD) is GateVerdict.INCONCLUSIVE
+    assert _asked(Measured(0.6, 0.6), Measured(0.6, 0.6)) is GateVerdict.FAIL
 
 
 def test_no_data_is_no_answer_and_breaks_the_row() -> None:
-    assert _asked(NONE, NONE, NONE) is Verdict.INCONCLUSIVE
-    assert _asked(GOOD, NONE, GOOD) is Verdict.INCONCLUSIVE
-    assert _asked(GOOD, GOOD, NONE) is Verdict.INCONCLUSIVE
-    assert _asked(Measured(float("nan"), 1.0), Measured(0.1, float("nan"))) is Verdict.INCONCLUSIVE
+    assert _asked(NONE, NONE, NONE) is GateVerdict.INCONCLUSIVE
+    assert _asked(GOOD, NONE, GOOD) is GateVerdict.INCONCLUSIVE
+    assert _asked(GOOD, GOOD, NONE) is GateVerdict.INCONCLUSIVE
+    assert _asked(Measured(float("nan"), 1.0), Measured(0.1, float("nan"))) is GateVerdict.INCONCLUSIVE
 
 
 def test_an_infinite_answer_breaks_a_limit_and_is_kept_as_none() -> None:
     infinite = float("inf")
-    assert _asked(Measured(infinite, 0.1), Measured(infinite, 0.1)) is Verdict.FAIL
+    assert _asked(Measured(infinite, 0.1), Measured(infinite, 0.1)) is GateVerdict.FAIL
     relative = QueryGate("ratio", "q", "b", max_ratio=2.0, successes=1, failures=1)
-    assert _asked(Measured(0.1, infinite), gate=relative) is Verdict.INCONCLUSIVE
-    assert _asked(Measured(infinite, infinite), gate=relative) is Verdict.INCONCLUSIVE
+    assert _asked(Measured(0.1, infinite), gate=relative) is GateVerdict.INCONCLUSIVE
+    assert _asked(Measured(infinite, infinite), gate=relative) is GateVerdict.INCONCLUSIVE
     for baseline in (0.1, infinite):
         measured = {"ratio": Measured(infinite, baseline)}
-        last = judge([relative], {}, 10, Evidence(0.0, None, measured=measured), ERRORS)["ratio"].last
+        last = judge([relative], {}, 10, GateEvidence(0.0, None, measured=measured), ERRORS)["ratio"].last
         assert last is not None
         assert last.value is None
 
 
 def test_a_ratio_alone_cannot_be_asked_without_a_baseline() -> None:
     relative = QueryGate("ratio", "q", "b", max_ratio=2.0, successes=1)
-    assert _asked(GOOD, percent=100, gate=relative) is Verdict.NOT_APPLICABLE
-    assert _asked(GOOD, GOOD, percent=100) is Verdict.PASS
+    assert _asked(GOOD, percent=100, gate=relative) is GateVerdict.NOT_APPLICABLE
+    assert _asked(GOOD, GOOD, percent=100) is GateVerdict.PASS
 
 
 def test_how_long_a_step_takes_is_told_before() -> None:
@@ -283,4 +283,4 @@ def test_how_long_a_step_takes_is_told_before() -> None:
 
 def test_progress_is_kept_whole() -> None:
     for after in (_judged({}, Answers(400, 1))["losses"], _split({}, 0, 400)):
-        assert Progress.from_json(after.to_json()) == after
+        assert GateProgress.from_json(after.to_json()) == after

@@ -24,7 +24,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
     PROMOTED,
     RESUMED,
     ROLLED_BACK,
-    State,
+    RolloutState,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold, Patch
 from ansible_collections.iter8.kfserving.tests.support.driven import (
@@ -524,4 +524,4 @@ def test_a_state_is_kept_whole() -> None:
     for _unused in range(15):
         driver.look()
         driver.pass_time()
-    assert State.from_json(driver.state.to_json()) == driver.state
+    assert RolloutState.from_json(driver.state.to_json()) == driver.state

@@ -12,7 +12,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._report.formats.ju
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.material import Material
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Pods
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import GateResult, Verdict
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import (
+    GateResult,
+    GateVerdict,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import line, summary
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules.driven import driver_decided
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
@@ -82,8 +85,8 @@ def test_junit_has_a_case_for_each_gate_and_step() -> None:
     assert case.find("failure") is not None
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
-def test_a_line_of_the_timeline_takes_each_verdict_of_a_gate(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", list(GateVerdict))
+def test_a_line_of_the_timeline_takes_each_verdict_of_a_gate(verdict: GateVerdict) -> None:
     said = GateResult("latency", verdict, "said").to_json()
     line_of = {"time": START, "source": "driver", "event": "gate", "text": "said"}
     data = {"at": START, "what": "gate", "percent": 100, **said}

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.analytics.service import (
-    Prometheus,
+    PrometheusQueries,
     make_server,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.client import ApiUnreachable
@@ -115,7 +115,7 @@ def test_prometheus_is_asked_and_looked_up_again_after_a_failure(capsys):
         looked_up.append(url)
         return url
 
-    prometheus = Prometheus(locate)
+    prometheus = PrometheusQueries(locate)
     assert prometheus.value("good") == 7.0
     assert prometheus.value("bad") is None
     assert len(looked_up) == 1, "a refused query says nothing about the address"
@@ -132,4 +132,4 @@ def test_a_prometheus_that_cannot_be_found_means_no_value(error):
     def locate():
         raise error
 
-    assert Prometheus(locate).value("good") is None
+    assert PrometheusQueries(locate).value("good") is None

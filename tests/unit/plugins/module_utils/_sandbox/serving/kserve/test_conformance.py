@@ -20,7 +20,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.k
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.serving.kserve.objects import (
     Delete,
-    Seen,
+    SeenObjects,
 )
 from ansible_collections.iter8.kfserving.tests.support.conformance import (
     DATA,
@@ -102,7 +102,7 @@ def deletes_last(*arguments: Any) -> list[Any]:
     """In one pass, and what is no longer named after all else."""
     service, seen, *rest = arguments
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Seen, "children", lambda *_unused: [])
+        patch.setattr(SeenObjects, "children", lambda *_unused: [])
         changes: list[Any] = RECONCILE(service, seen, *rest)
     orphans = RECONCILE(service, seen, *rest)
     return changes + [change for change in orphans if isinstance(change, Delete)]
