@@ -7,10 +7,11 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """C(iter8.kfserving.cluster): the refusal; C(.wait), C(.inferenceservice): options that modules share."""
+    """C(iter8.kfserving.cluster): the refusal; C(.wait), C(.inferenceservice), C(.record): shared options."""
 
     DOCUMENTATION = r"""
 requirements:
+  - python >= 3.10
   - kubernetes >= 29
   - PyYAML
 notes:
@@ -56,6 +57,23 @@ attributes:
 notes:
   - The wait is a watch of the Kubernetes API, not a poll. It survives a restart of the API server
     and an expired resource version, until O(timeout).
+"""
+
+    # Of modules whose objects M(iter8.kfserving.ownership) removes with the run.
+    RECORD = r"""
+options:
+  run_id:
+    description: The run's identity, a valid label value, as in M(iter8.kfserving.ownership).
+    type: str
+    required: true
+  record:
+    description: The file of the run's record, as in M(iter8.kfserving.ownership).
+    type: path
+    required: true
+  record_namespace:
+    description: The namespace of the record's copy on the cluster, as in M(iter8.kfserving.ownership).
+    type: str
+    default: default
 """
 
     INFERENCESERVICE = r"""

@@ -16,6 +16,8 @@ description:
   - Each answer bounds the offset by the time that it took to come, so the interval is as wide as the quickest
     round trip. Where the host's C(date) tells whole seconds only, it is wider.
   - An action plugin does all of it; the host needs a POSIX shell with C(date), and no Python.
+requirements:
+  - python >= 3.10
 extends_documentation_fragment:
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.info_module

@@ -26,6 +26,7 @@ description:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.cluster.record
   - iter8.kfserving.load
   - iter8.kfserving.attributes
 attributes:
@@ -110,18 +111,6 @@ options:
   dest:
     description: File to write the result to when the load ends. A file that is there is replaced.
     type: path
-  run_id:
-    description: The run's identity, as of M(iter8.kfserving.ownership).
-    type: str
-    required: true
-  record:
-    description: The file of the run's record, as of M(iter8.kfserving.ownership).
-    type: path
-    required: true
-  record_namespace:
-    description: The namespace of the record's copy on the cluster, as of M(iter8.kfserving.ownership).
-    type: str
-    default: default
   progress_file:
     description:
       - A file to which each pod that got ready is appended as one line of JSON, as it happens.
@@ -222,7 +211,10 @@ transitions:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.load_job.ensure import load_job
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import (
+    RECORD_ARGUMENTS,
+    run_module,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.arguments import (
     LOAD_ARGUMENTS,
     MUTUALLY_EXCLUSIVE,
@@ -246,9 +238,7 @@ ARGUMENTS = {
     "start_seconds": {"type": "float", "default": 10},
     "stop_timeout": {"type": "int", "default": 120},
     "dest": {"type": "path"},
-    "run_id": {"type": "str", "required": True},
-    "record": {"type": "path", "required": True},
-    "record_namespace": {"type": "str", "default": "default"},
+    **RECORD_ARGUMENTS,
     "progress_file": {"type": "path"},
 }
 

@@ -17,6 +17,8 @@ description:
     added up; the longest time without a success is that in which none of them had one.
   - RV(generators) names each with its part, its counts, its clock and how it ended. One without a result is
     named, too, and the load is C(interrupted) then, by which the verdict is inconclusive.
+requirements:
+  - python >= 3.9
 extends_documentation_fragment:
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.state_module

@@ -12,6 +12,8 @@ version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
 description:
   - Reads the state of a load that M(iter8.kfserving.load_test) started on this host, while it runs or after.
+requirements:
+  - python >= 3.9
 extends_documentation_fragment:
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.info_module

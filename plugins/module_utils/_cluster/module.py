@@ -17,6 +17,13 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from .client.auth import AUTH_ARGUMENTS
 from .client.errors import ClusterError
 
+# Of whatever makes objects that `ownership` removes with the run.
+RECORD_ARGUMENTS: Mapping[str, Any] = {
+    "run_id": {"type": "str", "required": True},
+    "record": {"type": "path", "required": True},
+    "record_namespace": {"type": "str", "default": "default"},
+}
+
 # What the user gave, to be applied as it is.
 _VERBATIM = frozenset({"definitions"})
 
