@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load.options impo
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.tally import Tally
 from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
+from ansible_collections.iter8.kfserving.tests.support.ports import refusing_port
 from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 SECOND = 1_000_000_000
@@ -76,16 +77,14 @@ def test_it_is_closed_before_the_server_does_so(serve: Any) -> None:
 # Several addresses
 
 
-def addresses_for(port: int) -> list[SocketAddress]:
-    """Two that refuse, then one that listens."""
-    free = []
-    for _one in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            free.append(listener.getsockname()[1])
-    return [
-        SocketAddress(socket.AF_INET, ("127.0.0.1", number), f"127.0.0.1:{number}")
-        for number in (*free, port)
-    ]
+@pytest.fixture
+def addresses_for() -> Iterator[Callable[[int], list[SocketAddress]]]:
+    """For a port: two addresses that refuse, then its own."""
+    with refusing_port() as first, refusing_port() as second:
+        yield lambda port: [
+            SocketAddress(socket.AF_INET, ("127.0.0.1", number), f"127.0.0.1:{number}")
+            for number in (first, second, port)
+        ]
 
 
 def run_with(options: Options, found: list[SocketAddress], down: list[bool]) -> tuple[Tally, list[Any]]:
@@ -105,7 +104,9 @@ def run_with(options: Options, found: list[SocketAddress], down: list[bool]) -> 
 
 
 @pytest.mark.parametrize("mode", ["new", "keep-alive"])
-def test_a_connect_that_is_refused_goes_on_to_the_next_address(serve: Any, mode: str) -> None:
+def test_a_connect_that_is_refused_goes_on_to_the_next_address(
+    serve: Any, addresses_for: Any, mode: str
+) -> None:
     server = serve(lambda visit: visit.ok())
     options = Options(url=server.url, rate=20, calls=10, connection_modes=mode)
     tally, failures = run_with(options, addresses_for(server.port), [True])
@@ -115,7 +116,7 @@ def test_a_connect_that_is_refused_goes_on_to_the_next_address(serve: Any, mode:
     assert snapshot(tally)["address_failovers"] == 2
 
 
-def test_where_no_address_takes_a_connection_the_request_fails_once(serve: Any) -> None:
+def test_where_no_address_takes_a_connection_the_request_fails_once(serve: Any, addresses_for: Any) -> None:
     server = serve(lambda visit: visit.ok())
     options = Options(url=server.url, rate=20, calls=3, connection_modes="new")
     tally, failures = run_with(options, addresses_for(server.port)[:2], [False])
@@ -169,7 +170,7 @@ def skip_silent(silent: SocketAddress) -> Any:
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EADDRNOTAVAIL])
 def test_what_this_machine_lacks_no_other_address_has(
-    serve: Any, monkeypatch: pytest.MonkeyPatch, code: int
+    serve: Any, addresses_for: Any, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refuse(self: Any, address: Any) -> None:
         self.address = address

@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._load import comma
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http import connection, parser
 from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
+from ansible_collections.iter8.kfserving.tests.support.ports import refusing_port
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -222,7 +223,7 @@ def test_a_request_that_is_not_read(serve: Any, load: Any) -> None:
     """Too large for the socket's buffers, and the server does not read it."""
 
     def deaf(visit: Any) -> None:
-        time.sleep(0.6)
+        visit.closing.wait(60)
         visit.close()
 
     deaf.early = True  # type: ignore[attr-defined]
@@ -271,10 +272,7 @@ def test_an_early_answer_counts_and_its_connection_is_not_used_again(serve: Any,
 
 def test_refused(load: Any, serve: Any) -> None:
     server = serve(lambda visit: visit.ok())
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        # The probe finds a listener; then it is gone.
-    with pytest.raises(LoadError, match=f"Cannot connect to 127.0.0.1:{port}"):
+    with refusing_port() as port, pytest.raises(LoadError, match=f"Cannot connect to 127.0.0.1:{port}"):
         load(f"http://127.0.0.1:{port}/", calls=1)
     assert server.requests == 0
 
@@ -505,7 +503,7 @@ def test_ledger_is_bounded(serve: Any, load: Any) -> None:
     assert (len(own["ledger"]), own["ledger_dropped"], own["failed"]) == (4, 6, 10)
 
 
-def test_abort_on_failures(serve: Any, load: Any) -> None:
+def test_abort_on_failures(serve: Any, load: Any, clock: PolledClock) -> None:
     server = serve(lambda visit: visit.close())
     result = load(server.url, rate=200, duration=20_000_000_000, abort_failures=5)
     assert result["LoadTest"]["state"] == "aborted"

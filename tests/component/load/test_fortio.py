@@ -25,6 +25,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.percentile import percentile
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result import fortio
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.histogram import Histogram
+from ansible_collections.iter8.kfserving.tests.support.ports import free_port
 from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 FORTIO = shutil.which("fortio") or shutil.which("fortio", path=str(Path(sys.executable).parent))
@@ -162,8 +163,7 @@ def test_the_text_is_fortios_line_by_line(theirs: Any) -> None:
 @pytest.fixture
 def report_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """`fortio report` of a folder, on the loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path / "reports"
     folder.mkdir()
     command = [

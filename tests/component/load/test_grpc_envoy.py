@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -18,7 +17,8 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.iter8.kfserving.tests.component.load.test_grpc import PAYLOAD
 from ansible_collections.iter8.kfserving.tests.support.grpc_service import Service
-from ansible_collections.iter8.kfserving.tests.support.ports import free_port
+from ansible_collections.iter8.kfserving.tests.support.ports import free_port, refusing_port
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 ENVOY = Path(sys.executable).parent / "envoy"
 
@@ -96,15 +96,14 @@ def envoy(tmp_path: Path) -> Iterator[Callable[..., str]]:
                 stderr=subprocess.DEVNULL,
             )
         )
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return f"grpc://127.0.0.1:{port}/v2/models/m"
-            except OSError:
-                assert running[-1].poll() is None
-                time.sleep(0.05)
-        raise AssertionError("Envoy did not come up")
+
+        def listens() -> bool:
+            assert running[-1].poll() is None
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+
+        until(listens, 30, "Envoy to listen", ignoring=(OSError,))
+        return f"grpc://127.0.0.1:{port}/v2/models/m"
 
     yield start
     for process in running:
@@ -149,16 +148,22 @@ def test_the_graceful_goaways_of_envoy_lose_nothing(envoy: Any, load: Any, model
 
 
 def test_what_envoy_answers_without_an_upstream_is_a_loss(envoy: Any, load: Any) -> None:
-    for upstream in (0, free_port()):
-        own = load(envoy(upstream), payloads=[PAYLOAD], calls=5, rate=100)["LoadTest"]
-        assert own["classes"] == {"grpc_status": 5}
-        assert {(row["status"], row["grpc_status"]) for row in own["ledger"]} == {(200, 14)}
+    with refusing_port() as refusing:
+        for upstream in (0, refusing):
+            own = load(envoy(upstream), payloads=[PAYLOAD], calls=5, rate=100)["LoadTest"]
+            assert own["classes"] == {"grpc_status": 5}
+            assert {(row["status"], row["grpc_status"]) for row in own["ledger"]} == {(200, 14)}
 
 
 def test_a_server_that_ends_behind_envoy(envoy: Any, load: Any, model: Service) -> None:
     """Envoy answers for it: 14 for what was in flight or came later, and its own connections stay."""
     url = envoy(model.port)
-    stopping = threading.Timer(0.5, model.stop, (0,))
+
+    def stop() -> None:
+        until(lambda: model.requests >= 20, 30, "calls that are answered")
+        model.stop(0)
+
+    stopping = threading.Thread(target=stop)
     stopping.start()
     result = load(
         url.replace("/models/m", "/models/slow"), payloads=[PAYLOAD], calls=100, rate=100, connections=2

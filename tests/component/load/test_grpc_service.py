@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -19,6 +18,7 @@ from ansible_collections.iter8.kfserving.tests.component.load.test_exchange_tls 
 from ansible_collections.iter8.kfserving.tests.component.load.test_grpc import PAYLOAD
 from ansible_collections.iter8.kfserving.tests.support import inference_messages as messages
 from ansible_collections.iter8.kfserving.tests.support.grpc_service import Service
+from ansible_collections.iter8.kfserving.tests.support.waiting import until
 
 SECOND = 1_000_000_000
 
@@ -148,13 +148,13 @@ def test_servers_that_take_turns_lose_nothing(service: Any, load: Any) -> None:
 
     def replace() -> None:
         for _turn in range(3):
-            time.sleep(0.3)
+            until(lambda: servers[-1].requests >= 30, 30, "calls to the newest")
             servers.append(service(port=first.port, revision=f"r{len(servers) + 1}"))
             servers[-2].stop(5)
         done.set()
 
     threading.Thread(target=replace).start()
-    given = {"payloads": [PAYLOAD], "rate": 200, "calls": 300, "connections": 3}
+    given = {"payloads": [PAYLOAD], "rate": 200, "calls": 600, "connections": 3}
     result = load(url(first, "slow"), revision_field="model_version", **given)
     assert done.wait(10)
     own = result["LoadTest"]
