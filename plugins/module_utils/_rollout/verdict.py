@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from . import details, runbooks
@@ -110,7 +110,7 @@ class Verdict:
             "generator": details.generator(self.facts),
             "named_by": self.facts.named_by if self.facts.names_tell else None,
             "gateway": details.gateway(self.facts),
-            "objectives": [asdict(objective) for objective in self.facts.objectives],
+            "objectives": [objective.as_dict() for objective in self.facts.objectives],
             "driver": dict(self.facts.driver) or None,
             "thresholds": self.thresholds.as_dict(),
             "not_covered": not_covered(self.facts),

@@ -50,6 +50,11 @@ class Objective:
         above = self.upper_limit is not None and self.value > self.upper_limit
         return above or (self.lower_limit is not None and self.value < self.lower_limit)
 
+    def as_dict(self) -> dict[str, Any]:
+        """As verdict.json has it; what else there is to say of it is among the reasons."""
+        names = ("metric", "upper_limit", "lower_limit", "role", "value", "met")
+        return {name: getattr(self, name) for name in names}
+
     @property
     def unfounded(self) -> bool:
         """Whether it counts as met by a figure that is none, or by none of a metric that was measured."""
