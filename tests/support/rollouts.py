@@ -158,6 +158,7 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
             | {"p50": LATENCY / 2, "p99": LATENCY, "max": LATENCY}
         )
     requests = rate * seconds
+    apart = 1.05 / rate
     own = {
         "schema": 1,
         "name": "rollout",
@@ -179,10 +180,18 @@ def load(rate: int = 100, weight: Callable[[int], int] = weight_at, seconds: int
         "resent": {},
         "revisions": {name: {"requests": n, "failed": 0} for name, n in total.items() if n},
         "connection_modes": {
-            "keep-alive": {"requests": requests // 2, "failed": 0, "longest_success_gap": gap(0.22)},
-            "new": {"requests": requests - requests // 2, "failed": 0, "longest_success_gap": gap(0.23)},
+            "keep-alive": {
+                "requests": requests // 2,
+                "failed": 0,
+                "longest_success_gap": gap(max(0.22, 2 * apart)),
+            },
+            "new": {
+                "requests": requests - requests // 2,
+                "failed": 0,
+                "longest_success_gap": gap(max(0.23, 2 * apart)),
+            },
         },
-        "longest_success_gap": gap(0.21),
+        "longest_success_gap": gap(max(0.21, apart)),
         "outages": [],
         "outages_of_all": [],
         "arrivals": [

@@ -82,8 +82,18 @@ def read_load(result: Any) -> Load:
         wall_clock_drift=number(own, "wall_clock_drift"),
         response_time=response,
         seconds=tuple(_second(row) for row in rows),
+        identified=_identified(own.get("request_ids")),
         generators=tuple(map(_generator, listed(own, "generators") if own.get("generators") else ())),
     )
+
+
+def _identified(value: Any) -> int:
+    """How many requests were sent with an id; 0 where they had none."""
+    total = 0
+    for each in value if isinstance(value, list) else ():
+        row = mapping(each, "LoadTest.request_ids")
+        total += whole(row, "last") - whole(row, "first") + 1
+    return total
 
 
 def _statuses(value: Any) -> frozenset[int]:

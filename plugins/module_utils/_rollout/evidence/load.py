@@ -157,6 +157,7 @@ class Load:
     - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
     - `response_time`: a histogram of Fortio's shape, in seconds.
+    - `identified`: how many were sent with an id of their own; 0 where they had none.
     - `generators`: those that sent it together; empty where there was but one.
     """
 
@@ -195,6 +196,7 @@ class Load:
     wall_clock_drift: float
     response_time: Mapping[str, Any]
     seconds: tuple[Second, ...]
+    identified: int = 0
     generators: tuple[Generator, ...] = ()
 
     @property

@@ -91,7 +91,8 @@ def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if load is None:
         return []
     # Where requests do not come evenly, nothing may have been due for a while.
-    overall = _gap(load, load.gap, thresholds.gap_limit(load.asked_rate) + load.longest_pause)
+    limit = thresholds.gap_limit(load.asked_rate)
+    overall = _gap(load, load.gap, limit + load.longest_pause) + _without_pause(load, limit)
     if len(load.gaps) < 2:
         return overall
     # What fails on new connections only, the successes on keep-alive ones would hide.
@@ -102,6 +103,20 @@ def gap_short(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     # A gap of all requests is one of each mode, and need not be reported again; but a mode is allowed more.
     grade, grade_of_all = (worst([finding.grade for finding in found]) for found in (apart, apart + overall))
     return apart if grade is grade_of_all else apart + overall
+
+
+def _without_pause(load: Load, limit: float) -> list[Finding]:
+    """A finding where a pause is to be why the gap is that long, and requests were sent all the time."""
+    gap, pause = load.gap, load.longest_pause
+    if not limit < gap.seconds <= limit + pause:
+        return []
+    within = [s for s in load.seconds if s.sent and gap.start <= s.start and s.start + 1 <= gap.end]
+    # Of a pause the second in which it began and the one in which it ended may have had some.
+    if gap.seconds <= limit + min(pause, gap.seconds - len(within) + 2):
+        return []
+    message = f"nothing was due for up to {elapsed(pause)}, by which a gap of {elapsed(gap.seconds)} is none"
+    sent = sum(second.sent for second in within)
+    return unproven(f"{message}, and yet {count(sent, 'request')} were sent in it", sent=sent, pause=pause)
 
 
 def _gap(load: Load, gap: Gap, limit: float, mode: str = "") -> list[Finding]:

@@ -19,6 +19,7 @@ Wrong = tuple[str, float]
 STATUS = "status"
 # Times are rounded, and several generators' clocks were compared to within less than this.
 _ROUNDING_SECONDS = 0.05
+_ROUNDED = 0.001  # of one clock, and by the same reader
 _COARSE = 1.02  # of the buckets that times are counted in
 # By how much what is counted by seconds may be beside what is timed.
 _SECOND = 1.0
@@ -44,8 +45,23 @@ def impossible(load: Load) -> Iterator[Wrong]:
             yield f"of {told} in the buckets of {name}", found
     if load.stall_count != len(load.stalls) < _MOST_STALLS:
         yield f"stalls listed of {load.stall_count}", len(load.stalls)
+    yield from _of_the_stalls(load)
+    if load.identified and load.identified < load.requests:
+        yield f"ids of {load.requests} requests", load.identified
     if load.generators:
         yield from _of_the_generators(load)
+
+
+def _of_the_stalls(load: Load) -> Iterator[Wrong]:
+    """They excuse a gap, so they must lie where it can be."""
+    if load.generators:
+        return
+    still = sum(stall.seconds for stall in load.stalls)
+    if still > _last(load) - load.started + _SECOND:
+        yield f"seconds of all stalls in a load of {elapsed(load.duration)}", round(still, 3)
+    for stall in load.stalls:
+        if not load.started - _SECOND <= stall.start <= _last(load):
+            yield "beginning of a stall, within the load", stall.start
 
 
 def _of_the_times(load: Load) -> Iterator[Wrong]:
@@ -119,11 +135,25 @@ def _of_the_gaps(load: Load) -> Iterator[Wrong]:
     for name, mode in load.connection_modes.items():
         if mode.requests and mode.gap is None:
             yield f"gap told on {name} connections for requests", mode.requests
+    yield from _of_short_gaps(load)
     # A stream's first token ends a gap, whenever its answer does.
     silent = _longest_silence(load) if load.streamed is None else 0.0
     stood_still = max((stall.seconds for stall in load.stalls), default=0.0)
     if silent > load.gap.seconds + stood_still + _SECOND:
         yield f"seconds without a success beside the longest gap of {elapsed(load.gap.seconds)}", silent
+
+
+def _of_short_gaps(load: Load) -> Iterator[Wrong]:
+    """So many successes leave gaps between them, of which the longest is no shorter than their mean."""
+    busy = sorted(second.start for second in load.seconds if second.requests > second.failed)
+    begun = sum(load.streamed.begun.values()) if load.streamed else 0
+    if len(busy) > 2:
+        least = (busy[-1] - busy[0] - 1) / max(1, load.ok + begun - 1)
+        if load.gap.seconds + _ROUNDED < least:
+            yield f"seconds of the longest gap, of {elapsed(least)} on average", load.gap.seconds
+    if load.longest_mode_pause > 2 * load.longest_pause + _ROUNDED:
+        most = elapsed(load.longest_pause)
+        yield f"seconds of a pause on one kind of connections, of {most} on all", load.longest_mode_pause
 
 
 def _longest_silence(load: Load) -> float:
@@ -137,8 +167,11 @@ def _of_the_records(load: Load) -> Iterator[Wrong]:
     if len(set(map(str, told))) < len(told):
         yield f"different requests in {len(told)} records of failures", len(set(map(str, told)))
     last = _last(load)
+    lossy = {second.start + by for second in load.seconds if second.failed for by in (-1, 0, 1)}
     for row in load.ledger:
         end = row.raw.get("end")
+        if end is not None and math.floor(end) not in lossy:
+            yield "time of a failure, in a second that had one", end
         if not load.started - _SECOND <= row.at <= last or (end is not None and end < row.at):
             yield "time of a failure, within the load and before its end", row.at
     recorded = Counter(str(row.status) for row in load.ledger if row.kind == STATUS)

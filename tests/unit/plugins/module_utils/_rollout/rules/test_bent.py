@@ -141,6 +141,24 @@ LOAD: list[tuple[str, Bend]] = [
     ),
     ("a gap outside the load", lambda r: r.own.update(longest_success_gap=rollouts.gap(0.2, 900.0))),
     (
+        "a gap that is shorter than there is time for",
+        lambda r: r.own.update(longest_success_gap=rollouts.gap(0.006)),
+    ),
+    ("no gap at all", lambda r: r.own["longest_success_gap"].update(seconds=0.0, end=START + 30.0)),
+    (
+        "a gap for which nothing was due, while requests were sent",
+        lambda r: r.own.update(
+            longest_success_gap=rollouts.gap(7.5), longest_pause=6.0, longest_mode_pause=6.0
+        ),
+    ),
+    ("a pause on some connections only", lambda r: r.own.update(longest_pause=0.4, longest_mode_pause=0.9)),
+    ("fewer ids than requests", lambda r: r.own["request_ids"][0].update(last=8990)),
+    ("a stall after the load", lambda r: r.own.update(stalls=[{"start": START + 99.0, "seconds": 0.3}])),
+    (
+        "stalls for longer than the load took",
+        lambda r: r.own.update(stalls=[{"start": START + n, "seconds": 0.9} for n in range(5, 89)] * 2),
+    ),
+    (
         "no gap on connections that were used",
         lambda r: r.own["connection_modes"]["new"].update(longest_success_gap=None),
     ),
@@ -347,6 +365,10 @@ RECORDS: list[tuple[str, Bend]] = [
     ("a record twice", lambda r: r.own["ledger"][1].update(r.own["ledger"][0])),
     ("a record from long before", lambda r: r.own["ledger"][0].update(sent=START - 9999.0)),
     ("a record that ends before it began", lambda r: r.own["ledger"][0].update(end=START + 20.0)),
+    (
+        "a record of a time at which nothing failed",
+        lambda r: r.own["ledger"][1].update(sent=START + 63.0, intended=START + 63.0, end=START + 63.1),
+    ),
     ("a record of another status", lambda r: r.own["ledger"][0].update(status=404)),
 ]
 
