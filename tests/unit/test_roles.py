@@ -301,3 +301,62 @@ def test_a_rollout_over_grpc_goes_to_the_gateway_that_was_found(
     if url is not None:
         assert rendered("rollout_url_of", "rollout", **variables)[protocol] == url
     assert rendered("rollout_http_headers", "rollout", **variables) == headers
+
+
+def refused(tasks: str, name: str, folder: Path, **variables: Any) -> str:
+    """What an assertion of the role rollout says; empty where it holds."""
+    (task,) = [
+        t for t in yaml.safe_load((ROOT / "roles/rollout/tasks" / tasks).read_text()) if t["name"] == name
+    ]
+    asked = task["ansible.builtin.assert"]
+    told = {**task.get("vars", {}), "holds": f"{{{{ {asked['that']} }}}}", "says": asked["fail_msg"]}
+    (folder / "told.yml").write_text(yaml.safe_dump(told))
+    with plugins_found():
+        templar = Templar(DataLoader(), variables={**templates(folder / "told.yml"), **variables})
+        return (
+            ""
+            if templar.template(templar.available_variables["holds"])
+            else str(templar.template(templar.available_variables["says"]))
+        )
+
+
+def test_an_experiment_that_is_there_already_is_refused_before_the_canary_is_applied(tmp_path: Path) -> None:
+    """The same file again: iter8 would not run it, and its old end would be taken for the new one's."""
+    name = "Refuse an Experiment that is there already"
+    variables = {
+        "rollout_namespace": "team-b",
+        "rollout_context": "prod",
+        "rollout_experiment_file": "/work/good-b.json",
+        "rollout_experiment": {"metadata": {"name": "good-b"}},
+    }
+    done = {"metadata": {"name": "good-b", "creationTimestamp": "2027-03-02T11:40:07Z"}}
+    for earlier in ({"resources": []}, {}):
+        assert refused("check_iter8.yml", name, tmp_path, rollout_earlier=earlier, **variables) == ""
+    said = refused("check_iter8.yml", name, tmp_path, rollout_earlier={"resources": [done]}, **variables)
+    assert (
+        "Experiment team-b/good-b of /work/good-b.json is there already, since 2027-03-02T11:40:07Z" in said
+    )
+    assert "Nothing was changed" in said
+    assert said.endswith("kubectl --context prod -n team-b delete experiment good-b.")
+    main = (ROOT / "roles/rollout/tasks/main.yml").read_text()
+    assert 0 < main.index("import_tasks: check.yml") < main.index("import_tasks: run.yml")
+    assert "import_tasks: check_iter8.yml" in (ROOT / "roles/rollout/tasks/check.yml").read_text()
+
+
+def test_a_rollout_begins_from_what_serves_and_not_from_what_is_ready(tmp_path: Path) -> None:
+    """After a canary that was rolled back the latest ready revision has no traffic at all."""
+    name = "Refuse a model that is being rolled out already"
+    found = {
+        "revisions": {"created": "m-00002", "ready": "m-00002", "serving": "m-00001"},
+        "message": "Seen.",
+    }
+    for traffic, words in (
+        ({"m-00001": 100}, ""),
+        ({"m-00001": 95, "m-00002": 5}, "No revision alone has the traffic"),
+        ({"m-00002": 100}, "No revision alone has the traffic"),
+    ):
+        baseline = {**found, "traffic": traffic}
+        assert refused("baseline.yml", name, tmp_path, rollout_baseline=baseline).startswith(words)
+        assert bool(words) == bool(refused("baseline.yml", name, tmp_path, rollout_baseline=baseline))
+    texts = [path.read_text() for path in (ROOT / "roles/rollout").rglob("*.yml")]
+    assert not any("baseline.revisions.ready" in text for text in texts)

@@ -65,6 +65,21 @@ def test_percentages_are_read_before_a_cluster_is_asked(
     assert "is not a percentage" in result["msg"]
 
 
+def test_check_mode_leaves_an_earlier_runs_timeline_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waits, "connect", lambda _module, **_options: Server({"inferenceservices": [MODEL]}))
+    timeline = tmp_path / "timeline.jsonl"
+    timeline.write_text('{"time": 1, "source": "playbook", "event": "load_stopped"}\n')
+    before = timeline.read_bytes()
+    asked = {"name": "m", "stable_seconds": 0, "progress_file": str(timeline)}
+    run_main(module, asked, capsys, check_mode=True)
+    assert (timeline.read_bytes(), [each.name for each in tmp_path.iterdir()]) == (before, ["timeline.jsonl"])
+    run_main(module, asked, capsys)
+    assert timeline.read_bytes().startswith(before)
+    assert timeline.stat().st_size > len(before)
+
+
 def test_check_mode_looks_once_and_does_not_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
