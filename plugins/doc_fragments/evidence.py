@@ -10,6 +10,8 @@ class ModuleDocFragment:
     """C(iter8.kfserving.evidence): where each piece of it lies."""
 
     DOCUMENTATION = r"""
+requirements:
+  - python >= 3.10
 options:
   load:
     description: Path of the result of M(iter8.kfserving.load_test).

@@ -226,6 +226,7 @@ transitions:
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import (
     RECORD_ARGUMENTS,
+    WORKLOAD_ARGUMENTS,
     run_module,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.ownership import ownership
@@ -234,16 +235,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "claimed", "recorded", "absent"], "required": True},
     **RECORD_ARGUMENTS,
     "definitions": {"type": "list", "elements": "dict", "default": []},
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "required": True},
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
-        },
-    },
+    "workloads": {"type": "list", "elements": "dict", "default": [], "options": WORKLOAD_ARGUMENTS},
     "namespace": {"type": "str"},
     "timeout": {"type": "int", "default": 300},
     "force_contents": {"type": "bool", "default": False},

@@ -250,6 +250,7 @@ transitions:
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import (
     RECORD_ARGUMENTS,
+    WORKLOAD_ARGUMENTS,
     run_module,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._platform.platform import platform
@@ -265,11 +266,6 @@ EDIT = {
     "name": {"type": "str", "required": True},
     "merge": {"type": "dict"},
     "json": {"type": "dict"},
-}
-WORKLOAD = {
-    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "required": True},
-    "name": {"type": "str", "required": True},
-    "namespace": {"type": "str", "required": True},
 }
 DETECT = {
     "api_version": {"type": "str", "required": True},
@@ -291,7 +287,7 @@ STEP = {
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "edits": {"type": "list", "elements": "dict", "default": [], "options": EDIT},
     "namespace": {"type": "str"},
-    "workloads": {"type": "list", "elements": "dict", "default": [], "options": WORKLOAD},
+    "workloads": {"type": "list", "elements": "dict", "default": [], "options": WORKLOAD_ARGUMENTS},
     "detect": {"type": "dict", "options": DETECT},
     "hint": {"type": "str"},
 }

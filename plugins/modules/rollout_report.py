@@ -21,8 +21,6 @@ description:
     inconclusive.
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
-requirements:
-  - python >= 3.10
 extends_documentation_fragment:
   - iter8.kfserving.evidence
   - iter8.kfserving.attributes

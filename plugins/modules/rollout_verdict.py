@@ -19,8 +19,6 @@ description:
     input. What a verdict means for the play is for the play to say, see the examples.
 version_added: "1.0.0"
 author: The iter8.kfserving contributors (@iter8-tools)
-requirements:
-  - python >= 3.10
 extends_documentation_fragment:
   - iter8.kfserving.evidence
   - iter8.kfserving.thresholds

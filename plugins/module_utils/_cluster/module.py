@@ -24,6 +24,13 @@ RECORD_ARGUMENTS: Mapping[str, Any] = {
     "record_namespace": {"type": "str", "default": "default"},
 }
 
+# Of whatever waits for workloads that it has applied: each of them.
+WORKLOAD_ARGUMENTS: Mapping[str, Any] = {
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "required": True},
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+}
+
 # What the user gave, to be applied as it is.
 _VERBATIM = frozenset({"definitions"})
 
