@@ -16,7 +16,7 @@ Object = Mapping[str, Any]
 _SERVICE, _EXPERIMENT = "InferenceService", "Experiment"
 
 
-class Told(NamedTuple):
+class Reported(NamedTuple):
     """What the timeline tells of the InferenceService, in order: the generations of its specification, and
     which revision was the latest created one, and the latest ready one, by each that tells of it."""
 
@@ -53,7 +53,7 @@ def contradictions(
     service: Object | None,
     experiment: Object | None,
     rows: Sequence[Mapping[str, Any]],
-    told: Told,
+    reported: Reported,
     expected: str,
 ) -> Iterator[str]:
     """What does not go together, each as a clause. `expected` is the revision that is to have everything."""
@@ -72,13 +72,13 @@ def contradictions(
     ]
     if last and max(observed, default=0) > last:
         yield f"the InferenceService is at generation {last}, and was observed at {max(observed)}"
-    for one, other in zip(told.generations, [*told.generations[1:], *([last] if last else [])]):
+    for one, other in zip(reported.generations, [*reported.generations[1:], *([last] if last else [])]):
         if other < one:
             yield f"the InferenceService was at generation {other} after it had been at {one}"
             break
     yield from _not_asked_for(service, expected)
     if mode_of(service) == KNATIVE and read(service).traffic == {expected: 100}:
-        yield from _other_revisions(read(service).revisions, told, _latest_observed(service, rows))
+        yield from _other_revisions(read(service).revisions, reported, _latest_observed(service, rows))
 
 
 def _latest_observed(
@@ -94,11 +94,13 @@ def _latest_observed(
     return [one.created for one in seen if one.created], [one.ready for one in seen if one.ready]
 
 
-def _other_revisions(last: Revisions, told: Told, observed: tuple[list[str], list[str]]) -> Iterator[str]:
+def _other_revisions(
+    last: Revisions, reported: Reported, observed: tuple[list[str], list[str]]
+) -> Iterator[str]:
     """In Knative mode there is a new revision for each change, and none is the latest again."""
     for what, name, orders, seen in (
-        ("revision", last.created, told.created, observed[0]),
-        ("ready revision", last.ready, told.readied, observed[1]),
+        ("revision", last.created, reported.created, observed[0]),
+        ("ready revision", last.ready, reported.readied, observed[1]),
     ):
         if not name:
             continue

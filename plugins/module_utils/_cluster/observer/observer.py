@@ -59,7 +59,7 @@ class Observer:
         self._unsynced = {target.feed for target in targets}
         self._changed: set[str] = set()
         self._offset = Estimate()
-        self._clock_told = 0.0
+        self._clock_reported = 0.0
 
     def run(
         self,
@@ -184,6 +184,6 @@ class Observer:
 
     def _tell_clock(self, recorder: ObservationRecorder, now: float, every: float) -> None:
         offset = self._offset.offset
-        if offset is not None and now - self._clock_told >= every:
-            self._clock_told = now
+        if offset is not None and now - self._clock_reported >= every:
+            self._clock_reported = now
             recorder.clock(round(offset.low, 3), round(offset.high, 3), now)

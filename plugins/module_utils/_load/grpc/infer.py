@@ -270,25 +270,25 @@ def _check_output(data: bytes, raw_bytes: bytes | None) -> None:
 
 def as_json(data: bytes) -> dict[str, Any]:
     """A ModelInferResponse as V2 REST would have answered. Raises Unreadable, BadTensor."""
-    told: dict[str, Any] = {"model_name": "", "model_version": "", "id": "", "parameters": {}, "outputs": []}
+    made: dict[str, Any] = {"model_name": "", "model_version": "", "id": "", "parameters": {}, "outputs": []}
     names = {_NAME: "model_name", _VERSION: "model_version", _ID: "id"}
     raws: list[bytes] = []
     for number, _wire, value in fields(data):
         if number in names:
-            told[names[number]] = text(value)
+            made[names[number]] = text(value)
         elif number == _PARAMETERS:
-            told["parameters"].update(_entry(value))
+            made["parameters"].update(_entry(value))
         elif number == _TENSORS and isinstance(value, bytes):
-            told["outputs"].append(_output(value))
+            made["outputs"].append(_output(value))
         elif number == _RAW_OUTPUT and isinstance(value, bytes):
             raws.append(value)
-    told["outputs"] = [
+    made["outputs"] = [
         {**output._asdict(), "data": _values(output, raws[place] if place < len(raws) else None)}
-        for place, output in enumerate(told["outputs"])
+        for place, output in enumerate(made["outputs"])
     ]
-    for output in told["outputs"]:
+    for output in made["outputs"]:
         del output["held"]
-    return told
+    return made
 
 
 def _values(output: _Output, raw_bytes: bytes | None) -> list[Any]:

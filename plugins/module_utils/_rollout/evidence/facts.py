@@ -18,7 +18,7 @@ from ..objects.view import view_of
 from ..plan.account import SummaryFormatError, read_summary
 from ..result_reader import read_load
 from ..roles import BASELINE, CANARY, ITER8, OBSERVE
-from ..same_objects import Told, contradictions, replaced
+from ..same_objects import Reported, contradictions, replaced
 from ..thresholds import Thresholds
 from .access_log import AccessLog
 from .causes import causes
@@ -219,7 +219,7 @@ def study(evidence: Evidence) -> Facts:
         # What tells the versions apart tells no third one: all that is not the baseline counts as the canary.
         roles = {**dict.fromkeys((name for _at, split in found.traffic for name in split), CANARY), **roles}
     cuts = phases(found, roles, load.started, load.ended) if load else []
-    told = Told(found.generations, found.created, found.readied)
+    reported = Reported(found.generations, found.created, found.readied)
     return Facts(
         load=load,
         answered_load=answered_load,
@@ -244,7 +244,7 @@ def study(evidence: Evidence) -> Facts:
         naming=naming,
         replaced=replaced(evidence.inferenceservice, rows),
         contradictions={
-            name: tuple(contradictions(evidence.inferenceservice, experiment, rows, told, name))
+            name: tuple(contradictions(evidence.inferenceservice, experiment, rows, reported, name))
             for name in (baseline, canary)
         },
     )

@@ -40,8 +40,8 @@ class Lost:
     def label(self) -> str:
         """The class, with the status where that is what was wrong, and Envoy's flags: `status 503 UH`,
         `grpc_status 14`, `reset`."""
-        told = {"status": self.status, "grpc_status": self.raw.get("grpc_status")}.get(self.kind)
-        status = str(told) if told else ""
+        value = {"status": self.status, "grpc_status": self.raw.get("grpc_status")}.get(self.kind)
+        status = str(value) if value else ""
         return " ".join(filter(None, (self.kind, status, self.flags)))
 
 

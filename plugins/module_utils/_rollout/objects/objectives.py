@@ -83,27 +83,27 @@ def objectives(experiment: Mapping[str, Any]) -> list[Objective]:
         limits = [objective.get(key) for key in ("upperLimit", "lowerLimit")]
         limit = next(filter(None, (_unreadable(f"the limit of {metric}", each) for each in limits)), "")
         for name, role in roles(experiment).items():
-            told = mapping(values, name).get("value")
+            reported = mapping(values, name).get("value")
             found.append(
                 Objective(
                     metric=metric,
                     upper_limit=quantity.parse(limits[0]),
                     lower_limit=quantity.parse(limits[1]),
                     role=role,
-                    value=quantity.parse(told),
+                    value=quantity.parse(reported),
                     met=_met(assessments.get(name), index),
-                    unreadable=_unreadable(f"{metric} of the {role}", told) or limit,
+                    unreadable=_unreadable(f"{metric} of the {role}", reported) or limit,
                     measured=bool(values),
                 )
             )
     return found
 
 
-def _unreadable(what: str, told: Any) -> str:
+def _unreadable(what: str, reported: Any) -> str:
     """That it is no number, as a clause; empty where it is one, or not told."""
-    if told is None or quantity.parse(told) is not None:
+    if reported is None or quantity.parse(reported) is not None:
         return ""
-    return f"{what} is told as {told!r:.20}, which is no number"
+    return f"{what} is told as {reported!r:.20}, which is no number"
 
 
 def _met(row: Any, index: int) -> bool | None:

@@ -88,9 +88,9 @@ def mode_of(obj: Object | None) -> str:
     return mode_named(text(mapping(obj, "status"), "deploymentMode"))
 
 
-def mode_named(told: str) -> str:
+def mode_named(reported: str) -> str:
     """The mode that a status or an annotation tells: `KNATIVE`, `STANDARD`, or what else it says."""
-    return _MODES.get(told, told)
+    return _MODES.get(reported, reported)
 
 
 def against_ready(obj: Object | None, ready: str, revisions: Revisions) -> Iterator[str]:

@@ -113,9 +113,9 @@ def _of_the_ledger(load: Load) -> Iterator[tuple[str, int]]:
     )
     for what, recorded, counted in views:
         for name in sorted({*recorded, *counted}):
-            have, told = recorded[name], counted.get(name, 0)
-            if have > told or (have < told and not load.ledger_dropped):
-                yield f"records of {what} {name or 'none'} {told}, but", have
+            have, wanted = recorded[name], counted.get(name, 0)
+            if have > wanted or (have < wanted and not load.ledger_dropped):
+                yield f"records of {what} {name or 'none'} {wanted}, but", have
 
 
 def _failed(rows: Mapping[str, tuple[int, int]]) -> dict[str, int]:
@@ -126,12 +126,12 @@ def _of_the_streams(load: Load, streamed: Streamed) -> Iterator[Wrong]:
     """Each token is either its stream's first or has a gap before it."""
     yield from _but(unless("streams in the counts of tokens, of", streamed.streams, load.requests))
     yield from _but(unless("tokens in the counts of each stream, of", streamed.counted, streamed.tokens))
-    told = {name: total for name, total, _unused in streamed.parts}
-    yield from _but(unless("first tokens and gaps between tokens, of", sum(told.values()), streamed.tokens))
+    totals = {name: total for name, total, _unused in streamed.parts}
+    yield from _but(unless("first tokens and gaps between tokens, of", sum(totals.values()), streamed.tokens))
     for name, total, by_revision in streamed.parts:
         yield from _but(unless(f"{name} by revision, of", by_revision, total))
-    if told["first_token"] > load.requests:
-        yield f"first tokens of {load.requests} streams", told["first_token"]
+    if totals["first_token"] > load.requests:
+        yield f"first tokens of {load.requests} streams", totals["first_token"]
     for name, begun in sorted(streamed.begun.items()):
         streams = load.revisions.get(name, (0, 0))[0]
         # A stream may name its revision after its first token.

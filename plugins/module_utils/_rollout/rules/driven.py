@@ -20,13 +20,13 @@ def driver_decided(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     why = f": {cause}" if cause else ""
     if outcome not in _ENDS:
         return unproven(f"the driver did not bring the rollout to an end, it is {outcome}{why}", **figures)
-    words = {"promoted": "promoted the canary", "rolled_back": "rolled the canary back"}[outcome]
+    did = {"promoted": "promoted the canary", "rolled_back": "rolled the canary back"}[outcome]
     if _ENDS[outcome] == thresholds.expect_winner:
         seconds = driver.get("rollback_seconds")
         took = f", the baseline had everything again after {seconds:g} s" if seconds is not None else ""
-        return passed(f"the driver {words}{took}{why}", **figures)
+        return passed(f"the driver {did}{took}{why}", **figures)
     return failed(
-        f"the driver {words}, where the {thresholds.expect_winner} was expected to win{why}", **figures
+        f"the driver {did}, where the {thresholds.expect_winner} was expected to win{why}", **figures
     )
 
 

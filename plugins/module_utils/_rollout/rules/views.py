@@ -40,9 +40,9 @@ def impossible(load: Load) -> Iterator[Wrong]:
     yield from _of_the_times_by_second(load)
     yield from _of_the_gaps(load)
     yield from _of_the_records(load)
-    for name, (told, found) in load.buckets.items():
-        if told != found or (name in ("DurationHistogram", "response_time") and told != load.requests):
-            yield f"of {told} in the buckets of {name}", found
+    for name, (total, found) in load.buckets.items():
+        if total != found or (name in ("DurationHistogram", "response_time") and total != load.requests):
+            yield f"of {total} in the buckets of {name}", found
     if load.stall_count != len(load.stalls) < _MOST_STALLS:
         yield f"stalls listed of {load.stall_count}", len(load.stalls)
     yield from _of_the_stalls(load)
@@ -163,9 +163,9 @@ def _longest_silence(load: Load) -> float:
 
 
 def _of_the_records(load: Load) -> Iterator[Wrong]:
-    told = [(row.raw.get("generator"), row.raw["seq"]) for row in load.ledger if "seq" in row.raw]
-    if len(set(map(str, told))) < len(told):
-        yield f"different requests in {len(told)} records of failures", len(set(map(str, told)))
+    requests = [(row.raw.get("generator"), row.raw["seq"]) for row in load.ledger if "seq" in row.raw]
+    if len(set(map(str, requests))) < len(requests):
+        yield f"different requests in {len(requests)} records of failures", len(set(map(str, requests)))
     last = _last(load)
     lossy = {second.start + by for second in load.seconds if second.failed for by in (-1, 0, 1)}
     for row in load.ledger:
@@ -195,12 +195,12 @@ def _of_the_generators(load: Load) -> Iterator[Wrong]:
         return
     for one in parts:
         yield from _of_a_generator(one, load.asked_rate / len(parts))
-    for what, end, told in (
+    for what, end, reported in (
         ("began", load.started, min(one.started or 0.0 for one in parts)),
         ("ended", load.ended, max(one.ended or 0.0 for one in parts)),
     ):
-        if abs(told - end) > _SECOND:
-            yield f"when the generators {what}, of {utc(end)}", told
+        if abs(reported - end) > _SECOND:
+            yield f"when the generators {what}, of {utc(end)}", reported
     for what, total, wanted in (
         ("requests", sum(one.requests for one in parts), load.requests),
         ("failures", sum(one.failed for one in parts), load.failed),

@@ -38,7 +38,7 @@ def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 def views_agree(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     """Only what would pass by itself is held against the timeline: else there is a reason already."""
     found = _completion(facts, thresholds) + _iterations(facts) + _split(facts, thresholds) + _driven(facts)
-    found += _objects(facts, thresholds) + _told_amiss(facts)
+    found += _objects(facts, thresholds) + _of_no_one_rollout(facts)
     if found or not facts.moments or (facts.experiment is None and facts.service is None):
         return found
     return passed("the timeline and the objects tell the same")
@@ -97,8 +97,8 @@ def _split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     last = dict(marks.traffic[-1][1])
     if last == service.traffic:
         return []
-    told = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(last.items()))
-    message = f"the traffic ended with {told or 'no revision'} by the timeline"
+    ended = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(last.items()))
+    message = f"the traffic ended with {ended or 'no revision'} by the timeline"
     return unproven(
         f"{message}, and with 100 % on {facts.name_of(wanted)} by the InferenceService",
         timeline=last,
@@ -113,7 +113,7 @@ def _objects(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     return found
 
 
-def _told_amiss(facts: Facts) -> list[Finding]:
+def _of_no_one_rollout(facts: Facts) -> list[Finding]:
     """What the timeline says that no one rollout can have been."""
     found = []
     if len(facts.marks.ends) > 1 and facts.experiment and facts.experiment.state is State.SUCCEEDED:
@@ -138,10 +138,10 @@ def _driven(facts: Facts) -> list[Finding]:
         )
         found += unproven(message, driver=facts.marks.driver)
     for role, name in ((BASELINE, facts.baseline), (CANARY, facts.canary)):
-        told = driver.get(role)
-        if driver and name and told not in (name, name.rpartition("-")[0]):
-            message = f"the driver has {told or 'nobody'} for the {role}, and the timeline {name}"
-            found += unproven(message, driver=told, timeline=name)
+        reported = driver.get(role)
+        if driver and name and reported not in (name, name.rpartition("-")[0]):
+            message = f"the driver has {reported or 'nobody'} for the {role}, and the timeline {name}"
+            found += unproven(message, driver=reported, timeline=name)
     shares = {split.get(facts.canary, 0) for _time, split in facts.marks.traffic}
     steps = [row for row in driver.get("steps") or () if row.get("passed") is True]
     unseen = [row["percent"] for row in steps if row["percent"] not in shares]
