@@ -139,6 +139,7 @@ def _load(rows: list[dict[str, Any]], begun: float, ended: float, names: Mapping
         ledger=ledger,
         longest_success_gap=gap,
         outages=[],
+        request_ids=[{"prefix": "ab12-", "first": 1, "last": total}],
     )
     load["RetCodes"] = {"200": ok, **({"503": failed} if failed else {})}
     load["DurationHistogram"] = own["response_time"] = histogram(total)
