@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import ensure_state as module
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer import ensure as module
 
 
 @pytest.mark.parametrize("option", ["timeline", "dest"])
