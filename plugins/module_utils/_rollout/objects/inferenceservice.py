@@ -91,6 +91,7 @@ def _read(obj: Object | None) -> Snapshot:
         traffic_reported=_tells_percents(predictor.get("traffic")) and "" not in traffic,
         ready_reported=len(reported) == 1 and ready.status in STATUSES,
         against_ready=tuple(against_ready(obj, ready.status, revisions)),
+        mode=mode_of(obj),
     )
 
 

@@ -54,6 +54,7 @@ class Snapshot:
     `traffic_reported` is whether it says how the traffic is split, by names: not all modes do.
     `ready_reported` is whether it says anything about being ready, in one of the words that there are for it.
     `against_ready` is what else it says, each as a clause, that cannot be beside what it says of that.
+    `mode` is as `mode_of` tells it.
     """
 
     revisions: Revisions
@@ -66,6 +67,7 @@ class Snapshot:
     traffic_reported: bool = True
     ready_reported: bool = True
     against_ready: tuple[str, ...] = ()
+    mode: str = KNATIVE
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..evidence.facts import ACCESS_LOG, Facts
+from ..fields import is_moment
 from ..messages import count, elapsed, utc
 from ..objects.events import State
-from ..objects.tree import mapping
+from ..objects.tree import entries, mapping
+from ..plan.state import ABORT, PAUSED, PROMOTED
 from ..roles import BASELINE, CANARY, ITER8, OBSERVE
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
@@ -119,6 +124,13 @@ def _of_no_one_rollout(facts: Facts) -> list[Finding]:
     if len(facts.marks.ends) > 1 and facts.experiment and facts.experiment.state is State.SUCCEEDED:
         ends = " and ".join(facts.marks.ends)
         found += unproven(f"the timeline tells of several ends of the Experiment: {ends}")
+    drivers = {
+        str(m.data["driver"]): None
+        for m in facts.moments
+        if (m.source, m.event) == ("playbook", "change_awaited") and m.data.get("driver")
+    }
+    if len(drivers) > 1:
+        found += unproven(f"the timeline tells of several drivers: {' and '.join(drivers)}")
     if len(facts.marks.baselines) > 1:
         names = " and ".join(facts.marks.baselines)
         found += unproven(f"the timeline tells of several rollouts, over {names}")
@@ -148,21 +160,56 @@ def _driven(facts: Facts) -> list[Finding]:
     if unseen:
         each = ", ".join(f"{percent} %" for percent in unseen)
         found += unproven(f"the driver passed steps that nobody saw: {each}", unseen=unseen)
-    return found + _against_itself(facts) + _another_time(facts)
+    if driver and facts.service is not None and driver["mode"] != facts.service.mode.lower():
+        message = f"the driver moved the traffic in the mode {driver['mode']}"
+        message += f", and the InferenceService is in the mode {facts.service.mode.lower()}"
+        found += unproven(message, driver=driver["mode"], inferenceservice=facts.service.mode.lower())
+    return found + _gates_apart(facts) + _against_itself(facts) + _another_time(facts)
+
+
+def _gates_apart(facts: Facts) -> list[Finding]:
+    """Each step has the last word of each gate, as the gates tell it one after the other."""
+    driver = facts.driver
+    if not driver:
+        return []
+    last = _last_words(driver)
+    found = []
+    for row in driver["steps"]:
+        for name, said in row["gates"].items():
+            told = last.get((row["percent"], name), said)
+            if told != said:
+                message = f"by the driver's step at {row['percent']} % the gate {name} ended with {said}"
+                found += unproven(f"{message}, and by its gates with {told}", step=said, gate=told)
+    return found
+
+
+def _last_words(driver: Mapping[str, Any]) -> dict[tuple[int, str], str]:
+    """What each gate said last at each percent."""
+    return {(row["percent"], row["gate"]): row["verdict"] for row in driver["gates"]}
 
 
 def _against_itself(facts: Facts) -> list[Finding]:
     """What cannot be of a canary that was promoted, but where people may have asked to go on all the same."""
     driver = facts.driver
-    if driver.get("outcome") != "promoted" or driver.get("requests_of_people"):
+    if driver.get("outcome") != PROMOTED:
         return []
-    found = []
+    asked = [row.get("asked") for row in entries(driver, "requests_of_people")]
+    found: list[Finding] = []
+    if ABORT in asked and asked[-1] == ABORT:
+        found += unproven("the driver promoted the canary, and was asked last to roll it back", asked=asked)
+    if any(word not in (PAUSED, ABORT) for word in asked):
+        return found
     for row in driver["steps"]:
         refused = [name for name, said in row["gates"].items() if said == "fail"]
         why = f"its gate {refused[0]} failed" if refused else "it was not passed"
         if refused or not row["passed"]:
             message = f"the driver promoted the canary beyond the step at {row['percent']} %, though {why}"
             found += unproven(message, percent=row["percent"], gates=row["gates"])
+    steps = {row["percent"] for row in driver["steps"]}
+    for (percent, name), said in _last_words(driver).items():
+        if said == "fail" and percent not in steps:
+            message = f"the driver promoted the canary, though its gate {name} failed at {percent} %"
+            found += unproven(message, percent=percent, gates={name: said})
     if driver["rollback_seconds"] is not None:
         found += unproven("the driver promoted the canary, and tells how long it took to roll it back")
     return found
@@ -174,7 +221,9 @@ def _another_time(facts: Facts) -> list[Finding]:
     if not driver:
         return []
     began, ended = driver["started"], driver["ended"]
-    times = [began, *(row["at"] for row in (*driver["patches"], *driver["gates"])), ended]
+    steps = (row.get(key) for row in driver["steps"] for key in ("began", "ended"))
+    acts = [row["at"] for row in (*driver["patches"], *driver["gates"])]
+    times = [began, *acts, *(float(at) for at in steps if is_moment(at)), ended]
     spans = [(began, ended, "the driver was at work")]
     if facts.load is not None:
         spans.append((facts.load.started, facts.load.ended, "the load ran"))

@@ -274,7 +274,7 @@ def driven(**given: Any) -> Evidence:
 @pytest.mark.parametrize(
     "given",
     [
-        {"steps": [{**STEP, "gates": {"losses": "fail"}}]},
+        {"steps": [{**STEP, "gates": {"losses": "fail"}}], "gates": [{**GATE, "verdict": "fail"}]},
         {"steps": [{**STEP, "passed": False}]},
         {"rollback_seconds": 3.5},
     ],
@@ -285,6 +285,78 @@ def test_a_promotion_that_the_drivers_own_account_speaks_against(given: dict[str
     asked = [{"at": START + 41.0, "what": "asked", "asked": "promote", "by": "ann"}]
     assert verdict(driven(**given, requests_of_people=asked)) == "pass"
     assert verdict(driven()) == "pass"
+
+
+def asked(*words: str) -> list[dict[str, Any]]:
+    return [
+        {"at": START + 41.0 + n, "what": "asked", "asked": word, "by": "ann"} for n, word in enumerate(words)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            {"mode": "standard"},
+            "the driver moved the traffic in the mode standard, "
+            "and the InferenceService is in the mode knative",
+        ),
+        (
+            {"gates": [GATE, {**GATE, "at": START + 44.0, "verdict": "fail"}]},
+            "by the driver's step at 45 % the gate losses ended with pass, and by its gates with fail",
+        ),
+        (
+            {"gates": [{**GATE, "percent": 65, "gate": "latency", "verdict": "fail"}]},
+            "the driver promoted the canary, though its gate latency failed at 65 %",
+        ),
+        (
+            {"steps": [{**STEP, "began": START - 900.0}]},
+            "the driver was at work from 08:00:05.000 UTC to 08:01:20.000 UTC, "
+            "and the driver acted at 07:45:00.000 UTC",
+        ),
+        (
+            {"requests_of_people": asked("paused", "aborted")},
+            "the driver promoted the canary, and was asked last to roll it back",
+        ),
+        (
+            {"requests_of_people": asked("paused"), "steps": [{**STEP, "passed": False}]},
+            "the driver promoted the canary beyond the step at 45 %, though it was not passed",
+        ),
+    ],
+)
+def test_an_account_of_the_driver_that_contradicts_itself_or_the_model(
+    given: dict[str, Any], text: str
+) -> None:
+    found = decide(driven(**given)).as_dict()
+    assert [(r["rule"], r["text"]) for r in found["reasons"]] == [("views_agree", text)]
+    assert found["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"gates": [{**GATE, "verdict": "fail"}, {**GATE, "at": START + 44.0}]},
+        {"gates": []},
+        {"steps": [{**STEP, "began": "early", "ended": None}]},
+        {"requests_of_people": asked("paused", "resumed")},
+        {"requests_of_people": asked("aborted", "promoted")},
+        {"requests_of_people": "ann"},
+        {"requests_of_people": asked("promoted"), "steps": [{**STEP, "passed": False}]},
+    ],
+)
+def test_what_an_account_may_say_beside_a_promotion(given: dict[str, Any]) -> None:
+    assert verdict(driven(**given)) == "pass"
+
+
+def test_one_rollout_has_one_driver() -> None:
+    run = rollouts.observed(rollouts.good())
+    tell(run, event(3.5, "playbook", "change_awaited", baseline=BASELINE, driver="observe"))
+    assert verdict(run.evidence()) == "pass"
+    tell(run, event(4.5, "playbook", "change_awaited", baseline=BASELINE, driver="progressive"))
+    found = decide(run.evidence()).as_dict()
+    assert [r["text"] for r in found["reasons"]] == [
+        "the timeline tells of several drivers: observe and progressive"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -305,8 +377,8 @@ def test_nothing_odd_in_an_account_of_the_driver_is_an_error(path: tuple[Any, ..
     for key in path[:-1]:
         node = node[key]
     node[path[-1]] = odd
-    # What can be of an account: nothing rolled back, no steps, and whatever else a gate may say.
-    known = (path[-1], odd) in [("rollback_seconds", None), ("steps", []), ("losses", "text")]
+    # What can be of an account: nothing rolled back, and no steps.
+    known = (path[-1], odd) in [("rollback_seconds", None), ("steps", [])]
     assert verdict(driven(**account)) == ("pass" if known else "inconclusive")
 
 

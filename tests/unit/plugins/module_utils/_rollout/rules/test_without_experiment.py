@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.threshold
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
 from ansible_collections.iter8.kfserving.tests.support import rollouts
 from ansible_collections.iter8.kfserving.tests.support.builders import BASELINE, CANARY
+from ansible_collections.iter8.kfserving.tests.support.histories import STANDARD, history
 from ansible_collections.iter8.kfserving.tests.support.rollouts import Run
 
 PROMOTED, ROLLED_BACK = Thresholds(), Thresholds(expect_winner="baseline")
@@ -145,7 +146,12 @@ def test_an_account_of_another_rollout_contradicts_the_timeline(role: str) -> No
 
 def test_in_standard_mode_the_driver_names_the_deployments_of_the_revisions() -> None:
     deployments = {"baseline": BASELINE.rpartition("-")[0], "canary": CANARY.rpartition("-")[0]}
-    assert decide(driven(mode="standard", **deployments), PROMOTED).grade.value == "pass"
+    made = history(3, STANDARD)
+    assert not made.tags
+    made.run.event("playbook", "change_awaited")["data"]["driver"] = "progressive"
+    for mode, against in (("standard", {}), ("knative", {"views_agree": "inconclusive"})):
+        account = driven(mode=mode, **deployments).driver
+        assert reasons(replace(made.run.evidence(), driver=account)) == against
 
 
 def versions(run: Run, of_baseline: str, of_canary: str) -> Run:
