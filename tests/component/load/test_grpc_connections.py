@@ -18,6 +18,7 @@ from ansible_collections.iter8.kfserving.tests.component.load.grpc_server import
     frame,
     prefixed,
 )
+from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
 from ansible_collections.iter8.kfserving.tests.component.load.test_exchange_tls import Pki
 from ansible_collections.iter8.kfserving.tests.component.load.test_grpc import PAYLOAD, grpc, judged
 from ansible_collections.iter8.kfserving.tests.support import inference_messages as messages
@@ -351,7 +352,7 @@ STALLS: dict[str, Callable[[Call], Any]] = {
 
 
 @pytest.mark.parametrize("how", STALLS)
-def test_a_call_that_had_its_time_is_cancelled(grpc: Any, load: Any, how: str) -> None:
+def test_a_call_that_had_its_time_is_cancelled(grpc: Any, load: Any, clock: PolledClock, how: str) -> None:
     """Its neighbours go on, on the same connection; the server is told, and was told the time before."""
 
     def stall_some(call: Call) -> str:
@@ -369,7 +370,9 @@ def test_a_call_that_had_its_time_is_cancelled(grpc: Any, load: Any, how: str) -
     assert all(call.fields["grpc-timeout"].endswith(("n", "u", "m")) for call in server.calls)
 
 
-def test_a_connection_on_which_nothing_comes_is_used_no_more(grpc: Any, load: Any) -> None:
+def test_a_connection_on_which_nothing_comes_is_used_no_more(
+    grpc: Any, load: Any, clock: PolledClock
+) -> None:
     server = grpc(lambda call: call.ok() if call.peer.ident else "timeout")
     result = load(server.url, payloads=[PAYLOAD], calls=9, rate=20, timeout=SECOND // 5)
     own = judged(server, result)

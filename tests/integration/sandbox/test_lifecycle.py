@@ -19,6 +19,7 @@ from typing import Any, Optional
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.control_plane import components, pki
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from ansible_collections.iter8.kfserving.tests.support.busy import stalled
 
 pytestmark = pytest.mark.sandbox
 
@@ -58,15 +59,6 @@ def kill(running: Any, *parts: str) -> None:
         assert records.send(process, signal.SIGKILL)
         while records.alive(process):
             time.sleep(0.01)
-
-
-def stalled() -> float:
-    """For how many seconds since it booted something on this machine has waited for a processor."""
-    try:
-        some = Path("/proc/pressure/cpu").read_text(encoding="ascii").splitlines()[0]
-    except OSError:  # a kernel without it: the bound below is strict then
-        return 0.0
-    return int(some.rpartition("total=")[2]) / 1e6
 
 
 def test_it_boots_in_ten_seconds_of_its_own_and_a_second_present_changes_nothing(home: Any) -> None:
