@@ -33,7 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "arrival": "uniform", "seed": 0, "repeat": False,
     "connections": 2, "connection_modes": "keep-alive", "warmup": 0, "abort_failures": 0, "ledger_limit": 100,
     "verify": True, "labels": "",
-    "duration": "0", "timeout": "500ms", "connect_check": True,
+    "duration": "0", "timeout": "5s", "connect_check": True,
 }  # fmt: skip
 
 

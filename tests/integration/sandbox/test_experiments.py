@@ -105,20 +105,31 @@ class Iter8:
 
 
 class Follower(threading.Thread):
-    """Notes by a watch what an Experiment shows: messages, and the canary's weight after each iteration."""
+    """Notes by a watch what an Experiment shows: messages, and the canary's weight after each iteration.
+
+    To be had before the Experiment is created: what it shows at first, it shows for a moment.
+    """
 
     def __init__(self, iter8: Iter8, name: str) -> None:
         super().__init__(daemon=True)
         self.messages: list[str] = []
         self.weights: dict[int, int] = {}
         self._iter8, self._name = iter8, name
+        there = iter8.custom.list_namespaced_custom_object(*EXPERIMENTS)
+        self._since = there["metadata"]["resourceVersion"]
         self.start()
+
+    def end(self) -> None:
+        """Wait until it has noted how the Experiment ended."""
+        self.join(20)
+        assert not self.is_alive()
 
     def run(self) -> None:
         resource = dynamic.DynamicClient(self._iter8.cluster.api).resources.get(
             api_version="iter8.tools/v2alpha1", kind="Experiment"
         )
-        for event in resource.watch(namespace="default", name=self._name, timeout=170):
+        news = resource.watch(namespace="default", name=self._name, resource_version=self._since, timeout=170)
+        for event in news:
             status = event["raw_object"].get("status") or {}
             message = status.get("message", "")
             if message and message not in self.messages:
@@ -207,9 +218,10 @@ def load(iter8: Iter8, name: str) -> Load:
 def test_a_good_canary_wins_and_is_promoted(iter8: Iter8, name: str) -> None:
     baseline, canary = roll_out(iter8, name)
     with load(iter8, name) as running:
-        iter8.create(name, iterations=12, interval=2)
         follower = iter8.follow(name)
+        iter8.create(name, iterations=12, interval=2)
         status = iter8.wait(name, 60)
+        follower.end()
         until(lambda: share(iter8, name) == {canary: 100}, 10, "all traffic goes to the canary")
     lost = [answer for answer in running.answers if answer.status != 200]
     assert not lost
@@ -291,12 +303,13 @@ def test_rollback_on_failure(iter8: Iter8, name: str) -> None:
 def test_a_controller_killed_in_the_middle_goes_on(iter8: Iter8, name: str) -> None:
     _baseline, canary = roll_out(iter8, name)
     with load(iter8, name):
-        iter8.create(name, iterations=8)
         follower = iter8.follow(name)
+        iter8.create(name, iterations=8)
         until(lambda: iter8.iterations(name) >= 2, 20, "two iterations are done")
         started = iter8.status(name)["startTime"]
         iter8.kill_controller()
         status = iter8.wait(name, 60)
+        follower.end()
     assert status["startTime"] == started
     assert status["completedIterations"] == 8
     announced = [message for message in follower.messages if message.startswith("IterationUpdate")]

@@ -123,6 +123,11 @@ def ready(service: Any) -> str:
     return next((c["status"] for c in conditions if c["type"] == "Ready"), "")
 
 
+def unready(service: Any) -> Any:
+    """The InferenceService if its readiness was taken back."""
+    return service if ready(service) == "Unknown" else None
+
+
 def predictor(service: Any) -> Any:
     return service.get("status", {}).get("components", {}).get("predictor", {})
 
@@ -220,12 +225,13 @@ def test_no_request_is_lost_from_canary_to_promotion(cluster: Cluster, service: 
     old = predictor(cluster.service(service))["latestRolledoutRevision"]
     with Load(cluster.gateway(), service) as load:
         load.more(100)
-        two = {"canaryTrafficPercent": 1, "tensorflow": {"storageUri": "gs://models/two"}}
+        # So long that it is seen while it is not ready.
+        slowly = [{"name": "MODEL_LOAD_SECONDS", "value": "3"}]
+        two = {"canaryTrafficPercent": 1, "tensorflow": {"storageUri": "gs://models/two", "env": slowly}}
         updated = cluster.change(service, two)
         # The trap: the new spec with the old status, which says ready.
         assert ready(updated) == "True"
-        until(lambda: ready(cluster.service(service)) == "Unknown", 2, "Ready is taken back")
-        waiting = cluster.service(service)
+        waiting = until(lambda: unready(cluster.service(service)), 10, "Ready is taken back")
         new = predictor(waiting)["latestCreatedRevision"]
         assert new != old
         assert traffic(waiting) == {old: 100}
@@ -233,7 +239,7 @@ def test_no_request_is_lost_from_canary_to_promotion(cluster: Cluster, service: 
         for percent in (1, 50):
             cluster.change(service, {"canaryTrafficPercent": percent})
             wanted = {new: percent, old: 100 - percent}
-            until(lambda w=wanted: traffic(cluster.service(service)) == w, 10, f"traffic {wanted}")
+            until(lambda w=wanted: traffic(cluster.service(service)) == w, 20, f"traffic {wanted}")
             assert ready(cluster.service(service)) == "True"
             at_half = time.monotonic()
             load.more(200)
@@ -276,7 +282,7 @@ def test_canary_that_never_gets_ready_gets_no_traffic(cluster: Cluster, service:
     canary = {"canaryTrafficPercent": 50, "tensorflow": {"storageUri": "gs://models/two", "env": never}}
     with Load(cluster.gateway(), service, rate=50, connections=2) as load:
         cluster.change(service, canary)
-        until(lambda: ready(cluster.service(service)) == "Unknown", 5, "Ready is taken back")
+        until(lambda: unready(cluster.service(service)), 10, "Ready is taken back")
         new = predictor(cluster.service(service))["latestCreatedRevision"]
         until(lambda: any(pod.status.phase == "Running" for pod in cluster.pods(new)), 10, "the pod runs")
         load.more(150)
