@@ -60,6 +60,8 @@ def contradictions(
     metadata = mapping(service, "metadata")
     if service and text(service, "kind") not in ("", _SERVICE):
         yield f"the InferenceService is of the kind {text(service, 'kind')}"
+    if experiment and text(experiment, "kind") not in ("", _EXPERIMENT):
+        yield f"the Experiment is of the kind {text(experiment, 'kind')}"
     yield from _other_target(metadata, experiment)
     yield from _other_experiment(experiment, rows)
     for kind, obj in ((_SERVICE, service), (_EXPERIMENT, experiment)):

@@ -32,6 +32,8 @@ class ExperimentOutcome:
     `winner` and the keys of `weights` are roles (`baseline`, `canary`; further candidates keep their names);
     `winner` is None where iter8 found none.
     `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
+    `iterations_reported` is whether it says how many there were: what is no number is none. `unfound` is whom
+    it names where it says that no winner was found.
     `iterations_planned` is 0 where the Experiment does not say; `winner_reported` is whether it says if there
     is a winner.
     """
@@ -46,6 +48,8 @@ class ExperimentOutcome:
     weights: dict[str, int] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
     winner_reported: bool = True
+    iterations_reported: bool = True
+    unfound: str = ""
 
 
 def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
@@ -116,6 +120,9 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
         weights=_weights(status, by_name),
         conditions=found,
         winner_reported=isinstance(_winner(status).get("winnerFound"), bool),
+        # Kubernetes leaves a 0 out.
+        iterations_reported=type(status.get("completedIterations", 0)) is int,
+        unfound=text(_winner(status), "winner") if _winner(status).get("winnerFound") is False else "",
     )
 
 

@@ -103,6 +103,8 @@ def against_ready(obj: Object | None, ready: str, revisions: Revisions) -> Itera
         yield f"all of which it is made, {' and '.join(parts)}, are True"
     if ready != "True":
         return
+    if any((c.type, c.status) == ("Stopped", "True") for c in conditions(obj)):
+        yield "Stopped is True"
     for name, status in unready.items():
         yield f"{name} is {status or 'not told'}"
     if mode_of(obj) == KNATIVE and revisions.ready and revisions.created != revisions.ready:

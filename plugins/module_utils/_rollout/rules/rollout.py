@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from ..evidence.facts import Facts
+from ..evidence.timeline import Moment
 from ..messages import count, utc
 from ..objects.events import State
+from ..objects.experiment import ExperimentOutcome
 from ..roles import CANARY
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, failed, passed, unproven
@@ -68,8 +70,9 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
             for o in missed
         ],
     }
-    if outcome.winner is None and not outcome.winner_reported and outcome.state is State.SUCCEEDED:
-        return unproven("the Experiment does not tell whether there is a winner", **figures)
+    unclear = _unclear_winner(outcome)
+    if unclear:
+        return unproven(unclear, **figures)
     if outcome.winner == wanted:
         doubts = [o for o in facts.objectives if o.role == wanted and (not o.met or o.beyond or o.unfounded)]
         if doubts:
@@ -85,6 +88,15 @@ def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     return failed(f"{message}, where the {wanted} was expected{why}", **figures)
 
 
+def _unclear_winner(outcome: ExperimentOutcome) -> str:
+    """Why it is not known who won; empty where the Experiment says it in one way."""
+    if outcome.unfound:
+        return f"the Experiment says that no winner was found, and that it is {outcome.unfound}"
+    if outcome.winner is None and not outcome.winner_reported and outcome.state is State.SUCCEEDED:
+        return "the Experiment does not tell whether there is a winner"
+    return ""
+
+
 def iterations_done(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     outcome = facts.experiment
     if outcome is None or outcome.state is not State.SUCCEEDED:
@@ -95,7 +107,12 @@ def iterations_done(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     if thresholds.expect_iterations is None and not wanted:
         # What was not planned cannot be missed.
         return []
+    if not outcome.iterations_reported:
+        return unproven("the Experiment does not tell how many iterations were done", expected=wanted)
     figures = {"iterations": outcome.iterations, "expected": wanted}
+    if outcome.iterations > wanted and thresholds.expect_iterations is None:
+        message = f"{count(outcome.iterations, 'iteration')} were done, and the Experiment planned {wanted}"
+        return unproven(message, **figures)
     if outcome.iterations == wanted:
         return passed(f"all {count(wanted, 'iteration')} were done", **figures)
     return failed(
@@ -140,6 +157,10 @@ def handlers_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     jobs = facts.marks.failed_handlers
     if not facts.moments or not facts.by_experiment:
         return []
+    if not jobs and _doubtful_handlers(facts):
+        data = _doubtful_handlers(facts)[0].data
+        message = f"the Experiment's {data.get('name')} handler is told to have failed"
+        return unproven(f"{message}, and with the status {data.get('status')}", **data)
     if not jobs:
         return passed("no handler of the Experiment failed")
     found = []
@@ -147,6 +168,18 @@ def handlers_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
         message = f"the Experiment's {job.data.get('name')} handler failed at {utc(job.time)}"
         found += failed(message, **job.data)
     return found
+
+
+def _doubtful_handlers(facts: Facts) -> list[Moment]:
+    """The events that say in one place only that a handler failed."""
+    applied = facts.marks.canary_applied
+    return [
+        moment
+        for moment in facts.moments
+        if (moment.source, moment.event) == ("experiment", "handler")
+        and moment.data.get("failed") is True
+        and (applied is None or moment.time >= applied)
+    ]
 
 
 def nothing_deleted(facts: Facts, _thresholds: Thresholds) -> list[Finding]:

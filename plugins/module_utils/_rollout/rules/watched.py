@@ -43,7 +43,7 @@ def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
 def views_agree(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     """Only what would pass by itself is held against the timeline: else there is a reason already."""
     found = _completion(facts, thresholds) + _iterations(facts) + _split(facts, thresholds) + _driven(facts)
-    found += _objects(facts, thresholds) + _of_no_one_rollout(facts)
+    found += _objects(facts, thresholds) + _ready(facts) + _of_no_one_rollout(facts)
     if found or not facts.moments or (facts.experiment is None and facts.service is None):
         return found
     return passed("the timeline and the objects tell the same")
@@ -69,7 +69,7 @@ def _iterations(facts: Facts) -> list[Finding]:
     if outcome is None or outcome.state is not State.SUCCEEDED:
         return []
     found = []
-    if seen > outcome.iterations:
+    if outcome.iterations_reported and seen > outcome.iterations:
         message = f"the timeline tells of {count(seen, 'iteration')}"
         message += f", and the Experiment of {outcome.iterations}"
         found += unproven(message, timeline=seen, experiment=outcome.iterations)
@@ -109,6 +109,22 @@ def _split(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         timeline=last,
         inferenceservice=dict(service.traffic),
     )
+
+
+def _ready(facts: Facts) -> list[Finding]:
+    """An observer tells of each change; what the waits told last may have changed after them."""
+    kind = ("inferenceservice", "ready")
+    seen = [m for m in facts.moments if (m.source, m.event) == kind and m.resource_version]
+    last = max(seen, key=lambda m: m.time, default=None)
+    if (
+        facts.service is None
+        or not facts.service.ready
+        or last is None
+        or last.data.get("ready") is not False
+    ):
+        return []
+    message = f"by the timeline the InferenceService was last seen not ready, at {utc(last.time)}"
+    return unproven(f"{message}, and by itself it is ready", time=last.time)
 
 
 def _objects(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -276,6 +276,7 @@ OBJECTS: list[tuple[str, Bend]] = [
         "an Experiment that is being deleted",
         lambda r: r.experiment["metadata"].update(deletionTimestamp="2027-01-15T08:02:00Z"),
     ),
+    ("an Experiment that is none", lambda r: r.experiment.update(kind="ConfigMap")),
     ("an Experiment of no time", lambda r: r.experiment["metadata"].pop("creationTimestamp")),
     (
         "an Experiment of a time that is none",

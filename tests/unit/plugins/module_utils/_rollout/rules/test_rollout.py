@@ -24,7 +24,14 @@ from ansible_collections.iter8.kfserving.tests.support.judging import (
     check_cover,
     verdict,
 )
-from ansible_collections.iter8.kfserving.tests.support.rollouts import START
+from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
+
+
+def unfound(run: Run) -> None:
+    """No winner was found, and there is one."""
+    assert run.experiment is not None
+    run.experiment["status"]["analysis"]["winnerAssessment"]["data"]["winnerFound"] = False
+
 
 CASES = [
     Case(
@@ -131,6 +138,34 @@ CASES = [
         text="7 iterations were done, where 12 were expected",
     ),
     Case(
+        "more iterations than were planned",
+        "iterations_done",
+        lambda run: run.experiment["status"].update(completedIterations=14),  # type: ignore[index]
+        UNSURE,
+        {"iterations": 14, "expected": 12},
+    ),
+    Case(
+        "iterations by no number",
+        "iterations_done",
+        lambda run: run.experiment["status"].update(completedIterations="12"),  # type: ignore[index]
+        UNSURE,
+        {"expected": 12},
+    ),
+    Case(
+        "a winner that was not found",
+        "expected_winner",
+        unfound,
+        UNSURE,
+        {"winner": None, "expected": "canary", "missed": []},
+    ),
+    Case(
+        "a handler that failed, and succeeded",
+        "handlers_succeeded",
+        lambda run: run.event("experiment", "handler")["data"].update(failed=True),
+        UNSURE,
+        {"name": "finish", "job": "finish-handler-x", "status": "succeeded", "failed": True},
+    ),
+    Case(
         "the traffic was not moved",
         "traffic_moved",
         service(builders.isvc(traffic={BASELINE: 5, CANARY: 95})),
@@ -214,6 +249,13 @@ CASES = [
         },
     ),
     Case(
+        "ready at the end, and stopped",
+        "ready_at_end",
+        conditioned({"Ready": "True", "PredictorReady": "True", "Stopped": "True"}),
+        UNSURE,
+        {"status": "True", "against": ["Stopped is True"]},
+    ),
+    Case(
         "ready at the end by no word that there is for it",
         "ready_at_end",
         conditioned({"Ready": "yes"}),
@@ -281,6 +323,7 @@ def test_what_goes_wrong_is_said(case: Case) -> None:
         {"Ready": "True"},
         {"Ready": "True", "PredictorReady": "True", "IngressReady": "True", "Stopped": "False"},
         {"Ready": "True", "PredictorReady": "True", "CanaryPredictorReady": "False"},
+        {"Ready": "True", "Stopped": "Unknown"},
         {"Ready": "True", "PredictorRouteReady": "Unknown", "LatestDeploymentReady": "False"},
     ],
 )

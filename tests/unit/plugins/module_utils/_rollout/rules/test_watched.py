@@ -179,6 +179,28 @@ def test_an_observer_that_was_killed_saw_nothing_after_its_last_line() -> None:
     assert verdict(run)["verdict"] == "inconclusive", "what nobody saw is held against nobody"
 
 
+@pytest.mark.parametrize(
+    ("ready", "version", "grade"),
+    [
+        ([False], "7", "inconclusive"),
+        ([True, False], "7", "inconclusive"),
+        ([False, True], "7", "pass"),
+        # What the waits told last may have changed after them.
+        ([False], "", "pass"),
+    ],
+)
+def test_what_an_observer_saw_last_of_being_ready(ready: list[bool], version: str, grade: str) -> None:
+    run = rollouts.good()
+    if version:
+        observed(run)
+    for number, each in enumerate(ready):
+        line = event(80.5 + number, "inferenceservice", "ready", ready=each)
+        adding({**line, "resource_version": version})(run)
+    run.timeline = sorted(run.timeline or [], key=lambda line: float(line["time"]))
+    found = verdict(run)
+    assert (claim(found, "views_agree"), found["verdict"]) == (grade, grade)
+
+
 def test_another_observer_goes_on() -> None:
     run = rollouts.good()
     observed(run, end=40.0)
