@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
@@ -131,7 +132,7 @@ case "$2" in
 *prometheus*) mkdir -p "$3/usr/bin"; touch "$3/usr/bin/prometheus";;
 esac
 """
-# The compiler: says what it was asked, and makes "programs".
+# The compiler: says what it was asked, and makes "programs". A gate holds it up until that is gone.
 GO = """#!/bin/sh
 echo "go $*" >> {calls}
 [ -z "$GO_FAILS" ] || {{ echo "x.go:1: undefined: y"; exit 2; }}
@@ -141,7 +142,8 @@ case "$1 $2" in
 "build -v") grep -q new vendor/github.com/modern-go/reflect2/reflect2.go || exit 3
   grep -q made pkg/generated/openapi/zz_generated.openapi.go || exit 4
   grep -q patched cmd/kube-apiserver/main.go || exit 5
-  echo a; sleep 0.2; echo b; sleep 0.2
+  echo a; while [ -e {gates}/half ]; do sleep 0.02; done
+  echo b; while [ -e {gates}/linking ]; do sleep 0.02; done
   for name in kube-apiserver kube-controller-manager; do
     out=$(echo "$*" | sed 's/.* -o \\([^ ]*\\) .*/\\1/')
     printf '#!/bin/sh\\necho Kubernetes v1.20.2\\n' > "$out$name"
@@ -172,7 +174,7 @@ class Machine:
         sources = folder / "sources"
         sources.mkdir()
         generator = self._program("openapi-gen", GENERATOR.format(calls=self.calls))
-        go = self._program("go", GO.format(calls=self.calls, generator=generator))
+        go = self._program("go", GO.format(calls=self.calls, generator=generator, gates=folder))
         bin_dir = folder / "bin"
         bin_dir.mkdir()
         for name, content in (
@@ -229,17 +231,26 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
-def build_it(machine: Machine, steps: Optional[list[str]] = None) -> build.Build:
+def build_it(machine: Machine, report: Callable[[str], None] = lambda _text: None) -> build.Build:
     apt = machine.apt()
     apt.update()
-    report = steps.append if steps is not None else lambda _text: None
     return build.Build(machine.work, apt, report, sleep=lambda _seconds: time.sleep(0.01))
 
 
 def test_the_whole_build(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "_SAY_SECONDS", 0.0)
     steps: list[str] = []
-    job = build_it(machine, steps)
+    gates = {"50 %": machine.folder / "half", "linking": machine.folder / "linking"}
+    for gate in gates.values():
+        gate.touch()
+
+    def report(text: str) -> None:
+        steps.append(text)
+        for word, gate in gates.items():
+            if word in text:
+                gate.unlink(missing_ok=True)
+
+    job = build_it(machine, report)
     programs = job.programs()
     assert job.version == "1.20.2"
     assert {name: path.read_text() for name, path in programs.items()} == dict.fromkeys(
