@@ -8,6 +8,7 @@ answers with status 14, `long` with an answer of 3 MiB, anything else with one o
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from concurrent import futures
 from pathlib import Path
@@ -33,6 +34,7 @@ class Service:
         threads: int = 8,
     ) -> None:
         self.requests = 0
+        self._counting = threading.Lock()  # several threads answer
         self.remaining: list[float] = []  # seconds that each call had left
         self.revision = revision
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -60,7 +62,8 @@ class Service:
         self.server.start()
 
     def _infer(self, request: Any, context: grpc.ServicerContext) -> bytes:
-        self.requests += 1
+        with self._counting:
+            self.requests += 1
         self.remaining.append(context.time_remaining() or 0)
         context.set_trailing_metadata((("x-revision", self.revision),))
         if request.model_name == "unavailable":
