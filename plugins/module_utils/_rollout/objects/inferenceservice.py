@@ -61,6 +61,7 @@ def read(obj: Object | None, children: Children = _NONE) -> Snapshot:
         revisions=seen.revisions,
         traffic=seen.traffic,
         traffic_reported=bool(seen.traffic) and NOT_REPORTED not in seen.traffic,
+        against_ready=(*snapshot.against_ready, *(seen.against_ready() if snapshot.ready else ())),
     )
 
 

@@ -17,6 +17,7 @@ weights at all. So everything is read from the children:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 from .pod import owner_of, runs
@@ -160,6 +161,14 @@ class Standard:
             if problem:
                 return "RouteNotReady", problem
         return self._split_problem() if split else None
+
+    def against_ready(self) -> Iterator[str]:
+        """What cannot be beside Ready of what is to answer, each as a clause."""
+        for name, percent in self._asked.items():
+            deployment = self._deployments.get(name)
+            if percent > 0 and deployment and not number(mapping(deployment, "status"), "availableReplicas"):
+                yield f"Deployment {name}, which is to answer {percent} %, has no pod available"
+        yield from filter(None, (_unaccepted(name, route) for name, route in sorted(self._routes.items())))
 
     def _split_problem(self) -> tuple[str, str] | None:
         expected = {name: percent for name, percent in self._asked.items() if percent > 0}

@@ -411,6 +411,35 @@ def test_a_time_of_the_log_that_no_calendar_has_is_none(fields: dict[str, Any]) 
     assert verdict(run.evidence()) == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("kind", "bend", "text"),
+    [
+        ("Deployment", lambda o: o["status"].update(availableReplicas=0), "has no pod available"),
+        (
+            "HTTPRoute",
+            lambda o: o["status"]["parents"][0]["conditions"][0].update(status="False", reason="NoHost"),
+            "HTTPRoute m is not Accepted: NoHost",
+        ),
+        (
+            "HTTPRoute",
+            lambda o: o["metadata"].update(generation=4),
+            "HTTPRoute m has not been taken up since it was changed",
+        ),
+        # What an autoscaler has just asked for is on its way.
+        ("Deployment", lambda o: (o["spec"].update(replicas=3), o["status"].update(replicas=3)), ""),
+    ],
+)
+def test_in_standard_mode_ready_is_held_to_what_is_to_answer(kind: str, bend: Bend, text: str) -> None:
+    made = history(3, STANDARD)
+    (found,) = [r["object"] for r in made.run.observations or [] if r["object"]["kind"] == kind]
+    bend(found)
+    reasons = [
+        (rule.name, finding.grade.value, text in finding.text)
+        for rule, finding in decide(made.run.evidence(), made.thresholds).reasons()
+    ]
+    assert reasons == ([("ready_at_end", "inconclusive", True)] if text else [])
+
+
 def of_routes(kind: str, **more: Any) -> dict[str, Any]:
     return {"time": START + 1.0, "feed": "httproute", "type": kind, **more}
 
