@@ -48,7 +48,7 @@ def _suite(name: str, codename: str) -> Optional[str]:
     return f"{SUITE}{dash}{suffix}"
 
 
-def _one_line(text: str, codename: str) -> list[str]:
+def _one_line(text: str) -> list[str]:
     """Entries of a sources.list, in the deb822 form. See sources.list(5)."""
     entries = []
     for line in text.splitlines():
@@ -97,7 +97,7 @@ def sources(etc: Path, codename: str) -> str:
     stanzas: list[str] = []
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
         if path.is_file():
-            stanzas += _one_line(path.read_text(encoding="utf-8"), codename)
+            stanzas += _one_line(path.read_text(encoding="utf-8"))
     for path in sorted((etc / "sources.list.d").glob("*.sources")):
         stanzas += re.split(r"\n\s*\n", path.read_text(encoding="utf-8"))
     turned = (_stanza(stanza, codename) for stanza in stanzas)
