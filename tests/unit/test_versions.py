@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import metadata
+from importlib.metadata import metadata, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible_collections.iter8.kfserving.tests import versions
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
-from ansible_collections.iter8.kfserving.tests.unit.test_layers import imports
+from ansible_collections.iter8.kfserving.tests.unit.test_layers import OURS, imports, imports_of
 
 # Packages by the name under which they are imported, where that is another.
 INSTALLED_AS = {"yaml": "pyyaml"}
@@ -141,6 +141,36 @@ def test_a_run_says_what_it_did_not_do(
     assert any("FAILED: ansible-core 2.16: exit code 2" in line for line in said[-4:])
     assert versions.main(["3.9", "newest"]) == 0
     assert versions.main(["newest"]) == 1, "nothing was run"
+
+
+def reached(paths: list[Path]) -> set[str]:
+    """The packages that these files import, by way of the collection's own files too."""
+    plugins, top = ROOT / "plugins", OURS.removesuffix("plugins.")
+    found, seen, left = set(), set(paths), list(paths)
+    while left:
+        path = left.pop()
+        for one in imports_of(path, plugins if plugins in path.parents else ROOT):
+            parts = one.name.removeprefix(top).split(".")
+            files = [ROOT.joinpath(*names).with_suffix(".py") for names in (parts, parts[:-1])]
+            if one.name.startswith(top):
+                left += [file for file in files if file.is_file() and file not in seen]
+                seen.update(files)
+            else:
+                found.add(parts[0])
+    return found
+
+
+def test_what_is_tried_on_each_python_needs_what_is_installed_for_it_and_no_ansible() -> None:
+    files = [path for folder in versions.LOAD_TESTS for path in (ROOT / folder).rglob("*.py")]
+    needed = reached([*files, ROOT / "tests/conftest.py"]) - sys.stdlib_module_names - {"__future__"}
+    given = {_package(line) for name in versions.LOAD_NEEDS for line in (name, *(requires(name) or ()))}
+    packages = packages_distributions()
+    assert {name for name in needed if not set(map(_package, packages.get(name, ()))) & given} == set()
+
+
+def _package(requirement: str) -> str:
+    """The name of a package as indexes spell it."""
+    return re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower().replace("_", "-")
 
 
 def test_no_release_of_a_tool_turns_a_fresh_clone_red() -> None:
