@@ -105,6 +105,7 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
     state, decisive = _state(found)
     by_name = roles(experiment)
     status = mapping(experiment, "status")
+    completed = status.get("completedIterations", 0)  # Kubernetes leaves a 0 out
     winner_name = _winner_name(status)
     # What is no version of it is none of the two, whatever it is called.
     winner = by_name.get(winner_name, _own_role(winner_name) if by_name else winner_name)
@@ -120,8 +121,7 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
         weights=_weights(status, by_name),
         conditions=found,
         winner_reported=isinstance(_winner(status).get("winnerFound"), bool),
-        # Kubernetes leaves a 0 out.
-        iterations_reported=type(status.get("completedIterations", 0)) is int,
+        iterations_reported=isinstance(completed, int) and not isinstance(completed, bool),
         unfound=text(_winner(status), "winner") if _winner(status).get("winnerFound") is False else "",
     )
 
