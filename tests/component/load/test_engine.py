@@ -67,7 +67,7 @@ def test_open_loop_does_not_wait_for_answers(serve: Any, load: Any) -> None:
         visit.ok()
 
     own = load(serve(slow).url, rate=50, duration=400_000_000, connections=1)["LoadTest"]
-    assert (own["requests"], own["failed"]) == (20, 0)
+    assert (own["requests"] + own["unsent"], own["failed"]) == (20, 0)
     # A loop that waits for answers never has more than one request on its one connection.
     assert most >= 5
     # Timed from the intended send, the wait shows in every request that it hit.
@@ -226,12 +226,13 @@ def test_a_name_that_moves(serve: Any, clock: PolledClock) -> None:
     assert second.requests >= 5
 
 
-def test_an_address_on_which_nobody_listens_costs_no_request(serve: Any) -> None:
+def test_an_address_on_which_nobody_listens_costs_no_request(serve: Any, clock: PolledClock) -> None:
     """As `localhost`, which is ::1 too; and a new look at the name does not bring it to the front."""
     server = serve(lambda visit: visit.ok(headers=b"Connection: close\r\n"))
     dead = SocketAddress(socket.AF_INET, ("127.0.0.1", 1), "dead")
     live = SocketAddress(socket.AF_INET, ("127.0.0.1", server.port), "live")
-    tally = make(server.url, [], rate=20, duration=1_400_000_000, lookup=lambda: [dead, live]).run()
+    options = {"rate": 20, "duration": 1_400_000_000, "lookup": lambda: [dead, live]}
+    tally = make(server.url, [], clock=clock, wall=clock.wall, **options).run()
     assert (tally.counts.requests, tally.counts.failed) == (28, 0)
     assert server.requests == 28
 
@@ -246,13 +247,22 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(serve: Any) -> None
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_poll_in_place_of_epoll(serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poll_in_place_of_epoll(
+    serve: Any, load: Any, clock: PolledClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What runs on systems without epoll and timerfd."""
-    monkeypatch.setattr(engine_module, "make_poller", poller._Poll)
-    monkeypatch.setattr(engine_module, "make_alarm", lambda _poller: None)
+    asked: list[float] = []
+
+    class Poll(poller._Poll):
+        def poll(self, timeout: float) -> list[tuple[int, int]]:
+            asked.append(timeout)
+            return super().poll(timeout)
+
+    monkeypatch.setattr(poller, "make_poller", Poll)
     server = serve(ok)
     own = load(server.url, rate=100, duration=300_000_000, connection_modes="both")["LoadTest"]
     assert (own["requests"], own["failed"], server.requests) == (30, 0, 30)
+    assert asked
 
 
 SCRIPT = """
@@ -261,12 +271,12 @@ sys.path.insert(0, sys.argv[1])
 from module_utils._load.engine.engine import Engine
 from module_utils._load.options import Options
 from module_utils._load.http.target import parse_url
-options = Options(url=sys.argv[2], rate=20, duration=1_200_000_000, timeout=400_000_000)
+options = Options(url=sys.argv[2], rate=10, duration=3_500_000_000, timeout=1_500_000_000)
 engine = Engine(options, parse_url(options), "cafe", lambda row, failures, tally: None)
 print("go", flush=True)
 tally = engine.run()
 longest = max([0] + [end - start for start, end in tally.health.stalls])
-print(tally.counts.requests, tally.counts.failed, tally.health.stalled, longest)
+print(tally.counts.requests + tally.unsent, tally.counts.failed, tally.health.stalled, longest)
 """
 
 
@@ -297,13 +307,13 @@ def test_its_own_stall_is_not_the_servers_fault(serve: Any) -> None:
         until(lambda: server.requests >= 4, 10, "the first requests")
         before = time.monotonic()
         child.send_signal(signal.SIGSTOP)
-        time.sleep(0.6)
+        time.sleep(2)
         child.send_signal(signal.SIGCONT)
         stopped = time.monotonic() - before
         requests, failed, stalls, longest = map(int, child.stdout.readline().split())
-    assert (requests, failed) == (24, 0)
+    assert (requests, failed) == (35, 0)
     assert stalls >= 1
-    assert 400_000_000 < longest < (stopped + 0.3) * 1e9
+    assert 1_500_000_000 < longest < (stopped + 0.3) * 1e9
 
 
 def test_outage_windows(serve: Any, load: Any, clock: PolledClock) -> None:
@@ -392,7 +402,8 @@ def test_slow_losses_among_answers_are_no_outage_as_long_as_they_took(serve: Any
 
     slowly = (9, 12, 30)
     own = load(serve(slow).url, rate=40, duration=2_000_000_000, connections=2)["LoadTest"]
-    assert (own["requests"], own["failed"], len(own["outages"])) == (80, 3, 3)
+    # What a busy machine kept this process from sending in its second is on record too.
+    assert (own["requests"] + own["unsent"], own["failed"], len(own["outages"])) == (80, 3, 3)
     assert own["outages_of_all"] == [{**one, "connection_mode": "all"} for one in own["outages"]]
     for outage, lost in zip(own["outages"], sorted(own["ledger"], key=lambda row: float(row["sent"]))):
         assert outage["failed"] == 1
