@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import (
@@ -16,10 +14,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.ev
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.spec import parse_gates
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.templates import TEMPLATES
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import paths
-from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.programs import find
 
-from ...support.ports import free_port
+from ...support.prometheus import scraping
 from ...support.sandbox import Running
 from ...support.waiting import until
 
@@ -72,42 +68,17 @@ class Counters(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def prometheus(sandbox: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A server of the test's own; the program is the sandbox's, which has obtained it."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    program = find.obtain(paths.cache_dir(), lambda _text: None).paths["prometheus"]
     target = ThreadingHTTPServer(("127.0.0.1", 0), Counters)
     threading.Thread(target=target.serve_forever, args=(0.05,), daemon=True).start()
-    configuration = folder / "prometheus.yml"
-    configuration.write_text(
-        "global: {scrape_interval: 300ms, scrape_timeout: 300ms}\n"
-        "scrape_configs:\n"
-        f"- {{job_name: counters, static_configs: [{{targets: ['127.0.0.1:{target.server_port}']}}]}}\n"
-    )
-    port = free_port()
-    process = _started(program, folder, configuration, port)
-    server = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        until(lambda: server.value("min_over_time(up[1s])")[0] == 1, 30, "Prometheus to scrape")
-        until(lambda: Counters.scrapes > 4, 30, "some scrapes")
-        yield server
+        with scraping(tmp_path_factory.mktemp("prometheus"), "counters", target.server_port) as url:
+            server = Prometheus(url)
+            until(lambda: server.value("min_over_time(up[1s])")[0] == 1, 30, "Prometheus to scrape")
+            until(lambda: Counters.scrapes > 4, 30, "some scrapes")
+            yield server
     finally:
-        process.kill()
-        process.wait()
         target.shutdown()
         target.server_close()
-
-
-def _started(program: Path, folder: Path, configuration: Path, port: int) -> subprocess.Popen[bytes]:
-    with open(folder / "log", "wb") as log:
-        return subprocess.Popen(
-            [
-                str(program),
-                f"--config.file={configuration}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
 
 
 @pytest.mark.sandbox
