@@ -6,7 +6,6 @@ from __future__ import annotations
 import http.client
 import json
 import math
-import ssl
 import string
 import urllib.error
 import urllib.parse
@@ -14,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._common.tls import trusting
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Measured, QueryGate
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.window import Answers, Counted
@@ -62,8 +62,7 @@ class Prometheus:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         handlers: list[Any] = [_NoRedirect()]
         if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=ca_file)
-            handlers.append(urllib.request.HTTPSHandler(context=context))
+            handlers.append(urllib.request.HTTPSHandler(context=trusting(ca_file)))
         self._opener = urllib.request.build_opener(*handlers)
 
     def value(self, query: str) -> tuple[float | None, str]:

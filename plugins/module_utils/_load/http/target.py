@@ -10,6 +10,7 @@ import ssl
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from ..._common.tls import trusting
 from ..errors import LoadError
 from ..options import Options
 
@@ -145,7 +146,7 @@ def tls_context(options: Options, target: Target) -> ssl.SSLContext | None:
         if path and not os.access(path, os.R_OK):
             raise LoadError(f"The file {path} cannot be read.")
     try:
-        context = ssl.create_default_context(cafile=options.ca_file or None)
+        context = trusting(options.ca_file or None)
         if options.client_cert:
             # Without a password of its own OpenSSL would ask the terminal for one, and wait.
             context.load_cert_chain(options.client_cert, options.client_key or None, password=_no_password)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ... import _common
-from ..._common import files, percentile, processes
+from ..._common import files, percentile, processes, tls
 from .. import (
     arrivals,
     command,
@@ -52,7 +52,7 @@ from ..stats import payloads as payload_counts
 from . import recorder, state, worker
 
 PARTS = (
-    _common, files, percentile, processes,
+    _common, files, percentile, processes, tls,
     arrivals, command, duration, errors, main, options, order, payloads,
     engine, exchange, in_flight, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams, wire,
     writer,
