@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.options import Options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.result.result import build, public_options
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.snapshot import snapshot
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats.tally import Tally
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 from ansible_collections.iter8.kfserving.tests.support import artefacts, rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 from ansible_collections.iter8.kfserving.tests.support.rollouts import START, Run
 
 Json = dict[str, Any]
@@ -200,3 +202,34 @@ def test_every_report_is_well_formed_whatever_the_evidence(name: str, tmp_path: 
     publish(runs.judged(runs.RUNS[name](), tmp_path))
     for file in ("verdict.json", "junit.xml", "report.html", "metrics.txt", "summary.md"):
         assert list(artefacts.CHECKS[file]((tmp_path / file).read_text())) == [], file
+
+
+def marks() -> list[tuple[str, dict[str, Any]]]:
+    """What the roles' and playbooks' tasks write into the timeline, each with its file's name."""
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    def look(name: str, node: Any) -> None:
+        for each in node if isinstance(node, list) else ():
+            given = each.get("iter8.kfserving.timeline_mark", {})
+            if "event" in given:
+                found.append((name, given))
+            for block in ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks"):
+                look(name, each.get(block))
+
+    for path in [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")]:
+        look(path.name, yaml.safe_load(path.read_text()))
+    return found
+
+
+def test_what_a_playbook_marks_is_what_the_timelines_schema_knows() -> None:
+    schema = json.loads((ROOT / "docs/schemas/timeline-event.schema.json").read_text())
+    known = {}
+    for shape in (one["properties"] for one in schema["oneOf"]):
+        if shape["source"].get("const") == "playbook":
+            event = shape["event"]
+            known.update({name: shape["data"] for name in event.get("enum", [event.get("const")])})
+    assert {given["event"] for _name, given in marks()} == known.keys()
+    for name, given in marks():
+        data, shape = given.get("data", {}), known[given["event"]]
+        assert data.keys() - shape.get("properties", {}).keys() == set(), f"{name}: {given['event']}"
+        assert set(shape.get("required", [])) - data.keys() == set(), f"{name}: {given['event']}"
