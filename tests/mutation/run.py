@@ -18,11 +18,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
 
 ROOT = Path(__file__).resolve().parents[2]
-TREE = ROOT / "build/mutation"
+# A copy for each that works on one: the first is mutmut's, too.
+TREES = [ROOT / f"build/mutation/{number}" for number in range(os.cpu_count() or 1)]
+TREE = TREES[0]
 INSIDE = Path("ansible_collections/iter8/kfserving")
 MODULE_UTILS = Path("plugins/module_utils")
 ROLLOUT = MODULE_UTILS / "_rollout"
@@ -30,7 +34,7 @@ SUPPORT = Path("tests/support")
 SCHEMAS = Path("docs/schemas")
 TESTS = Path("tests/unit/plugins/module_utils/_rollout")
 # Where what the rules decide is tested: most changes are noticed there, and soon.
-FIRST = ("rules", "test_verdict.py", "test_thresholds.py", "evidence/test_gateway.py")
+FIRST = ("rules", "test_verdict.py", "test_cases.py", "test_thresholds.py", "evidence/test_gateway.py")
 AGAINST = {"failed", "unproven"}
 
 # mutmut names a mutant by its path, which must be the name under which the tests import it: so it runs in a
@@ -50,29 +54,29 @@ addopts = "--import-mode=importlib -p no:cacheprovider"
 
 @dataclass(frozen=True)
 class Change:
-    """One change of one file: what it is, and the file's text with it."""
+    """One change of one file: what it is, the file within a tree, and its text with it."""
 
     what: str
     file: Path
     text: str
 
 
-def copy(everything: bool) -> None:
+def copy(tree: Path, everything: bool) -> None:
     """A fresh tree with the code and its tests, and mutmut's settings."""
-    shutil.rmtree(TREE, ignore_errors=True)
+    shutil.rmtree(tree, ignore_errors=True)
     # The tests make what they judge by the code of other rooms: records of an observer and a load, a report.
     for part in (MODULE_UTILS, TESTS, SUPPORT, SCHEMAS):
-        shutil.copytree(ROOT / part, TREE / INSIDE / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(ROOT / "tests/conftest.py", TREE / INSIDE / "tests/conftest.py")
+        shutil.copytree(ROOT / part, tree / INSIDE / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "tests/conftest.py", tree / INSIDE / "tests/conftest.py")
     only = "*.py" if everything else "*/rules/*.py"
-    (TREE / "pyproject.toml").write_text(SETTINGS.format(only=f'"{only}"'))
+    (tree / "pyproject.toml").write_text(SETTINGS.format(only=f'"{only}"'))
 
 
 def changes() -> Iterator[Change]:
     """Rules taken away, findings against a pass turned into such for it, contradictions left out."""
-    rollout = TREE / INSIDE / ROLLOUT
-    for file in [*sorted(rollout.glob("rules/*.py")), rollout / "same_objects.py"]:
-        text = file.read_text()
+    rollout = ROOT / ROLLOUT
+    for path in [*sorted(rollout.glob("rules/*.py")), rollout / "same_objects.py"]:
+        text, file = path.read_text(), INSIDE / path.relative_to(ROOT)
         nodes = list(ast.walk(ast.parse(text)))
         calls = [node for node in nodes if isinstance(node, ast.Call)]
         for call in calls:
@@ -84,9 +88,9 @@ def changes() -> Iterator[Change]:
             if name in AGAINST:
                 where = f"{file.name}:{call.lineno}"
                 yield Change(f"{name} is passed at {where}", file, replaced(text, call.func, "passed"))
-        for told in (node for node in nodes if isinstance(node, (ast.Yield, ast.YieldFrom))):
-            where = f"{file.name}:{told.lineno}"
-            yield Change(f"nothing is said at {where}", file, replaced(text, told, "yield from ()"))
+        for said in (node for node in nodes if isinstance(node, (ast.Yield, ast.YieldFrom))):
+            where = f"{file.name}:{said.lineno}"
+            yield Change(f"nothing is said at {where}", file, replaced(text, said, "yield from ()"))
 
 
 def replaced(text: str, node: ast.expr, by: str) -> str:
@@ -99,12 +103,12 @@ def replaced(text: str, node: ast.expr, by: str) -> str:
     return (before + by.encode() + after).decode()
 
 
-def failure() -> str:
-    """What pytest says of a test of what the rules decide that fails; empty where none does."""
+def failure(tree: Path) -> str:
+    """What pytest says of a test of what the rules decide that fails in this tree; empty where none does."""
     first = [INSIDE / TESTS / name for name in FIRST]
     command = [sys.executable, "-m", "pytest", "-x", "-q", *map(str, first)]
-    environment = {**os.environ, "PYTHONPATH": str(TREE), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     # A mutant that cannot be imported was noticed by nobody.
     if done.returncode not in (0, 1) or "ERROR collecting" in done.stdout:
         sys.exit(f"mutation: pytest could not run:\n{done.stdout}{done.stderr}")
@@ -113,21 +117,34 @@ def failure() -> str:
 
 def survivors() -> tuple[int, list[str]]:
     """How many changes were made, and those that no test noticed."""
-    if said := failure():
+    if said := failure(TREE):
         sys.exit(f"mutation: the tests fail without any change; mend that first:\n{said}")
-    made, left = 0, []
-    for change in changes():
-        before = change.file.read_text()
-        change.file.write_text(change.text)
+    free: Queue[Path] = Queue()
+    for tree in TREES:
+        free.put(tree)
+
+    def seen(change: Change) -> bool:
+        tree = free.get()
+        before = (tree / change.file).read_text()
+        (tree / change.file).write_text(change.text)
         try:
-            seen = bool(failure())
+            return bool(failure(tree))
         finally:
-            change.file.write_text(before)
-        made += 1
-        print(f"mutation: {'noticed ' if seen else 'SURVIVED'}  {change.what}", flush=True)
-        if not seen:
-            left.append(change.what)
-    return made, left
+            (tree / change.file).write_text(before)
+            free.put(tree)
+
+    made = list(changes())
+    left = []
+    workers = ThreadPoolExecutor(len(TREES))
+    try:
+        for number, (change, noticed) in enumerate(zip(made, workers.map(seen, made)), 1):
+            said = "noticed " if noticed else "SURVIVED"
+            print(f"mutation: {number} of {len(made)}: {said}  {change.what}", flush=True)
+            if not noticed:
+                left.append(change.what)
+    finally:
+        workers.shutdown(cancel_futures=True)
+    return len(made), left
 
 
 def mutmut() -> str:
@@ -143,8 +160,8 @@ def mutmut() -> str:
     stats = json.loads(found.read_text())
     tried = stats["total"] - stats.get("skipped", 0)
     share = stats["killed"] / tried if tried else 0.0
-    told = f"{stats['killed']} of {tried} mutants were noticed ({share:.1%})"
-    return f"mutmut: {told}; '{tool} results' in {TREE} lists the others"
+    score = f"{stats['killed']} of {tried} mutants were noticed ({share:.1%})"
+    return f"mutmut: {score}; '{tool} results' in {TREE} lists the others"
 
 
 def main() -> int:
@@ -153,7 +170,8 @@ def main() -> int:
     parser.add_argument("--no-mutmut", action="store_true", help="only take rules and findings away")
     parser.add_argument("--all", action="store_true", help="let mutmut change all of _rollout (takes long)")
     options = parser.parse_args()
-    copy(options.all)
+    for tree in TREES:
+        copy(tree, options.all)
     made, left = survivors()
     if not options.no_mutmut:
         print(f"mutation: {mutmut()}")
