@@ -56,7 +56,8 @@ def _ask(talk: Talk, pod: Pod, rounds: int, seconds: float) -> tuple[Pod, list[I
         here = talk.wall()
         if reported is None:
             break
-        bounds.append((reported - here, reported - asked))
+        if here >= asked:  # else our own clock was set back meanwhile, and nothing is bounded
+            bounds.append((reported - here, reported - asked))
         longest = max(longest, here - asked)
     return pod, bounds, longest
 
@@ -70,7 +71,7 @@ def _by_proxy(talk: Talk, pod: Pod) -> list[Interval]:
             asked = talk.wall()
             reported = talk.time_of(pod, int(port or 0))
             here = talk.wall()
-            if number:
+            if number and here >= asked:
                 bounds.append((reported - here, reported - asked))
     except (ClusterError, KeyError, TypeError, ValueError):
         pass  # the annotation does it, too

@@ -88,7 +88,10 @@ def version_of(obj: Json) -> str:
 
 
 def compared(date: str, sent: float, received: float) -> Compared | None:
-    """What the Date header of an answer says; None where it is no date."""
+    """What the Date header of an answer says; None where it is no date, or our own clock was set back
+    before it came: what took less than no time bounds nothing."""
+    if received < sent:
+        return None
     try:
         return Compared(parsedate_to_datetime(date).timestamp(), sent, received)
     except (TypeError, ValueError):

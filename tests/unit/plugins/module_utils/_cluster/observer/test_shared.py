@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.
     Polled,
     WatchFailed,
     WatchTarget,
+    compared,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.shared import (
     CROWDED,
@@ -160,8 +161,8 @@ def test_rights_that_are_taken_away_later_are_no_reason_to_look_alone() -> None:
     assert isinstance(told.found[-1][1], WatchFailed)
 
 
-def polls(server: Server, *listeners: Told) -> Polls:
-    found = Polls(server, lambda: 1.0)  # type: ignore[arg-type]
+def polls(server: Server, *listeners: Told, wall: Callable[[], float] = lambda: 1.0) -> Polls:
+    found = Polls(server, wall)  # type: ignore[arg-type]
     assert all(found.join(each.listener) for each in listeners)
     return found
 
@@ -172,6 +173,21 @@ def test_one_request_tells_the_versions_of_all() -> None:
     assert server.asked == [KIND.path("default")]
     assert (one.versions, other.versions, gone.versions) == (["5"], ["7"], ["absent"])
     assert [type(item) for _at, item in one.found] == [Polled, Compared]
+
+
+def test_a_clock_that_is_set_back_while_an_answer_is_awaited_compares_nothing() -> None:
+    """By 22 s, as the campaign's clock: an interval that ends before it begins ended the observer."""
+    server, one = Server({"a": "5"}), Told("a")
+    polls(server, one, wall=iter([100.0, 78.01]).__next__).once()
+    assert [type(item) for _at, item in one.found] == [Polled]
+    assert one.versions == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("received", "counts"), [(100.0, True), (100.5, True), (99.99, False), (78.0, False)]
+)
+def test_what_took_less_than_no_time_bounds_nothing(received: float, counts: bool) -> None:
+    assert (compared(DATE, 100.0, received) is not None) == counts
 
 
 def test_one_alone_is_asked_for_by_name() -> None:
