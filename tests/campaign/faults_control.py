@@ -173,8 +173,15 @@ _GENERATOR = (
             says={"clock_steady": "the clock was changed during the run"},
             # By the times as they were written, the load may well have ended before the rollout.
             # The shares cannot be judged then, which is told as such.
-            # What was last seen before the step was seen long ago by the clock after it.
-            also=["load_spans_rollout", "requests_in_every_phase", "shares_as_set", "watched_throughout"],
+            # What was last seen before the step was seen long ago by the clock after it, and what was seen
+            # last comes before it by its time.
+            also=[
+                "load_spans_rollout",
+                "requests_in_every_phase",
+                "shares_as_set",
+                "views_agree",
+                "watched_throughout",
+            ],
         ),
         clock.stepped,
         prepare=clock.prepare,
