@@ -174,8 +174,9 @@ _GENERATOR = (
             # By the times as they were written, the load may well have ended before the rollout.
             # The shares cannot be judged then, which is told as such.
             # What was last seen before the step was seen long ago by the clock after it, and what was seen
-            # last comes before it by its time.
+            # last comes before it by its time; the Experiment may seem older than the run.
             also=[
+                "evidence_complete",
                 "load_spans_rollout",
                 "requests_in_every_phase",
                 "shares_as_set",
