@@ -548,7 +548,7 @@ def test_every_part_is_copied(tmp_path: Path) -> None:
         if room == here:
             parts = {part for part in parts - outside if not part.startswith("pod/")}
         else:
-            parts = {"__init__.py", "files.py", "percentile.py", "processes.py"}
+            parts = {"__init__.py", "files.py", "percentile.py", "processes.py", "tls.py"}
         there = copy.parent.with_name(room.name)
         assert {str(path.relative_to(there)) for path in there.rglob("*.py")} == parts
         for part in parts:
