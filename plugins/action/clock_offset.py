@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import (
-    SAME,
     Estimate,
     Offset,
     from_stamp,
@@ -32,15 +31,18 @@ class ActionModule(ActionBase):
         try:
             self._ask()  # the connection is there then
             comparisons = Estimate()
-            for _round in range(max(1, arguments["rounds"])):
-                comparisons.add(self._ask(), 0.0)
-            found = comparisons.offset or SAME
+            for each in filter(None, [self._ask() for _round in range(max(1, arguments["rounds"]))]):
+                comparisons.add(each, 0.0)
         except ValueError as error:
             return {**result, "failed": True, "msg": f"The clock of this host cannot be read: {error}."}
+        found = comparisons.offset
+        if found is None:
+            message = "The clocks cannot be compared: the controller's was set back each time. Run it again."
+            return {**result, "failed": True, "msg": message}
         low, high = round(found.low, 6), round(found.high, 6)
         return {**result, "changed": False, "low": low, "high": high, "ahead": round((low + high) / 2, 6)}
 
-    def _ask(self) -> Offset:
+    def _ask(self) -> Offset | None:
         sent = time.time()
         answer = self._low_level_execute_command(DATE, sudoable=False)
         received = time.time()

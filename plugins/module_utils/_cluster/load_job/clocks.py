@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import from_stamp
+
 from ..client.errors import ClusterError
 from ..concurrently import at_once
 from .pods import Pod
@@ -56,8 +58,7 @@ def _ask(talk: Talk, pod: Pod, rounds: int, seconds: float) -> tuple[Pod, list[I
         here = talk.wall()
         if reported is None:
             break
-        if here >= asked:  # else our own clock was set back meanwhile, and nothing is bounded
-            bounds.append((reported - here, reported - asked))
+        bounds += _bound(reported, asked, here)
         longest = max(longest, here - asked)
     return pod, bounds, longest
 
@@ -71,11 +72,16 @@ def _by_proxy(talk: Talk, pod: Pod) -> list[Interval]:
             asked = talk.wall()
             reported = talk.time_of(pod, int(port or 0))
             here = talk.wall()
-            if number and here >= asked:
-                bounds.append((reported - here, reported - asked))
+            if number:
+                bounds += _bound(reported, asked, here)
     except (ClusterError, KeyError, TypeError, ValueError):
         pass  # the annotation does it, too
     return bounds
+
+
+def _bound(reported: float, asked: float, here: float) -> list[Interval]:
+    offset = from_stamp(reported, 0.0, asked, here)
+    return [(offset.low, offset.high)] if offset is not None else []
 
 
 def _answer(talk: Talk, pod: Pod, number: int, deadline: float) -> Optional[float]:

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Protocol, Union
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import (
+    Offset,
+    from_stamp,
+)
+
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, NotFound
 from ..client.watch import Clock, Notice, Watch
@@ -60,11 +65,9 @@ class WatchFailed:
 
 @dataclass(frozen=True)
 class Compared:
-    """The API server's own time, whole seconds, told between two moments of ours."""
+    """By how much the API server's clock is ahead of ours, as its Date bounds it."""
 
-    stamp: float
-    sent: float
-    received: float
+    offset: Offset
 
 
 Found = Union[Notice, Polled, WatchFailed, Compared]
@@ -88,14 +91,12 @@ def version_of(obj: Json) -> str:
 
 
 def compared(date: str, sent: float, received: float) -> Compared | None:
-    """What the Date header of an answer says; None where it is no date, or our own clock was set back
-    before it came: what took less than no time bounds nothing."""
-    if received < sent:
-        return None
+    """What the Date header of an answer says, in whole seconds; None where that bounds nothing."""
     try:
-        return Compared(parsedate_to_datetime(date).timestamp(), sent, received)
+        offset = from_stamp(parsedate_to_datetime(date).timestamp(), 1.0, sent, received)
     except (TypeError, ValueError):
         return None
+    return Compared(offset) if offset is not None else None
 
 
 def watched(api: Api, target: WatchTarget, clock: Clock) -> Watch:

@@ -11,10 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import (
-    Estimate,
-    from_stamp,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import Estimate
 
 from ..client.watch import Clock, Notice
 from .coverage import Coverage, Poll, UnobservedInterval
@@ -135,7 +132,7 @@ class Observer:
         elif isinstance(item, Polled):
             self._polled(recorder, at, item)
         elif isinstance(item, Compared):
-            self._offset.add(from_stamp(item.stamp, 1.0, item.sent, item.received), at)
+            self._offset.add(item.offset, at)
         else:
             if item.target.needed:
                 raise item.error

@@ -45,13 +45,15 @@ SAME = Offset(0.0, 0.0)
 """Two readers of one clock."""
 
 
-def from_stamp(stamp: float, fineness: float, sent: float, received: float) -> Offset:
+def from_stamp(stamp: float, fineness: float, sent: float, received: float) -> Offset | None:
     """From a time that the other told, cut to `fineness` seconds, in an answer to what we sent at `sent`.
+
+    None where our own clock was set back meanwhile: what took less than no time bounds nothing.
 
     An HTTP Date has a fineness of 1 s (RFC 9110, section 5.6.7). The other looked at its clock, which showed
     from `stamp` to `stamp + fineness`, at some moment between our sending and our receiving.
     """
-    return Offset(stamp - received, stamp + fineness - sent)
+    return Offset(stamp - received, stamp + fineness - sent) if received >= sent else None
 
 
 class Estimate:

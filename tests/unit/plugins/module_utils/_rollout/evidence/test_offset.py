@@ -47,6 +47,12 @@ def test_some_seconds_of_comparisons_say_it_to_a_twentieth_of_a_second():
 
 def test_one_comparison_is_as_fine_as_the_stamp_and_the_way():
     assert from_stamp(100.0, 1.0, 99.5, 100.5) == Offset(-0.5, 1.5)
+    assert from_stamp(100.0, 0.0, 100.0, 100.0) == Offset(0.0, 0.0)
+
+
+def test_what_took_less_than_no_time_bounds_nothing():
+    assert from_stamp(100.0, 1.0, 100.0, 99.99) is None
+    assert from_stamp(100.0, 1.0, 100.0, 78.0) is None
 
 
 def test_a_clock_that_was_set_leaves_both_offsets_possible():
