@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.evidence import (
@@ -26,19 +24,15 @@ ANSWERS = (("m-00001", "200", 3), ("m-00001", "503", 1), ("m-00002", "200", 1))
 TOOK = (("0.1", 0.0), ("0.5", 1.0), ("+Inf", 1.0))
 
 
-class Counters(BaseHTTPRequestHandler):
+class Counters:
     """Counters that go up with each scrape, under the names of each of the sources."""
 
-    scrapes = 0
+    def __init__(self) -> None:
+        self.scrapes = 0
 
-    def do_GET(self) -> None:
-        type(self).scrapes += 1
-        body = "".join(f"{series} {value}\n" for series, value in self._series()).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def __call__(self) -> str:
+        self.scrapes += 1
+        return "".join(f"{series} {value}\n" for series, value in self._series())
 
     def _series(self) -> Iterator[tuple[str, float]]:
         for revision, code, each in ANSWERS:
@@ -61,24 +55,17 @@ class Counters(BaseHTTPRequestHandler):
         for bound, share in TOOK:
             yield f'{name}_bucket{{{labels}, le="{bound}"}}', share * n
 
-    def log_message(self, *_arguments: object) -> None:
-        return None
-
 
 @pytest.fixture(scope="module")
 def prometheus(sandbox: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A server of the test's own; the program is the sandbox's, which has obtained it."""
-    target = ThreadingHTTPServer(("127.0.0.1", 0), Counters)
-    threading.Thread(target=target.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        with scraping(tmp_path_factory.mktemp("prometheus"), "counters", target.server_port) as url:
-            server = Prometheus(url)
-            until(lambda: server.value("min_over_time(up[1s])")[0] == 1, 30, "Prometheus to scrape")
-            until(lambda: Counters.scrapes > 4, 30, "some scrapes")
-            yield server
-    finally:
-        target.shutdown()
-        target.server_close()
+    counters = Counters()
+    folder = tmp_path_factory.mktemp("prometheus")
+    with scraping(folder, "counters", "text/plain; version=0.0.4", counters) as url:
+        server = Prometheus(url)
+        until(lambda: server.value("min_over_time(up[1s])")[0] == 1, 30, "Prometheus to scrape")
+        until(lambda: counters.scrapes > 4, 30, "some scrapes")
+        yield server
 
 
 @pytest.mark.sandbox

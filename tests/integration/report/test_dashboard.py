@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -57,30 +55,13 @@ class Asked:
 @pytest.fixture(scope="module")
 def asked(sandbox: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     run = gather(runs.judged(runs.lossy(), tmp_path_factory.mktemp("run")))
-    body = openmetrics(run).encode()
-
-    class Metrics(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            # As docs/guides/dashboards.md has it for a push gateway.
-            self.send_header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_arguments: object) -> None:
-            return None
-
-    target = ThreadingHTTPServer(("127.0.0.1", 0), Metrics)
-    threading.Thread(target=target.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        with scraping(tmp_path_factory.mktemp("prometheus"), JOB, target.server_port) as url:
-            found = Asked(url, run)
-            until(lambda: _scraped(found), 30, "Prometheus to scrape")
-            yield found
-    finally:
-        target.shutdown()
-        target.server_close()
+    # As docs/guides/dashboards.md has it for a push gateway.
+    kind = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    folder = tmp_path_factory.mktemp("prometheus")
+    with scraping(folder, JOB, kind, lambda: openmetrics(run)) as url:
+        found = Asked(url, run)
+        until(lambda: _scraped(found), 30, "Prometheus to scrape")
+        yield found
 
 
 def _scraped(asked: Asked) -> bool:
