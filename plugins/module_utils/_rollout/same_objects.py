@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .objects import experiment as experiments
 from .objects.events import State
 from .objects.inferenceservice import asked_percent, read
-from .objects.snapshot import KNATIVE, Revisions, mode_of
+from .objects.snapshot import KNATIVE, Revisions, Snapshot, mode_of
 from .objects.tree import entries, mapping, number, text
 
 Object = Mapping[str, Any]
@@ -78,14 +78,15 @@ def contradictions(
         if other < one:
             yield f"the InferenceService was at generation {other} after it had been at {one}"
             break
-    yield from _not_asked_for(service, expected)
-    if mode_of(service) == KNATIVE and read(service).traffic == {expected: 100}:
-        yield from _other_revisions(read(service).revisions, reported, _latest_observed(service, rows))
+    if service is None or mode_of(service) != KNATIVE:
+        return
+    now = read(service)
+    if now.traffic == {expected: 100}:
+        yield from _not_asked_for(now, asked_percent(service), expected)
+        yield from _other_revisions(now.revisions, reported, _latest_observed(service, rows))
 
 
-def _latest_observed(
-    service: Object | None, rows: Iterable[Mapping[str, Any]]
-) -> tuple[list[str], list[str]]:
+def _latest_observed(service: Object, rows: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Which revisions of this InferenceService were observed as its latest created and latest ready ones."""
     metadata = mapping(service, "metadata")
     seen = [
@@ -121,14 +122,9 @@ def _after(order: Sequence[str], last: str) -> str:
     return next((name for name in reversed(since) if name != last), "")
 
 
-def _not_asked_for(service: Object | None, expected: str) -> Iterator[str]:
+def _not_asked_for(now: Snapshot, asked: Any, expected: str) -> Iterator[str]:
     """Traffic of the latest revision that the spec does not ask for: it is about to move again."""
-    if service is None or mode_of(service) != KNATIVE:
-        return
-    now, asked = read(service), asked_percent(service)
-    if not now.ready or now.traffic != {expected: 100} or now.revisions.created != expected:
-        return
-    if isinstance(asked, int) and asked < 100:
+    if now.ready and now.revisions.created == expected and isinstance(asked, int) and asked < 100:
         yield f"all traffic is on {expected}, and the InferenceService's spec asks for {asked} % there"
 
 

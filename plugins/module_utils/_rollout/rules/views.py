@@ -145,7 +145,7 @@ def _of_the_gaps(load: Load) -> Iterator[Wrong]:
 
 def _of_short_gaps(load: Load) -> Iterator[Wrong]:
     """So many successes leave gaps between them, of which the longest is no shorter than their mean."""
-    busy = sorted(second.start for second in load.seconds if second.requests > second.failed)
+    busy = _answered(load)
     begun = sum(load.streamed.begun.values()) if load.streamed else 0
     if len(busy) > 2:
         least = (busy[-1] - busy[0] - 1) / max(1, load.ok + begun - 1)
@@ -158,8 +158,13 @@ def _of_short_gaps(load: Load) -> Iterator[Wrong]:
 
 def _longest_silence(load: Load) -> float:
     """The longest time between two seconds in which requests succeeded."""
-    busy = sorted({second.start for second in load.seconds if second.requests > second.failed})
+    busy = _answered(load)
     return float(max((other - one - 1 for one, other in zip(busy, busy[1:])), default=0))
+
+
+def _answered(load: Load) -> list[int]:
+    """The seconds in which requests succeeded, each once and in order."""
+    return sorted({second.start for second in load.seconds if second.requests > second.failed})
 
 
 def _of_the_records(load: Load) -> Iterator[Wrong]:
