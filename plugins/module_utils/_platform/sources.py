@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import open_url
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import expanded
 
-from .steps import Json, ManifestSource
+from .steps import Json, ManifestSource, shown
 
 try:
     import yaml
@@ -82,15 +82,15 @@ class Reader:
             return _file(source.file), source.file
         if self.folder:
             path = os.path.join(self.folder, below(source.url))
-            return _file(path, f"{source.url} is to be read from {path}: "), path
+            return _file(path, f"{source} is to be read from {path}: "), path
         address = f"{self.mirror.rstrip('/')}/{below(source.url)}" if self.mirror else source.url
-        return fetched(address), address
+        return fetched(address), shown(address)
 
     def _kustomized(self, named: str) -> tuple[bytes, str]:
         target = os.path.join(self.folder, below(f"https://{named}")) if self.folder else named
         programs = (["kustomize", "build"], ["kubectl", "kustomize"])
         program = next((each for each in programs if shutil.which(each[0])), None)
-        where = f"kustomize build {target}"
+        where = f"kustomize build {shown(target, queries=True)}"
         if program is None:
             raise SourceError(
                 f"{where}: neither kustomize nor kubectl is installed here. Install one of them."
@@ -98,14 +98,14 @@ class Reader:
         status, output, errors = self.run([*program, target])
         if status:
             message = (errors.strip() or output.strip() or f"exit status {status}").splitlines()[-1][:300]
-            raise SourceError(f"{where} failed: {message}")
+            raise SourceError(f"{where} failed: {shown(message, queries=True)}")
         return output.encode(), where
 
     def _verify(self, source: ManifestSource, data: bytes, where: str) -> None:
         if source.kustomize:
             self.unverified.append(str(source))
             return
-        wanted = self.checksums.get(str(source), source.sha256).lower()
+        wanted = str(self.checksums.get(source.named, source.sha256) or "").lower()
         if not wanted:
             if not source.file:
                 self.unverified.append(str(source))
@@ -122,29 +122,43 @@ class Reader:
 def below(url: str) -> str:
     """Where a folder or a mirror has what an address names: ``<host>/<path>``."""
     parts = urlsplit(url)
-    return f"{parts.netloc}/{parts.path.lstrip('/')}".rstrip("/")
+    return f"{parts.netloc.rpartition('@')[2]}/{parts.path.lstrip('/')}".rstrip("/")
 
 
 def _file(path: str, before: str = "") -> bytes:
     try:
         with open(expanded(path), "rb") as file:
-            return file.read(LARGEST_BYTES)
+            return _not_too_large(file.read(LARGEST_BYTES), path)
     except OSError as error:
         raise SourceError(f"{before}{path} cannot be read: {error.strerror}.") from None
 
 
 def fetched(url: str) -> bytes:
-    """The body at an address; SourceError for every answer but 200, or none within 30 s of silence."""
+    """The body at an address; SourceError for every answer but a whole 200, or none within 30 s of
+    silence."""
+    where = shown(url)
     try:
         with open_url(url, timeout=SECONDS, http_agent="iter8.kfserving", follow_redirects="safe") as answer:
-            return bytes(answer.read(LARGEST_BYTES))
+            data = bytes(answer.read(LARGEST_BYTES))
+            # A read that is limited ends without an error where the connection does (http.client).
+            left = getattr(answer, "length", None)
     except HTTPError as error:
-        raise SourceError(f"{url} was answered {error.code} {error.reason}.") from None
+        raise SourceError(f"{where} was answered {error.code} {error.reason}.") from None
     except URLError as error:
-        raise SourceError(f"{url} cannot be reached: {error.reason}.") from None
+        raise SourceError(f"{where} cannot be reached: {error.reason}.") from None
     # What the library raises beside these differs between releases of Ansible and Python.
     except Exception as error:  # noqa: BLE001
-        raise SourceError(f"{url} cannot be read: {error}.") from None
+        raise SourceError(f"{where} cannot be read: {shown(str(error))}.") from None
+    _not_too_large(data, where)
+    if left:
+        raise SourceError(f"{where} was cut off: of its bytes {left} are missing. Try again.")
+    return data
+
+
+def _not_too_large(data: bytes, where: str) -> bytes:
+    if len(data) >= LARGEST_BYTES:
+        raise SourceError(f"{where} is larger than any manifests are ({LARGEST_BYTES >> 20} MiB).")
+    return data
 
 
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)

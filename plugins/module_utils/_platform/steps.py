@@ -3,18 +3,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+_USER = re.compile(r"(?<=//)[^/?#\s]*@")
+_QUERY = re.compile(r"[?#]\S*")
+
+
+def shown(text: str, *, queries: bool = False) -> str:
+    """An address, or a text with addresses, as messages and results may have it: without user, password and
+    (but for ``queries``, where it names a version) query, any of which may let its reader in."""
+    text = _USER.sub("", text)
+    return text if queries else _QUERY.sub("", text)
 
 
 @dataclass(frozen=True)
 class ManifestSource:
     """Where manifests are read from: exactly one of a file, a URL and a folder or repository for kustomize.
 
-    ``sha256`` is that of the file's bytes, in hexadecimal; empty where none is known.
+    ``sha256`` is that of the file's bytes, in hexadecimal; empty where none is known. As a string it is fit
+    to be shown; ``named`` is as the step names it.
     """
 
     file: str = ""
@@ -22,8 +33,13 @@ class ManifestSource:
     kustomize: str = ""
     sha256: str = ""
 
+    @property
+    def named(self) -> str:
+        """The file or address; what kustomize builds is named by its folder or repository."""
+        return self.file or self.url or self.kustomize
+
     def __str__(self) -> str:
-        return self.file or self.url or f"kustomize build {self.kustomize}"
+        return self.file or shown(self.url) or f"kustomize build {shown(self.kustomize, queries=True)}"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform import sources as sources_side
 from ansible_collections.iter8.kfserving.plugins.module_utils._platform.sources import (
     Reader,
     SourceError,
@@ -32,8 +33,11 @@ class Pages(BaseHTTPRequestHandler):
     """A few pages by path."""
 
     def do_GET(self) -> None:
-        body = {"/good.yaml": GOOD, "/login": b"<!DOCTYPE html><html>log in</html>"}.get(self.path)
+        pages = {"/good.yaml": GOOD, "/cut.yaml": GOOD, "/login": b"<!DOCTYPE html><html>log in</html>"}
+        body = pages.get(self.path.partition("?")[0])
         self.send_response(404 if body is None else 200)
+        if body is not None:
+            self.send_header("Content-Length", str(len(body) + (70 if self.path == "/cut.yaml" else 0)))
         self.end_headers()
         self.wfile.write(body or b"no")
 
@@ -101,9 +105,45 @@ def test_every_source_that_cannot_be_used_is_told(site: str, tmp_path: Path) -> 
         assert word in problem
 
 
+def test_an_answer_that_was_cut_off_is_not_taken_for_the_whole(site: str) -> None:
+    # What came is whole documents, so that nothing else would tell.
+    assert "was cut off: of its bytes 70 are missing" in wrong(
+        Reader(unused), ManifestSource(url=f"{site}/cut.yaml")
+    )
+
+
+def test_a_file_that_is_too_large_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources_side, "LARGEST_BYTES", 10)
+    (tmp_path / "large.yaml").write_bytes(GOOD)
+    assert "is larger than" in wrong(Reader(unused), ManifestSource(file=str(tmp_path / "large.yaml")))
+
+
+@pytest.mark.parametrize("page", ["good.yaml", "login", "gone.yaml"])
+def test_what_lets_a_reader_in_is_shown_nowhere(site: str, page: str) -> None:
+    url = f"{site.replace('//', '//me:secret@')}/{page}?token=secret"
+    for reader in (Reader(unused, mirror=site.replace("//", "//me:secret@")), Reader(unused)):
+        told = wrong(reader, ManifestSource(url=url, sha256="0" * 64))
+        assert "secret" not in told
+        assert page in told
+    reader = Reader(unused, checksums={url: SHA})
+    if page == "good.yaml":
+        assert reader.objects(ManifestSource(url=url))
+        assert reader.verified == [f"{site}/{page}"]
+    failed = Reader(lambda command: (1, "", f"cannot clone {command[-1]}"))
+    told = wrong(failed, ManifestSource(kustomize="https://me:secret@github.com/a/b?ref=v1"))
+    assert "secret" not in told
+
+
+def test_a_checksum_without_a_value_takes_the_check_away(site: str) -> None:
+    url = f"{site}/good.yaml"
+    none: Any = {url: None}
+    assert Reader(unused, checksums=none).objects(ManifestSource(url=url, sha256="0" * 64))
+
+
 def test_a_folder_and_a_mirror_have_files_under_host_and_path(site: str, tmp_path: Path) -> None:
     url = "https://github.com/x/y/releases/download/v1/good.yaml"
     assert below(url) == "github.com/x/y/releases/download/v1/good.yaml"
+    assert below("https://me:secret@mirror:8443/good.yaml") == "mirror:8443/good.yaml"
     path = tmp_path / below(url)
     path.parent.mkdir(parents=True)
     path.write_bytes(GOOD)
