@@ -196,6 +196,7 @@ class Cluster:
                 raise Conflict("the UID in the precondition does not match")
             self.deletions.append(f"{target['kind']} {target['metadata']['name']}")
             if path in self.lingers:
+                target["metadata"] = {**target["metadata"], "deletionTimestamp": "now"}
                 self._going[path] = self.now() + self.lingers[path]
             elif path in self.held:
                 target["metadata"] = {

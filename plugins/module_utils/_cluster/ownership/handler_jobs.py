@@ -50,3 +50,10 @@ def _is_of(job: Json, made_for: Sequence[ClaimedObject]) -> bool:
 def _entry(job: Json) -> ClaimedObject:
     name, uid = str(job["metadata"]["name"]), str(job["metadata"]["uid"])
     return ClaimedObject(_JOB, "Job", NAMESPACE, name, existed=False, uid=uid, derived=True)
+
+
+def is_of_a_handler(entry: ClaimedObject) -> bool:
+    """Whether an entry is such a Job. No other object goes without the run's label, whatever a record says:
+    its copy on the cluster can be written by others."""
+    what = (group_of(entry.api_version), entry.kind, entry.namespace)
+    return entry.derived and entry.uid != "" and what == (group_of(_JOB), "Job", NAMESPACE)

@@ -14,6 +14,7 @@ from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
 from ..client.watch import Clock
 from ..concurrently import at_once
+from .handler_jobs import is_of_a_handler
 from .lookups import Sleep, find, kind_of
 from .record import ClaimedObject, Record, belongs, group_of, with_uid
 
@@ -21,9 +22,16 @@ POLL_SECONDS = 0.3
 
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
 _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService"})
-# Groups without a dot, or with this ending, are Kubernetes' own; objects of any other have a controller
-# to mind.
-_OWN_GROUPS = ".k8s.io"
+# Kubernetes' own groups, beside those without a dot; objects of any other have a controller to mind, also
+# where its name ends as these do (gateway.networking.k8s.io).
+_OWN_GROUPS = frozenset(
+    f"{each}.k8s.io"
+    for each in (
+        "admissionregistration", "apiextensions", "apiregistration", "certificates", "coordination",
+        "discovery", "events", "flowcontrol.apiserver", "internal.apiserver", "networking", "node",
+        "rbac.authorization", "resource", "scheduling", "storage", "storagemigration",
+    )
+)  # fmt: skip
 _CUSTOM = 0
 _DISCOVERY = "NamespaceDeletionDiscoveryFailure"
 _NAMESPACE_CONDITIONS = (
@@ -90,7 +98,7 @@ def _found(api: Api, entry: ClaimedObject, sleep: Sleep) -> tuple[Resource, Json
 
 def _judge(made: RemovalPlan, entry: ClaimedObject, resource: Resource, obj: Json, run_id: str) -> None:
     uid = str(obj["metadata"]["uid"])
-    if not (entry.derived or belongs(obj, run_id)):
+    if not (is_of_a_handler(entry) or belongs(obj, run_id)):
         made.keep(entry, "it does not carry this run's label", left=entry.uid == uid)
     elif entry.uid not in ("", uid):
         made.keep(entry, "it is another object of the same name: its UID differs")
@@ -121,7 +129,7 @@ def _stage(entry: ClaimedObject) -> int:
     if entry.kind == "CustomResourceDefinition":
         return 4
     group = group_of(entry.api_version)
-    if "." in group and not group.endswith(_OWN_GROUPS):
+    if "." in group and group not in _OWN_GROUPS:
         return _CUSTOM
     return 1 if entry.kind in _WORKLOADS else 2 if entry.kind in _WEBHOOKS else 3
 
@@ -213,6 +221,10 @@ class Removal:
                 self.deleted.append(entry)
                 self.record.drop(entry)
                 self.progress.add("playbook", "deleted", f"{entry} deleted", {"object": entry.ref})
+                continue
+            # An API server that starts answers 404 for kinds that it does not serve yet, also to a deletion.
+            asked = "unknown" in obj or "deletionTimestamp" in obj["metadata"]
+            if not asked and not self._ask(entry):
                 continue
             left.append(entry)
             held = held_by(obj) + self._unavailable(obj)

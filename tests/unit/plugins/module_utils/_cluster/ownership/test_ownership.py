@@ -315,6 +315,29 @@ def test_both_label_and_uid_must_match(run: Run, change: str, reason: str, left:
     assert run.cluster.names() == ["ClusterRole role"]
 
 
+@pytest.mark.parametrize("uid", ["", "its own"])
+@pytest.mark.parametrize("theirs", [obj("Namespace", "prod"), obj("Job", "start-handler-e-1", "prod")])
+def test_a_record_that_was_edited_takes_nothing_of_others_with_it(
+    run: Run, theirs: dict[str, Any], uid: str
+) -> None:
+    run("claimed")
+    run.cluster.put(theirs)
+    there = run.cluster.get(run.cluster.path(theirs))["metadata"]["uid"]
+    record = load(str(run.record), RUN) or Record(RUN)
+    entry = ClaimedObject(
+        theirs["apiVersion"], theirs["kind"], theirs["metadata"].get("namespace", ""),
+        theirs["metadata"]["name"], existed=False, uid=there if uid else "", derived=True,
+    )  # fmt: skip
+    record.put(entry)
+    record.save(str(run.record))
+    if uid:
+        with pytest.raises(Failed, match="it does not carry this run's label"):
+            run("absent")
+    else:
+        assert run("absent")["kept"][0]["reason"] == "it does not carry this run's label"
+    assert run.cluster.deletions == []
+
+
 def test_a_run_that_died_before_recording_is_cleaned_up_by_its_label(run: Run) -> None:
     run.apply(obj("Namespace", "mine"))
     assert refs(run("absent")["deleted"]) == ["Namespace mine"]
@@ -379,6 +402,16 @@ def test_the_order_of_the_waves(run: Run) -> None:
     assert sorted(run.cluster.deletions[4:6]) == ["ClusterRole role", "ServiceAccount sa"]
     assert {name.split()[0] for name in run.cluster.deletions[6:8]} == {"CustomResourceDefinition"}
     assert run.cluster.deletions[8] == "Namespace mine"
+
+
+def test_gateways_go_before_their_controller_though_their_group_ends_as_kubernetes_own_do(run: Run) -> None:
+    # GatewayClass and Gateway have finalizers that the controller alone takes away.
+    run.apply(
+        obj("Namespace", "mine"), obj("Deployment", "envoy-gateway", "mine"), obj("Gateway", "g", "mine")
+    )
+    run("recorded")
+    run("absent")
+    assert run.cluster.deletions == ["Gateway g", "Deployment envoy-gateway", "Namespace mine"]
 
 
 def test_what_needs_no_controller_goes_at_once_after_what_does(run: Run) -> None:
@@ -447,6 +480,17 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(run: Run) -> None:
     run.cluster.faults[run.cluster.path(obj("ClusterRole", "role"))] = [memory.AWAY, memory.AWAY]
     assert refs(run("absent")["deleted"]) == ["ClusterRole role"]
     assert run.clock.now == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("of", ["kind", "object"])
+def test_a_deletion_that_one_404_answered_is_asked_for_again(run: Run, of: str) -> None:
+    role = obj("ClusterRole", "role")
+    run.apply(role)
+    run("recorded")
+    fault = UnknownKind("a restart") if of == "kind" else memory.no_such_path()
+    run.cluster.faults[run.cluster.path(role)] = [fault]
+    assert refs(run("absent", timeout=30)["deleted"]) == ["ClusterRole role"]
+    assert run.clock.now < 5
 
 
 # What a 404 proves
