@@ -110,6 +110,8 @@ def claim(
     ``earlier`` are applied before these, so that kinds which CustomResourceDefinitions among them define need
     not be served yet.
 
+    ClusterError where one is being deleted, as after a removal that was interrupted.
+
     The definitions are labelled where the run creates the object. Objects that were there keep theirs as
     they are, so that the label never gets onto what the run did not create.
     """
@@ -121,6 +123,7 @@ def claim(
         entry = _entry(definition, namespaced, namespace)
         claimed.append((_placed(definition, entry), entry, resource))
     current = at_once(lambda each: _current(api, each[2], each[1], sleep), claimed)
+    _refuse_going([entry for (_definition, entry, _resource), obj in zip(claimed, current) if _is_going(obj)])
     claims = []
     for (definition, entry, _resource), obj in zip(claimed, current):
         settled = _settle(record, entry, obj)
@@ -128,6 +131,20 @@ def claim(
         labelled = definition if settled.existed else _labelled(definition, record.run_id)
         claims.append(ObjectClaim(labelled, settled, obj))
     return claims
+
+
+def _is_going(obj: Json | None) -> bool:
+    return obj is not None and bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def _refuse_going(entries: list[ClaimedObject]) -> None:
+    """Whatever is applied to an object that is being deleted, or into such a namespace, goes with it."""
+    if entries:
+        named = ", ".join(map(str, entries[:10])) + (" and more" if len(entries) > 10 else "")
+        raise ClusterError(
+            f"{named} {'is' if len(entries) == 1 else 'are'} being deleted, so that nothing can be applied "
+            "there. Wait until that has ended (teardown.yml says what holds it up), and try again."
+        )
 
 
 def _entry(definition: Json, namespaced: bool, namespace: str | None) -> ClaimedObject:

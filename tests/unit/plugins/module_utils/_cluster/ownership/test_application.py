@@ -77,6 +77,19 @@ def test_a_second_time_nothing_changes(run: Run) -> None:
     assert recorded(run) == before
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_is_being_deleted_is_not_applied_to(run: Run, check_mode: bool) -> None:
+    namespace = obj("Namespace", "mine")
+    run("present", definitions=[namespace])
+    run.cluster.held.add(run.cluster.path(namespace))
+    with pytest.raises(Failed, match="held by finalizers"):
+        run("absent", timeout=1)
+    run.cluster.applied.clear()
+    with pytest.raises(ClusterError, match="Namespace mine is being deleted, so that nothing can be applied"):
+        run("present", check_mode, definitions=[namespace, obj("ConfigMap", "c", "mine")])
+    assert run.cluster.applied == []
+
+
 def test_a_kind_is_applied_before_its_objects_and_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
