@@ -56,7 +56,10 @@ def find_there(api: Api, plan: Planned, run_id: str, *, keep: bool) -> str:
     step, detect = plan.step, plan.step.detect
     if detect is None:
         return ""
-    found = _found(api, detect)
+    try:
+        found = _found(api, detect)
+    except Forbidden as error:
+        return f"Whether {step.name} is there already cannot be seen: {error}"
     if found is None:
         return (
             f"{step.name} is needed and not there ({detect}). {step.hint}".rstrip() if step.required else ""

@@ -62,12 +62,18 @@ def platform(module: Any) -> dict[str, Any]:
     )
     plans, problems = _read(reader, steps, params["images"])
     api = _connected(module, problems, Clock().now() + params["timeout"])
-    if params["self_signed"]:
-        problems += _certified(api, plans)
-    record = store.load(api) or Record(store.run_id)
-    bind(api, record)
-    keep = params["other_version"] == "keep"
-    problems += _checked(api, plans, record, keep=keep)
+    record = Record(store.run_id)
+    try:
+        if params["self_signed"]:
+            problems += _certified(api, plans)
+        record = store.load(api) or record
+        bind(api, record)
+        _check(api, plans, record, problems, keep=params["other_version"] == "keep")
+    except ClusterError as error:
+        if not problems:
+            raise
+        # It must not hide what was found before it.
+        problems.append(str(error))
     if problems:
         raise _refused(problems)
     result = {
@@ -148,28 +154,26 @@ def _refused(problems: Sequence[str]) -> Failed:
     return Failed(f"Nothing was changed, for there {one}: {numbered}", {"problems": list(problems)})
 
 
-def _checked(api: Api, plans: Sequence[Planned], record: Record, *, keep: bool) -> list[str]:
-    """Everything that keeps the steps from being applied; claims those that are not there yet."""
+def _check(api: Api, plans: Sequence[Planned], record: Record, problems: list[str], *, keep: bool) -> None:
+    """Adds everything that keeps the steps from being applied; claims those that are not there yet."""
     kinds = Kinds(api)
-    problems = []
     for plan in plans:
         problems += [message for message in [find_there(api, plan, record.run_id, keep=keep)] if message]
         if not plan.there:
             problems += kinds.learn(plan)
     lacking = phrases(missing(api, rights(plans, kinds)))
-    if lacking:
-        # Without them what follows would fail for that reason alone.
-        return [*problems, *(f"The user may not {each}." for each in lacking)]
-    homes = homeless(api, plans, kinds)
-    if homes:
-        return [*problems, *homes]
+    problems += [f"The user may not {each}." for each in lacking]
+    # Without them what follows would fail for that reason alone.
+    homes = [] if lacking else homeless(api, plans, kinds)
+    problems += homes
+    if lacking or homes:
+        return
     earlier: list[Any] = []
     for plan in plans:
         known = [] if plan.there else [each for each in plan.objects if kinds.of(each)]
         plan.claims = claim(api, record, known, plan.step.namespace or None, False, earlier=earlier)
         earlier += plan.objects
         problems += leave_others(api, plan, keep=keep)
-    return problems
 
 
 @dataclass

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
+    Forbidden,
     Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Clock
@@ -134,6 +135,30 @@ def test_everything_that_is_wrong_is_told_at_once(run: Platform, tmp_path: Path)
     for problem, word in zip(problems, words):
         assert word in problem
     assert "Deployment mine/d is a:1, where a:2 is to be installed" in problems[3]
+
+
+def test_what_may_not_be_looked_at_hides_nothing_else_that_is_wrong(run: Platform, tmp_path: Path) -> None:
+    run.cluster.get_faults["/apis/apps/v1/namespaces/mine/deployments/d"] = [Forbidden("deployments: 403.")]
+    run.cluster.denied = {("create", "namespaces")}
+    problems = run.problems(
+        {"name": "gone", "sources": [{"file": str(tmp_path / "none")}]},
+        step("one", obj("Namespace", "mine"), detect=DETECT),
+        step("theirs", detect={**DETECT, "name": "istiod"}),
+    )
+    assert [each.split(":")[0] for each in problems[:2]] == [
+        "gone", "Whether one is there already cannot be seen",
+    ]  # fmt: skip
+    assert problems[2].startswith("theirs is needed and not there")
+    assert problems[3:] == ["The user may not create namespaces in the whole cluster."]
+
+
+def test_an_api_server_that_goes_away_hides_nothing_that_was_found(run: Platform, tmp_path: Path) -> None:
+    run.cluster.get_faults["/apis/apps/v1/namespaces/mine/deployments/d"] = [Unreachable("it is away.")]
+    problems = run.problems(
+        {"name": "gone", "sources": [{"file": str(tmp_path / "none")}]}, step("one", detect=DETECT)
+    )
+    assert problems[0].startswith("gone: ")
+    assert problems[1] == "it is away."
 
 
 def test_an_object_without_a_namespace_is_told_unless_the_step_has_one(run: Platform) -> None:
