@@ -40,11 +40,13 @@ _GRANTS = {"ClusterRole": "escalate", "Role": "escalate", "ClusterRoleBinding": 
 
 @dataclass
 class Planned:
-    """A step with its objects. ``there`` says what was found, in words, where the step is left alone."""
+    """A step with its objects, ``whole`` where all of its sources could be read. ``there`` says what was
+    found, in words, where the step is left alone."""
 
     step: PlatformStep
     objects: list[Json]
     there: str = ""
+    whole: bool = True
     claims: list[ObjectClaim] = field(default_factory=list)
 
 
@@ -71,7 +73,8 @@ def find_there(api: Api, plan: Planned, run_id: str, *, keep: bool) -> str:
     elif not belongs(found, run_id):
         plan.there = shown
         wanted = next((version_of(each, detect.by) for each in plan.objects if _is(each, detect)), "")
-        if not keep and (not has or has != wanted):
+        # Without its sources it is not known which version is meant.
+        if not keep and plan.whole and (not has or has != wanted):
             return (
                 f"{step.name} is there already, and not by this run: {detect} is "
                 f"{has or 'of no known version'}, where {wanted or 'another'} is to be installed. Remove it, "

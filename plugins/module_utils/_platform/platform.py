@@ -110,13 +110,14 @@ def _read(
     reader: Reader, steps: Sequence[PlatformStep], names: dict[str, str]
 ) -> tuple[list[Planned], list[str]]:
     """The steps with their objects as they are to be applied, and everything that is wrong with them."""
-    found, problems = read_all(reader, [(step.name, step.sources) for step in steps])
-    plans = []
-    for step, objects in zip(steps, found):
+    plans: list[Planned] = []
+    problems: list[str] = []
+    for step in steps:
+        (objects,), unread = read_all(reader, [(step.name, step.sources)])
         changed, wrong = edited(ours([*objects, *step.definitions]), step.edits)
         # What could not be read is no fault of the edits.
-        problems += [f"{step.name}: {each}" for each in wrong] if not problems else []
-        plans.append(Planned(step, with_images(changed, names)))
+        problems += unread or [f"{step.name}: {each}" for each in wrong]
+        plans.append(Planned(step, with_images(changed, names), whole=not unread))
     return plans, problems
 
 

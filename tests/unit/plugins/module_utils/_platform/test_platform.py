@@ -193,6 +193,12 @@ def test_another_version_is_kept_where_that_is_asked_for(run: Platform) -> None:
     assert run.cluster.get("/apis/apps/v1/namespaces/mine/deployments/d")["spec"] == deployment("a:1")["spec"]
 
 
+def test_what_could_not_be_read_is_no_other_version(run: Platform, tmp_path: Path) -> None:
+    run.cluster.put(obj("Namespace", "mine"), deployment("a:1"))
+    unread = {"name": "one", "sources": [{"file": str(tmp_path / "none")}], "detect": DETECT}
+    assert len(run.problems(unread)) == 1
+
+
 def test_a_version_that_nothing_tells_is_another(run: Platform) -> None:
     run.cluster.put(obj("Namespace", "mine"), deployment("a:1"))
     by_label = {**DETECT, "by": "label:app.kubernetes.io/version"}
