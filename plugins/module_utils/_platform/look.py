@@ -74,13 +74,18 @@ def find_there(api: Api, plan: Planned, run_id: str, *, keep: bool) -> str:
         plan.there = shown
         wanted = next((version_of(each, detect.by) for each in plan.objects if _is(each, detect)), "")
         # Without its sources it is not known which version is meant.
-        if not keep and plan.whole and (not has or has != wanted):
+        if not keep and plan.whole and not _same_version(has, wanted):
             return (
                 f"{step.name} is there already, and not by this run: {detect} is "
                 f"{has or 'of no known version'}, where {wanted or 'another'} is to be installed. Remove it, "
                 "or choose that version, or set other_version to keep, which leaves it as it is and goes on."
             )
     return ""
+
+
+def _same_version(has: str, wanted: str) -> bool:
+    """Whether two objects tell the same version; of images under whatever registry's or mirror's names."""
+    return has != "" and has.rpartition("/")[2] == wanted.rpartition("/")[2]
 
 
 def _found(api: Api, detect: Detect) -> Json | None:

@@ -193,6 +193,16 @@ def test_another_version_is_kept_where_that_is_asked_for(run: Platform) -> None:
     assert run.cluster.get("/apis/apps/v1/namespaces/mine/deployments/d")["spec"] == deployment("a:1")["spec"]
 
 
+def test_the_same_version_from_a_mirror_is_no_other(run: Platform) -> None:
+    run.cluster.put(obj("Namespace", "mine"), deployment("quay.io/x/a:1"))
+    result = run(step("one", deployment("quay.io/x/a:1"), detect=DETECT), images={"quay.io/": "mirror:5000/"})
+    assert result["steps"] == [{"name": "one", "there": "Deployment mine/d, quay.io/x/a:1"}]
+    run.cluster.applied.clear()
+    (run.folder / "record.json").unlink()
+    other = run.problems(step("one", deployment("quay.io/x/a:2"), detect=DETECT), images={"quay.io/": "m/"})
+    assert "quay.io/x/a:1, where m/x/a:2 is to be installed" in other[0]
+
+
 def test_what_could_not_be_read_is_no_other_version(run: Platform, tmp_path: Path) -> None:
     run.cluster.put(obj("Namespace", "mine"), deployment("a:1"))
     unread = {"name": "one", "sources": [{"file": str(tmp_path / "none")}], "detect": DETECT}
