@@ -86,6 +86,9 @@ _MANAGER = re.compile(r'^conflict with "(.*)".*$', re.DOTALL)
 
 _RETRY_SECONDS_LEAST = 0.2
 
+# What authorizers say of a right that is missing. Webhooks, policies, quotas and namespaces that are being
+# deleted answer 403 as well, and granting mends none of them.
+_LACKS_RIGHT = re.compile(r'\buser "[^"]*"( \(.*\))? (cannot|is attempting to grant) ', re.I | re.S)
 _ADVICE = {
     401: " Check the credentials of the kubeconfig's context.",
     403: " Grant the user this right, or name a context that has it.",
@@ -101,7 +104,9 @@ def from_status(
     kind = _BY_STATUS.get(status) or (Unreachable if status >= 500 else BadRequest)
     if status == 400 and _NO_DRY_RUN in str(message):
         kind = NoDryRun
-    error = kind(f"{where} was answered {status}{reported}.{_ADVICE.get(status, '')}")
+    refused = status == 403 and isinstance(body, Mapping) and not _LACKS_RIGHT.search(str(message))
+    advice = "" if refused else _ADVICE.get(status, "")
+    error = kind(f"{where} was answered {status}{reported}.{advice}")
     if isinstance(error, NotFound):
         details = body.get("details") if isinstance(body, Mapping) else None
         error.certain = isinstance(details, Mapping) and bool(details.get("name"))

@@ -186,6 +186,30 @@ def test_answers_are_classified_and_keep_the_servers_message(
     assert len(Handler.seen) == 1, "retried unseen"
 
 
+@pytest.mark.parametrize(
+    ("message", "grant"),
+    [
+        ('pods is forbidden: User "a" cannot list resource "pods" in API group "" in namespace "n"', True),
+        ('forbidden: User "a" cannot get path "/healthz"', True),
+        ('user "a" (groups=["b"]) is attempting to grant RBAC permissions not currently held:\n{}', True),
+        ('admission webhook "w" denied the request: user a cannot do that', False),
+        ('pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1', False),
+        ('pods "p" is forbidden: violates PodSecurity "restricted:latest": host namespaces', False),
+        ('configmaps "c" is forbidden: unable to create new content in namespace n because it is being '
+         'terminated', False),
+    ],
+)  # fmt: skip
+def test_only_for_a_missing_right_a_right_is_to_be_granted(
+    api: Api, monkeypatch: pytest.MonkeyPatch, message: str, grant: bool
+) -> None:
+    body = json.dumps({"kind": "Status", "reason": "Forbidden", "message": message}).encode()
+    monkeypatch.setitem(PAGES, "/refused", (403, body))
+    with pytest.raises(Forbidden) as caught:
+        api.get("/refused")
+    assert message in str(caught.value)
+    assert ("Grant the user this right" in str(caught.value)) is grant
+
+
 def test_a_404_that_names_an_object_is_certain(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound) as caught:
         api.get("/apis/none/v1")
