@@ -9,8 +9,8 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from ..client.api import Api
-from ..client.errors import ClusterError, Forbidden, NotFound
+from ..client.api import Api, Json
+from ..client.errors import ClusterError, Conflict, Forbidden, NotFound
 from .application import FIELD_MANAGER
 from .record import LABEL, Record, load, merged, parse
 
@@ -66,9 +66,19 @@ class RecordStore:
             "data": {KEY: json.dumps(record.content)},
         }
         try:
-            self._if_allowed(lambda: api.apply(self._path(api), definition, FIELD_MANAGER))
+            self._if_allowed(lambda: self._apply(api, definition))
         except NotFound as error:  # The namespace is not there.
             self._warn(error)
+
+    def _apply(self, api: Api, definition: Json) -> None:
+        """Applies the copy. Where somebody has edited it, it is the run's all the same: what they wrote was
+        read with it."""
+        try:
+            api.apply(self._path(api), definition, FIELD_MANAGER)
+        except Conflict as error:
+            if not error.fields:
+                raise
+            api.merge(self._path(api), definition)
 
     def forget(self, api: Api) -> None:
         """Removes the copy on the cluster."""

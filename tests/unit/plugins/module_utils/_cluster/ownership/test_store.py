@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    Conflict,
     Forbidden,
     NotFound,
 )
@@ -73,6 +74,22 @@ def test_what_is_left_stays_on_both_records(run: Run) -> None:
     with pytest.raises(Exception, match="It stays on record"):
         run("absent", **copied())
     assert "record.json" in run.cluster.objects[COPY]["data"]
+
+
+def test_a_copy_that_somebody_has_edited_stays_the_runs_own(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present(run, obj("Namespace", "mine"))
+    edited = Conflict("409")
+    edited.fields = ((".data.record\\.json", "kubectl-edit"),)
+    run.cluster.faults[COPY] = [edited] * 2
+    merged_in: list[dict[str, Any]] = []
+    monkeypatch.setattr(run.cluster, "merge", lambda _path, patch: merged_in.append(patch), raising=False)
+    present(run, obj("ConfigMap", "c", "mine"))
+    assert [json.loads(each["data"]["record.json"])["objects"][-1]["name"] for each in merged_in] == ["c"] * 2
+    run.cluster.faults[COPY] = [Conflict("another conflict")]
+    with pytest.raises(Conflict, match="another"):
+        present(run, obj("ConfigMap", "d", "mine"))
 
 
 def test_without_the_right_to_write_it_the_run_goes_on_and_is_warned(run: Run) -> None:
