@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import NotFound
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
+    Forbidden,
+    NotFound,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.application import (
     Application,
 )
@@ -48,7 +51,7 @@ class StepInstaller:
         application.until_none_lacks(
             "What guards objects of this step cannot answer in time",
             [(str(each), each) for each in needed],
-            lambda each: lacks(self._api, each),
+            self._lacks,
         )
         application.run([one for one, by in guarded if by])
         application.wait(plan.step.workloads)
@@ -57,6 +60,14 @@ class StepInstaller:
         entry = one.entry
         resource = self._application.patiently(lambda: self._api.resource(entry.api_version, entry.kind))
         return [each for each in guards if each.guards(resource)]
+
+    def _lacks(self, webhook: Webhook) -> str:
+        try:
+            return lacks(self._api, webhook)
+        except Forbidden:
+            # Others' webhooks may be in places that this user does not see: then the apply itself tells,
+            # which is tried again while they do not answer.
+            return ""
 
     def _not_established(self, one: ObjectClaim) -> str:
         try:

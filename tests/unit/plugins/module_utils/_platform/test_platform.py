@@ -286,6 +286,13 @@ def test_a_webhook_that_never_answers_is_named_with_what_it_lacks(run: Platform)
         run({**guarded(), "definitions": [obj("Experiment", "e", "mine")]})
 
 
+def test_a_webhook_of_others_that_may_not_be_looked_at_holds_nothing_up(run: Platform) -> None:
+    run.cluster.put(webhook(CA))
+    run.cluster.get_faults["/api/v1/namespaces/mine/endpoints/w"] = [Forbidden("endpoints: 403.")] * 9
+    run(step("one", obj("Namespace", "mine"), crd(EXPERIMENT), obj("Experiment", "e", "mine")))
+    assert run.cluster.applied[-2][0] == "Experiment e"
+
+
 def test_a_webhook_that_fails_open_guards_nothing(run: Platform) -> None:
     open_one = webhook("Cg==")
     open_one["webhooks"][0]["failurePolicy"] = "Ignore"
