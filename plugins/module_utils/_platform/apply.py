@@ -59,7 +59,8 @@ class StepInstaller:
     def _guards_of(self, one: ObjectClaim, guards: Iterable[Webhook]) -> list[Webhook]:
         entry = one.entry
         resource = self._application.patiently(lambda: self._api.resource(entry.api_version, entry.kind))
-        return [each for each in guards if each.guards(resource)]
+        labels = [one.definition["metadata"].get("labels") or {}]
+        return [each for each in guards if each.guards(resource) and not each.passes_over(None, labels)]
 
     def _lacks(self, webhook: Webhook) -> str:
         try:

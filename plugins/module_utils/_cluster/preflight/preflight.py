@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,11 +101,12 @@ def _model(api: Api, params: Any, found: Findings) -> None:
         return
     group = group_of(kind.api_version)
     image = _controller(api, group, found)
-    _webhooks(api, kind, found)
     service = _optional(api, kind.path(namespace, name))
     if service is not None:
         service = {"apiVersion": kind.api_version, "kind": kind.kind, **service}
     canary = params["canary"] or None
+    models = [each for each in (service, canary) if each]
+    _webhooks(api, kind, _optional(api, api.resource("v1", "Namespace").path(name=namespace)), models, found)
     now = Situation(
         driver=params["driver"],
         inferenceservice=service,
@@ -141,14 +142,22 @@ def _controller(api: Api, group: str, found: Findings) -> str:
     return ""
 
 
-def _webhooks(api: Api, kind: Resource, found: Findings) -> None:
+def _labels(obj: Json) -> dict[str, str]:
+    return dict((obj.get("metadata") or {}).get("labels") or {})
+
+
+def _webhooks(
+    api: Api, kind: Resource, namespace: Json | None, models: Sequence[Json], found: Findings
+) -> None:
+    """Tells the webhooks that guard the model, as it is and as it will be, and cannot answer."""
+    where, labels = namespace and _labels(namespace), [_labels(each) for each in models]
     try:
         webhooks = on_cluster(api)
     except (Forbidden, NotFound):
         found.notes.append("Whether webhooks answer was not looked at: that takes the right to list them.")
         return
     for webhook in webhooks:
-        if webhook.guards(kind):
+        if webhook.guards(kind) and not webhook.passes_over(where, labels):
             try:
                 short = lacks(api, webhook)
             except Forbidden:

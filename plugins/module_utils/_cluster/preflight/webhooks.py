@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,31 +23,72 @@ CONFIGURATIONS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguratio
 EXTENSIONS = "apiextensions.k8s.io/v1"
 CRD = "CustomResourceDefinition"
 
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a webhook is asked about: groups, versions and plurals, any of them ``*`` for all."""
+
+    groups: tuple[str, ...]
+    versions: tuple[str, ...]
+    plurals: tuple[str, ...]
+    # Namespaced, Cluster or * for both.
+    scope: str = "*"
+
+    def covers(self, resource: Resource) -> bool:
+        """Whether objects of this kind are meant, not only subresources of theirs."""
+        group, version = group_of(resource.api_version), resource.api_version.rpartition("/")[2]
+        return (
+            _in(group, self.groups)
+            and _in(version, self.versions)
+            and (_in(resource.plural, self.plurals) or "*/*" in self.plurals)
+            and self.scope in ("*", "Namespaced" if resource.namespaced else "Cluster")
+        )
+
 
 @dataclass(frozen=True)
 class Webhook:
-    """One webhook that fails closed: where it is configured, what it guards, as (groups, versions,
-    plurals)."""
+    """One webhook that fails closed: where it is configured, and what it guards. Its selectors are JSON,
+    empty where it has none."""
 
     kind: str
     configuration: str
     name: str
-    guarded: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...]
+    rules: tuple[Rule, ...]
+    namespace_selector: str = ""
+    object_selector: str = ""
 
     def __str__(self) -> str:
         return f"the webhook {self.name}" if self.kind != CRD else f"the conversion webhook of {self.name}"
 
     def guards(self, resource: Resource) -> bool:
         """Whether an object of this kind has to pass it to be created or updated."""
-        group, version = group_of(resource.api_version), resource.api_version.rpartition("/")[2]
-        return any(
-            _in(group, groups) and _in(version, versions) and _in(resource.plural, plurals)
-            for groups, versions, plurals in self.guarded
+        return any(rule.covers(resource) for rule in self.rules)
+
+    def passes_over(self, namespace: Labels | None, objects: Sequence[Labels]) -> bool:
+        """Whether its selectors leave out an object with these labels: those of its namespace, None where
+        they are not known, and its own, as it is and as it will be."""
+        return (namespace is not None and not _selects(self.namespace_selector, namespace)) or (
+            bool(objects) and not any(_selects(self.object_selector, labels) for labels in objects)
         )
 
 
 def _in(value: str, allowed: Sequence[str]) -> bool:
     return "*" in allowed or value in allowed
+
+
+def _selects(selector: str, labels: Labels) -> bool:
+    wanted = json.loads(selector) if selector else {}
+    exact = all(labels.get(name) == value for name, value in (wanted.get("matchLabels") or {}).items())
+    return exact and all(_holds(each, labels) for each in wanted.get("matchExpressions") or [])
+
+
+def _holds(expression: Mapping[str, Any], labels: Labels) -> bool:
+    key, values = expression.get("key"), expression.get("values") or []
+    there, listed = key in labels, labels.get(str(key)) in values
+    known = {"Exists": there, "DoesNotExist": not there, "In": there and listed, "NotIn": not listed}
+    return known.get(str(expression.get("operator")), True)
 
 
 def webhooks_of(objects: Iterable[Mapping[str, Any]]) -> list[Webhook]:
@@ -61,19 +103,23 @@ def _webhooks(obj: Mapping[str, Any]) -> Iterator[Webhook]:
         beta = str(obj["apiVersion"]).endswith("/v1beta1")
         for one in obj.get("webhooks") or []:
             if one.get("failurePolicy", "Ignore" if beta else "Fail") == "Fail":
-                guarded = tuple(_rule(rule) for rule in one.get("rules") or [] if _writes(rule))
-                yield Webhook(obj["kind"], name, str(one["name"]), guarded)
+                rules = tuple(_rule(rule) for rule in one.get("rules") or [] if _writes(rule))
+                selectors = [
+                    json.dumps(one.get(each) or {}, sort_keys=True)
+                    for each in ("namespaceSelector", "objectSelector")
+                ]
+                yield Webhook(obj["kind"], name, str(one["name"]), rules, *selectors)
     elif obj["kind"] == CRD:
         spec = obj.get("spec") or {}
         if (spec.get("conversion") or {}).get("strategy") == "Webhook":
             others = tuple(str(one["name"]) for one in spec.get("versions") or [] if not one.get("storage"))
             plural = str((spec.get("names") or {}).get("plural"))
-            yield Webhook(CRD, name, name, (((str(spec.get("group")),), others, (plural,)),))
+            yield Webhook(CRD, name, name, (Rule((str(spec.get("group")),), others, (plural,)),))
 
 
-def _rule(rule: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def _rule(rule: Mapping[str, Any]) -> Rule:
     groups, versions = tuple(rule.get("apiGroups") or ()), tuple(rule.get("apiVersions") or ())
-    return groups, versions, tuple(rule.get("resources") or ())
+    return Rule(groups, versions, tuple(rule.get("resources") or ()), str(rule.get("scope") or "*"))
 
 
 def _writes(rule: Mapping[str, Any]) -> bool:

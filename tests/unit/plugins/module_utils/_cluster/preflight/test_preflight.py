@@ -104,15 +104,60 @@ def test_a_webhook_that_cannot_answer(cluster: Cluster, everything: str) -> None
         "apiGroups": ["serving.kserve.io"], "apiVersions": ["v1beta1"], "resources": ["inferenceservices"],
         "operations": ["UPDATE"],
     } | ({everything: ["*"]} if everything else {})  # fmt: skip
-    config = {"service": {"name": "w", "namespace": "kserve"}, "caBundle": ""}
-    guard = {
-        **obj("ValidatingWebhookConfiguration", "g"),
-        "webhooks": [{"name": "v", "clientConfig": config, "rules": [rule]}],
-    }
-    cluster.put(guard)
+    cluster.put(guard(rule))
     assert (
         "The webhook v guards InferenceServices and cannot answer: it has no CA yet" in problems(cluster)[0]
     )
+
+
+EVERY = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "operations": ["*"]}
+
+
+def guard(rule: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A webhook of this rule that cannot answer."""
+    config = {"service": {"name": "w", "namespace": "kserve"}, "caBundle": ""}
+    hook = {"name": "v", "clientConfig": config, "rules": [rule], **more}
+    return {**obj("ValidatingWebhookConfiguration", "g"), "webhooks": [hook]}
+
+
+@pytest.mark.parametrize(
+    ("guards", "more"),
+    [
+        (True, {}),
+        (True, {"scope": "Namespaced"}),
+        (False, {"scope": "Cluster"}),
+        (True, {"namespaceSelector": {"matchLabels": {"team": "ml"}}}),
+        (False, {"namespaceSelector": {"matchLabels": {"team": "other"}}}),
+        (False, {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}}),
+        (True, {"namespaceSelector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}),
+        (False, {"objectSelector": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}),
+        (False, {"objectSelector": {"matchExpressions": [{"key": "x", "operator": "In", "values": ["y"]}]}}),
+        (
+            True,
+            {"objectSelector": {"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["y"]}]}},
+        ),
+        # The canary brings the label.
+        (True, {"objectSelector": {"matchLabels": {"version": "2"}}}),
+    ],
+)
+def test_a_webhook_counts_where_its_rules_and_selectors_take_the_model(
+    cluster: Cluster, guards: bool, more: dict[str, Any]
+) -> None:
+    cluster.put(obj("Namespace", "models", labels={"team": "ml"}))
+    scope = {name: value for name, value in more.items() if name == "scope"}
+    selectors = {name: value for name, value in more.items() if name != "scope"}
+    cluster.put(guard({**EVERY, **scope}, **selectors))
+    canary = {**kserve_model(), "metadata": {"name": "m", "labels": {"version": "2"}}}
+    if guards:
+        assert "The webhook v guards" in problems(cluster, canary=canary)[0]
+    else:
+        assert run(cluster, canary=canary)["problems"] == []
+
+
+def test_a_webhook_counts_where_the_labels_of_the_namespace_may_not_be_seen(cluster: Cluster) -> None:
+    cluster.put(guard(EVERY, namespaceSelector={"matchLabels": {"team": "other"}}))
+    cluster.get_faults = {"/api/v1/namespaces/models": [Forbidden("no")]}
+    assert "The webhook v guards" in problems(cluster)[0]
 
 
 def test_rights_that_are_missing(cluster: Cluster) -> None:
