@@ -8,6 +8,7 @@ once.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -34,18 +35,23 @@ LARGEST_BYTES = 128 * 1024 * 1024
 
 Run = Callable[[list[str]], "tuple[int, str, str]"]
 
+_LEFT_AS_STRINGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
 _Base: Any = getattr(yaml, "CSafeLoader", getattr(yaml, "SafeLoader", object))
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """YAML as Kubernetes reads it: a date is a string, and so is the ``=`` in the enumerations of CRDs."""
+    """YAML as Kubernetes reads it: a date is a string, and so are a time of day (10:30, to the base of 60
+    elsewhere) and the ``=`` in the enumerations of CRDs."""
 
 
-_LEFT_AS_STRINGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
+_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$")
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _LEFT_AS_STRINGS]
     for first, resolvers in getattr(_Base, "yaml_implicit_resolvers", {}).items()
 }
+# The first that fits counts, whatever stands behind it.
+for _digit in "-+0123456789":
+    _Loader.yaml_implicit_resolvers.get(_digit, []).insert(0, ("tag:yaml.org,2002:str", _BASE_60))
 
 
 class SourceError(Exception):
@@ -181,20 +187,42 @@ def parsed(data: bytes, where: str) -> list[Json]:
     found: list[Json] = []
     for number, document in enumerate(documents, 1):
         if document is not None:
-            found += _objects(document, f"{where}, document {number}")
+            place = f"{where}, document {number}"
+            found += _objects(_as_json(document, place), place)
     if not found:
         raise SourceError(f"{where} holds no object.")
     return found
 
 
+def _as_json(document: Any, where: str) -> Any:
+    """The document as an API server will read it: aliases, which are one value in several places, apart."""
+    try:
+        return json.loads(json.dumps(document, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = "it contains itself" if isinstance(error, RecursionError) else str(error)
+        raise SourceError(f"{where}: no Kubernetes object, for JSON has no such value: {reason}.") from None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _objects(document: Any, where: str) -> list[Json]:
-    if not isinstance(document, dict) or not document.get("kind") or not document.get("apiVersion"):
+    if not (
+        isinstance(document, dict) and _is_text(document.get("kind")) and _is_text(document.get("apiVersion"))
+    ):
         raise SourceError(f"{where}: no Kubernetes object, for it lacks apiVersion or kind.")
-    if str(document["kind"]).endswith("List") and isinstance(document.get("items"), list):
+    if document["kind"].endswith("List") and isinstance(document.get("items"), list):
         return [each for item in document["items"] for each in _objects(item, where)]
     metadata = document.get("metadata")
-    if not isinstance(metadata, dict) or not metadata.get("name"):
+    if not isinstance(metadata, dict) or not _is_text(metadata.get("name")):
         raise SourceError(f"{where} ({document['kind']}) has no metadata.name, so it cannot be owned.")
+    if not isinstance(metadata.get("labels") or {}, dict) or not isinstance(
+        metadata.get("namespace") or "", str
+    ):
+        raise SourceError(
+            f"{where} ({document['kind']}): its labels are no mapping, or its namespace no text."
+        )
     return [document]
 
 

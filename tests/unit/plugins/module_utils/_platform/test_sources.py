@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._platform import sources as sources_side
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform.edits import edited
 from ansible_collections.iter8.kfserving.plugins.module_utils._platform.sources import (
     Reader,
     SourceError,
@@ -182,6 +183,23 @@ def test_what_yaml_takes_for_a_date_or_a_value_is_text_to_kubernetes() -> None:
     assert parsed(text, "f")[0]["data"] == {"day": "2021-03-04", "operators": ["=", "!="]}
 
 
+@pytest.mark.parametrize("text", ["10:30", "1:2:3", "+1:59", "190:20:30.15", "52:54:00:12:34:56"])
+def test_what_yaml_takes_for_a_number_to_the_base_of_60_is_text_to_kubernetes(text: str) -> None:
+    manifest = (
+        f"apiVersion: v1\nkind: C\nmetadata: {{name: a}}\ndata:\n  at: {text}\n  numbers: [-10, 1.5, 010]\n"
+    )
+    assert parsed(manifest.encode(), "f")[0]["data"] == {"at": text, "numbers": [-10, 1.5, 8]}
+
+
+def test_an_alias_is_a_copy_so_that_an_edit_changes_one_place() -> None:
+    text = b"apiVersion: v1\nkind: D\nmetadata: {name: d, labels: &app {app: d}}\nspec: {selector: *app}\n"
+    (changed,), _wrong = edited(
+        parsed(text, "f"), [{"kind": "D", "name": "d", "merge": {"metadata": {"labels": {"x": "y"}}}}]
+    )
+    assert changed["metadata"]["labels"] == {"app": "d", "x": "y"}
+    assert changed["spec"]["selector"] == {"app": "d"}
+
+
 def test_lists_are_opened_and_empty_documents_are_none() -> None:
     text = b"---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: x}}\n"
     assert [each["kind"] for each in parsed(text, "f")] == ["A"]
@@ -194,6 +212,13 @@ def test_lists_are_opened_and_empty_documents_are_none() -> None:
         (b"just words", "document 1: no Kubernetes object"),
         (b"kind: A\nmetadata: {name: x}", "lacks apiVersion or kind"),
         (b"apiVersion: v1\nkind: A\nmetadata: {}", "has no metadata.name"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {name: 12}", "has no metadata.name"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {name: a, labels: [b]}", "its labels are no mapping"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {name: a, namespace: 5}", "or its namespace no text"),
+        (b"apiVersion: v1\nkind: [A]\nmetadata: {name: a}", "lacks apiVersion or kind"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {name: a}\ndata: !!binary aGVsbG8=", "JSON has no such value"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {name: a}\ndata: .nan", "JSON has no such value"),
+        (b"apiVersion: v1\nkind: A\nmetadata: {name: a}\ndata: &a [*a]", "JSON has no such value"),
         (b"\xff\xfe\xfa", "is no YAML"),
         (b"  <HTML>", "a page of HTML"),
     ],
