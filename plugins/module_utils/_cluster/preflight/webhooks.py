@@ -27,7 +27,7 @@ Labels = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Rule:
+class WebhookRule:
     """What a webhook is asked about: groups, versions and plurals, any of them ``*`` for all."""
 
     groups: tuple[str, ...]
@@ -55,7 +55,7 @@ class Webhook:
     kind: str
     configuration: str
     name: str
-    rules: tuple[Rule, ...]
+    rules: tuple[WebhookRule, ...]
     namespace_selector: str = ""
     object_selector: str = ""
 
@@ -114,12 +114,12 @@ def _webhooks(obj: Mapping[str, Any]) -> Iterator[Webhook]:
         if (spec.get("conversion") or {}).get("strategy") == "Webhook":
             others = tuple(str(one["name"]) for one in spec.get("versions") or [] if not one.get("storage"))
             plural = str((spec.get("names") or {}).get("plural"))
-            yield Webhook(CRD, name, name, (Rule((str(spec.get("group")),), others, (plural,)),))
+            yield Webhook(CRD, name, name, (WebhookRule((str(spec.get("group")),), others, (plural,)),))
 
 
-def _rule(rule: Mapping[str, Any]) -> Rule:
+def _rule(rule: Mapping[str, Any]) -> WebhookRule:
     groups, versions = tuple(rule.get("apiGroups") or ()), tuple(rule.get("apiVersions") or ())
-    return Rule(groups, versions, tuple(rule.get("resources") or ()), str(rule.get("scope") or "*"))
+    return WebhookRule(groups, versions, tuple(rule.get("resources") or ()), str(rule.get("scope") or "*"))
 
 
 def _writes(rule: Mapping[str, Any]) -> bool:
