@@ -84,13 +84,22 @@ def ask(plan: Plan, state: RolloutState, seen: Seen, what: str, *, who: str, now
         return state
     if what == PAUSED:
         return replace(state, paused=True, stopped_at=state.stopped_at or now)
-    return _resumed(state, seen, what == PROMOTE, now)
+    return _resumed(plan, state, seen, what == PROMOTE, now)
 
 
-def _resumed(state: RolloutState, seen: Seen, waived: bool, now: float) -> RolloutState:
+def _resumed(plan: Plan, state: RolloutState, seen: Seen, waived: bool, now: float) -> RolloutState:
     """Whoever resumes what was held takes the object as it is now, and evidence from now on."""
-    stood_still = now - state.stopped_at if state.stopped_at else 0.0
+    stood_still = now - state.stopped_at if state.stopped_at is not None else 0.0
+    reached = None if state.reached is None else state.reached + stood_still
+    counts_from = state.counts_from + stood_still
+    # Only a pause of the plan's that it stands at is over by that: not one that is still to come, as where
+    # two people say it, or somebody who had paused it himself.
+    at_pause = state.stopped_at is not None and not state.paused and not state.hold
     if state.hold:
+        # A limit that it was held by begins anew: it would be held again at once.
+        reached = None if reached is None else now
+        counts_from = now if now - counts_from > plan.deadline else counts_from
+        state = replace(state, begun=None if state.begun is None else now)
         # The looks that were spent stay spent: whoever resumes again and again is not wrong more often.
         gates = {
             name: GateProgress(one.confirming, one.refuting)
@@ -103,11 +112,11 @@ def _resumed(state: RolloutState, seen: Seen, waived: bool, now: float) -> Rollo
     return replace(
         state,
         paused=False,
-        approved=True,
+        approved=state.approved or at_pause,
         waived=state.waived or waived,
         stopped_at=None,
-        counts_from=state.counts_from + stood_still,
-        reached=now if state.reached is not None else None,
+        counts_from=counts_from,
+        reached=reached,
     )
 
 

@@ -126,7 +126,8 @@ class Turn:
         """Where nothing may go on as it was meant to."""
         if self.state.hold:
             return Hold(self.state.hold)
-        if self._now - self.state.counts_from > self._plan.deadline and not self.state.paused:
+        over = self._now - self.state.counts_from > self._plan.deadline
+        if over and self.state.stopped_at is None:
             return self._fail(f"not over after {self._plan.deadline:g} s")
         generation = number(mapping(self._seen.inferenceservice, "metadata"), "generation")
         if generation == self.state.generation:
@@ -229,7 +230,8 @@ class Turn:
         return GateEvidence(self._now, found, self._seen.pods, self._seen.measured, self._late(step))
 
     def _late(self, step: Step) -> bool:
-        return self._now - (self.state.reached or self._now) > step.deadline
+        """Whether its deadline has passed, which does not run while a person is waited for."""
+        return self.state.stopped_at is None and self._now - (self.state.reached or self._now) > step.deadline
 
     def role(self, name: str) -> str:
         """Whose answer it is that gives this name."""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people ask of a rollout, and how long it waits for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Pods
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import ask
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
+    PAUSED,
+    PROMOTE,
+    PROMOTED,
+    RESUMED,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold
+from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, plan_of
+
+
+def quick(**given: Any) -> Plan:
+    """A plan that only time and pods hold up."""
+    steps = [{"percent": 10, "seconds": 3}, {"percent": 50, "seconds": 3}]
+    return plan_of(**{"steps": steps, "gates": [{"type": "pods"}], **given})
+
+
+def say(driver: Driver, *asked: str) -> None:
+    for what in asked:
+        seen = driver.cluster.seen(None)
+        state = ask(driver.plan, driver.state, seen, what, who="me", now=driver.cluster.now)
+        driver.stored = state.to_json()
+
+
+def at_first_split(driver: Driver) -> None:
+    while driver.stored is None or driver.state.move < 1 or driver.state.reached is None:
+        driver.look()
+        driver.pass_time()
+
+
+@pytest.mark.parametrize("asked", [RESUMED, PROMOTE])
+def test_what_the_deadline_held_goes_on_once_a_person_says_so(asked: str) -> None:
+    steps = [{"percent": 10, "seconds": 100}]
+    driver = Driver(quick(steps=steps, deadline=60, on_failure="hold"), Knative())
+    assert driver.run() == Hold("not over after 60 s")
+    say(driver, asked)
+    # The deadline begins anew: what is promoted ends within it, and what takes longer is held by it again.
+    driver.run(seconds=50)
+    assert not driver.state.hold
+    assert driver.state.outcome == (PROMOTED if asked == PROMOTE else "")
+    assert asked == PROMOTE or driver.run() == Hold("not over after 60 s")
+
+
+def test_a_canary_that_was_held_since_it_was_not_ready_has_its_time_again() -> None:
+    driver = Driver(quick(ready_timeout=60, on_failure="hold"), Knative(slow={2: 90.0}))
+    action = driver.run()
+    assert isinstance(action, Hold)
+    assert action.why.endswith("is not ready yet, after 60 s")
+    say(driver, RESUMED)
+    assert driver.run() == Done(PROMOTED)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (
+            {"steps": [{"percent": 10, "seconds": 2, "pause": True}]},
+            "the pause after 10 % waits for a person",
+        ),
+        ({"promote": "manual"}, "the promotion waits for a person"),
+    ],
+)
+def test_a_person_may_take_longer_than_the_deadline(given: dict[str, Any], why: str) -> None:
+    driver = Driver(quick(deadline=60, **given), Knative())
+    assert driver.run() == Hold(why)
+    driver.run(seconds=200, until_hold=False)
+    assert driver.look() == Hold(why)
+    say(driver, RESUMED)
+    assert driver.run() == Done(PROMOTED)
+
+
+def test_a_step_that_waits_for_a_person_does_not_end_by_its_deadline() -> None:
+    """As a pod of the canary's is moved to another node in the night before it is looked at."""
+    steps = [{"percent": 10, "seconds": 2, "pause": True, "deadline": 60}]
+    pods = [Pods(1, 1)]
+    driver = Driver(quick(steps=steps, on_inconclusive="fail"), Knative(), pods=lambda: pods[0])
+    assert isinstance(driver.run(), Hold)
+    driver.run(seconds=200, until_hold=False)
+    pods[0] = Pods(2, 1)
+    driver.run(seconds=5, until_hold=False)
+    pods[0] = Pods(1, 1)
+    assert driver.look() == Hold("the pause after 10 % waits for a person")
+
+
+def test_a_pause_that_is_over_does_not_begin_the_step_anew() -> None:
+    driver = Driver(quick(steps=[{"percent": 10, "seconds": 100, "pause": True}]), Knative())
+    assert isinstance(driver.run(), Hold)
+    began = driver.cluster.now
+    say(driver, RESUMED)
+    assert driver.run() == Done(PROMOTED)
+    assert driver.cluster.now - began < 30
+
+
+@pytest.mark.parametrize("asked", [(PAUSED, RESUMED), (RESUMED,), (RESUMED, RESUMED)])
+def test_what_is_resumed_before_a_pause_leaves_the_pause(asked: tuple[str, ...]) -> None:
+    """The step's own pause is for who has seen what its gates came to."""
+    driver = Driver(quick(steps=[{"percent": 10, "seconds": 20, "pause": True}]), Knative())
+    at_first_split(driver)
+    say(driver, *asked)
+    assert driver.run() == Hold("the pause after 10 % waits for a person")
+    say(driver, RESUMED, RESUMED)
+    assert driver.run() == Done(PROMOTED)
