@@ -56,6 +56,8 @@ class Knative:
         self.now = 1000.0
         self.slow = dict(slow or {})
         self.lag = lag
+        # What the webhooks, and the CRD's schema, make of spec.predictor.
+        self.kept: Callable[[dict[str, Any]], dict[str, Any]] = lambda predictor: predictor
         self.spec: dict[str, Any] = {"predictor": copy.deepcopy(OLD)}
         self.generation = 1
         self.revisions: list[tuple[str, Any, float]] = []
@@ -69,11 +71,15 @@ class Knative:
 
     def patch(self, patch: Mapping[str, Any]) -> dict[str, Any]:
         """What the API server does with a merge patch, the webhooks' defaults included."""
-        spec = merged({"spec": self.spec}, patch)["spec"]
-        spec["predictor"].setdefault("minReplicas", 1)
+        spec = self.patched(patch)
         if spec != self.spec:
             self.spec, self.generation = spec, self.generation + 1
         return self.object()
+
+    def patched(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """The spec as it would be."""
+        spec = merged({"spec": self.spec}, patch)["spec"]
+        return {**spec, "predictor": self.kept({"minReplicas": 1, **spec["predictor"]})}
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
@@ -186,10 +192,14 @@ class Standard:
         self.least = replicas
 
     def patch(self, patch: Mapping[str, Any]) -> dict[str, Any]:
-        spec = merged({"spec": self.spec}, patch)["spec"]
+        spec = self.patched(patch)
         if spec != self.spec:
             self.spec, self.generation = spec, self.generation + 1
         return self.object()
+
+    def patched(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """The spec as it would be."""
+        return dict(merged({"spec": self.spec}, patch)["spec"])
 
     def _stable(self) -> str:
         name = self.spec["predictor"].get("name")

@@ -103,7 +103,10 @@ class DrivenApi:
 
         return self._write("PUT", path, definition, write)
 
-    def merge(self, path: str, patch: dict[str, Any]) -> dict[str, Any]:
+    def merge(self, path: str, patch: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        if dry_run:
+            return {**self.cluster.object(), "spec": copy.deepcopy(self.cluster.patched(patch))}
+
         def write() -> dict[str, Any]:
             if path.endswith("/inferenceservices/iris"):
                 self._check(patch, self.cluster.object())

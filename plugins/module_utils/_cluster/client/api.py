@@ -146,10 +146,11 @@ class Api:
         """The object at ``path``, replaced; raises Conflict where it has another resourceVersion by now."""
         return self._whole("PUT", path, None, definition)
 
-    def merge(self, path: str, patch: Json) -> Json:
-        """The object at ``path`` after a JSON merge patch; raises Conflict where the patch names another
-        resourceVersion than the object has."""
-        return self._whole("PATCH", path, None, patch, content_type=MERGE)
+    def merge(self, path: str, patch: Json, *, dry_run: bool = False) -> Json:
+        """The object at ``path`` after a JSON merge patch, or as it would be; raises Conflict where the patch
+        names another resourceVersion than the object has."""
+        query = {"dryRun": "All"} if dry_run else None
+        return self._whole("PATCH", path, query, patch, content_type=MERGE)
 
     def stream(
         self, path: str, query: Mapping[str, str], silence_seconds: float

@@ -22,9 +22,10 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refu
     drains,
     mode_of,
     refuse,
+    refuse_unkept,
     rolled_out,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Start
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen, Start
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
     ROLLED_BACK,
     RolloutState,
@@ -75,7 +76,7 @@ def _present(run: Run) -> dict[str, Any]:
         )
     earlier = _earlier(kept)
     if not under_way:
-        _refuse(run, plan, mode)
+        _refuse_undrained(run, mode, _refuse(run, plan, mode))
     if run.check_mode:
         run.lease().refuse_if_left()
         return _foretold(run, plan, mode, kept if under_way else None, earlier)
@@ -109,12 +110,18 @@ def _nothing_to_do(run: Run, plan: Plan, mode: str) -> bool:
     return rolled_out(plan, mode, run.look(mode))
 
 
-def _refuse(run: Run, plan: Plan, mode: str) -> None:
+def _refuse(run: Run, plan: Plan, mode: str) -> Seen:
+    """What is there now, unless the rollout is refused."""
     seen = run.look(mode)
     try:
         refuse(plan, mode, seen)
+        refuse_unkept(mode, seen, run.would_be(plan))
     except Refused as refused:
         raise ClusterError(str(refused)) from None
+    return seen
+
+
+def _refuse_undrained(run: Run, mode: str, seen: Seen) -> None:
     if mode == STANDARD and not drains(seen):
         message = (
             "The predictor's container names no preStop hook. In Standard mode requests are lost when KServe "
@@ -142,7 +149,8 @@ def _state(run: Run, plan: Plan, mode: str, earlier: Start | None) -> RolloutSta
             raise ClusterError("Another rollout was begun meanwhile, with another plan. Nothing was changed.")
         run.say(f"going on with the rollout that was begun {ago(kept.state)} ago{by(kept.state)}")
         return kept.state
-    seen = run.look(mode)
+    # Whoever held the Lease until now may have changed what was looked at before.
+    seen = _refuse(run, plan, mode)
     state = begin(plan, mode, seen, time.time(), earlier)
     run.store.begin(plan, state)
     return state

@@ -70,12 +70,29 @@ def refuse(plan: Plan, mode: str, seen: Seen) -> None:
         raise Refused("The InferenceService is being deleted.")
     if text(mapping(metadata, "annotations"), _STOPPED).lower() == "true":
         raise Refused(f"The InferenceService is stopped (annotation {_STOPPED}): start it first.")
-    reason = _knative(seen) if mode == KNATIVE else _standard(plan, seen)
+    reason = _knative(plan, seen) if mode == KNATIVE else _standard(plan, seen)
     if reason:
         raise Refused(f"{reason} Nothing was changed.")
 
 
-def _knative(seen: Seen) -> str:
+def refuse_unkept(mode: str, seen: Seen, after: Mapping[str, Any] | None) -> None:
+    """Raises Refused where the InferenceService stays as it is with the new version. `after` is how the API
+    server would keep it, None where it does not tell.
+
+    It drops fields that it does not know, and webhooks write values in their own way. A canary that differs
+    in nothing comes to nothing, and in Knative mode its 0 % would be the share of the version that serves.
+    """
+    revisions = read(seen.inferenceservice).revisions
+    there = mode != KNATIVE or revisions.created == revisions.serving
+    if after is not None and there and mapping(after, "spec", "predictor") == seen.predictor:
+        raise Refused(
+            "With the new version the InferenceService would stay as it is: the API server drops fields that "
+            "it does not know, so look for one that is misspelt; or the same value is written in another "
+            "way. Nothing was changed."
+        )
+
+
+def _knative(plan: Plan, seen: Seen) -> str:
     now = read(seen.inferenceservice)
     serving, rolledout = now.revisions.serving, now.revisions.rolledout
     checks: tuple[tuple[bool, str], ...] = (
@@ -91,6 +108,12 @@ def _knative(seen: Seen) -> str:
             "the latter. Roll out one of the two first.",
         ),
         (seen.baseline_there is False, f"The baseline {serving} no longer exists as a revision."),
+        (
+            now.revisions.created == serving and contains(seen.predictor, plan.change),
+            # The 0 % of a canary would be its own, and all would go to the version before it.
+            f"The new version is what {serving} serves already, and the InferenceService is not Ready, or "
+            f"its {PERCENT} is not 100: wait until it is, or set that.",
+        ),
         (
             "canary" in mapping(seen.inferenceservice, "spec"),
             "spec.canary is for Standard mode, and the InferenceService is in Knative mode: remove it.",

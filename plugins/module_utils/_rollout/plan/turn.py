@@ -320,8 +320,10 @@ class Turn:
     def turn_back(self, cause: str) -> None:
         """From now on the state is on the way back; held where there is none."""
         there = self._seen.baseline_there
-        forward = self._mode.forward(self._plan, self.state.start)[: self.state.furthest + 1]
         self._set(cause=cause)
+        if self._begun_in_vain():
+            self._set(furthest=-1)
+        forward = self._mode.forward(self._plan, self.state.start)[: self.state.furthest + 1]
         if self._mode.back(self._plan, self.state.start, forward, there) is None:
             self._hold(
                 f"{cause}; the canary is the predictor by now, so the way back is a rollout of the old one"
@@ -330,6 +332,15 @@ class Turn:
         self._next_move()
         self._set(track=BACK, move=0, baseline_there=there, paused=False, hold="")
         self._note("turned back", cause=cause)
+
+    def _begun_in_vain(self) -> bool:
+        """Whether the first patch was noted and is not in place, so that there is nothing to take back. In
+        Knative mode 0 % would do harm then: on the version that serves it gives everything to the one before.
+        """
+        obj, first = self._seen.inferenceservice, self._mode.forward(self._plan, self.state.start)[0]
+        known = number(mapping(obj, "metadata"), "generation") == self.state.generation
+        noted = self.state.move == self.state.furthest == 0 and not self.state.sent
+        return known and noted and not contains(obj, first.patch)
 
     def _back(self, move: Move) -> Action:
         if self.state.begun is None:

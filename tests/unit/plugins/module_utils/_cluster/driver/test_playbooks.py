@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -238,3 +239,71 @@ def test_an_abort_that_cannot_be_done_now_says_that_it_was_asked_for(task: Task,
         task("person", state="aborted")
     api.before = lambda _method, _path: None
     assert task("one", until="end")["outcome"] == "rolled_back"
+
+
+def _rolled_out_before(api: DrivenApi, clock: FakeClock) -> None:
+    """The second version has everything, and there is one before it."""
+    api.cluster.patch({"spec": {"predictor": NEW}})
+    for _unused in range(8):
+        clock.sleep(1)
+    assert (served(api), api.cluster.previous) == ({R2: 1.0}, R1)
+
+
+def _canonical(predictor: dict[str, Any]) -> dict[str, Any]:
+    """As KServe's webhooks write quantities, and the CRD's schema drops fields that it does not know."""
+    kept = copy.deepcopy(predictor)
+    kept["model"].pop("storageURI", None)
+    for each in kept["model"].get("resources", {}).values():
+        each.update({key: str(value) for key, value in each.items()})
+    return kept
+
+
+def test_what_was_rolled_out_with_a_number_of_cpus_is_rolled_out(task: Task, api: DrivenApi) -> None:
+    api.cluster.kept = _canonical
+    version = {"model": {**NEW["model"], "resources": {"limits": {"cpu": 1}}}}
+    assert task("one", predictor=version, until="end")["outcome"] == "promoted"
+    before = len(api.patches)
+    again = task("two", predictor=version, until="end")
+    assert (again["changed"], again["outcome"]) == (False, "promoted")
+    assert len(api.patches) == before
+
+
+def test_a_version_of_which_nothing_is_kept_takes_nothing_from_the_one_that_serves(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    """In Knative mode its 0 % would give everything to the version before."""
+    _rolled_out_before(api, clock)
+    api.cluster.kept = _canonical
+    for check_mode in (True, False):
+        with pytest.raises(ClusterError, match="look for one that is misspelt"):
+            task("one", predictor={"model": {"storageURI": "gs://models/3"}}, check_mode=check_mode)
+    assert api.patches == []
+
+
+def test_what_serves_already_and_is_not_ready_is_waited_for(
+    task: Task, api: DrivenApi, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _rolled_out_before(api, clock)
+    whole = api.cluster.object
+    conditions = {"conditions": [{"type": "Ready", "status": "False"}]}
+    monkeypatch.setattr(
+        api.cluster, "object", lambda: {**(now := whole()), "status": {**now["status"], **conditions}}
+    )
+    with pytest.raises(ClusterError, match=f"{R2} serves already, and the InferenceService is not Ready"):
+        task("one")
+    assert api.patches == []
+
+
+def test_what_another_one_rolled_out_while_the_lease_was_waited_for_is_seen(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    _rolled_out_before(api, clock)
+    # Somebody who was killed holds it; and meanwhile somebody applies the version by hand.
+    gone = {"metadata": {"name": "iris-rollout"}, "spec": {"holderIdentity": "gone"}}
+    api.create("/apis/coordination.k8s.io/v1/namespaces/default/leases", gone)
+    by_hand = {"spec": {"predictor": {"model": {"storageUri": "gs://models/4"}}}}
+    at = clock.now + 6
+    clock.on_sleep.append(lambda now: api.cluster.patch(by_hand) if now >= at else None)
+    with pytest.raises(ClusterError, match="serves already"):
+        task("one", predictor=by_hand["spec"]["predictor"])
+    assert api.patches == []

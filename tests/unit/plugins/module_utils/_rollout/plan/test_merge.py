@@ -69,6 +69,18 @@ def test_what_was_applied_is_contained(target: dict[str, Any], patch: dict[str, 
     assert contains(merged(target, patch), patch)
 
 
+def test_a_quantity_that_a_webhook_wrote_in_its_own_way_is_no_difference() -> None:
+    wanted = {"model": {"resources": {"limits": {"cpu": 1, "memory": "2048Mi"}, "requests": {"cpu": "500m"}}}}
+    there = {"model": {"resources": {"limits": {"cpu": "1", "memory": "2Gi"}, "requests": {"cpu": "0.5"}}}}
+    assert contains(there, wanted)
+    assert between(there, wanted) == {}
+    more = {"model": {"resources": {"limits": {"cpu": "1001m"}}}}
+    assert not contains(there, more)
+    assert between(there, {"model": {"resources": {**there["model"]["resources"], "limits": {"cpu": 2}}}})
+    # Of what is no quantity nobody knows what it means.
+    assert not contains({"env": [{"name": "A", "value": "1"}]}, {"env": [{"name": "A", "value": "1.0"}]})
+
+
 def test_defaults_of_webhooks_are_no_difference() -> None:
     there = {"containers": [{"name": "c", "image": "i", "resources": {}}], "maxReplicas": 3, "name": ""}
     assert contains(there, {"containers": [{"name": "c", "image": "i"}], "name": None})

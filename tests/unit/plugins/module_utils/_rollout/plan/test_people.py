@@ -10,13 +10,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.oth
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import ask
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
+    ABORT,
     PAUSED,
     PROMOTE,
     PROMOTED,
     RESUMED,
+    ROLLED_BACK,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold
-from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, plan_of
+from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Killed, Knative, plan_of
+
+R1, R2 = "iris-predictor-00001", "iris-predictor-00002"
 
 
 def quick(**given: Any) -> Plan:
@@ -110,3 +114,25 @@ def test_what_is_resumed_before_a_pause_leaves_the_pause(asked: tuple[str, ...])
     assert driver.run() == Hold("the pause after 10 % waits for a person")
     say(driver, RESUMED, RESUMED)
     assert driver.run() == Done(PROMOTED)
+
+
+def test_who_aborts_before_anything_was_changed_takes_nothing_from_the_baseline() -> None:
+    """Whose 0 % would give everything to the version before it."""
+    cluster = Knative()
+    Driver(quick(), cluster).run()
+    cluster.tick(5.0)
+    assert (cluster.served(), cluster.previous) == ({R2: 1.0}, R1)
+
+    def kill(moment: str) -> None:
+        if moment == "stored":
+            raise Killed
+
+    driver = Driver(quick(change={"model": {"storageUri": "gs://models/3"}}), cluster, kill=kill)
+    with pytest.raises(Killed):
+        driver.look()
+    driver.kill = lambda _moment: None
+    say(driver, ABORT)
+    assert driver.run() == Done(ROLLED_BACK)
+    assert driver.patches == []
+    driver.pass_time(5.0)
+    assert cluster.served() == {R2: 1.0}

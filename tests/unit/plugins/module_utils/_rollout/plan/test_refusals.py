@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refu
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.standard import canary_service
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done
-from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, Standard, plan_of
+from ansible_collections.iter8.kfserving.tests.support.driven import NEW, Driver, Knative, Standard, plan_of
 
 Bend = Callable[[Any], Any]
 
@@ -38,10 +38,24 @@ def _predictor(**fields: Any) -> Bend:
     return lambda cluster: cluster.patch({"spec": {"predictor": fields}})
 
 
+def _rolled_out_and_asked_for(percent: int) -> Bend:
+    """As it is for a moment, before the version before it is given the rest."""
+
+    def bend(cluster: Any) -> None:
+        cluster.patch({"spec": {"predictor": NEW}})
+        for _unused in range(5):
+            cluster.tick(1.0)
+        cluster.tick = lambda _seconds: None
+        cluster.patch({"spec": {"predictor": {"canaryTrafficPercent": percent}}})
+
+    return bend
+
+
 @pytest.mark.parametrize(
     ("bend", "words"),
     [
         (_predictor(canaryTrafficPercent=20, model={"storageUri": "gs://other"}), "No revision alone"),
+        (_rolled_out_and_asked_for(20), "serves already, and the InferenceService is not Ready"),
         (lambda c: c.patch({"spec": {"canary": [{}]}}), "spec.canary is for Standard mode"),
         (lambda c: c.deleted_revisions.add("iris-predictor-00001"), "no longer exists"),
         (
