@@ -214,6 +214,9 @@ class Driver:
             self._saved, self._saved_at = mark, self._clock()
 
     def _save(self) -> None:
+        """Keeps the state, if we still hold the Lease: a machine that was suspended may have lost it, and its
+        clock, which tells when to renew it, may have stood still."""
+        self._lease.renew()
         try:
             self._store.save(self.state)
         except NotFound:

@@ -40,7 +40,11 @@ class Kept:
 
 
 class RolloutStore:
-    """The ConfigMap. Only who holds the Lease writes plan and state; anybody may write a request."""
+    """The ConfigMap. Only who holds the Lease writes plan and state; anybody may write a request.
+
+    A state is kept only in the place of what was read last: so who was suspended meanwhile does not overwrite
+    what another driver has kept.
+    """
 
     def __init__(self, api: Api, namespace: str, name: str, owner: Json | None = None) -> None:
         """``name`` is the InferenceService's; ``owner`` an owner reference to it."""
@@ -55,6 +59,8 @@ class RolloutStore:
         }
         if owner:
             self._metadata["ownerReferences"] = [owner]
+        # Of what was read or written last.
+        self._version = ""
 
     def load(self) -> Kept | None:
         """What is kept, None where nothing is. ClusterError where it cannot be read: it stays as it is."""
@@ -83,12 +89,16 @@ class RolloutStore:
 
     def _data(self) -> dict[str, Any] | None:
         try:
-            return self._api.get(self._path).get("data") or {}
+            return self._noted(self._api.get(self._path)).get("data") or {}
         except NotFound as error:
             if not error.certain:
                 # A server that is not itself yet: what is kept must not be taken for nothing.
                 raise Unreachable(str(error)) from None
             return None
+
+    def _noted(self, found: Json) -> Json:
+        self._version = str(found["metadata"]["resourceVersion"])
+        return found
 
     def begin(self, plan: Plan, state: RolloutState) -> None:
         """Keeps a new rollout, in the place of one that is over."""
@@ -100,13 +110,16 @@ class RolloutStore:
             "data": data,
         }
         try:
-            self._api.create(self._folder, definition)
+            self._noted(self._api.create(self._folder, definition))
         except Conflict:
-            self._api.merge(self._path, {"data": {**data, "request": None}})
+            self._noted(self._api.merge(self._path, {"data": {**data, "request": None}}))
 
     def save(self, state: RolloutState) -> None:
-        """Keeps the state; a request that came meanwhile stays."""
-        self._api.merge(self._path, {"data": {"state": json.dumps(state.to_json())}})
+        """Keeps the state. Conflict where something was written since it was read: a request, or by another
+        driver."""
+        metadata = {"resourceVersion": self._version}
+        body = {"metadata": metadata, "data": {"state": json.dumps(state.to_json())}}
+        self._noted(self._api.merge(self._path, body))
 
     def ask(self, request: Request) -> None:
         """Leaves a request for whoever drives. NotFound where there is no rollout."""

@@ -62,7 +62,7 @@ def test_each_patch_is_kept_before_it_is_sent_and_under_the_lease() -> None:
     for number, kind in enumerate(kinds):
         if kind == "inferenceservices":
             assert kinds[number - 2 : number] == ["configmaps", "leases"]
-            assert kinds[number + 1] == "configmaps"
+            assert kinds[number + 1 : number + 3] == ["leases", "configmaps"]
 
 
 def test_a_second_one_is_refused_with_the_holders_name() -> None:
@@ -87,6 +87,30 @@ def test_one_that_lost_its_lease_patches_no_more() -> None:
     with pytest.raises(HeldByAnother, match="two|nobody"):
         driver.drive(world.clock.now + 100, 0.0, False)
     assert len(world.api.patches) == after > before
+
+
+@pytest.mark.parametrize("at", range(20, 76, 5))
+def test_one_that_was_suspended_keeps_nothing_over_what_another_one_has_kept(at: int) -> None:
+    """At whatever request it is: another one drives to the end meanwhile, and lets go of the Lease."""
+    world, requests = World(Knative()), [0]
+    one = world.driver(quick())
+
+    def suspended(_method: str, _path: str) -> None:
+        requests[0] += 1
+        if requests[0] != at:
+            return
+        for _unused in range(20):
+            world.clock.sleep(1.0)
+        assert world.drive(quick(), "two").outcome == "promoted"
+        world.lease("two").release()
+
+    world.api.before = suspended
+    with pytest.raises(HeldByAnother):
+        one.drive(world.clock.now + 3000, 0.0, False)
+    kept = world.store().load()
+    assert kept is not None
+    assert kept.state.outcome == "promoted"
+    assert [row["spec"]["predictor"]["canaryTrafficPercent"] for row in world.api.patches] == [0, 10, 50, 100]
 
 
 def test_a_step_at_a_time() -> None:
