@@ -7,8 +7,10 @@ import secrets
 import time
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import no_way_back
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
     ABORT,
+    BACK,
     PROMOTE,
     PROMOTED,
     ROLLED_BACK,
@@ -19,7 +21,7 @@ from ..client.errors import ClusterError, Unreachable
 from ..module import Failed
 from .lease import HeldByAnother, Lease
 from .run import Run
-from .store import Request
+from .store import Kept, Request
 
 # Between looks at whether the driver has taken a request up.
 LOOK_SECONDS = 1.0
@@ -33,6 +35,7 @@ def asked(run: Run) -> dict[str, Any]:
         raise ClusterError(
             f"There is no rollout of {run.namespace}/{run.name} that could be {what}. Nothing was changed."
         )
+    _refuse_in_vain(run, kept, what)
     if _holds_already(kept.state, what):
         return run.result(
             kept.plan, kept.state, kept.state.outcome or what, f"it is {what} already", changed=False
@@ -54,6 +57,22 @@ def asked(run: Run) -> dict[str, Any]:
             f"{error} The rollout was asked to be {what} all the same: whoever drives it takes that up. "
             "Where nobody does, ask again."
         ) from None
+
+
+def _refuse_in_vain(run: Run, kept: Kept, what: str) -> None:
+    """Raises ClusterError for what would come to nothing: the way back knows no pause, and a promotion cannot
+    always be taken back."""
+    state, about = kept.state, f"The rollout of {run.namespace}/{run.name}"
+    if state.track == BACK and not state.outcome and what != ABORT:
+        raise ClusterError(
+            f"{about} goes back to {state.start.baseline} ({state.cause}), and cannot be {what} any more. "
+            "Nothing was changed. Where nobody drives it, ask for aborted."
+        )
+    if state.outcome == PROMOTED and what == ABORT:
+        seen = run.looker.look(state.start.mode, state.canary, state.start.baseline)
+        why = no_way_back(kept.plan, state, seen)
+        if why:
+            raise ClusterError(f"{about} has ended, and cannot be aborted: {why}. Nothing was changed.")
 
 
 class _Told(ClusterError):

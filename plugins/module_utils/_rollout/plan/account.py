@@ -26,6 +26,7 @@ def line(entry: Mapping[str, Any], first: float) -> str:
         "gate": f"{gate}: {entry.get('message')}",
         "passed": f"the step at {entry.get('percent')} % is passed",
         "asked": f"{entry.get('by')} asks: {entry.get('asked')}",
+        "unchanged": f"nothing is changed: {entry.get('why')}",
         "held": f"held: {entry.get('why')}",
         "turned back": f"going back: {entry.get('cause')}",
         "promoted": "promoted: the canary has everything",

@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..gates.judge import GateProgress
-from ..objects.tree import mapping, number
+from ..objects.tree import mapping, number, text
 from .moves import Move
 from .plan import Plan
 from .seen import Seen, Start
 from .state import ABANDONED, ABORT, BACK, FORWARD, PAUSED, PROMOTE, RolloutState
-from .turn import MODES, Action, Turn
+from .turn import MODES, NOT_BACK, Action, Turn
 
 
 def begin(plan: Plan, mode: str, seen: Seen, now: float, earlier: Start | None = None) -> RolloutState:
@@ -77,6 +77,9 @@ def ask(plan: Plan, state: RolloutState, seen: Seen, what: str, *, who: str, now
         # Also after the promotion, for as long as there is a way back.
         if state.track == BACK:
             return state
+        why = no_way_back(plan, state, seen) if state.outcome else ""
+        if why:
+            return state.noting(now, "unchanged", why=why)
         turn = Turn(plan, replace(state, outcome=""), None, seen, now)
         turn.turn_back(f"aborted by {who}")
         return turn.state
@@ -85,6 +88,20 @@ def ask(plan: Plan, state: RolloutState, seen: Seen, what: str, *, who: str, now
     if what == PAUSED:
         return replace(state, paused=True, stopped_at=state.stopped_at or now)
     return _resumed(plan, state, seen, what == PROMOTE, now)
+
+
+def no_way_back(plan: Plan, state: RolloutState, seen: Seen) -> str:
+    """Why a promotion cannot be taken back, as a clause; empty where it can."""
+    uid, generation = text(mapping(seen.inferenceservice, "metadata"), "uid"), _generation(seen)
+    if uid != state.start.uid or generation != state.generation:
+        # The version before is another one by now, and whoever changed it wants what there is.
+        return (
+            "somebody else changed the InferenceService after the promotion (it has generation "
+            f"{generation}, and had {state.generation})"
+        )
+    mode = MODES[state.start.mode]
+    forward = mode.forward(plan, state.start)
+    return "" if mode.back(plan, state.start, forward, seen.baseline_there) is not None else NOT_BACK
 
 
 def _resumed(plan: Plan, state: RolloutState, seen: Seen, waived: bool, now: float) -> RolloutState:

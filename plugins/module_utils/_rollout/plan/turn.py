@@ -53,6 +53,7 @@ class Done:
 
 Action = Union[Patch, Wait, Hold, Done]
 NEXT = Wait("the next move")
+NOT_BACK = "the canary is the predictor by now, so the way back is a rollout of the old one"
 # What no waiting mends of what KServe warns of (components/predictor.go, reconcileModel; GetServingRuntime).
 _FOR_GOOD = (
     "does not support specified framework",
@@ -325,9 +326,7 @@ class Turn:
             self._set(furthest=-1)
         forward = self._mode.forward(self._plan, self.state.start)[: self.state.furthest + 1]
         if self._mode.back(self._plan, self.state.start, forward, there) is None:
-            self._hold(
-                f"{cause}; the canary is the predictor by now, so the way back is a rollout of the old one"
-            )
+            self._hold(f"{cause}; {NOT_BACK}")
             return
         self._next_move()
         self._set(track=BACK, move=0, baseline_there=there, paused=False, hold="")

@@ -307,3 +307,33 @@ def test_what_another_one_rolled_out_while_the_lease_was_waited_for_is_seen(
     with pytest.raises(ClusterError, match="serves already"):
         task("one", predictor=by_hand["spec"]["predictor"])
     assert api.patches == []
+
+
+def test_a_promotion_that_cannot_be_taken_back_stays_an_end(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    assert task("one", until="end")["outcome"] == "promoted"
+    api.cluster.patch({"spec": {"predictor": {"model": {"storageUri": "gs://models/3"}}}})
+    for _unused in range(8):
+        clock.sleep(1)
+    before = len(api.patches)
+    for check_mode in (True, False):
+        with pytest.raises(ClusterError, match="cannot be aborted: somebody else changed"):
+            task("person", state="aborted", check_mode=check_mode)
+    assert len(api.patches) == before
+    assert (
+        task("two", predictor={"model": {"storageUri": "gs://models/4"}}, until="end")["outcome"]
+        == "promoted"
+    )
+
+
+@pytest.mark.parametrize("asked", ["paused", "resumed", "promoted"])
+def test_the_way_back_cannot_be_asked_for_anything_else(task: Task, api: DrivenApi, asked: str) -> None:
+    task("one", lease_seconds=0.0)
+    api.pods[0]["status"] = {**CONDITIONS, "containerStatuses": [{"name": "c", "restartCount": 1}]}
+    timed = {"until": "end", "timeout": 1, "lease_seconds": 0.0}
+    while served(api) != {R1: 1.0}:
+        task("one", **timed)
+    with pytest.raises(ClusterError, match=f"goes back to {R1} .*, and cannot be {asked} any more"):
+        task("person", state=asked)
+    assert task("person", state="aborted")["outcome"] == "rolled_back"

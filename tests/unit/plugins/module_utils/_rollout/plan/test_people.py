@@ -136,3 +136,19 @@ def test_who_aborts_before_anything_was_changed_takes_nothing_from_the_baseline(
     assert driver.patches == []
     driver.pass_time(5.0)
     assert cluster.served() == {R2: 1.0}
+
+
+def test_a_promotion_that_somebody_has_built_on_is_not_taken_back() -> None:
+    """The version before is no longer the baseline, and theirs is what is wanted."""
+    cluster = Knative()
+    driver = Driver(quick(), cluster)
+    assert driver.run() == Done(PROMOTED)
+    cluster.patch({"spec": {"predictor": {"model": {"storageUri": "gs://models/3"}}}})
+    for _unused in range(5):
+        driver.pass_time()
+    before = cluster.served()
+    say(driver, ABORT)
+    assert driver.run() == Done(PROMOTED)
+    assert "somebody else changed the InferenceService" in driver.state.history[-1]["why"]
+    driver.pass_time(5.0)
+    assert cluster.served() == before
