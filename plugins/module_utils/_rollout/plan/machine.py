@@ -58,7 +58,7 @@ def sent(state: RolloutState, inferenceservice: Mapping[str, Any] | None) -> Rol
 
 def untouched(state: RolloutState) -> bool:
     """Whether no patch of the rollout is known to be in place, so that nothing is lost by ending here."""
-    return state.track == FORWARD and state.furthest <= 0 and not state.sent
+    return state.track == FORWARD and state.move == 0 and not state.sent
 
 
 def refused(state: RolloutState, why: str, now: float) -> RolloutState:
@@ -76,7 +76,8 @@ def ask(plan: Plan, state: RolloutState, seen: Seen, what: str, *, who: str, now
     if what == ABORT:
         # Also after the promotion, for as long as there is a way back.
         if state.track == BACK:
-            return state
+            # Where somebody else has undone the patch it is sent again.
+            return replace(state, sent=False)
         why = no_way_back(plan, state, seen) if state.outcome else ""
         if why:
             return state.noting(now, "unchanged", why=why)

@@ -247,7 +247,12 @@ class Turn:
         # Without revisions, whoever did not answer before is the canary.
         if name in start.answered:
             return BASELINE
-        return OTHER if CANARY in names else CANARY
+        return OTHER if CANARY in names or self._nobody_known() else CANARY
+
+    def _nobody_known(self) -> bool:
+        """Whether an answer's name cannot tell who gave it: the load began after the rollout did."""
+        start, names = self.state.start, self._plan.names
+        return start.mode == STANDARD and not start.answered and CANARY not in names
 
     def _keep(self, progress: dict[str, Any], step: Step) -> None:
         """The progress, and a line of history for each verdict that is another one than before."""
@@ -264,6 +269,8 @@ class Turn:
         left = step.seconds - (self._now - (self.state.reached or self._now))
         if left > 0:
             waits.append(f"{left:.0f} s of {step.seconds:g} s left")
+        if found and self._nobody_known():
+            waits.append("who answers cannot be told, since no load ran when the rollout began: give names")
         answers = found.canary.requests if found else 0
         if answers < step.answers:
             waits.append(f"{answers} of {step.answers} answers of the canary's")
@@ -348,6 +355,9 @@ class Turn:
             return self._send(move)
         missing = self._missing(move)
         why = missing.why if missing else "" if self._canary_quiet() else "the canary still answers"
+        if missing and not contains(self._seen.inferenceservice, move.patch):
+            # They may have a reason, so that is for a person to say.
+            why += "; somebody else changed the InferenceService on the way back: ask for aborted once more"
         if why:
             self._set(seen_since=None)
             return Wait(why)

@@ -140,6 +140,20 @@ def test_an_api_server_that_goes_away_holds_everything_up_and_no_more() -> None:
     assert [entry["data"]["lost"] for entry in told] == [True, False]
 
 
+def test_a_right_that_is_taken_away_between_two_patches_is_waited_for_too() -> None:
+    """As the promotion waits for a person: the canary is there, and somebody has to look after it."""
+    world = World(Knative())
+    driver = world.driver(quick(promote="manual", steps=[{"percent": 100, "seconds": 2}]))
+    assert driver.drive(world.clock.now + 60, 0.0, False).outcome == "held"
+
+    def before(_method: str, _path: str) -> None:
+        if world.clock.now < 40:
+            raise Forbidden("no")
+
+    world.api.before = before
+    assert driver.drive(world.clock.now + 90, 5.0, False).outcome == "held"
+
+
 def test_a_conflict_is_looked_at_again() -> None:
     world = World(Knative())
     conflicts = [3]

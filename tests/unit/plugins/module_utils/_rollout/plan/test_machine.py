@@ -209,6 +209,18 @@ def test_a_kserve_that_gives_the_canary_nothing_is_seen_by_the_route() -> None:
     assert "the HTTPRoute gives iris-predictor 100 %" in driver.state.cause
 
 
+def test_answers_that_nobody_can_be_told_by_are_not_the_canarys() -> None:
+    """Whose losses would be a small part of everybody's."""
+    load = Load({"iris-v2eb494aa-predictor": Truth(loses=0.3)}, 60)
+    steps = [{"percent": 10, "seconds": 5, "deadline": 60}]
+    gates = [{"type": "losses", "max_rate": 0.1}]
+    # The load begins after the rollout.
+    driver = Driver(plan_of(steps=steps, gates=gates), Standard(), load)
+    action = driver.run()
+    assert isinstance(action, Hold)
+    assert "who answers cannot be told" in action.why
+
+
 def test_after_the_rename_there_is_no_way_back_but_another_rollout() -> None:
     driver = Driver(quick(), Standard(1))
     assert driver.run() == Done(PROMOTED)

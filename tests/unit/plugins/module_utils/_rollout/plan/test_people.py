@@ -11,13 +11,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.mach
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
     ABORT,
+    BACK,
     PAUSED,
     PROMOTE,
     PROMOTED,
     RESUMED,
     ROLLED_BACK,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold, Wait
 from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Killed, Knative, plan_of
 
 R1, R2 = "iris-predictor-00001", "iris-predictor-00002"
@@ -152,3 +153,22 @@ def test_a_promotion_that_somebody_has_built_on_is_not_taken_back() -> None:
     assert "somebody else changed the InferenceService" in driver.state.history[-1]["why"]
     driver.pass_time(5.0)
     assert cluster.served() == before
+
+
+def test_who_gives_the_canary_a_share_on_the_way_back_is_told_of_and_a_second_abort_takes_it() -> None:
+    driver = Driver(quick(), Knative(), pods=lambda: Pods(1, 0, 1))
+    while driver.stored is None or driver.state.track != BACK or not driver.state.sent:
+        driver.look()
+        driver.pass_time(0.1)
+    driver.cluster.patch({"spec": {"predictor": {"canaryTrafficPercent": 40}}})
+    for _unused in range(5):
+        driver.pass_time()
+    action = driver.look()
+    assert isinstance(action, Wait)
+    assert "somebody else changed the InferenceService on the way back" in action.why
+    # It is not known why they did.
+    assert driver.run(seconds=60) is None
+    assert driver.cluster.served()[R2] == pytest.approx(0.4)
+    say(driver, ABORT)
+    assert driver.run() == Done(ROLLED_BACK)
+    assert driver.cluster.served() == {R1: 1.0}
