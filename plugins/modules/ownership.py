@@ -213,7 +213,8 @@ kept:
       name: monitoring
       reason: it existed before this run
 runs:
-  description: Where the run has no record, here or on the cluster, the runs that have one on the cluster.
+  description: Where the run has no record, here or on the cluster, the runs that have one on the cluster;
+    else those of them whose id begins with the run's and a dot, as the rollouts of a list are called.
   type: list
   elements: str
   returned: with O(state=absent)

@@ -156,7 +156,7 @@ def _absent(module: Any, store: RecordStore) -> dict[str, Any]:
             "changed": bool(deleted),
             "deleted": deleted,
             "kept": planned.kept,
-            "runs": [],
+            "runs": _rollouts_of(store, api),
             "transitions": [],
         }
     progress = Progress(module.params["progress_file"], time.time)
@@ -183,7 +183,7 @@ def _absent(module: Any, store: RecordStore) -> dict[str, Any]:
         "changed": bool(removal.deleted),
         "deleted": [entry.ref for entry in removal.deleted],
         "kept": planned.kept + removal.kept,
-        "runs": [],
+        "runs": _rollouts_of(store, api),
         "transitions": progress.entries,
     }
     if problem is not None:
@@ -193,6 +193,15 @@ def _absent(module: Any, store: RecordStore) -> dict[str, Any]:
             f"Not all that this run created is gone: {'; '.join(planned.left)}. It stays on record.", result
         )
     return result
+
+
+def _rollouts_of(store: RecordStore, api: Api) -> list[str]:
+    """The runs on record on the cluster that are rollouts of a list of this run, as their ids tell. They are
+    told, not removed: a run of a user's own may be called so."""
+    try:
+        return [each for each in store.runs(api) if each.startswith(f"{store.run_id}.")]
+    except ClusterError:
+        return []
 
 
 def _note(record: Record, store: RecordStore, api: Api, entries: Sequence[ClaimedObject]) -> None:

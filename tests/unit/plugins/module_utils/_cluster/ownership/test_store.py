@@ -68,6 +68,16 @@ def test_a_run_that_is_on_record_nowhere_names_those_that_are(run: Run) -> None:
     assert "Namespace mine" in run.cluster.names()
 
 
+def test_rollouts_of_a_list_that_another_machine_has_on_record_are_told(run: Run) -> None:
+    for name in (RUN, f"{RUN}.one", f"{RUN}0", "another"):
+        run.record.unlink(missing_ok=True)
+        run("present", **copied(run_id=name, definitions=[obj("Namespace", name.replace(".", "-"))]))
+    run.record.unlink()
+    assert run("absent", check_mode=True, **copied())["runs"] == [f"{RUN}.one"]
+    gone = run("absent", **copied())
+    assert (refs(gone["deleted"]), gone["runs"]) == ([f"Namespace {RUN}"], [f"{RUN}.one"])
+
+
 def test_what_is_left_stays_on_both_records(run: Run) -> None:
     present(run, obj("ConfigMap", "c", "default"))
     run.cluster.objects["/api/v1/namespaces/default/configmaps/c"]["metadata"].pop("labels")
