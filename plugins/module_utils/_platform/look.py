@@ -66,6 +66,8 @@ def find_there(api: Api, plan: Planned, run_id: str, *, keep: bool) -> str:
         return (
             f"{step.name} is needed and not there ({detect}). {step.hint}".rstrip() if step.required else ""
         )
+    if found["metadata"].get("deletionTimestamp"):
+        return f"{step.name}: {detect} is being deleted. Wait until it is gone, and try again."
     has = version_of(found, detect.by)
     shown = f"{detect}{f', {has}' if has else ''}"
     if step.required:
@@ -163,8 +165,9 @@ def homeless(api: Api, plans: Iterable[Planned], kinds: Kinds) -> list[str]:
                 named = f"{obj['kind']} {obj['metadata']['name']}"
                 problems.append(f"{step}: {named} names no namespace, and the step has none for it.")
         for namespace in sorted(wanted - coming - {""}):
-            if not _exists(api, namespace):
-                problems.append(f"{step}: there is no namespace {namespace}, and no step so far makes it.")
+            wrong = _wrong_with(api, namespace)
+            if wrong:
+                problems.append(f"{step}: {wrong}")
     return list(dict.fromkeys(problems))
 
 
@@ -175,15 +178,21 @@ def _namespace(obj: Json, step: PlatformStep, kinds: Kinds) -> str:
     return str(obj["metadata"].get("namespace") or step.namespace)
 
 
-def _exists(api: Api, namespace: str) -> bool:
+def _wrong_with(api: Api, namespace: str) -> str:
+    """Why nothing can be made in a namespace that no step makes, as a sentence; empty where it can."""
     try:
-        api.get(api.resource("v1", "Namespace").path(name=namespace))
+        found = api.get(api.resource("v1", "Namespace").path(name=namespace))
     except NotFound:
-        return False
+        return f"there is no namespace {namespace}, and no step so far makes it."
     except Forbidden:
         # Whoever works in a namespace need not be allowed to look at it.
-        return True
-    return True
+        return ""
+    going = found["metadata"].get("deletionTimestamp")
+    return (
+        f"the namespace {namespace} is being deleted. Wait until it is gone, and make it anew."
+        if going
+        else ""
+    )
 
 
 def rights(plans: Iterable[Planned], kinds: Kinds) -> list[Right]:

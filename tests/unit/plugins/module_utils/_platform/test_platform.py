@@ -203,6 +203,16 @@ def test_the_same_version_from_a_mirror_is_no_other(run: Platform) -> None:
     assert "quay.io/x/a:1, where m/x/a:2 is to be installed" in other[0]
 
 
+def test_what_is_being_deleted_is_neither_there_nor_a_place(run: Platform) -> None:
+    run.cluster.put(
+        obj("Namespace", "mine", deletionTimestamp="now"), deployment("a:1", deletionTimestamp="now")
+    )
+    problems = run.problems(step("one", deployment("a:1"), obj("Secret", "s", "mine"), detect=DETECT))
+    assert [each.partition(" is being deleted.")[0] for each in problems] == [
+        "one: Deployment mine/d", "one: the namespace mine",
+    ]  # fmt: skip
+
+
 def test_what_could_not_be_read_is_no_other_version(run: Platform, tmp_path: Path) -> None:
     run.cluster.put(obj("Namespace", "mine"), deployment("a:1"))
     unread = {"name": "one", "sources": [{"file": str(tmp_path / "none")}], "detect": DETECT}
