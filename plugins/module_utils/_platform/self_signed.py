@@ -18,6 +18,7 @@ from typing import Any
 
 with contextlib.suppress(ImportError):  # Needed only where a CA is asked for; see `missing_library`.
     from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -131,21 +132,39 @@ def _builder(subject: Any, issuer: Any, public_key: Any, start: datetime, end: d
 
 
 def still_good(data: Mapping[str, str], names: Iterable[str], now: datetime) -> bool:
-    """Whether a Secret's data are a certificate for all these names that will not end soon, with its CA."""
+    """Whether a Secret's data are a certificate for all these names that will not end soon, with its key, and
+    with the CA that has signed it."""
     try:
         leaf = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
-        x509.load_pem_x509_certificate(base64.b64decode(data["ca.crt"]))
+        ca = x509.load_pem_x509_certificate(base64.b64decode(data["ca.crt"]))
+        key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"]), password=None)
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (KeyError, ValueError, binascii.Error, x509.ExtensionNotFound):
+    except (KeyError, ValueError, TypeError, binascii.Error, x509.ExtensionNotFound):
         return False
-    # Without a time zone up to cryptography 41.
-    ends = (
-        leaf.not_valid_after.replace(tzinfo=now.tzinfo)
-        if not hasattr(leaf, "not_valid_after_utc")
-        else leaf.not_valid_after_utc
-    )
     return (
-        bool(data.get("tls.key"))
-        and ends - now > RENEW
+        _public(key) == _public(leaf)
+        and _has_signed(ca, leaf)
+        and _end(leaf, now) - now > RENEW
         and set(names) <= set(found.get_values_for_type(x509.DNSName))
     )
+
+
+def _public(owner: Any) -> bytes:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return bytes(owner.public_key().public_bytes(serialization.Encoding.PEM, form))
+
+
+def _has_signed(ca: Any, leaf: Any) -> bool:
+    try:
+        leaf.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _end(certificate: Any, now: datetime) -> datetime:
+    # Without a time zone up to cryptography 41.
+    if not hasattr(certificate, "not_valid_after_utc"):
+        return datetime.replace(certificate.not_valid_after, tzinfo=now.tzinfo)
+    end: datetime = certificate.not_valid_after_utc
+    return end

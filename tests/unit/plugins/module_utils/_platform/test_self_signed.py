@@ -85,6 +85,13 @@ def test_what_is_on_the_cluster_and_still_good_is_kept() -> None:
     assert renewed[0]["data"] != data
 
 
+@pytest.mark.parametrize("part", ["tls.crt", "ca.crt", "tls.key"])
+def test_what_does_not_belong_together_is_made_anew(part: str) -> None:
+    data, another = make([HOST], NOW), make([HOST], NOW)
+    assert not still_good({**data, part: another[part]}, [HOST], NOW)
+    assert not still_good({**data, part: ""}, [HOST], NOW)
+
+
 @pytest.mark.parametrize("change", ["tls.crt", "ca.crt", "tls.key", "garbage", "name"])
 def test_what_is_not_whole_is_made_anew(change: str) -> None:
     data, names = make([HOST], NOW), [HOST]
