@@ -67,7 +67,7 @@ def platform(module: Any) -> dict[str, Any]:
         if params["self_signed"]:
             problems += _certified(api, plans)
         record = store.load(api) or record
-        bind(api, record)
+        bind(api, record, store.path)
         _check(api, plans, record, problems, keep=params["other_version"] == "keep")
     except ClusterError as error:
         if not problems:

@@ -44,7 +44,7 @@ class LoadRun:
         self.clock = Clock()
         self.api: Api = connect(module)
         self.record = self.store.load(self.api) or Record(self.store.run_id)
-        bind(self.api, self.record)
+        bind(self.api, self.record, self.store.path)
         self.talk = Talk(self.api, self.params["name"], self.params["namespace"])
         self.progress = Progress(self.params["progress_file"], time.time)
 

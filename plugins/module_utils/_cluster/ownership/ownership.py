@@ -52,7 +52,7 @@ def _present(module: Any, store: RecordStore) -> dict[str, Any]:
     deadline = clock.now() + module.params["timeout"]
     api = connect(module, deadline=deadline)
     record = store.load(api) or Record(store.run_id)
-    claims = _claim(module, api, record)
+    claims = _claim(module, store, api, record)
     named = refs(claims)
     if module.check_mode:
         return {"changed": any(would_change(api, one) for one in claims), **named, "transitions": []}
@@ -87,8 +87,8 @@ def save_after(store: RecordStore, api: Api, record: Record, problem: Exception 
             raise
 
 
-def _claim(module: Any, api: Api, record: Record) -> list[ObjectClaim]:
-    bind(api, record)
+def _claim(module: Any, store: RecordStore, api: Api, record: Record) -> list[ObjectClaim]:
+    bind(api, record, store.path)
     params = module.params
     return claim(api, record, params["definitions"], params["namespace"], bool(module.check_mode))
 
@@ -106,7 +106,7 @@ def _claimed(module: Any, store: RecordStore) -> dict[str, Any]:
     known = store.load(api)
     before = known.entries if known else []
     record = known or Record(store.run_id)
-    claims = _claim(module, api, record)
+    claims = _claim(module, store, api, record)
     changed = record.entries != before
     if changed and not module.check_mode:
         store.save(api, record)
@@ -119,7 +119,7 @@ def _recorded(module: Any, store: RecordStore) -> dict[str, Any]:
     if record is None:
         raise ClusterError(f"There is no record {store.path}. Use state=claimed before anything is applied.")
     before = record.entries
-    bind(api, record)
+    bind(api, record, store.path)
     created = record_uids(api, record)
     changed = record.entries != before
     if changed and not module.check_mode:
@@ -142,7 +142,7 @@ def _absent(module: Any, store: RecordStore) -> dict[str, Any]:
     record = store.load(api)
     if record is None:
         return {"changed": False, "deleted": [], "kept": [], "runs": store.runs(api), "transitions": []}
-    bind(api, record)
+    bind(api, record, store.path)
     planned = plan(api, record, clock.sleep)
     made_for = experiments(planned.doomed)
     jobs, unseen = handler_jobs(api, made_for)
@@ -211,8 +211,11 @@ def _note(record: Record, store: RecordStore, api: Api, entries: Sequence[Claime
         store.save(api, record)
 
 
-def bind(api: Api, record: Record) -> None:
-    """Notes of which cluster the record is; Refusal where it is another's. Contexts' names are not unique."""
+def bind(api: Api, record: Record, path: str) -> None:
+    """Notes of which cluster the record is; Refusal where it is another's. Contexts' names are not unique.
+
+    ``path`` is the record's file, for whoever has to forget it: a cluster that is made anew keeps its name.
+    """
     try:
         cluster = str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
     except (NotFound, Forbidden):
@@ -220,7 +223,8 @@ def bind(api: Api, record: Record) -> None:
     if record.cluster and cluster != record.cluster:
         raise Refusal(
             f"The record of run {record.run_id} is of another cluster than {api.host}, or its namespace "
-            "kube-system cannot be read there. Name the cluster on which the run created its objects."
+            "kube-system cannot be read there. Name the cluster on which the run created its objects. Where "
+            f"that one is gone for good, with all that the run created, delete the record {path}."
         )
     record.cluster = cluster
 

@@ -586,7 +586,7 @@ def test_a_run_is_of_one_cluster_whatever_its_context_is_called(run: Run, state:
     before = run.record.read_text()
     assert json.loads(before)["cluster"] == "uid-1"
     run.cluster.objects[run.cluster.path(obj("Namespace", "kube-system"))]["metadata"]["uid"] = "other"
-    with pytest.raises(Refusal, match="of another cluster"):
+    with pytest.raises(Refusal, match=f"of another cluster .* delete the record {run.record}"):
         run(state, definitions=[obj("ClusterRole", "more")] if state == "claimed" else [])
     assert run.record.read_text() == before
     assert run.cluster.deletions == []
