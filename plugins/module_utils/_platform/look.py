@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
+    Conflict,
     Forbidden,
     NotFound,
     UnknownKind,
@@ -241,6 +242,23 @@ def _otherwise(api: Api, one: ObjectClaim, step: PlatformStep) -> str:
         f"{step.name}: {one.entry} is there already, and not by this run, and differs from what is to be "
         "installed. Remove it, or set other_version to keep, which leaves it as it is."
     )
+
+
+def owned_by_others(api: Api, plan: Planned) -> list[str]:
+    """The fields of the run's own objects that somebody has taken over since, as sentences. All else that
+    keeps them from being applied may be mended by a step before."""
+    known = [one for one in plan.claims if one.before is not None]
+    return [message for message in at_once(lambda one: _conflict(api, one, plan.step), known) if message]
+
+
+def _conflict(api: Api, one: ObjectClaim, step: PlatformStep) -> str:
+    try:
+        would_change(api, one)
+    except Conflict as error:
+        return f"{step.name}: {error}"
+    except ClusterError:
+        return ""
+    return ""
 
 
 def all_objects(plans: Sequence[Planned]) -> list[Json]:

@@ -42,7 +42,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
 
 from .apply import StepInstaller
 from .edits import edited, images, with_images
-from .look import Kinds, Planned, all_objects, find_there, homeless, leave_others, rights
+from .look import Kinds, Planned, all_objects, find_there, homeless, leave_others, owned_by_others, rights
 from .ours import ours
 from .self_signed import CertificateError, missing_library, without_cert_manager
 from .sources import Reader, read_all
@@ -175,6 +175,7 @@ def _check(api: Api, plans: Sequence[Planned], record: Record, problems: list[st
         plan.claims = claim(api, record, known, plan.step.namespace or None, False, earlier=earlier)
         earlier += plan.objects
         problems += leave_others(api, plan, keep=keep)
+        problems += owned_by_others(api, plan)
 
 
 @dataclass

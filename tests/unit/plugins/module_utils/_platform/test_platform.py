@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
+    Conflict,
     Forbidden,
     Unreachable,
 )
@@ -245,6 +246,22 @@ def test_objects_of_others_that_differ_stop_it_and_equal_ones_are_not_touched(ru
     (run.folder / "record.json").unlink()
     problems = run.problems(step("one", {**theirs, "data": {"a": "ours"}}))
     assert "Secret mine/s is there already, and not by this run, and differs" in problems[0]
+
+
+def test_fields_that_others_have_taken_over_are_told_before_the_first_change(run: Platform) -> None:
+    steps = [step("one", obj("Namespace", "mine")), step("two", obj("Secret", "s", "mine"))]
+    run(*steps)
+    run.cluster.applied.clear()
+    (run.folder / "record.json").unlink()
+    taken = Conflict("409")
+    taken.fields = ((".data.a", "kubectl-edit"),)
+    path = run.cluster.path(obj("Secret", "s", "mine"))
+    run.cluster.faults[path] = [taken]
+    (problem,) = run.problems(step("zero", obj("Namespace", "other")), *steps)
+    assert problem.startswith("two: Secret mine/s was not applied, for others own fields")
+    assert ".data.a (kubectl-edit)" in problem
+    run.cluster.faults[path] = [Unreachable("a webhook that a step before brings")]
+    assert run(*steps, step("three", obj("Namespace", "other")))["changed"] is True
 
 
 def webhook(ca: str) -> dict[str, Any]:
