@@ -164,7 +164,6 @@ def _has_signed(ca: Any, leaf: Any) -> bool:
 
 def _end(certificate: Any, now: datetime) -> datetime:
     # Without a time zone up to cryptography 41.
-    if not hasattr(certificate, "not_valid_after_utc"):
-        return datetime.replace(certificate.not_valid_after, tzinfo=now.tzinfo)
-    end: datetime = certificate.not_valid_after_utc
-    return end
+    aware = hasattr(certificate, "not_valid_after_utc")
+    end: datetime = certificate.not_valid_after_utc if aware else certificate.not_valid_after
+    return end if aware else end.replace(tzinfo=now.tzinfo)
