@@ -25,7 +25,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup setup-dev fortio e2e sandbox sandbox-down test lint sanity bench simulations campaign kills mutation versions \
+.PHONY: help setup setup-dev fortio programs e2e sandbox sandbox-down test lint sanity bench simulations campaign kills mutation versions \
   real real-up real-down molecule docs build clean
 
 help: ## Say what each target does
@@ -80,7 +80,11 @@ sandbox-down: $(VENV)/.ready ## Remove that sandbox
 fortio: $(VENV)/.ready-dev
 	@bash tests/fortio.sh "$(BIN)"
 
-test: fortio ## Unit tests, then integration tests on a sandbox of their own
+# No test can wait for minutes until they are built.
+programs: $(VENV)/.ready-dev
+	@$(BIN)/python -m ansible_collections.iter8.kfserving.tests.programs
+
+test: fortio programs ## Unit tests, then integration tests on a sandbox of their own
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready-dev ## ruff, mypy strict, ansible-lint production, documentation
