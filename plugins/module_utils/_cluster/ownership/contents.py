@@ -14,10 +14,15 @@ from ..concurrently import at_once
 from .lookups import CONFIRM_SECONDS, Sleep
 from .record import ClaimedObject, belongs, group_of
 
-# Kept by Kubernetes itself, in every namespace.
+# Kept by Kubernetes itself, in every namespace; so are a catalogue's packages where the Operator Lifecycle
+# Manager is (OpenShift).
 _AUTOMATIC_KINDS = frozenset(
-    {"Event", "Endpoints", "EndpointSlice", "Lease", "ControllerRevision", "PodMetrics"}
+    {"Event", "Endpoints", "EndpointSlice", "Lease", "ControllerRevision", "PodMetrics", "PackageManifest"}
 )
+# Operators that watch all namespaces are shown in each by a copy.
+_OLM_COPY = "olm.copiedFrom"
+# OpenShift's role bindings of every namespace: system:deployers, system:image-builders, system:image-pullers.
+_RESERVED = "system:"
 _AUTOMATIC_NAMES = frozenset(
     {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "istio-ca-root-cert")}
 )
@@ -34,7 +39,10 @@ def foreign(obj: Mapping[str, Any], kind: str, run_id: str) -> bool:
     metadata = obj.get("metadata") or {}
     if belongs(obj, run_id) or metadata.get("ownerReferences") or metadata.get("deletionTimestamp"):
         return False
-    if kind in _AUTOMATIC_KINDS or (kind, metadata.get("name")) in _AUTOMATIC_NAMES:
+    name = str(metadata.get("name"))
+    if kind in _AUTOMATIC_KINDS or (kind, name) in _AUTOMATIC_NAMES:
+        return False
+    if _OLM_COPY in (metadata.get("labels") or {}) or (kind == "RoleBinding" and name.startswith(_RESERVED)):
         return False
     if kind == "Secret" and "kubernetes.io/service-account.uid" in (metadata.get("annotations") or {}):
         return False

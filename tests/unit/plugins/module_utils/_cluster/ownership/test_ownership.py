@@ -672,6 +672,12 @@ def test_a_kind_that_knows_no_list_is_passed_over(run: Run) -> None:
         ("ConfigMap", {"name": "nobody's"}, True),
         ("Job", {"name": "handler", "managedFields": [{"manager": "manager"}]}, False),
         ("InferenceService", {"name": "theirs", "managedFields": [{"manager": "controller"}]}, True),
+        ("RoleBinding", {"name": "system:image-pullers"}, False),
+        ("RoleBinding", {"name": "admins"}, True),
+        ("Role", {"name": "system:theirs"}, True),
+        ("ClusterServiceVersion", {"name": "o.v1", "labels": {"olm.copiedFrom": "operators"}}, False),
+        ("ClusterServiceVersion", {"name": "o.v1"}, True),
+        ("PackageManifest", {"name": "serverless-operator"}, False),
     ],
 )
 def test_whose_an_object_is(kind: str, metadata: dict[str, Any], is_foreign: bool) -> None:
