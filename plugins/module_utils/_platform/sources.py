@@ -145,6 +145,7 @@ def fetched(url: str) -> bytes:
     where = shown(url)
     try:
         with open_url(url, timeout=SECONDS, http_agent="iter8.kfserving", follow_redirects="safe") as answer:
+            landed = str(answer.geturl())
             data = bytes(answer.read(LARGEST_BYTES))
             # A read that is limited ends without an error where the connection does (http.client).
             left = getattr(answer, "length", None)
@@ -155,6 +156,11 @@ def fetched(url: str) -> bytes:
     # What the library raises beside these differs between releases of Ansible and Python.
     except Exception as error:  # noqa: BLE001
         raise SourceError(f"{where} cannot be read: {shown(str(error))}.") from None
+    if urlsplit(url).scheme == "https" != urlsplit(landed).scheme:
+        # Whoever stands in between could write what is applied with the user's rights.
+        raise SourceError(
+            f"{where} leads to an address without TLS, {shown(landed)}. Name one that does not."
+        )
     _not_too_large(data, where)
     if left:
         raise SourceError(f"{where} was cut off: of its bytes {left} are missing. Try again.")

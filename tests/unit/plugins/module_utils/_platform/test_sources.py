@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,6 +112,23 @@ def test_an_answer_that_was_cut_off_is_not_taken_for_the_whole(site: str) -> Non
     assert "was cut off: of its bytes 70 are missing" in wrong(
         Reader(unused), ManifestSource(url=f"{site}/cut.yaml")
     )
+
+
+@pytest.mark.parametrize(
+    ("landed", "taken"), [("https://b/x?token=secret", True), ("http://b/x?t=secret", False)]
+)
+def test_a_redirect_does_not_lead_out_of_tls(
+    monkeypatch: pytest.MonkeyPatch, landed: str, taken: bool
+) -> None:
+    answer: Any = io.BytesIO(GOOD)
+    answer.geturl = lambda: landed
+    monkeypatch.setattr(sources_side, "open_url", lambda *_where, **_options: answer)
+    if taken:
+        assert Reader(unused).objects(ManifestSource(url="https://a/x"))
+    else:
+        assert "leads to an address without TLS, http://b/x." in wrong(
+            Reader(unused), ManifestSource(url="https://a/x")
+        )
 
 
 def test_a_file_that_is_too_large_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
