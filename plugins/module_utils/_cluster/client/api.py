@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from .errors import NotFound, UnknownKind, Unreachable, from_status, untrusted
+from .errors import ClusterError, NotFound, UnknownKind, Unreachable, from_status, untrusted
 
 with contextlib.suppress(ImportError):  # The modules report the kubernetes library, which brings urllib3.
     from urllib3.exceptions import HTTPError
@@ -33,6 +33,8 @@ PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,appl
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+# Between two times that the credentials are read anew: a kubeconfig may name a program that gives them.
+AGAIN_SECONDS = 5.0
 # How long a server that asks for patience (Retry-After) gets it, where a module has no time-out of its own.
 PATIENCE_SECONDS = 60.0
 
@@ -101,10 +103,13 @@ class Api:
         deadline: float,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
+        again: Callable[[], Transport] | None = None,
     ) -> None:
         """Until ``deadline`` (of time.monotonic) a request is repeated when the server says so (Retry-After).
 
-        ``read_seconds`` is the longest silence within an answer.
+        ``read_seconds`` is the longest silence within an answer. ``again`` makes a client of credentials that
+        are read anew: after a 401 the next request goes with those. It raises ClusterError where there are
+        none.
         """
         self.deadline = deadline
         # The Date header of the latest answer: what the API server's own clock says.
@@ -114,11 +119,17 @@ class Api:
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._groups: dict[str, list[Resource]] = {}
+        self._again = again
+        self._read_at = -AGAIN_SECONDS
 
     def with_time_limit(self, read_seconds: float) -> Api:
         """The same API server, asked for answers within another time, and asked once."""
         return Api(
-            self._client, deadline=0.0, connect_seconds=self._connect_seconds, read_seconds=read_seconds
+            self._client,
+            deadline=0.0,
+            connect_seconds=self._connect_seconds,
+            read_seconds=read_seconds,
+            again=self._again,
         )
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, metadata_only: bool = False) -> Json:
@@ -295,9 +306,19 @@ class Api:
             if not error.status:
                 # The client's way of saying that TLS failed: "SSLError", and the reason on lines of its own.
                 raise untrusted(self.host, str(error.reason).partition("\n")[2].rstrip(".")) from error
+            if error.status == 401:
+                self._read_again()
             raise from_status(error.status, _status_of(error.body), where, error.headers) from error
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
+
+    def _read_again(self) -> None:
+        if self._again is None or time.monotonic() - self._read_at < AGAIN_SECONDS:
+            return
+        self._read_at = time.monotonic()
+        # Whoever writes a kubeconfig may not be done yet.
+        with contextlib.suppress(ClusterError):
+            self._client = self._again()
 
 
 def _as_it_comes(answer: Any) -> Iterator[bytes]:

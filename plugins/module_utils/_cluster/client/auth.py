@@ -9,6 +9,7 @@ the wrong cluster is hit.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_MAP, AUTH_ARG_SPEC
 
-from .api import PATIENCE_SECONDS, Api, patiently, reason_of
+from .api import AGAIN_SECONDS, PATIENCE_SECONDS, Api, Transport, patiently, reason_of
 from .errors import ClusterError, Refusal, Unreachable, from_status, untrusted
 
 with contextlib.suppress(ImportError):  # The modules report the kubernetes library, which brings urllib3.
@@ -31,6 +32,7 @@ FIRST_ANSWER_SECONDS = 20.0
 _VAULT = b"$ANSIBLE_VAULT;"
 
 _CREDENTIALS = (("api_key",), ("username", "password"), ("client_cert", "client_key"))
+_FROM_KUBECONFIG = ("api_key", "refresh_api_key_hook", "cert_file", "key_file")
 _CLIENT_NAMES = {option: client for client, option in AUTH_ARG_MAP.items()}
 
 T = TypeVar("T")
@@ -94,7 +96,9 @@ def connect(module: Any, seconds: float = FIRST_ANSWER_SECONDS, deadline: float 
     deadline = time.monotonic() + PATIENCE_SECONDS if deadline is None else deadline
     core = patiently(lambda: _within(seconds, lambda: get_api_client(module), "the API server"), deadline)
     # Whom to impersonate is said in the headers of kubernetes.core's client.
-    return open_api(core.configuration, core.client.client.default_headers, deadline)
+    headers = core.client.client.default_headers
+    again = _again(module.params, core.configuration, headers)
+    return open_api(core.configuration, headers, deadline, again)
 
 
 def get_api_client(module: Any) -> Any:
@@ -107,12 +111,50 @@ def get_api_client(module: Any) -> Any:
     return client.get_api_client(module)
 
 
-def open_api(configuration: Any, headers: Mapping[str, str], deadline: float) -> Api:
+def _again(
+    params: Mapping[str, Any], configuration: Any, headers: Mapping[str, str]
+) -> Callable[[], Transport] | None:
+    """How the credentials of a kubeconfig on this host are read anew, as once a token has expired; None where
+    they come from elsewhere. The Kubernetes client reads a token, and the file that holds one, only once."""
+    path = setting("kubeconfig", params, os.environ)
+    elsewhere = any(setting(option, params, os.environ) for each in _CREDENTIALS for option in each)
+    if elsewhere or not isinstance(path, str):
+        return None
+    context = setting("context", params, os.environ)
+
+    def read() -> Any:
+        from kubernetes.client import Configuration
+        from kubernetes.config import load_kube_config
+
+        found = Configuration()
+        load_kube_config(  # type: ignore[no-untyped-call]
+            path, context, client_configuration=found, persist_config=False
+        )
+        # All else stays as the options have it: the address, the proxy, whom to trust.
+        fresh = copy.deepcopy(configuration)
+        for name in _FROM_KUBECONFIG:
+            setattr(fresh, name, getattr(found, name))
+        return fresh
+
+    return lambda: _transport(_within(AGAIN_SECONDS, read, "who gives the kubeconfig's credentials"), headers)
+
+
+def open_api(
+    configuration: Any,
+    headers: Mapping[str, str],
+    deadline: float,
+    again: Callable[[], Transport] | None = None,
+) -> Api:
     """The API at a ``kubernetes.client.Configuration``; nothing is asked of the server yet.
 
-    ``headers`` go with every request. No request is repeated unasked, nor is a redirect followed with our
-    credentials: both would be the Kubernetes client's default.
+    ``headers`` go with every request. ``again`` makes a client of credentials that are read anew.
     """
+    return Api(_transport(configuration, headers), deadline=deadline, again=again)
+
+
+def _transport(configuration: Any, headers: Mapping[str, str]) -> Transport:
+    """No request is repeated unasked, nor is a redirect followed with our credentials: both would be the
+    Kubernetes client's default."""
     from kubernetes.client import ApiClient
     from kubernetes.dynamic import DynamicClient
 
@@ -121,8 +163,8 @@ def open_api(configuration: Any, headers: Mapping[str, str], deadline: float) ->
     for name, value in headers.items():
         client.set_default_header(name, value)  # type: ignore[no-untyped-call]
     # Kinds are looked up by Api: see there.
-    dynamic = DynamicClient(client, discoverer=lambda *_unused: None)  # type: ignore[no-untyped-call]
-    return Api(dynamic, deadline=deadline)
+    dynamic: Transport = DynamicClient(client, discoverer=lambda *_unused: None)  # type: ignore[no-untyped-call]
+    return dynamic
 
 
 def _within(seconds: float, call: Callable[[], T], whom: str) -> T:

@@ -39,7 +39,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn
 )
 
 from ..client.api import Api, Json
-from ..client.errors import BadRequest, ClusterError, Conflict, Forbidden, NotFound, Unreachable
+from ..client.errors import BadRequest, ClusterError, Conflict, Forbidden, NotFound, Unauthorized, Unreachable
 from .evidence import Queries
 from .lease import HeldByAnother, Lease
 from .looker import Looker
@@ -52,6 +52,10 @@ SAY_SECONDS = 20.0
 # A patch on the way forward that is refused may be let through in a moment (a quota, a policy that has not
 # been told of everything yet); what is refused for longer needs a person.
 REFUSED_SECONDS = 60.0
+_FRESH = (
+    "The split stays as it is meanwhile. Fresh credentials in the kubeconfig are taken up; with others, end "
+    "this task and run it again: it goes on from there."
+)
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,8 @@ class Driver:
         if not isinstance(error, Unreachable) and untouched(self.state):
             raise error
         if not self._lost:
-            self._progress.add("driver", "connection", f"{error} Trying again.", {"lost": True})
+            advice = f" {_FRESH}" if isinstance(error, Unauthorized) else ""
+            self._progress.add("driver", "connection", f"{error} Trying again.{advice}", {"lost": True})
         self._lost = True
 
     def _answered(self) -> None:

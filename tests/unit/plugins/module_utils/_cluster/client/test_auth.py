@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client import auth
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
     Forbidden,
@@ -202,3 +203,75 @@ def test_the_token_is_looked_up_for_each_request(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(Unreachable, match="no network"):
             api.get("/api")
     assert [headers["authorization"] for headers in sent] == ["Bearer one", "Bearer two"]
+
+
+_KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443"}}]
+users: [{name: u, user: USER}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+"""
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_fresh_credentials_in_the_kubeconfig_are_taken_up_after_a_401(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: bool
+) -> None:
+    from kubernetes.client import ApiClient, Configuration
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config import load_kube_config
+
+    path, token = tmp_path / "config", tmp_path / "token"
+
+    def give(secret: str) -> None:
+        token.write_text(secret)
+        path.write_text(
+            _KUBECONFIG.replace("USER", f"{{tokenFile: {token}}}" if file else f"{{token: {secret}}}")
+        )
+
+    def request(_client: Any, _method: str, _path: str, **_options: Any) -> Any:
+        sent.append(_client.client.configuration.get_api_key_with_prefix("BearerToken"))
+        if sent[-1] == "Bearer good":
+            return SimpleNamespace(headers={}, data=b'{"kind": "Pod"}', release_conn=lambda: None)
+        raise ApiException(status=401, reason="Unauthorized")
+
+    give("old")
+    configuration = Configuration()
+    load_kube_config(str(path), "c", client_configuration=configuration)
+    configuration.ssl_ca_cert = "/as/the/options/have/it"
+    core = SimpleNamespace(
+        configuration=configuration, client=SimpleNamespace(client=ApiClient(Configuration()))
+    )
+    monkeypatch.setattr(auth, "get_api_client", lambda _module: core)
+    # No certificates are loaded.
+    monkeypatch.setattr("kubernetes.client.rest.RESTClientObject", lambda *_unused, **_options: None)
+    monkeypatch.setattr("kubernetes.dynamic.DynamicClient.request", request)
+    sent: list[str] = []
+    module = SimpleNamespace(params={"kubeconfig": str(path), "context": "c"})
+    api = auth.connect(module).with_time_limit(5.0)
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for secret in ("old", "good"):
+        give(secret)
+        now[0] += 10.0
+        with pytest.raises(Unauthorized, match="401"):
+            api.get("/api/v1/pods/p")
+    assert api.get("/api/v1/pods/p") == {"kind": "Pod"}
+    assert sent == ["Bearer old", "Bearer old", "Bearer good"]
+
+
+def test_a_kubeconfig_that_cannot_be_read_again_changes_nothing() -> None:
+    def again() -> Any:
+        raise ClusterError("it is being written")
+
+    from kubernetes.client.exceptions import ApiException
+
+    def request(*_unused: Any, **_options: Any) -> Any:
+        raise ApiException(status=401, reason="Unauthorized")
+
+    client = SimpleNamespace(configuration=SimpleNamespace(host="https://x"), request=request)
+    api = Api(client, deadline=0.0, again=again)
+    for _unused in range(2):
+        with pytest.raises(Unauthorized):
+            api.get("/api/v1/pods/p")

@@ -14,6 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     ClusterError,
     Conflict,
     Forbidden,
+    Unauthorized,
     Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.driver import Driver
@@ -152,6 +153,21 @@ def test_a_right_that_is_taken_away_between_two_patches_is_waited_for_too() -> N
 
     world.api.before = before
     assert driver.drive(world.clock.now + 90, 5.0, False).outcome == "held"
+
+
+def test_what_is_to_be_done_about_a_token_that_has_expired_is_said() -> None:
+    world = World(Knative())
+    driver = world.driver(quick())
+
+    def before(_method: str, _path: str) -> None:
+        if 10 < world.clock.now < 30:
+            raise Unauthorized("GET /x was answered 401.")
+
+    world.api.before = before
+    assert driver.drive(world.clock.now + 300, 0.0, False).outcome == "promoted"
+    (told, _again) = [each["text"] for each in driver._progress.entries if each["event"] == "connection"]
+    assert told.startswith("GET /x was answered 401. Trying again. The split stays as it is meanwhile.")
+    assert "Fresh credentials in the kubeconfig are taken up" in told
 
 
 def test_a_conflict_is_looked_at_again() -> None:
