@@ -67,6 +67,8 @@ class Lease:
         self._object: Json | None = None
         self._before: Json | None = None
         self._renewed = 0.0
+        # The version of another one's, and since when it is that.
+        self._watched = ("", 0.0)
 
     def acquire(self, say: Callable[[str], None], by_a_person: bool = False) -> None:
         """Takes the Lease, or raises HeldByAnother as soon as another driver is seen to be alive.
@@ -171,9 +173,16 @@ class Lease:
             raise self._left_refusal(spec)
 
     def nobody_drives(self) -> bool:
-        """Whether a person's request has nobody at this moment who would take it up."""
+        """Whether a person's request has nobody who would take it up: at this moment, or since the driver was
+        killed, which shows by its Lease not changing while this is asked again and again."""
         found = self._get()
-        return found is None or bool(_left_to(found)) or not (found.get("spec") or {}).get("holderIdentity")
+        spec = (found or {}).get("spec") or {}
+        if found is None or _left_to(found) or not spec.get("holderIdentity"):
+            return True
+        version = str(found["metadata"].get("resourceVersion"))
+        if version != self._watched[0]:
+            self._watched = (version, self._clock())
+        return self._clock() - self._watched[1] >= float(spec.get("leaseDurationSeconds") or SECONDS)
 
     def _mine(self) -> Json | None:
         found = self._get()

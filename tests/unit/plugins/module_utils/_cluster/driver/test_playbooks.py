@@ -188,6 +188,24 @@ def test_an_abort_that_a_task_did_not_take_up_any_more_is_done_when_it_has_ended
     assert found["outcome"] == "rolled_back"
 
 
+def test_an_abort_is_done_where_the_driver_is_killed_before_it_takes_it_up(
+    task: Task, api: DrivenApi, clock: FakeClock
+) -> None:
+    """It lives while the person looks, and leaves its Lease behind."""
+    task("one", until="end", timeout=0, lease_seconds=0.0)
+    lease = next(each for path, each in api.objects.items() if "leases" in path)
+    lease["spec"]["holderIdentity"] = "one"
+    began = clock.now
+
+    def renew_until_killed(now: float) -> None:
+        if now < began + 3:
+            lease["metadata"]["resourceVersion"] = f"v{now}"
+
+    clock.on_sleep.append(renew_until_killed)
+    assert task("person", state="aborted", timeout=600)["outcome"] == "rolled_back"
+    assert clock.now - began < 60
+
+
 def somebody_drives(task: Task, api: DrivenApi, clock: FakeClock) -> None:
     """Who renews the Lease and takes nothing up."""
     task("one", until="end", timeout=0, lease_seconds=0.0)
