@@ -180,7 +180,8 @@ def _foretold(run: Run, plan: Plan, mode: str, kept: Kept | None, earlier: Start
     rows = foretold(plan, state, float(run.params["rate"] or 0))
     for row in rows:
         seconds = f", at least {row['seconds']:g} s" if row.get("seconds") else ""
-        run.progress.add("driver", "foretold", f"{row['text']}{seconds}: {row['patch']}")
+        beyond = "" if row.get("within_deadline", True) else ", which is more than its deadline"
+        run.progress.add("driver", "foretold", f"{row['text']}{seconds}{beyond}: {row['patch']}")
     return {
         "changed": True,
         "outcome": "pending",

@@ -132,6 +132,11 @@ def parse_plan(given: Mapping[str, Any]) -> Plan:
             raise PlanError(f"error_rates has no {name}: it takes wrong_promotion and wrong_rollback.")
         if not isinstance(value, (int, float)) or not 0 < float(value) <= 0.5:
             raise PlanError(f"error_rates.{name} must be above 0 and at most 0.5, not {value}.")
+    deadline, least = _positive(given, "deadline", 7200.0), sum(step.seconds for step in steps)
+    if deadline <= least:
+        raise PlanError(
+            f"The rollout ends by its deadline of {deadline:g} s before its steps, which take {least:g} s."
+        )
     return Plan(
         namespace=str(given["namespace"]),
         name=str(given["name"]),
@@ -141,7 +146,7 @@ def parse_plan(given: Mapping[str, Any]) -> Plan:
         on_failure=_choice(given, "on_failure", ("rollback", "hold")),
         on_inconclusive=_choice(given, "on_inconclusive", ("hold", "fail")),
         promote=_choice(given, "promote", ("automatic", "manual")),
-        deadline=_positive(given, "deadline", 7200.0),
+        deadline=deadline,
         ready_timeout=_positive(given, "ready_timeout", 600.0),
         settle=_settle(given),
         canary_name=str(given.get("canary_name") or _version_name(change)),

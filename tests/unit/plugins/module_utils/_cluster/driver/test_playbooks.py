@@ -355,3 +355,11 @@ def test_the_way_back_cannot_be_asked_for_anything_else(task: Task, api: DrivenA
     with pytest.raises(ClusterError, match=f"goes back to {R1} .*, and cannot be {asked} any more"):
         task("person", state=asked)
     assert task("person", state="aborted")["outcome"] == "rolled_back"
+
+
+def test_a_step_that_takes_longer_than_its_deadline_is_told_of_before(task: Task) -> None:
+    steps = [{"percent": 10, "seconds": 3.0, "answers": 10_000}, {"percent": 50, "seconds": 3.0}]
+    found = task("one", check_mode=True, steps=steps, rate=10.0)
+    told = [each["text"] for each in found["transitions"] if each["event"] == "foretold"]
+    assert [text for text in told if "which is more than its deadline" in text] == [told[1]]
+    assert told[1].startswith("give the canary 10 %, at least 10000 s, which is more than its deadline: {")

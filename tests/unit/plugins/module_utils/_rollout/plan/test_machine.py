@@ -308,7 +308,7 @@ def test_an_inferenceservice_that_goes_is_left_alone(what: str) -> None:
 
 
 def test_the_deadline_ends_it_but_does_not_run_while_a_person_is_waited_for() -> None:
-    steps = [{"percent": 10, "seconds": 2, "pause": True}, {"percent": 50, "seconds": 100}]
+    steps = [{"percent": 10, "seconds": 2, "pause": True}, {"percent": 50, "answers": 1}]
     driver = Driver(quick(steps=steps, deadline=60), Knative())
     assert isinstance(driver.run(), Hold)
     for _unused in range(200):

@@ -45,7 +45,7 @@ def at_first_split(driver: Driver) -> None:
 
 @pytest.mark.parametrize("asked", [RESUMED, PROMOTE])
 def test_what_the_deadline_held_goes_on_once_a_person_says_so(asked: str) -> None:
-    steps = [{"percent": 10, "seconds": 100}]
+    steps = [{"percent": 10, "seconds": 3, "answers": 1}]
     driver = Driver(quick(steps=steps, deadline=60, on_failure="hold"), Knative())
     assert driver.run() == Hold("not over after 60 s")
     say(driver, asked)

@@ -28,6 +28,11 @@ def test_a_plan_survives_the_cluster() -> None:
         ({"steps": [50, 20]}, "steps must rise"),
         ({"steps": [{"percent": 5, "weight": 3}]}, "Step 1 has weight"),
         ({"steps": [{"percent": 5, "seconds": 60, "deadline": 60}]}, "deadline"),
+        # Whose deadline is two hours where none is given.
+        (
+            {"steps": [{"percent": n, "seconds": 3600, "deadline": 4000} for n in (5, 20)]},
+            "which take 7200 s",
+        ),
         ({"steps": ["much"]}, "needs a percent"),
         ({"gates": []}, "no gate"),
         ({"gates": [{"type": "luck"}]}, "Gate 1"),
