@@ -330,7 +330,7 @@ class Turn:
         there = self._seen.baseline_there
         self._set(cause=cause)
         if self._begun_in_vain():
-            self._set(furthest=-1)
+            self._set(furthest=self.state.furthest - 1)
         forward = self._mode.forward(self._plan, self.state.start)[: self.state.furthest + 1]
         if self._mode.back(self._plan, self.state.start, forward, there) is None:
             self._hold(f"{cause}; {NOT_BACK}")
@@ -340,13 +340,14 @@ class Turn:
         self._note("turned back", cause=cause)
 
     def _begun_in_vain(self) -> bool:
-        """Whether the first patch was noted and is not in place, so that there is nothing to take back. In
-        Knative mode 0 % would do harm then: on the version that serves it gives everything to the one before.
-        """
-        obj, first = self._seen.inferenceservice, self._mode.forward(self._plan, self.state.start)[0]
+        """Whether the last patch was noted and is not in place, so that it is not to be taken back. After the
+        first one of Knative mode 0 % would do harm then: on the version that serves it gives everything to
+        the one before. And in Standard mode there is a way back until the predictor is the new one."""
+        obj, last = self._seen.inferenceservice, self.state.furthest
         known = number(mapping(obj, "metadata"), "generation") == self.state.generation
-        noted = self.state.move == self.state.furthest == 0 and not self.state.sent
-        return known and noted and not contains(obj, first.patch)
+        if last < 0 or self.state.move != last or self.state.sent or not known:
+            return False
+        return not contains(obj, self._mode.forward(self._plan, self.state.start)[last].patch)
 
     def _back(self, move: Move) -> Action:
         if self.state.begun is None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -19,7 +20,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
     ROLLED_BACK,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.turn import Done, Hold, Wait
-from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Killed, Knative, plan_of
+from ansible_collections.iter8.kfserving.tests.support.driven import (
+    Driver,
+    Killed,
+    Knative,
+    Standard,
+    plan_of,
+)
 
 R1, R2 = "iris-predictor-00001", "iris-predictor-00002"
 
@@ -137,6 +144,26 @@ def test_who_aborts_before_anything_was_changed_takes_nothing_from_the_baseline(
     assert driver.patches == []
     driver.pass_time(5.0)
     assert cluster.served() == {R2: 1.0}
+
+
+def test_who_aborts_before_the_predictor_is_the_new_one_gets_the_old_one_back() -> None:
+    """As where a webhook refuses the last patch of Standard mode."""
+
+    def kill(moment: str) -> None:
+        if moment == "stored" and driver.state.furthest == 4:
+            raise Killed
+
+    driver = Driver(quick(), Standard(2), kill=kill)
+    before = driver.cluster.object()["spec"]
+    while driver.stored is None or driver.state.furthest < 4:
+        with contextlib.suppress(Killed):
+            driver.look()
+        driver.pass_time()
+    assert driver.cluster.served() == {"iris-v2eb494aa-predictor": 1.0}
+    driver.kill = lambda _moment: None
+    say(driver, ABORT)
+    assert driver.run() == Done(ROLLED_BACK)
+    assert (driver.cluster.object()["spec"], driver.cluster.lost) == (before, [])
 
 
 def test_a_promotion_that_somebody_has_built_on_is_not_taken_back() -> None:
