@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,9 @@ def _query(name: str, given: Mapping[str, Any]) -> QueryGate:
             )
         query, baseline = TEMPLATES[template]
     limits = {key: float(given[key]) for key in ("max", "min", "max_ratio") if key in given}
+    if any(math.isnan(value) for value in limits.values()):
+        # Nothing is more than that, so whatever is measured would pass.
+        raise GateError(f"Gate {name}: max, min and max_ratio must be numbers.")
     if not query:
         raise GateError(f"Gate {name}: query is missing.")
     if not limits:

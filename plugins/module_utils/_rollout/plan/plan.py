@@ -214,9 +214,9 @@ def _steps(given: Sequence[Any]) -> tuple[Step, ...]:
             raise PlanError(
                 f"Step {number} has {step.percent} %, after {steps[-1].percent} %: steps must rise."
             )
-        if step.seconds < 0 or step.answers < 0:
+        if not step.seconds >= 0 or step.answers < 0:
             raise PlanError(f"Step {number} must not have less than nothing.")
-        if step.deadline <= step.seconds:
+        if not step.deadline > step.seconds:
             raise PlanError(
                 f"Step {number} ends by its deadline of {step.deadline:g} s before its {step.seconds:g} s."
             )

@@ -28,6 +28,7 @@ def test_the_defaults_are_gates() -> None:
         ({"type": "latency", "quantile": 95, "max_ratio": 1.5}, "quantile must be from"),
         ({"type": "query", "max": 1}, "query is missing"),
         ({"type": "query", "query": "up"}, "needs max, min or max_ratio"),
+        ({"type": "query", "query": "up", "max": float("nan")}, "must be numbers"),
         ({"type": "query", "query": "up", "max_ratio": 2}, "needs a baseline_query"),
         ({"type": "query", "query": "up", "template": "istio-p99", "max": 1}, "not both"),
         ({"type": "query", "template": "none", "max": 1}, "no template none"),

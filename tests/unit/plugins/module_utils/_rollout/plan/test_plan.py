@@ -33,6 +33,8 @@ def test_a_plan_survives_the_cluster() -> None:
             {"steps": [{"percent": n, "seconds": 3600, "deadline": 4000} for n in (5, 20)]},
             "which take 7200 s",
         ),
+        ({"steps": [{"percent": 5, "seconds": float("nan")}]}, "less than nothing"),
+        ({"steps": [{"percent": 5, "deadline": float("nan")}]}, "by its deadline of nan s"),
         ({"steps": ["much"]}, "needs a percent"),
         ({"gates": []}, "no gate"),
         ({"gates": [{"type": "luck"}]}, "Gate 1"),
