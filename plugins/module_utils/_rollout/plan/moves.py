@@ -35,6 +35,11 @@ class Missing:
     for_good: bool = False
 
 
+def first_whole(forward: Sequence[Move]) -> int:
+    """The number of the move that gives the canary everything: never the first, and not always the last."""
+    return next(number for number, move in enumerate(forward) if move.percent == 100)
+
+
 class Mode(Protocol):
     """How a split is changed in one of KServe's deployment modes, so that nothing is lost."""
 

@@ -14,7 +14,7 @@ from ..objects.tree import mapping, number, text
 from ..roles import BASELINE, CANARY
 from .knative import KnativeMode
 from .merge import contains
-from .moves import Missing, Mode, Move
+from .moves import Missing, Mode, Move, first_whole
 from .plan import KNATIVE, STANDARD, Plan, Step
 from .seen import Seen
 from .standard import StandardMode
@@ -145,10 +145,12 @@ class Turn:
     def _begin_forward(self, move: Move) -> Action:
         if self.state.paused:
             return Hold("paused by a person")
-        decided = self.state.approved or self.state.waived
-        if move.promotes and self._plan.promote == "manual" and not decided:
-            self._set(stopped_at=self.state.stopped_at or self._now)
-            return Hold("the promotion waits for a person")
+        forward = self._mode.forward(self._plan, self.state.start)
+        if self.state.move == first_whole(forward) and forward[self.state.move - 1].step is None:
+            # Else it was asked for at the end of the step, where the gates are asked as long as it waits.
+            waits = self._for_a_person(self._promotion())
+            if waits is not None:
+                return waits
         self._set(furthest=max(self.state.furthest, self.state.move))
         return self._begin(move)
 
@@ -291,12 +293,25 @@ class Turn:
     def _pass(self, step: Step) -> Action:
         if self.state.paused:
             return Hold("paused by a person")
-        if step.pause and not self.state.approved and not self.state.waived:
-            self._set(stopped_at=self.state.stopped_at or self._now)
-            return Hold(f"the pause after {step.percent} % waits for a person")
+        pause = f"the pause after {step.percent} %" if step.pause else ""
+        whole = first_whole(self._mode.forward(self._plan, self.state.start))
+        promotion = self._promotion() if self.state.move + 1 == whole else ""
+        waits = self._for_a_person(" and ".join(filter(None, (pause, promotion))))
+        if waits is not None:
+            return waits
         self._note("passed", percent=step.percent)
         self._next_move()
         return NEXT
+
+    def _promotion(self) -> str:
+        return "the promotion" if self._plan.promote == "manual" else ""
+
+    def _for_a_person(self, what: str) -> Hold | None:
+        """That it waits for one, who has not said yet that it may go on."""
+        if not what or self.state.approved or self.state.waived:
+            return None
+        self._set(stopped_at=self.state.stopped_at or self._now)
+        return Hold(f"{what} wait{'' if ' and ' in what else 's'} for a person")
 
     def _next_move(self) -> None:
         self._set(

@@ -91,6 +91,36 @@ def test_a_person_may_take_longer_than_the_deadline(given: dict[str, Any], why: 
     assert driver.run() == Done(PROMOTED)
 
 
+@pytest.mark.parametrize("cluster", [Knative, Standard])
+def test_a_canary_that_turns_bad_before_it_is_promoted_by_hand_goes_back(cluster: Any) -> None:
+    pods = [Pods(1, 1)]
+    driver = Driver(quick(promote="manual"), cluster(), pods=lambda: pods[0])
+    before = driver.cluster.served()
+    assert driver.run() == Hold("the promotion waits for a person")
+    # Nor has it everything before, in any mode.
+    assert max(driver.cluster.served().values()) == 0.5
+    driver.run(seconds=20, until_hold=False)
+    pods[0] = Pods(1, 1, 1)
+    assert driver.run(until_hold=False) == Done(ROLLED_BACK)
+    assert driver.cluster.served() == before
+
+
+@pytest.mark.parametrize("cluster", [Knative, Standard])
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        ({"percent": 100}, "the promotion waits for a person"),
+        ({"percent": 50, "pause": True}, "the pause after 50 % and the promotion wait for a person"),
+    ],
+)
+def test_a_promotion_by_hand_is_asked_for_once(cluster: Any, step: dict[str, Any], why: str) -> None:
+    driver = Driver(quick(promote="manual", steps=[{"seconds": 1, **step}]), cluster())
+    assert driver.run() == Hold(why)
+    assert max(driver.cluster.served().values()) == (1.0 if step["percent"] == 100 else 0.5)
+    say(driver, RESUMED)
+    assert driver.run() == Done(PROMOTED)
+
+
 def test_a_step_that_waits_for_a_person_does_not_end_by_its_deadline() -> None:
     """As a pod of the canary's is moved to another node in the night before it is looked at."""
     steps = [{"percent": 10, "seconds": 2, "pause": True, "deadline": 60}]
