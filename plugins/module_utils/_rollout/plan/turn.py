@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
-from ..gates.judge import GateEvidence, begin_anew, judge
+from ..gates.judge import GateEvidence, GateProgress, begin_anew, judge
 from ..gates.result import GateResult, GateVerdict
 from ..gates.window import OTHER, UNNAMED, Window, window
 from ..objects.tree import mapping, number, text
@@ -54,6 +54,8 @@ class Done:
 Action = Union[Patch, Wait, Hold, Done]
 NEXT = Wait("the next move")
 NOT_BACK = "the canary is the predictor by now, so the way back is a rollout of the old one"
+# A ConfigMap holds 1 MiB; a line has about 250 bytes.
+MOST_NOTED = 2000
 # What no waiting mends of what KServe warns of (components/predictor.go, reconcileModel; GetServingRuntime).
 _FOR_GOOD = (
     "does not support specified framework",
@@ -146,9 +148,10 @@ class Turn:
         if self.state.paused:
             return Hold("paused by a person")
         forward = self._mode.forward(self._plan, self.state.start)
-        if self.state.move == first_whole(forward) and forward[self.state.move - 1].step is None:
+        by_hand = self._plan.promote == "manual" and self.state.move == first_whole(forward)
+        if by_hand and forward[self.state.move - 1].step is None:
             # Else it was asked for at the end of the step, where the gates are asked as long as it waits.
-            waits = self._for_a_person(self._promotion())
+            waits = self._for_a_person("the promotion")
             if waits is not None:
                 return waits
         self._set(furthest=max(self.state.furthest, self.state.move))
@@ -257,12 +260,14 @@ class Turn:
         return start.mode == STANDARD and not start.answered and CANARY not in names
 
     def _keep(self, progress: dict[str, Any], step: Step) -> None:
-        """The progress, and a line of history for each verdict that is another one than before."""
+        """The progress, and a line of history for each verdict that is another one than before, as long as
+        there is room: one may change every few seconds for days, until a person comes."""
         for name, one in progress.items():
-            before = self.state.gates[name].last if name in self.state.gates else None
+            before, last = self.state.gates.get(name, GateProgress()).last, one.last
             verdict = before.verdict if before else GateVerdict.INCONCLUSIVE
-            if one.last and verdict is not one.last.verdict:
-                self._note("gate", percent=step.percent, **one.last.to_json())
+            room = len(self.state.history) < MOST_NOTED or (last and last.verdict is GateVerdict.FAIL)
+            if last and room and verdict is not last.verdict:
+                self._note("gate", percent=step.percent, **last.to_json())
         self._set(gates=progress)
 
     def _waits(self, step: Step, found: Window | None, results: Sequence[GateResult]) -> list[str]:
@@ -295,16 +300,13 @@ class Turn:
             return Hold("paused by a person")
         pause = f"the pause after {step.percent} %" if step.pause else ""
         whole = first_whole(self._mode.forward(self._plan, self.state.start))
-        promotion = self._promotion() if self.state.move + 1 == whole else ""
-        waits = self._for_a_person(" and ".join(filter(None, (pause, promotion))))
+        by_hand = self._plan.promote == "manual" and self.state.move + 1 == whole
+        waits = self._for_a_person(" and ".join(filter(None, (pause, "the promotion" if by_hand else ""))))
         if waits is not None:
             return waits
         self._note("passed", percent=step.percent)
         self._next_move()
         return NEXT
-
-    def _promotion(self) -> str:
-        return "the promotion" if self._plan.promote == "manual" else ""
 
     def _for_a_person(self, what: str) -> Hold | None:
         """That it waits for one, who has not said yet that it may go on."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.other import Pods
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan import turn
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import ask
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import Plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
@@ -103,6 +104,20 @@ def test_a_canary_that_turns_bad_before_it_is_promoted_by_hand_goes_back(cluster
     pods[0] = Pods(1, 1, 1)
     assert driver.run(until_hold=False) == Done(ROLLED_BACK)
     assert driver.cluster.served() == before
+
+
+def test_a_gate_that_changes_its_mind_for_days_does_not_fill_the_configmap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a pod that is ready every other moment, until a person comes. What is full cannot go back."""
+    monkeypatch.setattr(turn, "MOST_NOTED", 40)
+    pods = [Pods(1, 1), Pods(1, 0)]
+    driver = Driver(quick(promote="manual"), Knative(), pods=lambda: pods[int(driver.cluster.now) % 2])
+    driver.run(seconds=300, until_hold=False)
+    assert len(driver.state.history) < 60
+    pods[:] = [Pods(1, 1, 1)] * 2
+    assert driver.run(until_hold=False) == Done(ROLLED_BACK)
+    assert [each["verdict"] for each in driver.state.history if each["what"] == "gate"][-1] == "fail"
 
 
 @pytest.mark.parametrize("cluster", [Knative, Standard])
