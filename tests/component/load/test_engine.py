@@ -174,6 +174,17 @@ def test_stop_takes_at_most_the_time_out(serve: Any, clock: PolledClock) -> None
     assert dict(tally.counts.classes) == {"timeout": 2}
 
 
+def test_a_stop_after_the_end_writes_into_no_file_that_is_open_by_then(serve: Any, tmp_path: Any) -> None:
+    """The result is being written then, under the lowest number that is free."""
+    ended = make(serve(ok).url, [], calls=1)
+    ended.run()
+    files = [open(tmp_path / str(number), "wb") for number in range(8)]
+    ended.stop()
+    for file in files:
+        file.close()
+    assert [(tmp_path / str(number)).read_bytes() for number in range(8)] == [b""] * 8
+
+
 def test_stop_at_a_time(serve: Any, load: Any, clock: PolledClock) -> None:
     own = load(serve(ok).url, rate=100, stop_at=clock.wall() / 1e9 + 0.3)["LoadTest"]
     assert 25 <= own["requests"] + own["unsent"] <= 31

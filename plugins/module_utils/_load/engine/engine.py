@@ -307,5 +307,7 @@ class Engine:
         self._poller.close()
         if self._resolver is not None:
             self._resolver.close()
-        os.close(self._wake_in)
+        # A signal may come later yet, when a file that the result goes to may have the same number.
+        wake_in, self._wake_in = self._wake_in, -1
+        os.close(wake_in)
         os.close(self._wake_out)
