@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load import command
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http import connection, parser
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.stats import modes
 from ansible_collections.iter8.kfserving.tests.component.load.polled_clock import PolledClock
 from ansible_collections.iter8.kfserving.tests.support.ports import refusing_port
 
@@ -437,6 +438,32 @@ def test_what_follows_a_longer_answer_than_those_known_is_seen(serve: Any, load:
 
     own = load(serve(longer).url, calls=2)["LoadTest"]
     assert (own["ok"], own["classes"]) == (1, {"malformed": 1})
+
+
+def test_a_reset_right_behind_a_receive_that_was_filled_is_no_end(
+    serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket tells of it once; then it tells of an end, which is that of a body without a length."""
+    head = OK + b"\r\n"
+    monkeypatch.setattr(modes, "RECEIVE", 1000)
+    begin = connection.Connection.open
+
+    def busy(conn: Any, address: Any) -> None:
+        begin(conn, address)
+        receive = conn.recv
+
+        def late(most: int) -> bytes:
+            time.sleep(0.05)  # in which the reset comes
+            data: bytes = receive(most)
+            return data
+
+        conn.recv = late
+
+    monkeypatch.setattr(connection.Connection, "open", busy)
+    server = serve(say_and_reset(head + b"x" * (1000 - len(head))))
+    own = load(server.url, calls=1)["LoadTest"]
+    assert own["classes"] == {"reset": 1}
+    assert own["ledger"][0]["errno"] == "ECONNRESET"
 
 
 @pytest.mark.parametrize("more", [{"expect_body": "x"}, {"revision_field": "model"}])

@@ -128,7 +128,7 @@ class Exchange(InFlight):
             if len(data) != answer.total or not data.startswith(answer.head):
                 known = mode.recall(data)
                 if known is None:
-                    reader.received(conn, data + reader.rest(conn, len(data)), now)
+                    reader.begun(conn, data, now)
                     continue
                 answer = known
             answer.count += 1

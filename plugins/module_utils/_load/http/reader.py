@@ -42,14 +42,21 @@ class ResponseReader:
             if not conn.tls or conn.state not in (READING, WRITING) or not conn.pending():
                 return
 
-    def rest(self, conn: Connection, taken: int) -> bytes:
-        """What a receive that was filled left behind: it may be what follows the end of the response."""
-        if taken < conn.mode.reach:
-            return b""
-        try:
-            return conn.recv(RECEIVE)
-        except OSError:
-            return b""  # the next event tells
+    def begun(self, conn: Connection, data: bytes, now: int) -> None:
+        """The first bytes came, of an answer that is not known by sight (none: the peer closed).
+
+        A receive that was filled may have left something behind it: what follows the end of the response, or
+        an error. That the socket tells but once, and then the end of a connection that ended in order.
+        """
+        error: OSError | None = None
+        if len(data) >= conn.mode.reach:
+            try:
+                data += conn.recv(RECEIVE)
+            except OSError as found:
+                error = found
+        self.received(conn, data, now)
+        if error is not None and conn.state is READING:
+            self.failed(conn, error)
 
     def received(self, conn: Connection, data: bytes, now: int) -> None:
         """Bytes came (none: the peer closed)."""
