@@ -217,6 +217,8 @@ def test_payload_lines(tmp_path: Path) -> None:
         "payload_weights": [1.0] * 3,
     }
     assert inputs.is_json({"payload_lines": str(file)})
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n[3]\r\n')  # as Windows' editors begin a file
+    assert read(payload_lines=str(file))["payloads"] == [b'{"a": 1}', b"[3]"]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,8 @@ def test_payload_lines(tmp_path: Path) -> None:
         (b'{"a": 1}\n{secret', "Line 2 of the file of payloads .* is not JSON"),
         (b"[" * 100_000, "Line 1 of the file of payloads .* is not JSON"),
         (b'"\xff"\n', "Line 1 of the file of payloads .* is not JSON"),
+        ('{"a": 1}'.encode("utf-16"), "Line 1 of the file of payloads .* is not JSON"),
+        (b"1\n\xef\xbb\xbf2\n", "Line 2 of the file of payloads .* is not JSON"),
         (b"1\n" * (MAX_PAYLOADS + 1), "has more than 100000 lines"),
     ],
 )

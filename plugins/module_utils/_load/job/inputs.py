@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import json
 import math
@@ -73,13 +74,16 @@ def _weighted(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
 def _lines(path: str) -> dict[str, Any]:
     payloads: list[bytes] = []
     names: list[str] = []
-    for number, line in enumerate(_read(path, "file of payloads").splitlines(), 1):
+    data = _read(path, "file of payloads")
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]  # the file's own: no JSON that is sent may begin with it
+    for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
         if len(payloads) == MAX_PAYLOADS:
             raise LoadError(f"The file of payloads {path} has more than {MAX_PAYLOADS} lines.")
         try:
-            json.loads(line)
+            json.loads(line.decode())
         except (ValueError, RecursionError):  # not shown: it may be secret
             raise LoadError(f"Line {number} of the file of payloads {path} is not JSON.") from None
         payloads.append(line.strip())
