@@ -6,11 +6,12 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import time
 from collections import Counter
 from typing import Any, Callable, cast
 
 import pytest
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import wire
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import streams, wire
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.tests.component.load import grpc_server as raw
 from ansible_collections.iter8.kfserving.tests.component.load.grpc_server import (
@@ -682,3 +683,26 @@ def test_bad_input_is_refused_before_a_connection_is_made(grpc: Any, load: Any) 
     with pytest.raises(LoadError, match="neither a JSON object nor"):
         load(server.url, payloads=[b"{"])
     assert server.peers == []
+
+
+def test_a_call_that_goes_elsewhere_while_time_outs_are_looked_for(
+    grpc: Any, load: Any, clock: PolledClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that has had its time is cancelled, the connection takes nothing any more, and the GOAWAY that
+    is read then sends the second, whose time is over as well, to another one."""
+    server = grpc(lambda call: None)
+    look = streams.StreamExchange.expire
+
+    def expire(exchange: Any, now: int) -> int:
+        peer = server.peers[0] if server.peers else None
+        over = any(now - call.sent >= SECOND // 2 for call, _conn in exchange._calls.values())
+        if peer is not None and over and peer.sock.fileno() >= 0:
+            peer.goaway(0)
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.sock.close()
+            time.sleep(0.1)  # in which both arrive
+        return look(exchange, now)
+
+    monkeypatch.setattr(streams.StreamExchange, "expire", expire)
+    own = load(server.url, payloads=[PAYLOAD], calls=2, streams=2, timeout=SECOND // 2)["LoadTest"]
+    assert (own["requests"], own["failed"], own["resent"]) == (2, 2, {"goaway": 1})

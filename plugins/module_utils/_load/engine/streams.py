@@ -323,9 +323,10 @@ class StreamExchange(InFlight):
         """Fail the calls that have had their time; returns when the earliest of the others began."""
         timeout = self._options.timeout
         earliest = now
-        for call, conn in list(self._calls.values()):
-            if call.seq not in self._calls:
+        for number in list(self._calls):
+            if number not in self._calls:
                 continue  # lost with its connection just now
+            call, conn = self._calls[number]  # which it may have changed just now
             lost = self.stood_still(call.sent)
             if now - call.sent - lost >= timeout:
                 self._time_out(conn, call)
