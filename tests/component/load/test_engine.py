@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -178,11 +179,12 @@ def test_a_stop_after_the_end_writes_into_no_file_that_is_open_by_then(serve: An
     """The result is being written then, under the lowest number that is free."""
     ended = make(serve(ok).url, [], calls=1)
     ended.run()
-    files = [open(tmp_path / str(number), "wb") for number in range(8)]
-    ended.stop()
-    for file in files:
-        file.close()
-    assert [(tmp_path / str(number)).read_bytes() for number in range(8)] == [b""] * 8
+    paths = [tmp_path / str(number) for number in range(8)]
+    with contextlib.ExitStack() as opened:
+        for path in paths:
+            opened.enter_context(open(path, "wb"))
+        ended.stop()
+    assert [path.read_bytes() for path in paths] == [b""] * 8
 
 
 def test_stop_at_a_time(serve: Any, load: Any, clock: PolledClock) -> None:

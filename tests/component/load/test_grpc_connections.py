@@ -688,8 +688,8 @@ def test_bad_input_is_refused_before_a_connection_is_made(grpc: Any, load: Any) 
 def test_a_call_that_goes_elsewhere_while_time_outs_are_looked_for(
     grpc: Any, load: Any, clock: PolledClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first that has had its time is cancelled, the connection takes nothing any more, and the GOAWAY that
-    is read then sends the second, whose time is over as well, to another one."""
+    """The first that has had its time is cancelled, the connection takes nothing any more, and the GOAWAY
+    that is read then sends the second, whose time is over as well, to another one."""
     server = grpc(lambda call: None)
     look = streams.StreamExchange.expire
 
