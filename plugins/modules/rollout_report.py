@@ -28,7 +28,8 @@ options:
   verdict:
     description:
       - Path of the verdict that M(iter8.kfserving.rollout_verdict) wrote.
-      - Where it is missing or damaged, the rest is judged by the default thresholds.
+      - Where it is missing or damaged, or counts other requests than O(load), the rest is judged by the
+        default thresholds.
     type: path
   rollouts:
     description: The rollouts to sum up, in the order in which they are told.

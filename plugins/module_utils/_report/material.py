@@ -15,9 +15,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import Load, Lost
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import mapping, text
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import decide
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import SCHEMA, decide
 
 from .files import ArtefactError, parse, read_evidence
+
+UNSHOWN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What is raised where something in a verdict is missing, or is not what it is to be."""
 
 TITLES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
@@ -58,18 +61,19 @@ class Material:
 def gather(params: Mapping[str, Any]) -> Material:
     """The material in the files that the parameters name.
 
-    Without a verdict that can be read, the evidence is judged by the default thresholds, so that there is
-    always a report; the verdict then says what was missing as any other does.
+    Without a verdict that can be read, or with one of another load, the evidence is judged by the default
+    thresholds, so that there is always a report; the verdict then says what was missing as any other does.
 
     :raises ArtefactError: where a path is a folder.
     """
     evidence = read_evidence(params)
+    facts = study(evidence)
     verdict = _verdict(params.get("verdict"))
-    if verdict is None:
+    if verdict is None or (params.get("load") and not _is_of(verdict, facts.load)):
         verdict = plain(decide(evidence, Thresholds()).as_dict())
     return Material(
         verdict,
-        study(evidence),
+        facts,
         mapping(evidence.load, "LoadTest"),
         rerun=params.get("rerun") or "",
         subject=text(mapping(evidence.inferenceservice, "metadata"), "name"),
@@ -86,4 +90,17 @@ def _verdict(path: str | None) -> Mapping[str, Any] | None:
         found = parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and str(found.get("verdict")) in TITLES else None
+    return found if is_verdict(found) else None
+
+
+def is_verdict(found: Any) -> bool:
+    """Whether a file's content is a verdict of the shape that this collection writes."""
+    if not isinstance(found, dict) or type(found.get("schema")) is not int or found["schema"] != SCHEMA:
+        return False
+    return isinstance(found.get("verdict"), str) and found["verdict"] in TITLES
+
+
+def _is_of(verdict: Mapping[str, Any], load: Load | None) -> bool:
+    """Whether the verdict counts what the load does: else an earlier run's was left in the folder."""
+    counted = (load.requests, load.failed) if load else (0, 0)
+    return (verdict.get("requests"), verdict.get("failed")) == counted

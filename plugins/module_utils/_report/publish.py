@@ -12,7 +12,7 @@ from .formats.junit import junit
 from .formats.markdown import markdown
 from .formats.openmetrics import openmetrics
 from .formats.page import page
-from .material import Material, gather
+from .material import UNSHOWN, Material, gather
 
 WRITERS: dict[str, Callable[[Material], str]] = {
     "report.html": page,
@@ -32,10 +32,20 @@ def publish(params: Mapping[str, Any], check_mode: bool = False) -> dict[str, An
         raise ArtefactError(f"dest: {dest} is not a folder. Create it first, or name another.")
     require_dest(dest)
     material = gather(params)
-    changed, files = write_all(dest, {name: write(material) for name, write in WRITERS.items()}, check_mode)
+    try:
+        contents = _written(material)
+    except UNSHOWN:
+        # Something in the verdict is not what it is to be, so it is damaged, and the evidence tells anew.
+        material = gather({**params, "verdict": None})
+        contents = _written(material)
+    changed, files = write_all(dest, contents, check_mode)
     return {
         "changed": changed,
         "files": files,
         "verdict": material.grade,
         "summary": material.verdict["summary"],
     }
+
+
+def _written(material: Material) -> dict[str, str]:
+    return {name: write(material) for name, write in WRITERS.items()}

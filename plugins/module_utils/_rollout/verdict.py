@@ -21,6 +21,8 @@ from .rules import load as rules_load
 from .rules.rule import Finding, Grade, Rule, worst
 from .thresholds import Thresholds
 
+SCHEMA = 1  # of verdict.json
+
 # In the order in which a person asks: what was lost, how did it end, who answered, can it be trusted.
 RULES: tuple[Rule, ...] = (
     *rules_load.LOST,
@@ -74,7 +76,7 @@ class Verdict:
         """As verdict.json has it: plain JSON."""
         load = self.facts.load
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "verdict": self.grade.value,
             "summary": self.summary,
             "reasons": [_row(rule, finding) for rule, finding in self.reasons()],

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import entries
 
 from ..files import parse
-from ..material import TITLES
+from ..material import is_verdict
 
 WORST_FIRST = ("fail", "inconclusive", "pass")
 
@@ -82,16 +82,17 @@ def read(name: str, folder: str, dest: str) -> Judged:
     path = Path(folder) / "verdict.json"
     try:
         found = parse(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or found.get("verdict") not in TITLES or "summary" not in found:
+        if not is_verdict(found):
             raise ValueError("it holds no verdict")
     except OSError as error:
-        return Judged(name, shown, _unreached(f"{path} cannot be read: {error.strerror}"))
+        return Judged(name, shown, unreached(f"{path} cannot be read: {error.strerror}"))
     except ValueError as error:
-        return Judged(name, shown, _unreached(f"{path} is damaged: {error}"))
+        return Judged(name, shown, unreached(f"{path} is damaged: {error}"))
     return Judged(name, shown, found)
 
 
-def _unreached(reason: str) -> dict[str, Any]:
+def unreached(reason: str) -> dict[str, Any]:
+    """A verdict that says why there is none."""
     why = f"no verdict was reached: {reason}"
     return {
         "verdict": "inconclusive",

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -52,6 +53,30 @@ def test_a_missing_verdict_is_judged_anew(tmp_path: Path) -> None:
             (tmp_path / "verdict.json").write_text(content)
         assert publish({**params, "verdict": str(tmp_path / "verdict.json")})["verdict"] == "pass"
     assert publish(params)["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("odd", [None, "text", [None]], ids=lambda v: f"{v!r:.9}")
+def test_a_verdict_with_anything_odd_in_it_is_judged_anew_or_shown(tmp_path: Path, odd: Any) -> None:
+    params = runs.judged(runs.lossy(), tmp_path)
+    whole = json.loads((tmp_path / "verdict.json").read_text())
+    for name in whole:
+        (tmp_path / "verdict.json").write_text(json.dumps({**whole, name: odd}))
+        assert publish(params)["verdict"] == "fail", name
+
+
+def test_a_verdict_without_what_one_has_is_judged_anew(tmp_path: Path) -> None:
+    params = runs.judged(rollouts.good(20), tmp_path)
+    whole = json.loads((tmp_path / "verdict.json").read_text())
+    for kept in ({"verdict": "pass"}, {**whole, "schema": 2, "verdict": "fail"}):
+        (tmp_path / "verdict.json").write_text(json.dumps(kept))
+        assert publish(params)["verdict"] == "pass"
+
+
+def test_a_verdict_that_an_earlier_run_left_is_not_this_ones(tmp_path: Path) -> None:
+    runs.judged(rollouts.good(), tmp_path)
+    params = {**runs.store(runs.lossy(), tmp_path), "verdict": str(tmp_path / "verdict.json")}
+    assert publish(params)["verdict"] == "fail"
+    assert "PASS" not in page_text(params)
 
 
 def test_the_verdict_that_was_given_is_the_one_shown(tmp_path: Path) -> None:

@@ -60,7 +60,19 @@ def test_the_others_stand_in_the_way_of_nothing(three: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [None, "{", "[]", '{"verdict": "pass"}', '{"verdict": "fine", "summary": ""}']
+    "content",
+    [
+        None,
+        "{",
+        "[]",
+        '{"verdict": "pass"}',
+        '{"verdict": "fine", "summary": ""}',
+        '{"schema": 1, "verdict": ["pass"], "summary": ""}',
+        '{"schema": 1, "verdict": "pass", "summary": "", "requests": "many"}',
+        '{"schema": 1, "verdict": "pass", "summary": "", "phases": [{"start": 3}]}',
+        '{"schema": 1, "verdict": "pass", "summary": "", "runbooks": 5}',
+        '{"schema": 2, "verdict": "pass", "summary": ""}',
+    ],
 )
 def test_a_rollout_without_a_verdict_is_not_passed(three: dict[str, Any], content: str | None) -> None:
     path = Path(three["rollouts"][0]["artifacts"]) / "verdict.json"
