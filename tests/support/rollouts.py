@@ -321,7 +321,8 @@ def lose(
 
 def slow(run: Run, second: int, seconds: float) -> None:
     """The slowest answer of this second of the run, and of all."""
-    run.own["timeline"][second]["max"] = run.own["response_time"]["Max"] = seconds
+    response = run.own["response_time"]
+    run.own["timeline"][second]["max"] = response["Max"] = response["Data"][-1]["End"] = seconds
 
 
 def log_of(run: Run, **changes: Any) -> AccessLog:

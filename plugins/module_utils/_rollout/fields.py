@@ -9,6 +9,7 @@ from typing import Any
 
 _TOO_MANY = 10**15  # floats tell each whole number up to there, and a load counts none beyond
 _PERCENT_OFF = 0.01  # for rounding
+_ROUNDED = 0.001  # of a time
 _YEAR_10000 = 253402300800  # seconds since the epoch
 
 
@@ -98,6 +99,8 @@ def buckets(histogram: Mapping[str, Any], where: str) -> int:
             raise LoadFormatError(f"{where}.Data is not in order")
         before, total = end, total + whole(bucket, "Count")
         percents.append((amount(bucket, "Percent"), total))
+    if data and abs(before - amount(histogram, "Max")) > _ROUNDED * before:
+        raise LoadFormatError(f"{where}.Data does not end at its Max")
     # Percentiles are read from these.
     if any(abs(percent - 100 * held / total) > _PERCENT_OFF for percent, held in percents if total):
         raise LoadFormatError(f"{where}.Data has a Percent that is not that of its counts")

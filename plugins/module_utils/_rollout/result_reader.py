@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .evidence.intervals import Intervals
 from .evidence.load import MISSING, Gap, Generator, Load, Lost, ModeCounts, Second, Stall, Streamed
 from .evidence.offset import Offset
 from .fields import (
@@ -22,6 +23,8 @@ from .fields import (
     whole,
 )
 
+SCHEMA = 1
+"""Of load.json: another may mean another thing by the same name."""
 _TIMES_OF_A_RECORD = ("sent", "intended", "end", "first_byte")
 
 
@@ -32,6 +35,8 @@ def read_load(result: Any) -> Load:
     """
     top = mapping(result, "the result")
     own = mapping(top.get("LoadTest"), "LoadTest")
+    if whole(own, "schema") != SCHEMA:
+        raise LoadFormatError(f"LoadTest.schema is {own['schema']}, and only {SCHEMA} is known")
     requests, failed = whole(own, "requests"), whole(own, "failed")
     lateness = mapping(own.get("lateness"), "LoadTest.lateness")
     rows = [mapping(row, "LoadTest.timeline") for row in listed(own, "timeline")]
@@ -81,6 +86,7 @@ def read_load(result: Any) -> Load:
         stall_count=whole(own, "stall_count") if "stall_count" in own else len(stalls),
         wall_clock_drift=number(own, "wall_clock_drift"),
         response_time=response,
+        service_time=service,
         seconds=tuple(_second(row) for row in rows),
         identified=_identified(own.get("request_ids")),
         generators=tuple(map(_generator, listed(own, "generators") if own.get("generators") else ())),
@@ -88,12 +94,13 @@ def read_load(result: Any) -> Load:
 
 
 def _identified(value: Any) -> int:
-    """How many requests were sent with an id; 0 where they had none."""
-    total = 0
+    """How many different ids requests were sent with; 0 where they had none."""
+    ranges: dict[str, list[tuple[float, float]]] = {}
     for each in value if isinstance(value, list) else ():
         row = mapping(each, "LoadTest.request_ids")
-        total += whole(row, "last") - whole(row, "first") + 1
-    return total
+        ids = ranges.setdefault(str(row.get("prefix")), [])
+        ids.append((whole(row, "first"), whole(row, "last") + 1))
+    return int(sum(Intervals(ids).total() for ids in ranges.values()))
 
 
 def _statuses(value: Any) -> frozenset[int]:

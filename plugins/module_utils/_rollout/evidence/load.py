@@ -153,11 +153,12 @@ class Load:
     - `streamed`: None where no answer was to be streamed.
     - `lateness_p50`, `lateness_p99`, `lateness_max`: half of the requests, 99 %, or all, were sent at most
       this late.
-    - `stalls` has the first thousand, `stall_count` counts all.
+    - `stalls` has the longest thousand, `stall_count` counts all.
     - `expected`: the statuses that were asked for; empty where that is not told, so any of 2xx.
     - `wall_clock_drift`: by how much the wall clock was set while the load ran; forward is positive.
-    - `response_time`: a histogram of Fortio's shape, in seconds.
-    - `identified`: how many were sent with an id of their own; 0 where they had none.
+    - `response_time`, `service_time`: histograms of Fortio's shape, in seconds from when each request was
+      due, and from when it was sent.
+    - `identified`: how many ids they were sent with; 0 where they had none.
     - `generators`: those that sent it together; empty where there was but one.
     """
 
@@ -195,6 +196,7 @@ class Load:
     stall_count: int
     wall_clock_drift: float
     response_time: Mapping[str, Any]
+    service_time: Mapping[str, Any]
     seconds: tuple[Second, ...]
     identified: int = 0
     generators: tuple[Generator, ...] = ()

@@ -90,6 +90,19 @@ def _of_the_times_by_second(load: Load) -> Iterator[Wrong]:
     most = load.response_time["Max"]
     if load.slowest > _COARSE * most + _ROUNDING_SECONDS:
         yield f"seconds for the slowest by second, of {elapsed(most)} for all", load.slowest
+    responses = 0
+    for row in load.response_time["Data"]:
+        responses += row["Count"]
+        served = _served_within(load, row["End"])
+        if responses > served:
+            yield f"responses within {elapsed(row['End'])}, of {served} served by then", responses
+            return
+
+
+def _served_within(load: Load, seconds: float) -> int:
+    """How many may have taken no longer from when they were sent; the first bucket holds its start, too."""
+    rows = load.service_time["Data"]
+    return sum(row["Count"] for row in rows if row["Start"] < seconds + (_ROUNDED if row is rows[0] else 0.0))
 
 
 def _last(load: Load) -> float:

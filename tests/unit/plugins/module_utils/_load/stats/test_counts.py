@@ -99,6 +99,16 @@ def test_stalls_beyond_a_thousand_are_counted_only() -> None:
     assert told["stalls"][1] == {"start": 1.0, "seconds": 0.25}
 
 
+def test_a_long_stall_is_told_however_many_there_were_before() -> None:
+    health = Health(0)
+    for number in range(MAX_STALLS + 2):
+        health.stall(number * 10**9, number * 10**9 + 110 * MILLISECOND)
+    health.stall(5000 * 10**9, 5030 * 10**9)
+    told = health.to_json(lambda at: None if at is None else at / 1e9)
+    assert (told["stall_count"], len(told["stalls"])) == (MAX_STALLS + 3, MAX_STALLS)
+    assert told["stalls"][-1] == {"start": 5000.0, "seconds": 30.0}
+
+
 def test_a_known_answer_is_recalled_only_whole_and_alone() -> None:
     mode = ModeTally("keep-alive", Outages(0))
     assert (mode.recall(head_of(2) + b"ok"), mode.reach) == (None, RECEIVE)

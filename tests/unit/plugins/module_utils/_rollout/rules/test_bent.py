@@ -171,6 +171,17 @@ LOAD: list[tuple[str, Bend]] = [
     ),
     ("buckets that hold less", lambda r: r.load["DurationHistogram"]["Data"][0].update(Count=17)),
     ("response times of a part", lambda r: r.own.update(response_time=rollouts.histogram(100))),
+    (
+        "responses that were faster than their service",
+        lambda r: r.load.update(DurationHistogram=rollouts.histogram(9000, 2.0)),
+    ),
+    ("buckets that end before the slowest", lambda r: r.own["response_time"].update(Max=2.0)),
+    ("a result of a later schema", lambda r: r.own.update(schema=2)),
+    ("a result of no schema", lambda r: r.own.pop("schema")),
+    (
+        "the ids of half of the requests twice",
+        lambda r: r.own.update(request_ids=[{"prefix": "ab12-", "first": 1, "last": 4500}] * 2),
+    ),
     ("buckets below 0", lambda r: r.own["response_time"]["Data"][0].update(Start=-9.0)),
     ("a rate that was kept with a tenth of the requests", lambda r: r.own.update(asked_rate=1000)),
     ("another rate than that of the requests", lambda r: r.own.update(actual_rate=5.0)),
