@@ -26,6 +26,10 @@ SHORT_SECONDS = 0.05
 """A watch that ended and was opened again sooner than this has missed nothing worth a line."""
 
 
+ABSENT = "absent"
+"""In place of the version of an object that is not there."""
+
+
 @dataclass(frozen=True)
 class UnobservedInterval:
     """From `start` to `end` (epoch seconds) nothing vouched for what was seen, and why.
@@ -90,7 +94,8 @@ class Poll:
 
     An answer is a proof as of the moment it was asked for, once the watch has told that version or a later
     one. Versions are compared by being the same, as the API promises no more: a version that was told before
-    the one asked for is an older one, since a watch tells all of them in order.
+    the one asked for is an older one, since a watch tells all of them in order. That it is absent is no
+    version: it may be so again, and then proves nothing until the watch has told it again.
     """
 
     def __init__(self) -> None:
@@ -100,7 +105,7 @@ class Poll:
 
     def reported(self, version: str) -> float | None:
         """The watch told this version. Returns the latest moment that this proves, if any was open."""
-        if self._reported is not None:
+        if self._reported is not None and self._reported != ABSENT:
             self._passed.add(self._reported)
             if len(self._passed) > 1000:
                 self._passed = {self._reported}

@@ -20,13 +20,12 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, NotFound
 from ..client.watch import Clock, Notice, Watch
-from .coverage import POLL_SECONDS
+from .coverage import ABSENT, POLL_SECONDS
 
 RECONNECT_SECONDS = 0.5
 """The longest pause before a watch is opened again: here every moment counts, and it is one client."""
 POLL_READ_SECONDS = 2.0
 """A poll that is not answered by then is worth nothing."""
-ABSENT = "absent"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import (
+    ABSENT,
     APART_SECONDS,
     POLL_SECONDS,
     QUIET_SECONDS,
@@ -130,6 +131,16 @@ def test_an_answer_with_a_version_not_yet_told_waits_for_the_watch():
     assert poll.reported("8") is None
     assert poll.reported("9") == 10.2
     assert poll.reported("11") is None
+
+
+def test_an_object_that_is_gone_again_is_seen_to_be_once_the_watch_has_told_it():
+    """Versions are never used twice; that there is none may come again."""
+    poll = Poll()
+    poll.reported(ABSENT)
+    poll.reported("7")
+    assert poll.answered(10.0, "7") == 10.0
+    assert poll.answered(10.2, ABSENT) is None
+    assert poll.reported(ABSENT) == 10.2
 
 
 def test_before_the_watch_told_anything_nothing_is_a_proof():
