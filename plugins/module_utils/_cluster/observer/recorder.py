@@ -34,6 +34,7 @@ Sink = Callable[[Row], None]
 INFERENCESERVICE = "inferenceservice"
 EXPERIMENT = "experiment"
 JOBS = "jobs"
+NODE_EVENTS = "node_event"
 # The feeds on which a verdict rests: their coverage is proved by polls, and told in the timeline.
 DECISIVE = (INFERENCESERVICE, EXPERIMENT)
 
@@ -41,8 +42,9 @@ DECISIVE = (INFERENCESERVICE, EXPERIMENT)
 class ObservationRecorder:
     """Notices in, rows of `observations.jsonl` and of `timeline.jsonl` out.
 
-    A row of observations is one of: ``{"time", "feed", "type": "present" | "deleted", "object"}``; ``{"time",
-    "feed", "type": "unobserved", "from", "to", "why"}``; ``{"time", "feed", "type": "refused", "message"}``;
+    A row of observations is one of: ``{"time", "feed", "type": "present" | "deleted", "object"}``, with
+    ``"listed": true`` where that is how it was found, whenever it came to be so; ``{"time", "feed", "type":
+    "unobserved", "from", "to", "why"}``; ``{"time", "feed", "type": "refused", "message"}``;
     ``{"time", "type": "clock", "low", "high"}``. Times are epoch seconds of the observer's host; `clock`
     bounds how far the API server's clock is ahead of it.
     """
@@ -57,6 +59,7 @@ class ObservationRecorder:
         self._observations: Sink = lambda row: observations(plain(row))
         self._timeline: Sink = lambda row: timeline(plain(row))
         self._last: dict[tuple[str, str], Row] = {}
+        self._begun = False
         self._inferenceservice = inferenceservice
         # Where there is an Experiment it is iter8 that changes it, with each iteration.
         self._tells_changes = not experiment
@@ -72,11 +75,15 @@ class ObservationRecorder:
         if notice.feed == JOBS:
             self._job(obj, at)
             return
+        if notice.feed == NODE_EVENTS and text(mapping(obj, "involvedObject"), "kind") != "Node":
+            # Of another namespace, where others may have the names of ours.
+            return
         for member in self._family.take(obj):
             gone = member is obj and notice.kind == "deleted"
+            listed = {"listed": True} if self._is_found(member) else {}
             self._observations(
                 {"time": at, "feed": notice.feed if member is obj else _feed_of(member),
-                 "type": "deleted" if gone else "present", "object": member}
+                 "type": "deleted" if gone else "present", **listed, "object": member}
             )  # fmt: skip
             self._transitions(dict(member), gone, at)
 
@@ -103,6 +110,7 @@ class ObservationRecorder:
 
     def began(self, at: float) -> None:
         """Everything decisive has been listed: from here on it is observed."""
+        self._begun = True
         self._write(Event("observer", "started", "the observer has begun", {}), at)
 
     def ended(self, at: float) -> None:
@@ -122,7 +130,9 @@ class ObservationRecorder:
             events = experiments.transitions(previous, current)
             self._experiment = current or self._experiment
         elif kind == "Pod":
-            events = pods.transitions(previous, current)
+            # What had happened to it before it was found is no news.
+            found = self._is_found(obj)
+            events = [e for e in pods.transitions(previous, current) if e.event == "ready" or not found]
         if gone:
             self._last.pop((kind, name), None)
         else:
@@ -137,6 +147,11 @@ class ObservationRecorder:
             early, self._early_jobs = self._early_jobs, {}
             for seen, job in early.values():
                 self._job(job, seen)
+
+    def _is_found(self, obj: Mapping[str, Any]) -> bool:
+        """Whether it is seen for the first time while all that is there is still being listed."""
+        key = (text(obj, "kind"), text(mapping(obj, "metadata"), "name"))
+        return not self._begun and key not in self._last
 
     def _job(self, job: Row, at: float) -> None:
         name = text(mapping(job, "metadata"), "name")

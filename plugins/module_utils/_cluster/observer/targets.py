@@ -16,7 +16,7 @@ from .eyes import Eyes, WatchTarget
 from .gateway_log import GatewayLog, LogPlace
 from .observer import Observer
 from .plan import ObserverPlan
-from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS
+from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS, NODE_EVENTS
 
 # What an InferenceService leads to, by whichever mode: followed where it is served and may be read.
 FOLLOWED = (
@@ -66,5 +66,5 @@ def targets(api: Api, plan: ObserverPlan) -> list[WatchTarget]:
             if resource.kind == kind:
                 found.append(WatchTarget(feed, resource, namespace))
                 if kind == "Event" and namespace != NODE_EVENTS_NAMESPACE:
-                    found.append(WatchTarget("node_event", resource, NODE_EVENTS_NAMESPACE))
+                    found.append(WatchTarget(NODE_EVENTS, resource, NODE_EVENTS_NAMESPACE))
     return found

@@ -149,7 +149,9 @@ def happenings(observations: Iterable[Row]) -> Iterator[Happening]:
                 if traffic is not None:
                     yield from _traffic(float(at), traffic, event.data["traffic"], last)
                 traffic = event.data["traffic"]
-        yield from _happened(float(at), key, previous, None if gone else obj)
+        # What was found so when the observer came may have happened long before.
+        if row.get("listed") is not True:
+            yield from _happened(float(at), key, previous, None if gone else obj)
         if gone:
             last.pop(key, None)
         else:

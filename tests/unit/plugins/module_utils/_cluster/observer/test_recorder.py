@@ -13,6 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.
     EXPERIMENT,
     INFERENCESERVICE,
     JOBS,
+    NODE_EVENTS,
     ObservationRecorder,
 )
 from ansible_collections.iter8.kfserving.tests.support import standard as made
@@ -90,6 +91,32 @@ def test_a_pod_that_is_killed_for_its_memory_and_restarted():
     restarted = next(row for row in written.timeline if row["event"] == "restarted")
     assert restarted["data"]["reason"] == "OOMKilled"
     assert (restarted["data"]["pod"], restarted["data"]["revision"]) == ("p", "m-1")
+
+
+def test_what_had_happened_to_a_pod_before_it_was_found_is_no_news():
+    written = Written()
+    old = [{"name": "c", "restartCount": 4, "lastState": {"terminated": {"reason": "OOMKilled"}}}]
+    written.see(INFERENCESERVICE, service("5", ("m-1", 100)), 10.0)
+    written.see("pod", pod("6", "True", containerStatuses=old), 11.0)
+    written.recorder.began(12.0)
+    anew = [{"name": "c", "restartCount": 5, "lastState": {"terminated": {"reason": "OOMKilled"}}}]
+    written.see("pod", pod("7", "True", containerStatuses=anew), 13.0)
+    assert [(at, event) for at, source, event in written.events if source == "pod"] == [
+        (11.0, "ready"),
+        (13.0, "restarted"),
+    ]
+    assert [row.get("listed", False) for row in written.observations] == [True, True, False]
+
+
+def test_events_of_another_namespace_are_about_others_of_the_name():
+    written = Written()
+    written.see(INFERENCESERVICE, service("5", ("m-1", 100)), 10.0)
+    written.see("pod", {**pod("6", "True"), "spec": {"nodeName": "n1"}}, 11.0)
+    for name, kind in (("m", "InferenceService"), ("n1", "Node")):
+        about = {"kind": kind, "name": name, "namespace": "default"}
+        event = {"kind": "Event", "metadata": metadata(f"{name}.1", name, "7"), "involvedObject": about}
+        written.see(NODE_EVENTS, event, 12.0)
+    assert [row["object"]["metadata"]["name"] for row in written.observations[2:]] == ["n1.1"]
 
 
 def test_a_service_of_the_same_name_made_anew_is_another():

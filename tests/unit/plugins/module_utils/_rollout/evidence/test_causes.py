@@ -54,6 +54,11 @@ def ended(reason: str, restarts: int) -> dict[str, Any]:
     return {"containerStatuses": [{"name": "c", "restartCount": restarts, "lastState": last}]}
 
 
+def found(row: dict[str, Any]) -> dict[str, Any]:
+    """It was there when the observer came."""
+    return {**row, "listed": True}
+
+
 def around(rows: list[dict[str, Any]], *failed: Lost) -> list[str]:
     (cause,) = causes(failed or (lost(10.0), lost(10.2)), rows)
     return [each["kind"] for each in cause["around"]]
@@ -137,3 +142,13 @@ def test_rows_that_are_none_are_left_out():
         {"time": START + 9.9, "object": []},
     ]
     assert around(rows) == []
+
+
+def test_what_was_found_when_the_observer_came_did_not_happen_then() -> None:
+    rows = [
+        found(warning(5.0, "Pod", "Unhealthy")),
+        found(pod(5.0, **ended("OOMKilled", 4))),
+        pod(9.0, **ended("OOMKilled", 5)),
+        warning(9.5, "Pod", "BackOff"),
+    ]
+    assert around(rows) == ["warning", "restarted"]
