@@ -116,13 +116,24 @@ def _number(digits: str) -> float:
     return value
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _value in pairs]
+        raise ValueError(f"it tells {next(n for n in names if names.count(n) > 1)!r:.80} twice in one object")
+    return found
+
+
 def parse(content: str) -> Any:
     """What a JSON text holds, with every text in it on one printable line: what servers said is among it.
 
-    :raises ValueError: where it is no JSON, as with the NaN and Infinity that Python's own parser takes.
+    :raises ValueError: where it is no JSON, as with the NaN and Infinity that Python's own parser takes, or
+        where an object has a name twice, of which that parser takes the last.
     """
     try:
-        return plain(json.loads(content, parse_float=_number, parse_constant=_number))
+        return plain(
+            json.loads(content, parse_float=_number, parse_constant=_number, object_pairs_hook=_once)
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -144,8 +155,10 @@ def _json_lines(path: str) -> list[Any]:
             continue
         try:
             values.append(parse(line))
-        except ValueError:
+        except json.JSONDecodeError:
             raise ValueError(f"line {number} is not JSON") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
     return values
 
 

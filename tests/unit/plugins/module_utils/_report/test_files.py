@@ -114,6 +114,7 @@ def test_json_holds_no_number_that_json_does_not_know(number: float) -> None:
         ('{"a": [-Infinity]}', "-Infinity is no number that JSON knows"),
         ('{"a": 1e999}', "1e999 is no number that JSON knows"),
         ("[" * 200_000, "it is nested too deeply"),
+        ('{"a": {"failed": 5, "ok": 1, "failed": 0}}', "it tells 'failed' twice in one object"),
     ],
 )
 def test_what_only_python_takes_for_json_is_damaged(tmp_path: Path, content: str, problem: str) -> None:
@@ -122,6 +123,13 @@ def test_what_only_python_takes_for_json_is_damaged(tmp_path: Path, content: str
     found = read_evidence({"load": str(path)})
     assert found.load is None
     assert found.problems == {"load": f"the file {path} is damaged: {problem}"}
+
+
+def test_a_line_that_tells_one_thing_twice_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    path.write_text('{"time": 1}\n{"time": 2, "time": 3}\n')
+    found = read_evidence({"timeline": str(path)})
+    assert found.problems["timeline"].endswith("is damaged: line 2: it tells 'time' twice in one object")
 
 
 def test_texts_of_servers_are_read_as_they_can_be_shown(tmp_path: Path) -> None:
