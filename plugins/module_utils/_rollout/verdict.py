@@ -195,6 +195,8 @@ def _end_clauses(facts: Facts) -> list[str]:
     if outcome is None:
         return _end_of_others(facts)
     after = f"after {count(outcome.iterations, 'iteration')}"
+    if rollout.end_untold(facts):
+        return ["the Experiment does not tell whether it ended"]
     if outcome.state is State.PENDING:
         return [f"the Experiment did not end {after}"]
     missed = [

@@ -34,6 +34,7 @@ class ExperimentOutcome:
     `recommended_baseline` is the role that the finish handler will promote (None before the first iteration).
     `iterations_reported` is whether it says how many there were: what is no number is none. `unfound` is whom
     it names where it says that no winner was found.
+    `end_reported` is whether it says at all if it is over.
     `iterations_planned` is 0 where the Experiment does not say; `winner_reported` is whether it says if there
     is a winner.
     """
@@ -50,6 +51,7 @@ class ExperimentOutcome:
     winner_reported: bool = True
     iterations_reported: bool = True
     unfound: str = ""
+    end_reported: bool = True
 
 
 def roles(experiment: Mapping[str, Any]) -> dict[str, str]:
@@ -123,6 +125,7 @@ def assess(experiment: Mapping[str, Any]) -> ExperimentOutcome:
         winner_reported=isinstance(_winner(status).get("winnerFound"), bool),
         iterations_reported=isinstance(completed, int) and not isinstance(completed, bool),
         unfound=text(_winner(status), "winner") if _winner(status).get("winnerFound") is False else "",
+        end_reported=state is State.FAILED or any(c.type in _COMPLETED for c in found),
     )
 
 

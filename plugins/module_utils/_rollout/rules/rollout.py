@@ -51,10 +51,20 @@ def experiment_succeeded(facts: Facts, _thresholds: Thresholds) -> list[Finding]
     message = ": ".join(filter(None, (outcome.reason, outcome.message)))
     if outcome.state is State.FAILED:
         return failed(f"the Experiment did not succeed ({message})", **figures)
+    if end_untold(facts):
+        return unproven("the Experiment was begun, and does not tell whether it ended", **figures)
     if outcome.state is State.PENDING:
         done = f"after {count(outcome.iterations, 'iteration')}"
         return failed(f"the Experiment did not end; {done} it stands at {message}", **figures)
     return passed(f"{outcome.message or outcome.reason}", **figures)
+
+
+def end_untold(facts: Facts) -> bool:
+    """Whether the Experiment was begun, by itself or by the timeline, and has nothing to say of its end."""
+    outcome = facts.experiment
+    if outcome is None or outcome.end_reported:
+        return False
+    return outcome.iterations > 0 or facts.marks.completion is not None
 
 
 def expected_winner(facts: Facts, thresholds: Thresholds) -> list[Finding]:

@@ -109,6 +109,24 @@ CASES = [
         {"reason": "IterationUpdate", "message": "Completed Iteration 5", "iterations": 5},
     ),
     Case(
+        "the Experiment does not tell whether it ended",
+        "experiment_succeeded",
+        lambda run: run.experiment["status"].pop("conditions"),
+        UNSURE,
+        {
+            "reason": "NotStarted",
+            "message": "iter8 has not taken up the Experiment yet",
+            "iterations": 12,
+        },
+    ),
+    Case(
+        "the Experiment has lost its status",
+        "experiment_succeeded",
+        lambda run: run.experiment.pop("status"),
+        UNSURE,
+        {"reason": "NotStarted", "message": "iter8 has not taken up the Experiment yet", "iterations": 0},
+    ),
+    Case(
         "no winner, no data",
         "expected_winner",
         experiment(
