@@ -44,6 +44,8 @@ _INVALID = "InvalidSpec"
 _BLOCKED = ("BlockedByFailedLoad", _INVALID)
 # Knative's reasons for a revision that it has given up.
 _GIVEN_UP = ("RevisionFailed", "ProgressDeadlineExceeded", "ContainerMissing")
+# What else may have revisions of its own: requests go through it, or it answers on a path of its own.
+_BESIDE = ("transformer", "explainer")
 _NONE: Children = MappingProxyType({})
 
 
@@ -74,6 +76,7 @@ def _read(obj: Object | None) -> Snapshot:
     model = mapping(status, "modelStatus")
     failure = mapping(model, "lastFailureInfo")
     traffic = _traffic(predictor)
+    beside = {name: _traffic(mapping(status, "components", name)) for name in _BESIDE}
     revisions = Revisions(
         created=text(predictor, "latestCreatedRevision"),
         ready=text(predictor, "latestReadyRevision"),
@@ -93,6 +96,7 @@ def _read(obj: Object | None) -> Snapshot:
         ready_reported=len(reported) == 1 and ready.status in STATUSES,
         against_ready=tuple(against_ready(obj, ready.status, revisions)),
         mode=mode_of(obj),
+        split_beside={name: own for name, own in beside.items() if len(own) > 1},
     )
 
 

@@ -54,7 +54,8 @@ class Snapshot:
     `traffic_reported` is whether it says how the traffic is split, by names: not all modes do.
     `ready_reported` is whether it says anything about being ready, in one of the words that there are for it.
     `against_ready` is what else it says, each as a clause, that cannot be beside what it says of that.
-    `mode` is as `mode_of` tells it.
+    `mode` is as `mode_of` tells it. `split_beside` has the traffic of each component beside the predictor
+    that is split between several revisions.
     """
 
     revisions: Revisions
@@ -68,6 +69,7 @@ class Snapshot:
     ready_reported: bool = True
     against_ready: tuple[str, ...] = ()
     mode: str = KNATIVE
+    split_beside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

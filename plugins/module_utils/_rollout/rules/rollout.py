@@ -8,6 +8,7 @@ from ..evidence.timeline import Moment
 from ..messages import count, utc
 from ..objects.events import State
 from ..objects.experiment import ExperimentOutcome
+from ..objects.snapshot import spell
 from ..roles import CANARY
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, failed, passed, unproven
@@ -138,6 +139,12 @@ def traffic_moved(facts: Facts, thresholds: Thresholds) -> list[Finding]:
     figures = {"traffic": dict(traffic), "expected": wanted}
     if not facts.service.traffic_reported:
         return unproven("the InferenceService does not tell by names how its traffic is split", **figures)
+    if traffic == {wanted: 100} and facts.service.split_beside:
+        others = facts.service.split_beside.items()
+        each = "; ".join(f"that of the {name} is split: {spell(own)}" for name, own in others)
+        return unproven(
+            f"all traffic of the predictor ended on {facts.name_of(wanted)}, but {each}", **figures
+        )
     if traffic == {wanted: 100}:
         return passed(f"all traffic ended on {facts.name_of(wanted)}", **figures)
     ended = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(traffic.items()))

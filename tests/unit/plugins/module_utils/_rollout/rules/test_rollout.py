@@ -202,6 +202,17 @@ CASES = [
         {"traffic": {"stranger": 100}, "expected": CANARY},
     ),
     Case(
+        "the transformer is still between two",
+        "traffic_moved",
+        lambda run: run.inferenceservice["status"]["components"].update(
+            transformer={
+                "traffic": [{"revisionName": "t-1", "percent": 90}, {"revisionName": "t-2", "percent": 10}]
+            }
+        ),
+        UNSURE,
+        {"traffic": {CANARY: 100}, "expected": CANARY},
+    ),
+    Case(
         "no traffic at the end",
         "traffic_moved",
         service(builders.isvc(traffic={})),
