@@ -18,6 +18,8 @@ from .rule import Finding, Rule, passed, unproven
 
 # A driver's host, the load's and this one may have clocks that are this far apart.
 _BESIDE_SECONDS = 60.0
+# What a gate says that lets nobody on, in words.
+_REFUSALS = {"fail": "failed", "inconclusive": "decided nothing"}
 
 
 def watched_throughout(facts: Facts, thresholds: Thresholds) -> list[Finding]:
@@ -216,8 +218,10 @@ def _against_itself(facts: Facts) -> list[Finding]:
     if any(word not in (PAUSED, ABORT) for word in asked):
         return found
     for row in driver["steps"]:
-        refused = [name for name, said in row["gates"].items() if said == "fail"]
-        why = f"its gate {refused[0]} failed" if refused else "it was not passed"
+        refused = [
+            f"its gate {name} {_REFUSALS[said]}" for name, said in row["gates"].items() if said in _REFUSALS
+        ]
+        why = refused[0] if refused else "it was not passed"
         if refused or not row["passed"]:
             message = f"the driver promoted the canary beyond the step at {row['percent']} %, though {why}"
             found += unproven(message, percent=row["percent"], gates=row["gates"])

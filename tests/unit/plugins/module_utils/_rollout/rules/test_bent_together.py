@@ -275,6 +275,7 @@ def driven(**given: Any) -> Evidence:
     "given",
     [
         {"steps": [{**STEP, "gates": {"losses": "fail"}}], "gates": [{**GATE, "verdict": "fail"}]},
+        {"steps": [{**STEP, "gates": {"losses": "inconclusive"}}], "gates": []},
         {"steps": [{**STEP, "passed": False}]},
         {"rollback_seconds": 3.5},
     ],
