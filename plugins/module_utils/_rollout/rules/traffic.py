@@ -115,6 +115,9 @@ def known_revisions_only(facts: Facts, _thresholds: Thresholds) -> list[Finding]
             f"besides the baseline and the canary, others were given traffic and answered: {tally(others)}"
         )
         return unproven(f"{message}; several canaries cannot be judged as one", revisions=others)
+    if others and others.keys() <= _perhaps_pods(facts):
+        message = f"answers named what may be pods of the baseline or the canary: {tally(others)}"
+        return unproven(f"{message}; nobody saw these, so who answered is not known", names=others)
     if others:
         return failed(
             f"revisions that are neither baseline nor canary answered: {tally(others)}", revisions=others
@@ -125,6 +128,14 @@ def known_revisions_only(facts: Facts, _thresholds: Thresholds) -> list[Finding]
         message = "besides the baseline and the canary, others were given traffic and never answered"
         return unproven(f"{message}: {', '.join(silent)}", silent=silent)
     return passed("only the baseline and the canary answered")
+
+
+def _perhaps_pods(facts: Facts) -> set[str]:
+    """The names that begin as a revision's does, as those of its pods do, where nobody saw these: some
+    answers may name the revision, and some the pod."""
+    known = tuple(f"{name}-" for name in (facts.baseline, facts.canary) if name)
+    rows = facts.load.revisions if facts.load else {}
+    return {name for name, (n, _unused) in rows.items() if n and name.startswith(known)}
 
 
 def canary_got_traffic(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
@@ -223,11 +234,13 @@ def _range(low: float, high: float) -> str:
 
 def _rows(facts: Facts, role: str, thresholds: Thresholds) -> list[Share]:
     """Each second with the role's weights; none where the timeline does not tell the weights, who is who, or
-    the time."""
+    the time, or where some answers may have named pods."""
     if steps(facts) or uncertain(facts, thresholds):
         return []
     known = facts.marks.traffic and facts.marks.canary_applied is not None
     if not facts.names_tell or not known or not (facts.baseline and facts.canary) or not facts.phases:
+        return []
+    if _perhaps_pods(facts):
         return []
     return list(shares(facts, role, thresholds.propagation_seconds, thresholds.max_unobserved))
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import traffic
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
@@ -332,6 +334,28 @@ def test_who_answered_is_not_judged_before_both_revisions_are_known() -> None:
     found = verdict(run)
     for rule in ("known_revisions_only", "canary_got_traffic", "none_at_weight_zero", "shares_as_set"):
         assert claim(found, rule) is None, rule
+
+
+def test_a_pod_that_nobody_saw_is_no_stranger() -> None:
+    """By a header some answers name the revision, and by their body others their pod."""
+    run = rollouts.good()
+    pods = {f"{BASELINE}-deployment-6f-abcde": 60, f"{CANARY}-deployment-7d-vwxyz": 40}
+    answered(30, 50, baseline=0, **pods)(run)
+    found = verdict(run)
+    assert found["verdict"] == "inconclusive"
+    assert rollouts.figures(found, "known_revisions_only") == {
+        "names": {name: 20 * n for name, n in pods.items()}
+    }
+    run.observations = [
+        {"time": START, "type": "present", "feed": "pod", "object": a_pod(name, revision)}
+        for name, revision in zip(pods, (BASELINE, CANARY))
+    ]
+    assert claim(verdict(run), "known_revisions_only") == "pass"
+
+
+def a_pod(name: str, revision: str) -> dict[str, Any]:
+    labels = {"serving.knative.dev/revision": revision}
+    return {"kind": "Pod", "metadata": {"name": name, "labels": labels}}
 
 
 def test_figures_are_those_of_the_text() -> None:
