@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import Estimate
 
 from ..client.watch import Clock, Notice
-from .coverage import Coverage, Poll, UnobservedInterval
-from .eyes import ABSENT, Compared, Eyes, Found, Polled, WatchTarget, version_of
+from .coverage import ABSENT, Coverage, Poll, UnobservedInterval
+from .eyes import Compared, Eyes, Found, Polled, WatchTarget, version_of
 from .recorder import DECISIVE, ObservationRecorder
 
 TICK_SECONDS = 0.2

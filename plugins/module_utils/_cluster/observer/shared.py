@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from ..client.api import Api, Json
 from ..client.errors import ClusterError, Forbidden, NotFound
 from ..client.watch import Clock, Notice
+from .coverage import ABSENT
 from .eyes import (
-    ABSENT,
     POLL_READ_SECONDS,
     Found,
     Own,
