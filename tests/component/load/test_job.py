@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,7 +235,7 @@ def test_it_is_detached_and_secrets_are_not_stored(ensure: Any, tmp_path: Path) 
     assert not [
         name
         for name in opened
-        if "socket" not in name and name.startswith(str(tmp_path)) and "/one/" not in name
+        if "socket" not in name and name.startswith(str(tmp_path)) and "/one/" not in f"{name}/"
     ]
     assert os.readlink(f"/proc/{pid}/fd/0") == os.readlink(f"/proc/{pid}/fd/1") == os.devnull
     ensure(state="stopped", url=None)
@@ -291,6 +292,36 @@ def test_a_load_ends_itself_and_writes_its_destination(ensure: Any, tmp_path: Pa
     ensure(calls=10, rate=100, dest=str(dest))
     assert job.wait(ensure.base, "one", 10)
     assert json.loads(dest.read_text())["LoadTest"]["state"] == "finished"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_load_whose_folder_was_removed_ends_and_is_told_from_the_next_one(
+    ensure: Any, tmp_path: Path, again: bool
+) -> None:
+    """Nobody could stop it any more, and what it goes on counting is not the other's."""
+    dest = tmp_path / "load.json"
+    ensure(dest=str(dest), rate=20)
+    until(lambda: job.progress(ensure.base, "one")["requests"] >= 20, 10, "what it reports")
+    first = record(ensure)
+    shutil.rmtree(Path(ensure.base) / "one")
+    if again:
+        ensure(rate=20)
+    try:
+        until(lambda: not processes.alive(first), 10, "its end")
+    finally:
+        processes.send(first, signal.SIGKILL)
+    own = json.loads(dest.read_text())["LoadTest"]
+    assert own["state"] == "interrupted"
+    assert own["requests"] == own["ok"] == sum(row["ok"] for row in own["timeline"])
+    if again:
+        assert job.state(ensure.base, "one") == "running"
+        other = ensure(state="stopped", url=None)["result"]["LoadTest"]
+        assert other["state"] == "stopped"
+        assert other["started"] > own["started"]
+        assert own["requests"] + other["requests"] == ensure.server.requests
+    else:
+        assert own["requests"] == ensure.server.requests
+        assert not Path(ensure.base, "one").exists()
 
 
 def test_a_full_disk_does_not_end_the_load(ensure: Any) -> None:

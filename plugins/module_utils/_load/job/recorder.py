@@ -16,7 +16,7 @@ from ..stats.ledger import FailedRequest
 from ..stats.snapshot import snapshot
 from ..stats.tally import Tally
 from ..stats.timeline import Row
-from .state import Lines, Store
+from .state import HeldFolder, Lines, Store
 
 MAX_WAITING = 3600  # seconds of the run that may wait for the disk; what is more is not kept, and counted
 _SWITCH = (
@@ -29,11 +29,16 @@ class Recorder:
 
     The engine calls `report` once a second and goes on at once. What cannot be written is tried again with
     the next second, and a disk that hangs costs nothing but memory, up to `MAX_WAITING` seconds of rows.
+
+    `lost`: somebody has removed the state folder. Nobody can stop the load there any more, and what is there
+    in its place is another load's, so that nothing is written there.
     """
 
     def __init__(self, store: Store, tally: Tally) -> None:
         """Write the first checkpoint, here and now. Raises OSError if that cannot be done."""
         self._store = store
+        self._folder = HeldFolder(store.folder)
+        self.lost = False
         self.timeline = Lines(store.timeline)
         self.ledger = Lines(store.ledger)
         self.failed_writes = 0
@@ -71,6 +76,7 @@ class Recorder:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        self.look()
         for lines in (self.timeline, self.ledger):
             with self.despite_full_disk():
                 lines.add(())
@@ -98,9 +104,14 @@ class Recorder:
             self.timeline.add(row for row, _failures in reports)
         with self.despite_full_disk():
             self.ledger.add(lost.to_json(tally.epoch) for _row, failures in reports for lost in failures)
-        if latest is not None:
+        if latest is not None and not self.look():
             with self.despite_full_disk():
                 self._checkpoint(*latest)
+
+    def look(self) -> bool:
+        """Whether the state folder is `lost`, as of now."""
+        self.lost = self.lost or not self._folder.is_there()
+        return self.lost
 
     def _checkpoint(self, moment: float, counts: dict[str, Any]) -> None:
         write_atomically(

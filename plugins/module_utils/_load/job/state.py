@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -129,17 +130,44 @@ class Store:
                 self.base.parent.rmdir()
 
 
+class HeldFolder:
+    """A folder as it is now. While it is held no other one has its inode, so that what somebody puts in its
+    place later is told from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held = os.fstat(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def is_there(self) -> bool:
+        """Whether it still is what its path leads to. True where nobody can tell."""
+        try:
+            return os.path.samestat(self._held, os.stat(self._folder))
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+
+
 class Lines:
     """A file of JSON lines that only grows. What cannot be written is kept, and written with the next."""
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._pending = b""
         self.size = 0
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._handle)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was written, also where the file has no name any more."""
+        data = bytearray()
+        with contextlib.suppress(OSError):
+            while len(data) < self.size:
+                piece = os.pread(self._handle, self.size - len(data), len(data))
+                if not piece:
+                    break
+                data += piece
+        return _rows(bytes(data))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append. Raises OSError if not all could be written."""
@@ -165,6 +193,10 @@ def read_lines(path: Path, size: int) -> list[dict[str, Any]]:
             data = file.read(size)
     except OSError:
         return []
+    return _rows(data)
+
+
+def _rows(data: bytes) -> list[dict[str, Any]]:
     lines = []
     for line in data.split(b"\n"):
         with contextlib.suppress(ValueError):

@@ -21,12 +21,12 @@ from ..http.request import new_run_id
 from ..http.target import parse_url
 from ..options import Options
 from ..result import fortio
-from ..result.result import build
+from ..result.result import build, public_options
 from ..stats.ledger import FailedRequest
 from ..stats.tally import Tally
 from ..stats.timeline import Row
 from .recorder import Recorder, log
-from .state import Store, read_json, read_lines
+from .state import Store
 
 
 def main(folder: Path) -> int:
@@ -69,6 +69,7 @@ class Job:
         self._dest: str = given.get("dest") or ""
         self._stopped = False
         options = Options.from_json(given["options"])
+        self._about = public_options(options)
         target = parse_url(options)
         store.hold_room()
         self._engine = Engine(options, target, new_run_id(), self._report)
@@ -79,6 +80,8 @@ class Job:
 
     def _report(self, row: Row, failures: list[FailedRequest], tally: Tally) -> None:
         self._recorder.report(row, failures, tally)
+        if self._recorder.lost:
+            self._engine.stop()
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopped = True
@@ -92,19 +95,23 @@ class Job:
         try:
             tally = self._engine.run()
         finally:
-            self._store.give_room()
+            if not recorder.look():
+                self._store.give_room()
             recorder.close()
         state = "aborted" if tally.aborted else "stopped" if self._stopped else "finished"
-        job = read_json(self._store.description) or {}
-        timeline = read_lines(self._store.timeline, recorder.timeline.size)
-        ledger = read_lines(self._store.ledger, recorder.ledger.size)
-        result = build(job["options"], state, recorder.snapshot(tally), timeline, ledger)
+        if recorder.lost:
+            state = "interrupted"
+            log(f"the folder {self._store.folder} is gone, or another load's")
+        rows = [lines.rows() for lines in (recorder.timeline, recorder.ledger)]
+        result = build(self._about, state, recorder.snapshot(tally), *rows)
         text = json.dumps(result) + "\n"
         if self._dest:
             try:
                 write_atomically(Path(self._dest), text, 0o644)
             except OSError as error:  # the result is still to be had from the state folder
                 log(f"cannot write {self._dest}: {error}")
+        if recorder.look():
+            return
         with recorder.despite_full_disk():
             write_atomically(self._store.report, fortio.text(result))
         write_atomically(self._store.result, text)
