@@ -25,6 +25,7 @@ from .fields import (
 
 SCHEMA = 1
 """Of load.json: another may mean another thing by the same name."""
+_SLOWEST_RATE = 1 / (366 * 86400)  # requests a second
 _TIMES_OF_A_RECORD = ("sent", "intended", "end", "first_byte")
 
 
@@ -59,7 +60,7 @@ def read_load(result: Any) -> Load:
         ok=whole(own, "ok"),
         failed=failed,
         client_faults=whole(own, "client_faults"),
-        asked_rate=amount(own, "asked_rate"),
+        asked_rate=_rate(own),
         actual_rate=amount(own, "actual_rate"),
         rate_kept=own.get("rate_kept") is True,
         codes=counts_of(top, "RetCodes"),
@@ -91,6 +92,14 @@ def read_load(result: Any) -> Load:
         identified=_identified(own.get("request_ids")),
         generators=tuple(map(_generator, listed(own, "generators") if own.get("generators") else ())),
     )
+
+
+def _rate(own: Mapping[str, Any]) -> float:
+    """Requests a second; 0 is as fast as possible."""
+    rate = amount(own, "asked_rate")
+    if 0 < rate < _SLOWEST_RATE:
+        raise LoadFormatError("asked_rate is less than one request in a year")
+    return rate
 
 
 def _identified(value: Any) -> int:

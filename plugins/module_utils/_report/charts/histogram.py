@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.load import percentile_of
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.fields import (
+    LoadFormatError,
+    buckets,
+    whole,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed
 
 from ..material import Material
@@ -46,7 +51,12 @@ def _capital(text: str) -> str:
 
 
 def _usable(histogram: Any) -> TypeGuard[Histogram]:
-    return isinstance(histogram, Mapping) and bool(histogram.get("Count")) and bool(histogram.get("Data"))
+    """Whether there is something to draw. What stands by revision is judged by nobody, so it may be
+    anything."""
+    try:
+        return isinstance(histogram, Mapping) and 0 < whole(histogram, "Count") == buckets(histogram, "")
+    except LoadFormatError:
+        return False
 
 
 def summary(histogram: Histogram, what: str) -> str:

@@ -14,7 +14,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable 
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.publish import publish
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import RULES
-from ansible_collections.iter8.kfserving.tests.support import rollouts, runs
+from ansible_collections.iter8.kfserving.tests.support import builders, rollouts, runs
 from ansible_collections.iter8.kfserving.tests.support.pages import page_text, read_page
 
 
@@ -70,6 +70,19 @@ def test_a_verdict_without_what_one_has_is_judged_anew(tmp_path: Path) -> None:
     for kept in ({"verdict": "pass"}, {**whole, "schema": 2, "verdict": "fail"}):
         (tmp_path / "verdict.json").write_text(json.dumps(kept))
         assert publish(params)["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("field", "odd"),
+    [("Data", 3), ("Data", [7]), ("Data", [{}]), ("Data", []), ("Count", "9"), ("Max", ""), ("Min", None)],
+)
+def test_histograms_that_are_none_are_not_drawn(tmp_path: Path, field: str, odd: Any) -> None:
+    run = rollouts.stream(rollouts.good(20), 2)
+    run.own["response_time_by_revision"] = {builders.CANARY: rollouts.histogram(5)}
+    for one in ("response_time_by_revision", "first_token_by_revision"):
+        run.own.get(one, run.own["streamed"].get(one))[builders.CANARY][field] = odd
+    run.own["response_time"][field] = odd
+    assert publish(runs.store(run, tmp_path))["verdict"] == "inconclusive"
 
 
 def test_a_verdict_that_an_earlier_run_left_is_not_this_ones(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ LOAD: list[tuple[str, Bend]] = [
         lambda r: r.load.update(DurationHistogram=rollouts.histogram(9000, 2.0)),
     ),
     ("buckets that end before the slowest", lambda r: r.own["response_time"].update(Max=2.0)),
+    ("a rate that is next to none", lambda r: r.own.update(asked_rate=5e-324)),
     ("a result of a later schema", lambda r: r.own.update(schema=2)),
     ("a result of no schema", lambda r: r.own.pop("schema")),
     (
