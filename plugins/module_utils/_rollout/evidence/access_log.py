@@ -129,7 +129,7 @@ def read_row(line: bytes, pattern: re.Pattern[str] | None) -> dict[str, Any] | N
     begin = line.find(b"{")
     try:
         row = json.loads(line[begin:]) if begin >= 0 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 

@@ -86,8 +86,9 @@ def test_text_around_and_between_is_skipped() -> None:
         b"\n",
         b"[1, 2]\n",
         b'{"a": "ab12-", "request_id": {}}\n',
+        b'{"request_id": "ab12-0000000004", "path": ' + b"[" * 60_000 + b"\n",
     )
-    assert (log.lines, log.requests, log.unread) == (7, 1, 2)
+    assert (log.lines, log.requests, log.unread) == (8, 1, 3)
 
 
 def test_the_same_line_twice_is_one_and_another_of_the_same_request_is_not() -> None:
