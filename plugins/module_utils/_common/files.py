@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import grp
 import os
 import pwd
@@ -43,11 +44,19 @@ def write_atomically(path: Path, data: str | bytes, mode: int = 0o600, *, durabl
 def append_line(path: Path, line: str, mode: int = 0o644) -> None:
     """Append `line` and its end in one write, so that what others append at the same time stays apart.
 
-    A file that is not there is made, with `mode`. Raises OSError if it cannot be written whole.
+    Half a line at its end, which is all that a full disk took of another's, stays a line of its own. A file
+    that is not there is made, with `mode`. Raises OSError if it cannot be written whole.
     """
     data = (line + "\n").encode()
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
+        # A line that another is about to finish is not half a line. Where there are no locks, an empty line
+        # is the worst that comes of it.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            data = b"\n" + data
         if os.write(handle, data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:

@@ -147,7 +147,7 @@ def _json_object(path: str) -> dict[str, Any]:
 
 def _json_lines(path: str) -> list[Any]:
     """The lines of a JSON Lines file. A last line without its end was cut off while it was written: left
-    out."""
+    out. So is half a line that stands whole further down: a full disk took no more of it at first."""
     lines = Path(path).read_text(encoding="utf-8").split("\n")
     values = []
     for number, line in enumerate(lines[:-1], start=1):
@@ -156,6 +156,8 @@ def _json_lines(path: str) -> list[Any]:
         try:
             values.append(parse(line))
         except json.JSONDecodeError:
+            if any(later.startswith(line) for later in lines[number:-1]):
+                continue
             raise ValueError(f"line {number} is not JSON") from None
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None

@@ -101,3 +101,11 @@ def test_a_path_that_cannot_be_meant_is_one_clear_error(
     result = run_main(module, {**ARGUMENTS, "path": str(tmp_path / "timeline.jsonl")}, capsys)
     assert "everybody can write to the folder" in result["msg"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_line_after_half_a_line_stands_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    path.write_text('{"time": 1}\n{"time": 2, "sou')
+    for line in ('{"time": 3}', '{"time": 4}'):
+        append_line(path, line)
+    assert path.read_text() == '{"time": 1}\n{"time": 2, "sou\n{"time": 3}\n{"time": 4}\n'

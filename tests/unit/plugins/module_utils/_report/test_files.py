@@ -34,6 +34,17 @@ def test_a_line_that_was_cut_off_while_written_is_left_out(tmp_path: Path) -> No
     assert read_evidence({"timeline": str(tmp_path / "timeline")}).timeline == [{"time": 1}]
 
 
+def test_half_a_line_that_was_written_anew_is_left_out(tmp_path: Path) -> None:
+    """As an observer leaves it on a disk that was full for a while, where others wrote in between."""
+    half = '{"time": 2, "source": "insec'
+    (tmp_path / "timeline").write_text(f'{{"time": 1}}\n{half}\n{{"time": 3}}\n\n{half}t"}}\n')
+    found = read_evidence({"timeline": str(tmp_path / "timeline")})
+    assert found.timeline == [{"time": 1}, {"time": 3}, {"time": 2, "source": "insect"}]
+    (tmp_path / "timeline").write_text(f'{{"time": 1}}\n{half}\n{{"time": 3}}\n')
+    found = read_evidence({"timeline": str(tmp_path / "timeline")})
+    assert "line 2 is not JSON" in found.problems["timeline"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
