@@ -245,11 +245,14 @@ def _revision(obj: Object) -> int:
 
 
 def _percents(backends: list[Object]) -> dict[str, int]:
-    """Weights as whole percents that sum to 100; none where all are 0, for then nobody is asked."""
+    """Weights as whole percents that sum to 100; none where all are 0, for then nobody is asked, and all of
+    it nobody's where a weight is no number."""
     weights: dict[str, int] = {}
     for backend in backends:
-        name = text(backend, "name")
-        weights[name] = weights.get(name, 0) + (number(backend, "weight") if "weight" in backend else 1)
+        name, weight = text(backend, "name"), backend.get("weight", 1)
+        if type(weight) is not int or weight < 0:
+            return {NOT_REPORTED: 100}
+        weights[name] = weights.get(name, 0) + weight
     total = sum(weights.values())
     if not total:
         return {}

@@ -44,6 +44,14 @@ def test_weights_become_percents(weights: dict[str, int | None], traffic: dict[s
     assert inferenceservice.read(made.service(), there).traffic == traffic
 
 
+@pytest.mark.parametrize("weight", ["10", -5, True, 2.5, None])
+def test_a_weight_that_is_no_number_leaves_untold_who_answers(weight: Any) -> None:
+    route = made.route({"m-predictor": 5, "m-v2-predictor": 95})
+    route["spec"]["rules"][0]["backendRefs"][0]["weight"] = weight
+    seen = inferenceservice.read(made.service(), made.canary_at(0) | {"HTTPRoute": {"m": route}})
+    assert (seen.traffic, seen.traffic_reported) == ({NOT_REPORTED: 100}, False)
+
+
 def test_routes_that_contradict_each_other_tell_nothing() -> None:
     there = made.canary_at(25)
     there["HTTPRoute"]["m-predictor"] = made.route({"m-predictor": 100}, "m-predictor")
