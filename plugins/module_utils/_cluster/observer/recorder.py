@@ -129,6 +129,10 @@ class ObservationRecorder:
         elif kind == "Experiment":
             events = experiments.transitions(previous, current)
             self._experiment = current or self._experiment
+            # Before what is told of it now: times that go back look like a clock that was set.
+            early, self._early_jobs = self._early_jobs, {}
+            for seen, job in early.values():
+                self._job(job, seen)
         elif kind == "Pod":
             # What had happened to it before it was found is no news.
             found = self._is_found(obj)
@@ -143,10 +147,6 @@ class ObservationRecorder:
             # Those of pods name their pod by themselves.
             text_of = event.text if event.source == "pod" else f"{about}  {event.text}"
             self._write(Event(event.source, event.event, text_of, event.data), at, obj)
-        if kind == "Experiment":
-            early, self._early_jobs = self._early_jobs, {}
-            for seen, job in early.values():
-                self._job(job, seen)
 
     def _is_found(self, obj: Mapping[str, Any]) -> bool:
         """Whether it is seen for the first time while all that is there is still being listed."""

@@ -135,9 +135,13 @@ def test_a_job_that_comes_before_its_experiment_is_told_with_its_own_time():
         "apiVersion": "iter8.tools/v2alpha1",
         "kind": "Experiment",
         "metadata": metadata("e", "x-abc", "4"),
+        "status": {
+            "conditions": [{"type": "Completed", "status": "False", "reason": "StartHandlerLaunched"}]
+        },
     }
     written.see(EXPERIMENT, run, 11.0)
     assert (10.0, "experiment", "handler") in written.events
+    assert written.events == sorted(written.events, key=lambda event: event[0])
     other = {"kind": "Job", "metadata": metadata("finish-handler-e-xyz", "k", "5"), "status": {}}
     written.see(JOBS, other, 12.0)
     assert len([row for row in written.timeline if row["event"] == "handler"]) == 1
