@@ -316,8 +316,11 @@ def test_check_mode_changes_nothing(stage: Stage) -> None:
 
 
 def test_a_load_that_ends_by_itself_is_waited_for(stage: Stage) -> None:
-    with pytest.raises(ClusterError, match="never finishes"):
-        stage.do("finished")
+    for never in ("0", "0s"):
+        with pytest.raises(ClusterError, match="never finishes"):
+            stage.do("finished", duration=never)
+    profile = [{"rate": 60, "duration": "2s"}]  # which ends, whatever the duration says
+    assert stage.do("finished", check_mode=True, rate=None, profile=profile)["changed"] is True
     ended = stage.do("finished", duration="2s", start_seconds=8.0)
     assert (ended["status"], ended["changed"]) == ("finished", True)
     assert stage.result()["requests"] == stage.server.requests == 120

@@ -68,6 +68,12 @@ class LoadRun:
         # Those that name the cluster have options of the same names, for its certificates.
         given = {name: self.params[name] for name in ("name", *LOAD_ARGUMENTS)}
         options = options_from({**given, **self._tls()})
+        ends = options.duration or options.calls or options.planned_span
+        if self.params["state"] == "finished" and not ends:
+            raise ClusterError(
+                "A load with no duration and no calls, and with no profile or send_times that end, never "
+                "finishes: set one of them, or use state=started."
+            )
         count = self.params["count"]
         if count < 1:
             raise ClusterError(f"count must be 1 or more, not {count}.")
