@@ -207,6 +207,31 @@ def test_handshake_that_does_not_end(load: Any) -> None:
     assert {record["errno"] for record in own["ledger"]} == {"ETIMEDOUT"}
 
 
+def test_an_early_answer_in_several_records_counts(
+    serve: Any, load: Any, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is all there when the connection takes no more of the request; the client comes late to read it."""
+    receive = ssl.SSLSocket.recv
+
+    def late(sock: ssl.SSLSocket, *given: Any) -> bytes:
+        if not sock.server_side:
+            time.sleep(0.05)
+        return receive(sock, *given)
+
+    def early(visit: Any) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for part in (head, b"1\r\na\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"):
+            visit.send(part)
+        time.sleep(0.02)
+        visit.reset()
+
+    early.early = True  # type: ignore[attr-defined]
+    monkeypatch.setattr(ssl.SSLSocket, "recv", late)
+    server = serve(early, context=pki.context())
+    own = load(server.url, calls=1, payloads=[b"x" * 20_000_000], ca_file=pki.ca)["LoadTest"]
+    assert (own["ok"], own["classes"]) == (1, {})
+
+
 def test_cut_without_notice_is_truncated(serve: Any, load: Any, pki: Pki) -> None:
     """A body that ends with the connection: over TLS its end must be announced."""
 

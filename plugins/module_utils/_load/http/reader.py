@@ -96,16 +96,20 @@ class ResponseReader:
     def not_written(self, conn: Connection, error: OSError) -> None:
         """The peer takes no more. It may have answered before that, and then its answer is what counts."""
         conn.step(ConnectionEvent.WRITE_REFUSED)
-        data = b""
-        try:
-            data = conn.recv(RECEIVE)
-        except OSError as heard:
-            if isinstance(heard, ssl.SSLError) and not isinstance(heard, WANT) and not is_cut(heard):
-                error = heard  # the reason of the peer, which hung up after it
-        if data:
+        while conn.state is READING:
+            try:
+                data = conn.recv(RECEIVE)
+            except OSError as heard:
+                if isinstance(heard, ssl.SSLError) and not isinstance(heard, WANT) and not is_cut(heard):
+                    error = heard  # the reason of the peer, which hung up after it
+                break
+            if not data:
+                break
             self.received(conn, data, self._clock())
-            if conn.state is READING:
-                self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
+        if conn.state is not READING:
+            return
+        if conn.first_byte is not None:
+            self._fail(conn, WRITE, "closed while the request was written, amid a response", error)
         else:
             self._fail(conn, *write_error(error, conn.stale), error)
 
