@@ -120,8 +120,11 @@ def python_image(node: Node, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def judge(rollout: Rollout, report: Report, tmp_path: Path) -> Judge:
-    return Judge(rollout, report, tmp_path / "user")
+def judge(rollout: Rollout, report: Report, tmp_path: Path) -> Iterator[Judge]:
+    """What a failed test leaves running, a load above all, does not go on beside the tests after it."""
+    judge = Judge(rollout, report, tmp_path / "user")
+    yield judge
+    judge.clean_up()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

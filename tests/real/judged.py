@@ -101,13 +101,24 @@ class Judge:
         }
         return self.given(**given)
 
+    def clean_up(self) -> None:
+        """End what was left running."""
+        if self.user.left_running():
+            self.user.run("teardown", "-e", json.dumps(self._cluster()), timeout=120)
+
+    @staticmethod
+    def _cluster() -> Json:
+        return {
+            "iter8_kfserving_kubeconfig": os.environ["REAL_KUBECONFIG"],
+            "iter8_kfserving_context": os.environ["REAL_CONTEXT"],
+        }
+
     def given(self, **more: Any) -> list[str]:
         """The playbook's arguments, with what names the cluster, the model and its gateway."""
         address = self._rollout.gateway.removeprefix("http://")
         host, _colon, port = address.partition(":")
         given = {
-            "iter8_kfserving_kubeconfig": os.environ["REAL_KUBECONFIG"],
-            "iter8_kfserving_context": os.environ["REAL_CONTEXT"],
+            **self._cluster(),
             "rollout_namespace": self._rollout.namespace,
             "rollout_inferenceservice": self._rollout.name,
             "rollout_payload_file": str(_CHANGES / "input.json"),
