@@ -147,6 +147,10 @@ def traffic_moved(facts: Facts, thresholds: Thresholds) -> list[Finding]:
         )
     if traffic == {wanted: 100}:
         return passed(f"all traffic ended on {facts.name_of(wanted)}", **figures)
+    total = sum(traffic.values())
+    if total not in (0, 100):
+        message = f"the InferenceService tells of a split of its traffic of {total} % in all"
+        return unproven(message, percent=total, **figures)
     ended = ", ".join(f"{percent} % on {facts.name_of(name)}" for name, percent in sorted(traffic.items()))
     where = f"the traffic ended with {ended or 'no revision'}"
     return failed(f"{where}, where 100 % on {facts.name_of(wanted)} was expected", **figures)

@@ -202,6 +202,13 @@ CASES = [
         {"traffic": {"stranger": 100}, "expected": CANARY},
     ),
     Case(
+        "more traffic than there is",
+        "traffic_moved",
+        service(builders.isvc(traffic={BASELINE: 100, CANARY: 100})),
+        UNSURE,
+        {"traffic": {BASELINE: 100, CANARY: 100}, "expected": CANARY, "percent": 200},
+    ),
+    Case(
         "the transformer is still between two",
         "traffic_moved",
         lambda run: run.inferenceservice["status"]["components"].update(
