@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .fields import is_moment
+from .messages import utc
 from .objects import experiment as experiments
 from .objects.events import State
 from .objects.inferenceservice import asked_percent, read
@@ -13,6 +15,7 @@ from .objects.snapshot import KNATIVE, Revisions, Snapshot, mode_of
 from .objects.tree import entries, mapping, number, text
 
 Object = Mapping[str, Any]
+_BESIDE_SECONDS = 60.0
 _SERVICE, _EXPERIMENT = "InferenceService", "Experiment"
 
 
@@ -39,6 +42,22 @@ def replaced(service: Object | None, rows: Iterable[Mapping[str, Any]]) -> str:
     if len(uids) < 2:
         return ""
     return f"was deleted and created again: it had the UID {uids[0]}, and then {uids[-1]}"
+
+
+def of_another(service: Object | None, rows: Sequence[Mapping[str, Any]], begin: float, end: float) -> str:
+    """Why the observations are not those of this run, which was under load from `begin` to `end`, as a
+    clause; empty where they may be. An observer is there a little longer, and its clock may be another."""
+    metadata = mapping(service, "metadata")
+    own = tuple(text(metadata, key) for key in ("namespace", "name"))
+    for row in rows:
+        obj = mapping(row, "object")
+        seen = tuple(text(mapping(obj, "metadata"), key) for key in ("namespace", "name"))
+        if text(obj, "kind") == _SERVICE and any(a and b and a != b for a, b in zip(own, seen)):
+            return f"they are of the InferenceService {'/'.join(seen)}, and this one is {'/'.join(own)}"
+    times = [float(row["time"]) for row in rows if row.get("object") and is_moment(row.get("time"))]
+    if times and (max(times) < begin - _BESIDE_SECONDS or min(times) > end + _BESIDE_SECONDS):
+        return f"they are of another time, from {utc(min(times))} to {utc(max(times))}"
+    return ""
 
 
 def _observed(kind: str, name: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

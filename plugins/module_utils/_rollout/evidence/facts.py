@@ -18,7 +18,7 @@ from ..objects.view import view_of
 from ..plan.account import SummaryFormatError, read_summary
 from ..result_reader import read_load
 from ..roles import BASELINE, CANARY, ITER8, OBSERVE
-from ..same_objects import Reported, contradictions, replaced
+from ..same_objects import Reported, contradictions, of_another, replaced
 from ..thresholds import Thresholds
 from .access_log import AccessLog
 from .causes import causes
@@ -182,7 +182,7 @@ def study(evidence: Evidence) -> Facts:
             problems[asked] = evidence.problems[asked]
     answered_load = _load(evidence.load, problems)
     moments = _moments(evidence.timeline, problems)
-    rows = _rows(evidence.observations)
+    rows = _rows(evidence, answered_load, problems)
     service = None
     if evidence.inferenceservice:
         # Of what it led to, the observer saw the last.
@@ -272,8 +272,12 @@ def _learned(load: Load, found: Marks, baseline: str, canary: str, clocks: Clock
     return learn(load, baseline, canary, before, None if since is None else since + clocks.load.high)
 
 
-def _rows(observations: Sequence[Any] | None) -> list[Mapping[str, Any]]:
-    return [row for row in observations or () if isinstance(row, Mapping)]
+def _rows(evidence: Evidence, load: Load | None, problems: dict[str, str]) -> list[Mapping[str, Any]]:
+    rows = [row for row in evidence.observations or () if isinstance(row, Mapping)]
+    why = of_another(evidence.inferenceservice, rows, load.started, load.ended) if load else ""
+    if why:
+        problems["observations"] = f"the observations are not this run's: {why}"
+    return [] if why else rows
 
 
 def _of_this_run(

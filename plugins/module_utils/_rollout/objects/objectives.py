@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,8 @@ def objectives(experiment: Mapping[str, Any]) -> list[Objective]:
     analysis = mapping(experiment, "status", "analysis")
     assessments = mapping(analysis, "versionAssessments", "data")
     found = []
-    for index, objective in enumerate(entries(experiment, "spec", "criteria", "objectives")):
+    asked = entries(experiment, "spec", "criteria", "objectives")
+    for index, objective in enumerate(asked):
         metric = text(objective, "metric")
         values = mapping(analysis, "aggregatedMetrics", "data", metric, "data")
         limits = [objective.get(key) for key in ("upperLimit", "lowerLimit")]
@@ -96,7 +97,20 @@ def objectives(experiment: Mapping[str, Any]) -> list[Objective]:
                     measured=bool(values),
                 )
             )
-    return found
+    return [*found, *_assessed_beyond(assessments, roles(experiment), len(asked))]
+
+
+def _assessed_beyond(
+    assessments: Mapping[str, Any], by_name: Mapping[str, str], asked: int
+) -> Iterator[Objective]:
+    """What was assessed of each version, and is no objective: it cannot be known what was met or missed."""
+    for name, role in by_name.items():
+        row = assessments.get(name)
+        if not isinstance(row, list):
+            continue
+        for index in range(asked, len(row)):
+            why = f"the {role} was assessed by {len(row)} objectives, and there are {asked}"
+            yield Objective(f"objective {index + 1}", None, None, role, None, _met(row, index), why)
 
 
 def _unreadable(what: str, reported: Any) -> str:

@@ -261,6 +261,10 @@ OBJECTS: list[tuple[str, Bend]] = [
         "ready, and not",
         lambda r: r.inferenceservice["status"]["conditions"].append({"type": "Ready", "status": "False"}),
     ),
+    (
+        "assessments of more objectives than there are",
+        lambda r: r.experiment["status"]["analysis"]["versionAssessments"]["data"].update(canary=[True] * 3),
+    ),
     ("another Experiment's target", lambda r: r.experiment["spec"].update(target="default/other")),
     (
         "an Experiment that came after its end",
@@ -372,6 +376,26 @@ def test_no_pass_of_generators_that_do_not_go_together(bend: Bend) -> None:
     run = generators.three()
     bend(run)
     assert verdict(run.evidence()) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "later"),
+    [
+        ({"name": "my-model-2"}, 0.0),
+        ({"namespace": "other", "uid": "uid-0"}, 0.0),
+        ({"uid": "uid-0"}, -86400.0),
+    ],
+)
+def test_observations_of_another_run_are_no_evidence_of_this_one(
+    metadata: dict[str, str], later: float
+) -> None:
+    run = rollouts.good()
+    obj = builders.promoted()
+    obj["metadata"].update(metadata)
+    run.observations = [{**line, "time": line["time"] + later} for line in seen(obj)]
+    found = decide(run.evidence()).as_dict()
+    assert [line["rule"] for line in found["reasons"]] == ["evidence_complete"]
+    assert found["verdict"] == "inconclusive"
 
 
 RECORDS: list[tuple[str, Bend]] = [
