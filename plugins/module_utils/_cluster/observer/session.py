@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes import own_record
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import Lines
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.state import HeldFolder, Lines
 
 from ..client.watch import Clock
 from .coverage import UnobservedInterval
@@ -31,7 +31,11 @@ FLUSH_AT_END_SECONDS = 5.0
 
 
 class Session:
-    """One plan observed from its beginning to its end, and what is written of it into its store."""
+    """One plan observed from its beginning to its end, and what is written of it into its store.
+
+    It ends where its store is removed: nobody can stop it there any more, and what is there in its place is
+    another observer's, so that nothing is written there.
+    """
 
     def __init__(
         self, plan: ObserverPlan, store: ObserverStore, stopped: Callable[[], bool], ready: Callable[[], None]
@@ -44,6 +48,8 @@ class Session:
         self._failed_writes = 0
         self._written = 0.0
         self._unobserved: dict[str, Any] = {}
+        self._folder = HeldFolder(store.folder)
+        self._lost = False
         store.hold_room()
         self._observations = Lines(store.observations)
         self._transitions = Lines(store.timeline)
@@ -57,11 +63,12 @@ class Session:
             self._plan.inferenceservice, self._plan.experiment, self._observe, self._transition
         )
         deadline = clock.now() + self._plan.duration
-        make().run(recorder, deadline, self._stopped, self._ready, self._tick)
+        make().run(recorder, deadline, lambda: self._lost or self._stopped(), self._ready, self._tick)
         self._finish()
 
     def close(self) -> None:
         """Let go of its files."""
+        self._folder.close()
         self._observations.close()
         self._transitions.close()
         if self._timeline is not None:
@@ -97,8 +104,20 @@ class Session:
             "timeline_bytes": self._transitions.size,
             "unobserved": self._unobserved,
         }
+        if self._look():
+            return
         with self._despite_full_disk():
             write_atomically(self._store.checkpoint, json.dumps(checkpoint), durable=False)
+
+    def _look(self) -> bool:
+        """Whether its folder is gone, or another's, as of now."""
+        if not self._lost and not self._folder.is_there():
+            self._lost = True
+            print(
+                f"{time.time():.3f} the folder {self._store.folder} is gone, or another observer's",
+                flush=True,
+            )
+        return self._lost
 
     def _flush(self) -> None:
         """What a full disk kept back."""
@@ -108,7 +127,8 @@ class Session:
             self._timeline.flush()
 
     def _finish(self) -> None:
-        self._store.give_room()
+        if not self._look():
+            self._store.give_room()
         deadline = time.monotonic() + FLUSH_AT_END_SECONDS
         while True:
             try:
@@ -121,6 +141,8 @@ class Session:
                 time.sleep(0.2)
         self._checkpoint()
         self._deliver()
+        if self._look():
+            return
         result = {"ended": time.time(), "failed_writes": self._failed_writes}
         write_atomically(self._store.result, json.dumps(result))
 
@@ -128,8 +150,8 @@ class Session:
         """Before the end is told, so that whoever knows of it finds the file."""
         if self._plan.dest:
             with self._despite_full_disk():
-                text = self._store.observations.read_text(encoding="utf-8")
-                write_atomically(Path(self._plan.dest), text, 0o644)
+                lines = (json.dumps(row) + "\n" for row in self._observations.rows())
+                write_atomically(Path(self._plan.dest), "".join(lines), 0o644)
 
     @contextlib.contextmanager
     def _despite_full_disk(self) -> Iterator[None]:

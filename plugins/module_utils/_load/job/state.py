@@ -136,12 +136,16 @@ class HeldFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held = os.fstat(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._handle)
 
     def is_there(self) -> bool:
         """Whether it still is what its path leads to. True where nobody can tell."""
         try:
-            return os.path.samestat(self._held, os.stat(self._folder))
+            return os.path.samestat(os.fstat(self._handle), os.stat(self._folder))
         except OSError as error:
             return error.errno not in (errno.ENOENT, errno.ENOTDIR)
 
