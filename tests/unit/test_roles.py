@@ -360,3 +360,24 @@ def test_a_rollout_begins_from_what_serves_and_not_from_what_is_ready(tmp_path: 
         assert bool(words) == bool(refused("baseline.yml", name, tmp_path, rollout_baseline=baseline))
     texts = [path.read_text() for path in (ROOT / "roles/rollout").rglob("*.yml")]
     assert not any("baseline.revisions.ready" in text for text in texts)
+
+
+def test_what_could_not_be_kept_of_the_evidence_is_told() -> None:
+    """Each step is tried, whatever became of those before it, and none that was skipped counts."""
+    whole = {"failed": False}
+    bad = {
+        "failed": True,
+        "msg": "One or more items failed",
+        "results": [whole, {"failed": True, "msg": "No room."}],
+    }
+    kept = {
+        "rollout_load": {"failed": True, "msg": "No load."},
+        "rollout_merged": {"skipped": True},
+        "rollout_load_ended": whole,
+        "rollout_observed_until": {"changed": True},
+        "rollout_states_kept": bad,
+        "rollout_pods_removed": {"skipped": True},
+    }
+    assert rendered("rollout_unkept", "rollout", **kept) == ["No load.", "No room."]
+    good = {name: whole for name in kept}
+    assert rendered("rollout_unkept", "rollout", **good) == []

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stops a run is told in its own words, whatever fails after it, and never passes for a success."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
+
+pytestmark = pytest.mark.timeout(240)
+
+CLUSTER = {"iter8_kfserving_kubeconfig": "/none/kubeconfig", "iter8_kfserving_context": "none"}
+
+
+def run(playbook: Path, folder: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """The playbook, told of a cluster that there is not."""
+    given = {**CLUSTER, "iter8_kfserving_artifacts": str(folder / "artifacts"), **variables}
+    return subprocess.run(
+        [str(ANSIBLE_PLAYBOOK), "-i", "localhost,", *arguments, "-e", json.dumps(given), str(playbook)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "XDG_STATE_HOME": str(folder / "state"),
+        },
+    )
+
+
+def told(folder: Path) -> list[str]:
+    """What the timeline says of what stopped the run."""
+    rows = map(json.loads, (folder / "artifacts/timeline.jsonl").read_text().splitlines())
+    return [row["text"] for row in rows if row["event"] == "stopped"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--tags", "deploy"], ["--skip-tags", "verify"], ["--check"]], ids=" ".join
+)
+def test_what_stops_a_run_fails_it_also_where_nobody_judges(tmp_path: Path, arguments: list[str]) -> None:
+    done = run(
+        ROOT / "playbooks/e2e.yml",
+        tmp_path,
+        *arguments,
+        "--skip-tags",
+        "preflight,teardown",
+        platform_stack="none",
+    )
+    assert "There is no stack 'none'" in done.stdout
+    assert done.returncode != 0, done.stdout
+
+
+def rollout(folder: Path, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """The role's run as the playbooks have it, of what was found before."""
+    found = {
+        "revisions": {"serving": "m-1", "created": "m-1"},
+        "resource": {"apiVersion": "serving.kubeflow.org/v1beta1"},
+    }
+    role = "iter8.kfserving."
+    parts = {"block": [{"ansible.builtin.import_role": {"name": f"{role}rollout", "tasks_from": "run"}}]}
+    parts["rescue"] = [{"ansible.builtin.import_role": {"name": f"{role}verify", "tasks_from": "stopped"}}]
+    head = {"hosts": "localhost", "connection": "local", "gather_facts": False}
+    play = {**head, "vars_files": [str(ROOT / "playbooks/vars/main.yml")], "tasks": [parts]}
+    family = {"ansible.builtin.import_role": {"name": f"{role}preflight", "tasks_from": "family"}}
+    (folder / "play.yml").write_text(json.dumps([{**play, "tasks": [family, parts]}]))
+    return run(folder / "play.yml", folder, rollout_baseline=found, **variables)
+
+
+def test_what_fails_while_the_evidence_is_kept_hides_not_what_stopped_the_run(tmp_path: Path) -> None:
+    """The last state of the InferenceService cannot be kept: a folder is in its file's place."""
+    (tmp_path / "artifacts/inferenceservice.json/mine").mkdir(parents=True)
+    done = rollout(tmp_path, rollout_driver="observe")
+    assert "TASK [iter8.kfserving.rollout : Keep it]" in done.stdout
+    assert told(tmp_path)[0].startswith("Stopped at 'Begin a timeline': "), done.stdout
+
+
+def test_what_fails_in_a_loop_is_told_in_its_own_words(tmp_path: Path) -> None:
+    run(ROOT / "playbooks/e2e.yml", tmp_path, "--tags", "rollout,verify", "--skip-tags", "preflight,teardown")
+    (said,) = told(tmp_path)
+    assert "Apply the manifests" in said
+    assert "What is named as kubeconfig is not a file on this host." in said
