@@ -28,7 +28,7 @@ _SECOND = 1.0
 _SHARE_SENT, _DEVIATIONS = 0.95, 5
 # Of one generator's: they are stopped one after the other, and what is due may change from second to second.
 _SHARE_OF_ONE = 0.5
-# Beyond so many stalls the list ends.
+# Of more stalls the longest so many are listed.
 _MOST_STALLS = 1000
 
 
