@@ -216,7 +216,8 @@ options:
   names:
     description:
       - What the load's answers call the two. By default the names of their revisions; in Standard mode the
-        baseline's are those that answered before, and every new one is the canary's.
+        baseline's are those that answered before, and every new one is the canary's. Where none had
+        answered when the rollout began, nobody can be told by them without this.
     type: dict
     suboptions:
       baseline:

@@ -255,9 +255,9 @@ class Turn:
         return OTHER if CANARY in names or self._nobody_known() else CANARY
 
     def _nobody_known(self) -> bool:
-        """Whether an answer's name cannot tell who gave it: the load began after the rollout did."""
+        """Whether an answer's name cannot tell who gave it: none had come when the rollout began."""
         start, names = self.state.start, self._plan.names
-        return start.mode == STANDARD and not start.answered and CANARY not in names
+        return start.mode == STANDARD and not start.answered and not {BASELINE, CANARY} & names.keys()
 
     def _keep(self, progress: dict[str, Any], step: Step) -> None:
         """The progress, and a line of history for each verdict that is another one than before, as long as
@@ -276,8 +276,6 @@ class Turn:
         left = step.seconds - (self._now - (self.state.reached or self._now))
         if left > 0:
             waits.append(f"{left:.0f} s of {step.seconds:g} s left")
-        if found and self._nobody_known():
-            waits.append("who answers cannot be told, since no load ran when the rollout began: give names")
         answers = found.canary.requests if found else 0
         if answers < step.answers:
             waits.append(f"{answers} of {step.answers} answers of the canary's")
@@ -285,6 +283,9 @@ class Turn:
             if one.verdict is GateVerdict.INCONCLUSIVE:
                 few = f" ({one.samples} of {one.needed} samples)" if one.samples < one.needed else ""
                 waits.append(f"{one.gate}: {one.message}{few}")
+        # Nothing else may ask who answers: answers without names, and gates of pods and queries, never do.
+        if waits and found and found.other.requests and self._nobody_known():
+            waits.append("who answers cannot be told, since nobody did before the rollout: give names")
         return waits
 
     def _undecided(self, step: Step, waits: Sequence[str]) -> Action:

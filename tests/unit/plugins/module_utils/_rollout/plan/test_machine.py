@@ -221,6 +221,21 @@ def test_answers_that_nobody_can_be_told_by_are_not_the_canarys() -> None:
     assert "who answers cannot be told" in action.why
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"gates": [{"type": "losses", "max_rate": 0.1}], "names": {"baseline": "iris-predictor"}},
+        {"gates": [{"type": "pods"}]},
+    ],
+)
+def test_a_load_that_begins_after_the_rollout_is_enough_where_its_names_are_given_or_not_asked_for(
+    given: dict[str, Any],
+) -> None:
+    steps = [{"percent": 10, "seconds": 5, "deadline": 120}]
+    driver = Driver(plan_of(steps=steps, **given), Standard(), Load({}, 60))
+    assert driver.run() == Done(PROMOTED)
+
+
 def test_after_the_rename_there_is_no_way_back_but_another_rollout() -> None:
     driver = Driver(quick(), Standard(1))
     assert driver.run() == Done(PROMOTED)
