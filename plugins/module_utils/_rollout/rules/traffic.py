@@ -133,9 +133,11 @@ def known_revisions_only(facts: Facts, _thresholds: Thresholds) -> list[Finding]
 def _perhaps_pods(facts: Facts) -> set[str]:
     """The names that begin as a revision's does, as those of its pods do, where nobody saw these: some
     answers may name the revision, and some the pod."""
-    known = tuple(f"{name}-" for name in (facts.baseline, facts.canary) if name)
+    known = [name for name in (facts.baseline, facts.canary) if name]
+    begin = tuple(f"{name}-" for name in known)
     rows = facts.load.revisions if facts.load else {}
-    return {name for name, (n, _unused) in rows.items() if n and name.startswith(known)}
+    # One of the two may begin as the other does.
+    return {name for name, (n, _unused) in rows.items() if n and name.startswith(begin) and name not in known}
 
 
 def canary_got_traffic(facts: Facts, _thresholds: Thresholds) -> list[Finding]:

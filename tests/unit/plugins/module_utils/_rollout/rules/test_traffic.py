@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.facts import Evidence, study
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.rules import traffic
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.tests.support import rollouts
@@ -351,6 +354,15 @@ def test_a_pod_that_nobody_saw_is_no_stranger() -> None:
         for name, revision in zip(pods, (BASELINE, CANARY))
     ]
     assert claim(verdict(run), "known_revisions_only") == "pass"
+
+
+def test_a_revision_whose_name_begins_as_the_others_is_no_pod_of_it() -> None:
+    """Then what it answered while its weight was 0 would not be held against it."""
+    evidence = asdict(rollouts.good().evidence())
+    renamed = json.loads(json.dumps(evidence).replace(CANARY, f"{BASELINE}-2"))
+    facts = study(Evidence(**renamed))
+    assert facts.canary == f"{BASELINE}-2"
+    assert [finding.grade.value for finding in traffic.shares_as_set(facts, Thresholds())] == ["pass"]
 
 
 def a_pod(name: str, revision: str) -> dict[str, Any]:
