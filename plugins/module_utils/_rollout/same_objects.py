@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .evidence.clocks import BESIDE_SECONDS
 from .fields import is_moment
 from .messages import utc
 from .objects import experiment as experiments
@@ -15,7 +16,6 @@ from .objects.snapshot import KNATIVE, Revisions, Snapshot, mode_of
 from .objects.tree import entries, mapping, number, text
 
 Object = Mapping[str, Any]
-_BESIDE_SECONDS = 60.0
 _SERVICE, _EXPERIMENT = "InferenceService", "Experiment"
 
 
@@ -55,7 +55,7 @@ def of_another(service: Object | None, rows: Sequence[Mapping[str, Any]], begin:
         if text(obj, "kind") == _SERVICE and any(a and b and a != b for a, b in zip(own, seen)):
             return f"they are of the InferenceService {'/'.join(seen)}, and this one is {'/'.join(own)}"
     times = [float(row["time"]) for row in rows if row.get("object") and is_moment(row.get("time"))]
-    if times and (max(times) < begin - _BESIDE_SECONDS or min(times) > end + _BESIDE_SECONDS):
+    if times and (max(times) < begin - BESIDE_SECONDS or min(times) > end + BESIDE_SECONDS):
         return f"they are of another time, from {utc(min(times))} to {utc(max(times))}"
     return ""
 

@@ -22,6 +22,8 @@ _ROUNDING_SECONDS = 0.05
 STAMP_SECONDS = 10.0
 # An answer may be logged a moment after the client has it.
 _FINENESS_SECONDS = 0.001
+# A driver's, an observer's and the load's host may have clocks that are this far apart.
+BESIDE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..evidence.clocks import BESIDE_SECONDS
 from ..evidence.facts import ACCESS_LOG, Facts
 from ..fields import is_moment
 from ..messages import count, elapsed, utc
@@ -16,8 +17,6 @@ from ..roles import BASELINE, CANARY, ITER8, OBSERVE
 from ..thresholds import Thresholds
 from .rule import Finding, Rule, passed, unproven
 
-# A driver's host, the load's and this one may have clocks that are this far apart.
-_BESIDE_SECONDS = 60.0
 # What a gate says that lets nobody on, in words.
 _REFUSALS = {"fail": "failed", "inconclusive": "decided nothing"}
 
@@ -249,7 +248,7 @@ def _another_time(facts: Facts) -> list[Finding]:
         spans.append((facts.load.started, facts.load.ended, "the load ran"))
     for begin, end, what in spans:
         # Whichever of two clocks is ahead.
-        outside = [at for at in times if not begin - _BESIDE_SECONDS <= at <= end + _BESIDE_SECONDS]
+        outside = [at for at in times if not begin - BESIDE_SECONDS <= at <= end + BESIDE_SECONDS]
         if outside:
             message = f"{what} from {utc(begin)} to {utc(end)}, and the driver acted at {utc(outside[0])}"
             return unproven(message, time=outside[0])
