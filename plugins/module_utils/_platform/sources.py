@@ -111,7 +111,9 @@ class Reader:
         if source.kustomize:
             self.unverified.append(str(source))
             return
-        wanted = str(self.checksums.get(source.named, source.sha256) or "").lower()
+        # An address may have its checksum as it is shown, too: messages have it so.
+        by_hand = self.checksums.get(source.named, self.checksums.get(str(source), source.sha256))
+        wanted = str(by_hand or "").lower()
         if not wanted:
             if not source.file:
                 self.unverified.append(str(source))

@@ -153,6 +153,15 @@ def test_what_lets_a_reader_in_is_shown_nowhere(site: str, page: str) -> None:
     assert "secret" not in told
 
 
+def test_a_checksum_may_stand_under_the_address_as_messages_have_it(site: str) -> None:
+    source = ManifestSource(url=f"{site}/good.yaml?token=secret")
+    assert f"under {site}/good.yaml in the checksums" in wrong(
+        Reader(unused, checksums={source.url: "1111"}), source
+    )
+    assert "not 1111" in wrong(Reader(unused, checksums={str(source): "1111"}), source)
+    assert Reader(unused, checksums={str(source): SHA}).objects(source)
+
+
 def test_a_checksum_without_a_value_takes_the_check_away(site: str) -> None:
     url = f"{site}/good.yaml"
     none: Any = {url: None}
