@@ -59,20 +59,22 @@ def test_what_stops_a_run_fails_it_also_where_nobody_judges(tmp_path: Path, argu
     assert done.returncode != 0, done.stdout
 
 
-def rollout(folder: Path, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """The role's run as the playbooks have it, of what was found before."""
+def rollout(
+    folder: Path, *arguments: str, part: str = "run", **variables: Any
+) -> subprocess.CompletedProcess[str]:
+    """A part of the role as the playbooks have it, of what was found before."""
     found = {
         "revisions": {"serving": "m-1", "created": "m-1"},
         "resource": {"apiVersion": "serving.kubeflow.org/v1beta1"},
     }
     role = "iter8.kfserving."
-    parts = {"block": [{"ansible.builtin.import_role": {"name": f"{role}rollout", "tasks_from": "run"}}]}
+    parts = {"block": [{"ansible.builtin.import_role": {"name": f"{role}rollout", "tasks_from": part}}]}
     parts["rescue"] = [{"ansible.builtin.import_role": {"name": f"{role}verify", "tasks_from": "stopped"}}]
     head = {"hosts": "localhost", "connection": "local", "gather_facts": False}
     play = {**head, "vars_files": [str(ROOT / "playbooks/vars/main.yml")], "tasks": [parts]}
     family = {"ansible.builtin.import_role": {"name": f"{role}preflight", "tasks_from": "family"}}
     (folder / "play.yml").write_text(json.dumps([{**play, "tasks": [family, parts]}]))
-    return run(folder / "play.yml", folder, rollout_baseline=found, **variables)
+    return run(folder / "play.yml", folder, *arguments, rollout_baseline=found, **variables)
 
 
 def test_what_fails_while_the_evidence_is_kept_hides_not_what_stopped_the_run(tmp_path: Path) -> None:
@@ -88,3 +90,24 @@ def test_what_fails_in_a_loop_is_told_in_its_own_words(tmp_path: Path) -> None:
     (said,) = told(tmp_path)
     assert "Apply the manifests" in said
     assert "What is named as kubeconfig is not a file on this host." in said
+
+
+@pytest.mark.parametrize("part", ["hosts_before", "send", "hosts_begun", "names"])
+def test_a_host_that_cannot_be_reached_any_more_is_a_failure_like_any_other(
+    tmp_path: Path, part: str
+) -> None:
+    """Ansible itself would end the play there: without evidence, a verdict, or a teardown."""
+    (tmp_path / "hosts").write_text("far ansible_host=127.0.0.1 ansible_port=1\n")
+    rollout(
+        tmp_path,
+        "-i",
+        str(tmp_path / "hosts"),
+        part=part,
+        iter8_kfserving_load_hosts=["far"],
+        rollout_clocks={"results": [{"ahead": 0}]},
+        rollout_ingress={"url": "http://127.0.0.1:1/", "host_header": "m", "server_name": ""},
+        rollout_load_begins=0,
+        rollout_load_only_tried=False,
+    )
+    (said,) = told(tmp_path)
+    assert "Not every host of rollout_load_hosts can be reached any more: far: " in said
