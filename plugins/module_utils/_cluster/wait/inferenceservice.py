@@ -94,7 +94,8 @@ class PresentWaiter:
         gone = notice.kind == "deleted" or notice.object is None
         if notice.feed != FEED:
             return self._take(notice.object or {}, gone)
-        self._gone = gone
+        # After an outage both are told before anything is decided: what came back is another one.
+        self._gone = self._gone or gone
         self.inferenceservice = self.inferenceservice if gone else notice.object
         return self._take({**(self.inferenceservice or {}), "kind": "InferenceService"}, gone)
 

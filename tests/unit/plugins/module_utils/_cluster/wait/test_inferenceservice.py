@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.watch import Notice
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.change import PromotedWaiter
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.wait.inferenceservice import (
     CHILDREN,
     FEED,
@@ -126,6 +127,19 @@ def test_terminal_failures(obj: dict[str, Any] | None, kind: str, outcome: str, 
     found = end(wait, 0, 0)
     assert found is not None
     assert (found.outcome, found.reason) == (outcome, reason)
+
+
+@pytest.mark.parametrize("kind", [PresentWaiter, PromotedWaiter])
+def test_one_that_came_back_is_another(kind: type[PresentWaiter]) -> None:
+    """After an outage both are told before anything is decided again."""
+    options = {} if kind is PromotedWaiter else {"new_revision": None, "traffic": None}
+    wait = kind("my-model", baseline_revision="a", stable_seconds=0.0, **options)  # type: ignore[arg-type]
+    see(wait, STALE)
+    see(wait, STALE, "deleted")
+    see(wait, {**model("b", "b", {"b": 100}), "metadata": {"name": "my-model", "uid": "another"}})
+    found = end(wait, 0, 10)
+    assert found is not None
+    assert found.outcome == "deleted"
 
 
 def test_nothing_is_decided_before_the_first_list() -> None:
