@@ -30,7 +30,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
 
 from ..client.api import Api, Json
 from ..client.auth import connect
-from ..client.errors import BadRequest, ClusterError, Forbidden
+from ..client.errors import BadRequest, ClusterError, Conflict, Forbidden, Unreachable
 from ..client.kinds import inferenceservice_kind
 from .driver import Driver
 from .evidence import Prometheus, Queries, counted
@@ -122,10 +122,11 @@ class Run:
 
     def would_be(self, plan: Plan) -> Json | None:
         """The InferenceService with the new version, as the API server would keep it; None where that is not
-        told: KFServing's webhooks allow no dry run, and what is refused is told by the patch itself."""
+        told: KFServing's webhooks allow no dry run, and what is refused is told by the patch itself, which is
+        sent again where a webhook does not answer for a while."""
         try:
             return self.api.merge(self.looker.path, {"spec": {"predictor": plan.change}}, dry_run=True)
-        except (BadRequest, Forbidden):
+        except (BadRequest, Conflict, Forbidden, Unreachable):
             return None
 
     def driver(self, plan: Plan, state: RolloutState, lease: Lease) -> Driver:

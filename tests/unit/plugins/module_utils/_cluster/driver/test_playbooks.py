@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
     ClusterError,
+    Conflict,
     Forbidden,
+    NoDryRun,
     Unreachable,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import asks, ensure
@@ -296,6 +298,22 @@ def test_a_version_of_which_nothing_is_kept_takes_nothing_from_the_one_that_serv
         with pytest.raises(ClusterError, match="look for one that is misspelt"):
             task("one", predictor={"model": {"storageURI": "gs://models/3"}}, check_mode=check_mode)
     assert api.patches == []
+
+
+@pytest.mark.parametrize("error", [NoDryRun, Forbidden, Conflict, Unreachable])
+def test_what_a_dry_run_does_not_tell_keeps_no_rollout_from_beginning(
+    task: Task, api: DrivenApi, monkeypatch: pytest.MonkeyPatch, error: type[ClusterError]
+) -> None:
+    """As where KServe's webhook is away for a moment: the patch is sent until it is taken."""
+    merge = api.merge
+
+    def refused(path: str, patch: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        if dry_run:
+            raise error("failed calling webhook")
+        return merge(path, patch)
+
+    monkeypatch.setattr(api, "merge", refused)
+    assert task("one", until="end")["outcome"] == "promoted"
 
 
 def test_what_serves_already_and_is_not_ready_is_waited_for(
