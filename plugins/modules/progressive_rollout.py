@@ -165,7 +165,9 @@ options:
     choices: [hold, fail]
     default: hold
   promote:
-    description: With V(manual) the promotion waits for O(state=promoted) or O(state=resumed).
+    description:
+      - With V(manual) the promotion waits for O(state=promoted) or O(state=resumed). Until then the gates of
+        the last step before it go on being asked.
     type: str
     choices: [automatic, manual]
     default: automatic

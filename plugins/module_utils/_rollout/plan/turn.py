@@ -289,11 +289,12 @@ class Turn:
         return waits
 
     def _undecided(self, step: Step, waits: Sequence[str]) -> Action:
-        if self.state.paused:
-            return Hold("paused by a person")
+        what = "; ".join(waits)
+        if self.state.stopped_at is not None:
+            return Hold("paused by a person" if self.state.paused else f"waits for a person; {what}")
         if not self._late(step):
-            return Wait("; ".join(waits))
-        why = f"at {step.percent} % nothing was decided within {step.deadline:g} s: {'; '.join(waits)}"
+            return Wait(what)
+        why = f"at {step.percent} % nothing was decided within {step.deadline:g} s: {what}"
         return self._fail(why) if self._plan.on_inconclusive == "fail" else self._hold(why)
 
     def _pass(self, step: Step) -> Action:

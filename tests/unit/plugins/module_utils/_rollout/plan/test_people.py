@@ -145,6 +145,10 @@ def test_a_step_that_waits_for_a_person_does_not_end_by_its_deadline() -> None:
     driver.run(seconds=200, until_hold=False)
     pods[0] = Pods(2, 1)
     driver.run(seconds=5, until_hold=False)
+    # However long the playbook waits for a person counts from when it began to.
+    action = driver.look()
+    assert isinstance(action, Hold)
+    assert action.why.startswith("waits for a person; pods: ")
     pods[0] = Pods(1, 1)
     assert driver.look() == Hold("the pause after 10 % waits for a person")
 
