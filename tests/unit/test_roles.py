@@ -158,6 +158,17 @@ def test_hooks_are_included_at_their_moments() -> None:
     assert set(found) - {"drive"} == set(moments)
 
 
+def test_conditions_take_what_the_command_line_gives_for_true_and_false(role: Path) -> None:
+    """`-e NAME=false` is a text, of which Ansible makes no condition."""
+    told = [option for each in entry_points(role).values() for option in each.items()]
+    options = {name for name, option in told if option["type"] == "bool"}
+    found = []
+    for path in (role / "tasks").glob("*.yml"):
+        conditions = re.findall(r"(?:when|that): (.*)", path.read_text())
+        found += [c for c in conditions for name in options if re.search(rf"\b{name}\b(?! \| bool)", c)]
+    assert found == []
+
+
 def test_no_shell_and_no_line_editor() -> None:
     forbidden = r"builtin\.(shell|command|raw|lineinfile|blockinfile):"
     for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):
