@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that send load run it with a Python of their own, though the playbooks name this host's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by the inventory", "by a setting"])
+def test_each_host_has_its_own_python(tmp_path: Path, told: bool) -> None:
+    """One that writes down that it was run."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/used\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    own = f" ansible_python_interpreter={python}" if told else ""
+    (tmp_path / "hosts").write_text(f"far ansible_connection=local{own}\n")
+    given = {
+        "iter8_kfserving_kubeconfig": "/none/kubeconfig",
+        "iter8_kfserving_context": "none",
+        "iter8_kfserving_load_hosts": ["far"],
+        "teardown_record": str(tmp_path / "run.json"),
+    }
+    command = [str(ANSIBLE_PLAYBOOK), "-v", "-i", str(tmp_path / "hosts"), str(ROOT / "playbooks/e2e.yml")]
+    done = subprocess.run(
+        [*command, "--tags", "teardown", "-e", json.dumps(given)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_PYTHON_INTERPRETER": "auto_silent" if told else str(python),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        },
+    )
+    assert "End each host's part of the load" in done.stdout
+    assert (tmp_path / "used").exists(), done.stdout
