@@ -392,3 +392,4 @@ def test_what_could_not_be_kept_of_the_evidence_is_told() -> None:
     assert rendered("rollout_unkept", "rollout", **kept) == ["No load.", "No room."]
     good = {name: whole for name in kept}
     assert rendered("rollout_unkept", "rollout", **good) == []
+    assert rendered("rollout_unkept", "rollout") == []

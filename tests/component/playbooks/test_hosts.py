@@ -16,21 +16,15 @@ from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["by the inventory", "by a setting"])
-def test_each_host_has_its_own_python(tmp_path: Path, told: bool) -> None:
-    """One that writes down that it was run."""
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/used\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    own = f" ansible_python_interpreter={python}" if told else ""
-    (tmp_path / "hosts").write_text(f"far ansible_connection=local{own}\n")
+def teardown(folder: Path, python: str) -> tuple[str, int]:
+    """What a teardown says, and its exit status, with this Python as a setting."""
     given = {
         "iter8_kfserving_kubeconfig": "/none/kubeconfig",
         "iter8_kfserving_context": "none",
         "iter8_kfserving_load_hosts": ["far"],
-        "teardown_record": str(tmp_path / "run.json"),
+        "teardown_record": str(folder / "run.json"),
     }
-    command = [str(ANSIBLE_PLAYBOOK), "-v", "-i", str(tmp_path / "hosts"), str(ROOT / "playbooks/e2e.yml")]
+    command = [str(ANSIBLE_PLAYBOOK), "-v", "-i", str(folder / "hosts"), str(ROOT / "playbooks/e2e.yml")]
     done = subprocess.run(
         [*command, "--tags", "teardown", "-e", json.dumps(given)],
         stdin=subprocess.DEVNULL,
@@ -42,9 +36,28 @@ def test_each_host_has_its_own_python(tmp_path: Path, told: bool) -> None:
         env={
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_PYTHON_INTERPRETER": "auto_silent" if told else str(python),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "ANSIBLE_PYTHON_INTERPRETER": python,
+            "XDG_STATE_HOME": str(folder / "state"),
         },
     )
-    assert "End each host's part of the load" in done.stdout
-    assert (tmp_path / "used").exists(), done.stdout
+    return done.stdout, done.returncode
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by the inventory", "by a setting"])
+def test_each_host_has_its_own_python(tmp_path: Path, told: bool) -> None:
+    """One that writes down that it was run."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/used\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    own = f" ansible_python_interpreter={python}" if told else ""
+    (tmp_path / "hosts").write_text(f"far ansible_connection=local{own}\n")
+    said, _status = teardown(tmp_path, "auto_silent" if told else str(python))
+    assert "End each host's part of the load" in said
+    assert (tmp_path / "used").exists(), said
+
+
+def test_a_host_whose_load_cannot_be_ended_keeps_nobody_from_the_cluster(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("far ansible_connection=local ansible_python_interpreter=/none/python\n")
+    said, status = teardown(tmp_path, "auto_silent")
+    assert "TASK [iter8.kfserving.teardown : Delete the run's objects" in said
+    assert status != 0, said
