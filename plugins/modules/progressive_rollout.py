@@ -351,6 +351,10 @@ plan:
   type: list
   elements: dict
   returned: in check mode, unless there is nothing to do
+under_way:
+  description: Whether it would go on with a rollout that was begun before.
+  type: bool
+  returned: in check mode, unless there is nothing to do
 way_back:
   description: The patches of a roll-back, before and after the promotion.
   type: dict

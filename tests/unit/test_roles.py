@@ -366,11 +366,32 @@ def test_a_rollout_begins_from_what_serves_and_not_from_what_is_ready(tmp_path: 
         ({"m-00001": 95, "m-00002": 5}, "No revision alone has the traffic"),
         ({"m-00002": 100}, "No revision alone has the traffic"),
     ):
-        baseline = {**found, "traffic": traffic}
-        assert refused("baseline.yml", name, tmp_path, rollout_baseline=baseline).startswith(words)
-        assert bool(words) == bool(refused("baseline.yml", name, tmp_path, rollout_baseline=baseline))
+        known = {"rollout_baseline": {**found, "traffic": traffic}, "rollout_driver": "observe"}
+        assert refused("baseline.yml", name, tmp_path, **known).startswith(words)
+        assert bool(words) == bool(refused("baseline.yml", name, tmp_path, **known))
+        # It may be its own, which it goes on with; the driver refuses all others (test_refusals.py).
+        assert refused("baseline.yml", name, tmp_path, **{**known, "rollout_driver": "progressive"}) == ""
     texts = [path.read_text() for path in (ROOT / "roles/rollout").rglob("*.yml")]
     assert not any("baseline.revisions.ready" in text for text in texts)
+
+
+def test_names_that_are_not_the_baselines_are_refused_but_where_its_rollout_goes_on(tmp_path: Path) -> None:
+    """Whoever goes on with a split hears both versions from the beginning."""
+    name = "Refuse names that are not the baseline's"
+    known = {
+        "rollout_baseline": {"revisions": {"serving": "m-00001"}},
+        "rollout_generators": [],
+        "rollout_pods": False,
+        "rollout_before": {"progress": {"requests": 9, "failed": 1, "revisions": {"v1": {}, "v2": {}}}},
+        "rollout_revision_learned": True,
+        "rollout_revision_header": "X-Version",
+        "rollout_revision_field": "",
+        "rollout_revision_probe": "",
+    }
+    said = refused("names.yml", name, tmp_path, **known)
+    assert said.startswith("8 requests were answered, and the header X-Version names v1, v2, never m-00001")
+    assert refused("names.yml", name, tmp_path, **known, rollout_foretold={"under_way": False}) == said
+    assert refused("names.yml", name, tmp_path, **known, rollout_foretold={"under_way": True}) == ""
 
 
 def test_what_could_not_be_kept_of_the_evidence_is_told() -> None:

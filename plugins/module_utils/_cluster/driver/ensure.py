@@ -187,6 +187,7 @@ def _foretold(run: Run, plan: Plan, mode: str, kept: Kept | None, earlier: Start
         "outcome": "pending",
         "message": f"{len(rows)} patches in {mode} mode",
         "driver": {},
+        "under_way": kept is not None,
         "plan": rows,
         "way_back": way_back(plan, state),
         "transitions": run.progress.entries,
