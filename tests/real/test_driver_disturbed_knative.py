@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Knative mode, driven by this collection while its playbook is killed, or the API server ends.
 
-REAL_KILLS (3) says how often it is killed, REAL_SEED (1) draws the moments.
+REAL_KILLS (3) says how often it is killed: first when the canary has 10 %, then at moments that
+REAL_SEED (1) draws.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ansible_collections.iter8.kfserving.tests.support import descent
 from .judged import Judge
 from .knative import following, start
 from .node.node import Node
-from .rollout import Rollout, routed, shares
+from .rollout import Json, Rollout, routed, shares
 from .stage import Real, Report
 
 _KILLS = int(os.environ.get("REAL_KILLS", "3"))
@@ -25,6 +26,13 @@ _SEED = int(os.environ.get("REAL_SEED", "1"))
 # From the start of the playbook: while it checks, creates the canary, steps, and promotes.
 _MOMENTS = (5, 45)
 _STEPS = [{"percent": percent, "seconds": 15} for percent in (10, 30, 60, 80)]
+# The gateway deals requests out in turn: two even loads in step would not get the same shares of the canary.
+_PLAN: Json = {
+    "rollout_steps": _STEPS,
+    "rollout_load_arrival": "poisson",
+    # What the killed ones have taken counts.
+    "rollout_deadline": 600 + 60 * _KILLS,
+}
 
 
 @pytest.mark.timeout(600 + 60 * _KILLS)
@@ -33,14 +41,18 @@ def test_killed_at_random_moments(rollout: Rollout, real: Real, report: Report, 
     old, new, _third = start(rollout, real)
     draw = random.Random(_SEED)
     left = []
-    for _number in range(_KILLS):
-        playbook = judge.user.start("rollout", *judge.plan(following(real), rollout_steps=_STEPS))
-        time.sleep(draw.uniform(*_MOMENTS))
+    for number in range(_KILLS):
+        playbook = judge.user.start("rollout", *judge.plan(following(real), **_PLAN))
+        if number == 0:
+            # Whatever is drawn and however slow the machine is, one that follows finds a split.
+            rollout.wait("10 % routed", routed({new: 10, old: 90}), 400)
+        else:
+            time.sleep(draw.uniform(*_MOMENTS))
         descent.kill(playbook.pid)
         playbook.communicate()
         left.append(shares(rollout.get()))
         rollout.mark(f"killed at {left[-1]}")
-    judged = judge.drive(following(real), before="-", rollout_steps=_STEPS)
+    judged = judge.drive(following(real), before="-", **_PLAN)
     rollout.wait("promoted", routed({new: 100}))
     seen = rollout.end_load()
     report.add(seen, f"killed {_KILLS} times, seed {_SEED}")
@@ -55,7 +67,7 @@ def test_the_api_server_restarts_while_it_drives(
     rollout: Rollout, real: Real, report: Report, judge: Judge, node: Node
 ) -> None:
     old, new, _third = start(rollout, real)
-    playbook = judge.user.start("rollout", *judge.plan(following(real), rollout_steps=_STEPS))
+    playbook = judge.user.start("rollout", *judge.plan(following(real), **_PLAN))
     rollout.wait("10 % routed", routed({new: 10, old: 90}), 400)
     node.stop("kube-apiserver", signal.SIGKILL)
     rollout.mark("the API server ends")
