@@ -95,7 +95,7 @@ def _verdict(path: str | None) -> Mapping[str, Any] | None:
 
 def is_verdict(found: Any) -> bool:
     """Whether a file's content is a verdict of the shape that this collection writes."""
-    if not isinstance(found, dict) or type(found.get("schema")) is not int or found["schema"] != SCHEMA:
+    if not isinstance(found, dict) or isinstance(found.get("schema"), bool) or found.get("schema") != SCHEMA:
         return False
     return isinstance(found.get("verdict"), str) and found["verdict"] in TITLES
 

@@ -250,7 +250,7 @@ def _percents(backends: list[Object]) -> dict[str, int]:
     weights: dict[str, int] = {}
     for backend in backends:
         name, weight = text(backend, "name"), backend.get("weight", 1)
-        if type(weight) is not int or weight < 0:
+        if isinstance(weight, bool) or not isinstance(weight, int) or weight < 0:
             return {NOT_REPORTED: 100}
         weights[name] = weights.get(name, 0) + weight
     total = sum(weights.values())
