@@ -133,3 +133,15 @@ def test_what_cannot_be_read_is_a_problem_and_no_error(bad: dict[str, Any]) -> N
     run = three()
     run.own["generators"][0].update(bad)
     assert "the load test's result cannot be read" in study(run.evidence()).problems["load"]
+
+
+def test_the_connection_modes_of_all_are_those_of_the_load() -> None:
+    """Each one's sum is right, and that of all of them is not."""
+    run = three()
+    modes = run.own["generators"][1]["connection_modes"]
+    modes["keep-alive"]["requests"] += 3
+    modes["new"]["requests"] -= 3
+    verdict = decide(run.evidence())
+    assert verdict.grade.value == "inconclusive"
+    (text,) = reasons(verdict, "counts_agree")
+    assert "requests on keep-alive connections of all generators" in text
