@@ -559,3 +559,11 @@ def test_the_run_that_all_this_begins_with_is_whole() -> None:
     observer(run, **{"from": START + 31, "to": START + 31.5})
     assert verdict(run.evidence()) == "pass"
     assert rollouts.histogram(3, LATENCY)["Count"] == 3
+
+
+def test_a_second_of_answers_beyond_the_load_is_named() -> None:
+    """Whatever else is said of it."""
+    run = rollouts.good()
+    row(run, 89).update(second=START + 8999)
+    texts = [finding.text for _rule, finding in decide(run.evidence()).reasons()]
+    assert any("second of answers within the load" in text for text in texts), texts
