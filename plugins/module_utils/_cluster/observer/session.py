@@ -33,8 +33,7 @@ FLUSH_AT_END_SECONDS = 5.0
 class Session:
     """One plan observed from its beginning to its end, and what is written of it into its store.
 
-    It ends where its store is removed: nobody can stop it there any more, and what is there in its place is
-    another observer's, so that nothing is written there.
+    It ends once its folder is lost.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class Session:
         self._written = 0.0
         self._unobserved: dict[str, Any] = {}
         self._folder = HeldFolder(store.folder)
-        self._lost = False
         store.hold_room()
         self._observations = Lines(store.observations)
         self._transitions = Lines(store.timeline)
@@ -63,7 +61,7 @@ class Session:
             self._plan.inferenceservice, self._plan.experiment, self._observe, self._transition
         )
         deadline = clock.now() + self._plan.duration
-        make().run(recorder, deadline, lambda: self._lost or self._stopped(), self._ready, self._tick)
+        make().run(recorder, deadline, lambda: self._folder.lost or self._stopped(), self._ready, self._tick)
         self._finish()
 
     def close(self) -> None:
@@ -104,20 +102,10 @@ class Session:
             "timeline_bytes": self._transitions.size,
             "unobserved": self._unobserved,
         }
-        if self._look():
+        if self._folder.look():
             return
         with self._despite_full_disk():
             write_atomically(self._store.checkpoint, json.dumps(checkpoint), durable=False)
-
-    def _look(self) -> bool:
-        """Whether its folder is gone, or another's, as of now."""
-        if not self._lost and not self._folder.is_there():
-            self._lost = True
-            print(
-                f"{time.time():.3f} the folder {self._store.folder} is gone, or another observer's",
-                flush=True,
-            )
-        return self._lost
 
     def _flush(self) -> None:
         """What a full disk kept back."""
@@ -127,7 +115,7 @@ class Session:
             self._timeline.flush()
 
     def _finish(self) -> None:
-        if not self._look():
+        if not self._folder.look():
             self._store.give_room()
         deadline = time.monotonic() + FLUSH_AT_END_SECONDS
         while True:
@@ -141,7 +129,8 @@ class Session:
                 time.sleep(0.2)
         self._checkpoint()
         self._deliver()
-        if self._look():
+        if self._folder.look():
+            print(f"{time.time():.3f} the folder {self._store.folder} is gone, or another's", flush=True)
             return
         result = {"ended": time.time(), "failed_writes": self._failed_writes}
         write_atomically(self._store.result, json.dumps(result))
@@ -150,8 +139,7 @@ class Session:
         """Before the end is told, so that whoever knows of it finds the file."""
         if self._plan.dest:
             with self._despite_full_disk():
-                lines = (json.dumps(row) + "\n" for row in self._observations.rows())
-                write_atomically(Path(self._plan.dest), "".join(lines), 0o644)
+                write_atomically(Path(self._plan.dest), self._observations.written(), 0o644)
 
     @contextlib.contextmanager
     def _despite_full_disk(self) -> Iterator[None]:

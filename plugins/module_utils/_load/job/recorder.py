@@ -30,15 +30,13 @@ class Recorder:
     The engine calls `report` once a second and goes on at once. What cannot be written is tried again with
     the next second, and a disk that hangs costs nothing but memory, up to `MAX_WAITING` seconds of rows.
 
-    `lost`: somebody has removed the state folder. Nobody can stop the load there any more, and what is there
-    in its place is another load's, so that nothing is written there.
+    Nothing is written into its `folder` once that is lost.
     """
 
     def __init__(self, store: Store, tally: Tally) -> None:
         """Write the first checkpoint, here and now. Raises OSError if that cannot be done."""
         self._store = store
-        self._folder = HeldFolder(store.folder)
-        self.lost = False
+        self.folder = HeldFolder(store.folder)
         self.timeline = Lines(store.timeline)
         self.ledger = Lines(store.ledger)
         self.failed_writes = 0
@@ -76,7 +74,7 @@ class Recorder:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        self.look()
+        self.folder.look()
         for lines in (self.timeline, self.ledger):
             with self.despite_full_disk():
                 lines.add(())
@@ -104,14 +102,9 @@ class Recorder:
             self.timeline.add(row for row, _failures in reports)
         with self.despite_full_disk():
             self.ledger.add(lost.to_json(tally.epoch) for _row, failures in reports for lost in failures)
-        if latest is not None and not self.look():
+        if latest is not None and not self.folder.look():
             with self.despite_full_disk():
                 self._checkpoint(*latest)
-
-    def look(self) -> bool:
-        """Whether the state folder is `lost`, as of now."""
-        self.lost = self.lost or not self._folder.is_there()
-        return self.lost
 
     def _checkpoint(self, moment: float, counts: dict[str, Any]) -> None:
         write_atomically(

@@ -131,10 +131,15 @@ class Store:
 
 
 class HeldFolder:
-    """A folder as it is now. While it is held no other one has its inode, so that what somebody puts in its
-    place later is told from it."""
+    """A state folder as it is now. While it is held no other one has its inode, so that what somebody puts in
+    its place later is told from it.
+
+    `lost`: it was removed. Nobody can stop there any more who keeps his state in it, and what is there in its
+    place is another's, so that nothing is to be written there.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self.lost = False
         self._folder = folder
         self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -142,12 +147,14 @@ class HeldFolder:
         """Let go of it."""
         os.close(self._handle)
 
-    def is_there(self) -> bool:
-        """Whether it still is what its path leads to. True where nobody can tell."""
+    def look(self) -> bool:
+        """Whether it is `lost`, as of now: once, and for good. Not where nobody can tell."""
         try:
-            return os.path.samestat(os.fstat(self._handle), os.stat(self._folder))
+            there = os.path.samestat(os.fstat(self._handle), os.stat(self._folder))
         except OSError as error:
-            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+            there = error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        self.lost = self.lost or not there
+        return self.lost
 
 
 class Lines:
@@ -162,8 +169,8 @@ class Lines:
         """Let go of the file."""
         os.close(self._handle)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """What was written, also where the file has no name any more."""
+    def written(self) -> bytes:
+        """The whole lines, also where the file has no name any more."""
         data = bytearray()
         with contextlib.suppress(OSError):
             while len(data) < self.size:
@@ -171,7 +178,11 @@ class Lines:
                 if not piece:
                     break
                 data += piece
-        return _rows(bytes(data))
+        return bytes(data)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the whole lines hold."""
+        return _rows(self.written())
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append. Raises OSError if not all could be written."""

@@ -80,7 +80,7 @@ class Job:
 
     def _report(self, row: Row, failures: list[FailedRequest], tally: Tally) -> None:
         self._recorder.report(row, failures, tally)
-        if self._recorder.lost:
+        if self._recorder.folder.lost:
             self._engine.stop()
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -95,11 +95,11 @@ class Job:
         try:
             tally = self._engine.run()
         finally:
-            if not recorder.look():
+            if not recorder.folder.look():
                 self._store.give_room()
             recorder.close()
         state = "aborted" if tally.aborted else "stopped" if self._stopped else "finished"
-        if recorder.lost:
+        if recorder.folder.lost:
             state = "interrupted"
             log(f"the folder {self._store.folder} is gone, or another load's")
         rows = [lines.rows() for lines in (recorder.timeline, recorder.ledger)]
@@ -110,7 +110,7 @@ class Job:
                 write_atomically(Path(self._dest), text, 0o644)
             except OSError as error:  # the result is still to be had from the state folder
                 log(f"cannot write {self._dest}: {error}")
-        if recorder.look():
+        if recorder.folder.look():
             return
         with recorder.despite_full_disk():
             write_atomically(self._store.report, fortio.text(result))
