@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
+from ...support.playbooks import Playbooks
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -24,22 +22,10 @@ def teardown(folder: Path, python: str) -> tuple[str, int]:
         "iter8_kfserving_load_hosts": ["far"],
         "teardown_record": str(folder / "run.json"),
     }
-    command = [str(ANSIBLE_PLAYBOOK), "-v", "-i", str(folder / "hosts"), str(ROOT / "playbooks/e2e.yml")]
-    done = subprocess.run(
-        [*command, "--tags", "teardown", "-e", json.dumps(given)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_PYTHON_INTERPRETER": python,
-            "XDG_STATE_HOME": str(folder / "state"),
-        },
-    )
+    arguments = ["-v", "-i", str(folder / "hosts"), "--tags", "teardown", "-e", json.dumps(given)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANSIBLE_PYTHON_INTERPRETER", python)
+        done = Playbooks(folder).run("e2e", *arguments, timeout=200)
     return done.stdout, done.returncode
 
 

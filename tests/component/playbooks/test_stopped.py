@@ -4,37 +4,24 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ...support.playbooks import ANSIBLE_PLAYBOOK, ROOT
+from ...support.places import ROOT
+from ...support.playbooks import Playbooks
 
 pytestmark = pytest.mark.timeout(240)
 
 CLUSTER = {"iter8_kfserving_kubeconfig": "/none/kubeconfig", "iter8_kfserving_context": "none"}
 
 
-def run(playbook: Path, folder: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+def run(playbook: str, folder: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     """The playbook, told of a cluster that there is not."""
-    given = {**CLUSTER, "iter8_kfserving_artifacts": str(folder / "artifacts"), **variables}
-    return subprocess.run(
-        [str(ANSIBLE_PLAYBOOK), "-i", "localhost,", *arguments, "-e", json.dumps(given), str(playbook)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "XDG_STATE_HOME": str(folder / "state"),
-        },
-    )
+    given = ["-e", json.dumps({**CLUSTER, **variables})]
+    return Playbooks(folder).run(playbook, "-i", "localhost,", *arguments, *given, timeout=200)
 
 
 def told(folder: Path) -> list[str]:
@@ -48,7 +35,7 @@ def told(folder: Path) -> list[str]:
 )
 def test_what_stops_a_run_fails_it_also_where_nobody_judges(tmp_path: Path, arguments: list[str]) -> None:
     done = run(
-        ROOT / "playbooks/e2e.yml",
+        "e2e",
         tmp_path,
         *arguments,
         "--skip-tags",
@@ -74,7 +61,7 @@ def rollout(
     play = {**head, "vars_files": [str(ROOT / "playbooks/vars/main.yml")], "tasks": [parts]}
     family = {"ansible.builtin.import_role": {"name": f"{role}preflight", "tasks_from": "family"}}
     (folder / "play.yml").write_text(json.dumps([{**play, "tasks": [family, parts]}]))
-    return run(folder / "play.yml", folder, *arguments, rollout_baseline=found, **variables)
+    return run(str(folder / "play"), folder, *arguments, rollout_baseline=found, **variables)
 
 
 def test_what_fails_while_the_evidence_is_kept_hides_not_what_stopped_the_run(tmp_path: Path) -> None:
@@ -86,7 +73,7 @@ def test_what_fails_while_the_evidence_is_kept_hides_not_what_stopped_the_run(tm
 
 
 def test_what_fails_in_a_loop_is_told_in_its_own_words(tmp_path: Path) -> None:
-    run(ROOT / "playbooks/e2e.yml", tmp_path, "--tags", "rollout,verify", "--skip-tags", "preflight,teardown")
+    run("e2e", tmp_path, "--tags", "rollout,verify", "--skip-tags", "preflight,teardown")
     (said,) = told(tmp_path)
     assert "Apply the manifests" in said
     assert "What is named as kubeconfig is not a file on this host." in said

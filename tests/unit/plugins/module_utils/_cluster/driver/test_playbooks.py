@@ -172,13 +172,19 @@ def test_a_pause_while_a_hook_runs_leaves_the_rollout_to_its_playbook(task: Task
     assert task("one")["outcome"] == "step"
 
 
+def driving(task: Task, api: DrivenApi) -> dict[str, Any]:
+    """The Lease of a task that has begun the rollout, and has not ended."""
+    task("one", until="end", timeout=0, lease_seconds=0.0)
+    lease: dict[str, Any] = next(each for path, each in api.objects.items() if "leases" in path)
+    lease["spec"]["holderIdentity"] = "one"
+    return lease
+
+
 def test_an_abort_that_a_task_did_not_take_up_any_more_is_done_when_it_has_ended(
     task: Task, api: DrivenApi, clock: FakeClock
 ) -> None:
     """The first one lives while the person looks, and returns without having seen the request."""
-    task("one", until="end", timeout=0, lease_seconds=0.0)
-    lease = next(each for path, each in api.objects.items() if "leases" in path)
-    lease["spec"]["holderIdentity"] = "one"
+    lease = driving(task, api)
     versions = [0]
 
     def renew_then_end(_now: float) -> None:
@@ -195,9 +201,7 @@ def test_an_abort_is_done_where_the_driver_is_killed_before_it_takes_it_up(
     task: Task, api: DrivenApi, clock: FakeClock
 ) -> None:
     """It lives while the person looks, and leaves its Lease behind."""
-    task("one", until="end", timeout=0, lease_seconds=0.0)
-    lease = next(each for path, each in api.objects.items() if "leases" in path)
-    lease["spec"]["holderIdentity"] = "one"
+    lease = driving(task, api)
     began = clock.now
 
     def renew_until_killed(now: float) -> None:
@@ -211,9 +215,7 @@ def test_an_abort_is_done_where_the_driver_is_killed_before_it_takes_it_up(
 
 def somebody_drives(task: Task, api: DrivenApi, clock: FakeClock) -> None:
     """Who renews the Lease and takes nothing up."""
-    task("one", until="end", timeout=0, lease_seconds=0.0)
-    lease = next(each for path, each in api.objects.items() if "leases" in path)
-    lease["spec"]["holderIdentity"] = "one"
+    lease = driving(task, api)
     clock.on_sleep.append(lambda now: lease["metadata"].__setitem__("resourceVersion", f"v{now}"))
 
 
