@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import socket
 import ssl
 import threading
 from datetime import datetime, timezone
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._platform import self_signed
+
+from .ports import free_port
 
 HOST = "localhost"
 
@@ -28,24 +32,26 @@ class Webhook:
         self.ca = made["ca.crt"]
         self.refusal = ""
         self.asked: list[str] = []
-        self._server: Optional[ThreadingHTTPServer] = None
-        self.port = 0
+        self._server: Optional[_Server] = None
+        # Not one that the system may give to somebody's connection while nobody listens.
+        self.port = free_port()
         self.come()
 
     def come(self) -> None:
-        """Listen, at the port that it had before if it had one."""
+        """Listen, at the port that it had before."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, self._files))
         server = _Server(("127.0.0.1", self.port), _handler(self))
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        self._server, self.port = server, server.server_address[1]
+        self._server = server
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def go(self) -> None:
-        """Nobody listens any more."""
+        """Nobody listens any more, and who kept a connection has no answer on it either."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+            self._server.hang_up()
         self._server = None
 
     def configuration(self, name: str, group: str, resource: str) -> dict[str, Any]:
@@ -73,6 +79,21 @@ class Webhook:
 
 
 class _Server(ThreadingHTTPServer):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._accepted: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().get_request()
+        self._accepted.append(accepted)
+        return accepted, address
+
+    def hang_up(self) -> None:
+        """End what was accepted: the API server keeps its connection, and would be answered on it."""
+        for each in self._accepted:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """An API server that no longer waits for the answer is no error of the test's."""
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An HTTP server that fails once, exactly as told, and stamps what it did: a program of its own.
 
-usage: server.py '{"switch": N, "drop": N, "outage": N, "milliseconds": MS}'
+usage: server.py '{"switch": N, "slow": N, "drop": N, "outage": N, "milliseconds": MS}'
 
-It answers `switch` requests as the baseline before the canary answers. The request number `drop` is read and
-never answered; with the request number `outage` it closes all that is open, and listens again so much later.
-It prints one line of JSON with its port, and another with its stamps (seconds since the epoch) when its input
-ends.
+It answers `switch` requests as the baseline before the canary answers, the first `slow` of them after a
+millisecond each. The request number `drop` is read and never answered; with the request number `outage` it
+closes all that is open, and listens again so much later. It prints one line of JSON with its port, and
+another with its stamps (seconds since the epoch) when its input ends.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ class Server:
             self.close(client)
 
     def answer(self, client: socket.socket) -> None:
+        if self.answered < self.told.get("slow", 0):
+            time.sleep(0.001)
         canary = self.answered >= self.told["switch"]
         self.answered += 1
         now = time.time()

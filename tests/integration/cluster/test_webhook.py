@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,18 @@ class Guarded:
             "present", definitions=[{"apiVersion": f"{GROUP}/v1", "kind": "Guarded", "metadata": metadata}]
         )
 
-    def away_for_a_while(self) -> None:
+    @contextmanager
+    def away_for_a_while(self) -> Iterator[None]:
+        """It goes at the beginning of this, and has come back and been asked by its end."""
         self.webhook.go()
-        threading.Timer(AWAY_SECONDS, self.webhook.come).start()
+        back = threading.Timer(AWAY_SECONDS, self.webhook.come)
+        back.start()
+        began = len(self.webhook.asked)
+        try:
+            yield
+            assert len(self.webhook.asked) > began
+        finally:
+            back.join()
 
 
 @pytest.fixture
@@ -91,11 +101,11 @@ def guarded(sandbox: Running, tmp_path: Path) -> Iterator[Guarded]:
 
 
 def test_one_that_is_away_is_waited_for_when_objects_come_and_when_they_go(guarded: Guarded) -> None:
-    guarded.away_for_a_while()
-    assert guarded.up()["failed"] is False
+    with guarded.away_for_a_while():
+        assert guarded.up()["failed"] is False
     assert guarded.there() == ["one"]
-    guarded.away_for_a_while()
-    assert guarded.run("absent")["failed"] is False
+    with guarded.away_for_a_while():
+        assert guarded.run("absent")["failed"] is False
     assert guarded.there() == []
     assert guarded.webhook.asked[-1] == "DELETE"
 
