@@ -19,18 +19,20 @@ import yaml
 from ansible_collections.iter8.kfserving.plugins.module_utils._common import processes as identities
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import inferenceservice
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.processes import records
+from kubernetes import client
 
 from ...support.cluster_playbook import Tasks
 from ...support.places import ROOT
 from ...support.proxy import Proxy
 from ...support.sandbox import Home, Running
-from ...support.stage import GROUP, HANDLERS, NAMESPACE, Stage, patiently
+from ...support.stage import GROUP, HANDLERS, NAMESPACE, Stage, crd, patiently
 from ...support.waiting import until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 
 # How far an interval may be off: what the observer promises.
 EXACT = 0.2
+ROUTES = "gateway.networking.k8s.io"
 
 
 def _created(obj: dict[str, Any]) -> str:
@@ -191,6 +193,55 @@ def test_a_connection_that_dies_without_a_word(stage: Stage, observing: Observin
     observing.stop()
     assert abs(start - stopped) <= EXACT
     assert resumed - EXACT <= end <= resumed + 1
+
+
+@pytest.fixture
+def route(stage: Stage) -> Iterator[Callable[[int], None]]:
+    """An HTTPRoute of the InferenceService's, as in Standard mode; called, it gives a canary a weight."""
+    kind = crd("HTTPRoute", "httproutes", "v1")
+    # Kubernetes asks for this of each group that ends as its own do.
+    approved = {"api-approved.kubernetes.io": "unapproved, of a test"}
+    kind["metadata"] = {"name": f"httproutes.{ROUTES}", "annotations": approved}
+    kind["spec"]["group"] = ROUTES
+    crds = client.ApiextensionsV1Api(stage.api)
+    crds.create_custom_resource_definition(kind)
+    routes = client.CustomObjectsApi(stage.api)
+    place = (ROUTES, "v1", NAMESPACE, "httproutes")
+    model = routes.get_namespaced_custom_object(GROUP, "v1beta1", NAMESPACE, "inferenceservices", "my-model")
+    owner = {"apiVersion": f"{GROUP}/v1beta1", "kind": "InferenceService", "controller": True}
+    owner |= {"name": "my-model", "uid": model["metadata"]["uid"]}
+    metadata = {"name": "my-model", "ownerReferences": [owner]}
+    body = {"apiVersion": f"{ROUTES}/v1", "kind": "HTTPRoute", "metadata": metadata}
+    patiently(lambda: routes.create_namespaced_custom_object(*place, body))
+
+    def weigh(weight: int) -> None:
+        backends = [{"name": "a", "weight": 100 - weight}, {"name": "b", "weight": weight}]
+        spec = {"rules": [{"backendRefs": backends}]}
+        routes.patch_namespaced_custom_object(*place, "my-model", {"spec": spec})
+
+    yield weigh
+    crds.delete_custom_resource_definition(f"httproutes.{ROUTES}")
+
+
+def test_routes_are_proved_as_well_where_the_traffic_stands_in_them(
+    observing: Observing, route: Callable[[int], None]
+) -> None:
+    observing.start()
+    route(10)
+    until(lambda: len(observing.rows(feed="httproute", type="present")) == 2, 20, "the change is seen")
+    assert observing.unobserved("httproute") == []
+    observing.proxy.still = True
+    stopped = time.time()
+    route(50)
+    time.sleep(2)
+    observing.proxy.still = False
+    resumed = time.time()
+    until(lambda: observing.unobserved("httproute"), 20, "an unobserved interval is written")
+    observing.stop()
+    (missed,) = observing.rows(feed="httproute", type="unobserved")
+    assert not missed.get("unchanged")
+    assert abs(missed["from"] - stopped) <= EXACT
+    assert resumed - EXACT <= missed["to"] <= resumed + 1
 
 
 def test_silence_is_not_blindness(stage: Stage, observing: Observing) -> None:

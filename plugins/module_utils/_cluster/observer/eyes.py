@@ -31,13 +31,15 @@ POLL_READ_SECONDS = 2.0
 @dataclass(frozen=True)
 class WatchTarget:
     """A kind to follow. `name` of None is all objects of the namespace; `needed` ones end the observer where
-    they cannot be listed at all, the others are said once and left out."""
+    they cannot be listed at all, the others are said once and left out. `proved_by` names the object whose
+    version is asked for beside the watch, and so proves what it tells; none is where that is None."""
 
     feed: str
     resource: Resource
     namespace: str | None
     name: str | None = None
     needed: bool = False
+    proved_by: str | None = None
 
     @property
     def place(self) -> str:
@@ -81,7 +83,8 @@ class Eyes(Protocol):
         """Tell each Notice of the target until `deadline` (of the clock), or that it Failed for good."""
 
     def poll(self, target: WatchTarget, tell: Tell, ended: threading.Event) -> None:
-        """Tell over and over which version the target's object has (Polled), and what time it is there."""
+        """Tell over and over which version the object that proves the target has (Polled), and what time it
+        is there."""
 
 
 def version_of(obj: Json) -> str:
@@ -137,7 +140,7 @@ class Own:
 
     def poll(self, target: WatchTarget, tell: Tell, ended: threading.Event) -> None:
         """See Eyes."""
-        path = target.resource.path(target.namespace, target.name)
+        path = target.resource.path(target.namespace, target.proved_by)
         api = self._api.with_time_limit(POLL_READ_SECONDS)
 
         def once() -> None:

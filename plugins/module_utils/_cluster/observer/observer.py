@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
 from ..client.watch import Clock, Notice
 from .coverage import ABSENT, Coverage, Poll, UnobservedInterval
 from .eyes import Compared, Eyes, Found, Polled, WatchTarget, version_of
-from .recorder import DECISIVE, ObservationRecorder
+from .recorder import ObservationRecorder
 
 TICK_SECONDS = 0.2
 CLOCK_SECONDS = 60.0
@@ -54,6 +54,8 @@ class Observer:
         self._polls: dict[str, Poll] = {}
         self._lost: dict[str, tuple[float, str]] = {}
         self._unsynced = {target.feed for target in targets}
+        self._proved_by = {target.feed: target.proved_by for target in targets if target.proved_by}
+        self._there: set[str] = set()
         self._changed: set[str] = set()
         self._offset = Estimate()
         self._clock_reported = 0.0
@@ -106,7 +108,8 @@ class Observer:
         now = self._wall()
         recorder.began(now)
         for target in self._targets:
-            if target.feed in DECISIVE and target.name:
+            # What is not needed may not be there at all, as HTTPRoutes in Knative mode.
+            if target.proved_by and (target.needed or target.feed in self._there):
                 self._coverage[target.feed] = Coverage(now)
                 self._eyes.poll(target, self._found, self._ended)
 
@@ -143,15 +146,16 @@ class Observer:
         feed = notice.feed
         if notice.kind in ("present", "deleted"):
             recorder.take(notice, at)
-            if feed in DECISIVE:
+            if notice.name == self._proved_by.get(feed):
                 self._changed.add(feed)
+                self._there.add(feed)
                 version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
                 proved = self._polls.setdefault(feed, Poll()).reported(version)
                 # What was in flight when it was asked for is proved by its coming, then and there.
                 self._prove(recorder, feed, at if proved is not None else None, at)
         elif notice.kind == "synced":
             self._unsynced.discard(feed)
-            if feed in DECISIVE and feed not in self._polls:
+            if feed in self._proved_by and feed not in self._polls:
                 self._polls.setdefault(feed, Poll()).reported(ABSENT)
         elif notice.kind == "cut" and feed in self._coverage:
             self._coverage[feed].lost(at, notice.message)
@@ -161,7 +165,7 @@ class Observer:
                 self._coverage[feed].lost(self._coverage[feed].until, notice.message)
         elif notice.kind in ("back", "expired"):
             start, why = self._lost.pop(feed, (at, notice.message))
-            if feed not in DECISIVE:
+            if feed not in self._coverage:
                 recorder.unobserved(feed, UnobservedInterval(start, at, why), at)
 
     def _polled(self, recorder: ObservationRecorder, at: float, polled: Polled) -> None:

@@ -35,7 +35,8 @@ INFERENCESERVICE = "inferenceservice"
 EXPERIMENT = "experiment"
 JOBS = "jobs"
 NODE_EVENTS = "node_event"
-# The feeds on which a verdict rests: their coverage is proved by polls, and told in the timeline.
+HTTPROUTE = "httproute"
+# The feeds on which every verdict rests: what nobody saw of them is told in the timeline, too.
 DECISIVE = (INFERENCESERVICE, EXPERIMENT)
 
 

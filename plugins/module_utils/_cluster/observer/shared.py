@@ -207,16 +207,15 @@ class Polls:
         there = compared(self._api.date, sent, came) if versions is not None else None
         for listener in listeners:
             target = listener.target
-            version = None if versions is None else versions.get(target.name or "", ABSENT)
+            version = None if versions is None else versions.get(target.proved_by or "", ABSENT)
             answers: list[Found] = [Polled(target.feed, sent, version), *filter(None, [there])]
             for answer in answers if not listener.ended.is_set() else ():
                 listener.tell(came, answer)
 
     def _version_of(self, listeners: list[Listener]) -> dict[str, str]:
         target = listeners[0].target
-        return {
-            target.name or "": version_of(self._api.get(target.resource.path(target.namespace, target.name)))
-        }
+        path = target.resource.path(target.namespace, target.proved_by)
+        return {target.proved_by or "": version_of(self._api.get(path))}
 
     def _versions(self, listeners: list[Listener]) -> dict[str, str]:
         items: list[Json] = self._api.get(listeners[0].target.place, metadata_only=True).get("items") or []

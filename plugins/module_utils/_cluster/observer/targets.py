@@ -16,7 +16,7 @@ from .eyes import Eyes, WatchTarget
 from .gateway_log import GatewayLog, LogPlace
 from .observer import Observer
 from .plan import ObserverPlan
-from .recorder import EXPERIMENT, INFERENCESERVICE, JOBS, NODE_EVENTS
+from .recorder import EXPERIMENT, HTTPROUTE, INFERENCESERVICE, JOBS, NODE_EVENTS
 
 # What an InferenceService leads to, by whichever mode: followed where it is served and may be read.
 FOLLOWED = (
@@ -24,7 +24,7 @@ FOLLOWED = (
     ("configuration", "serving.knative.dev/v1", "Configuration"),
     ("revision", "serving.knative.dev/v1", "Revision"),
     ("route", "serving.knative.dev/v1", "Route"),
-    ("httproute", "gateway.networking.k8s.io/v1", "HTTPRoute"),
+    (HTTPROUTE, "gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("deployment", "apps/v1", "Deployment"),
     ("replicaset", "apps/v1", "ReplicaSet"),
     ("pod", "v1", "Pod"),
@@ -55,16 +55,23 @@ def targets(api: Api, plan: ObserverPlan) -> list[WatchTarget]:
     serve what is needed."""
     namespace, name = plan.namespace, plan.inferenceservice
     service = inferenceservice_kind(api, plan.api_version or None, namespace, name)
-    found = [WatchTarget(INFERENCESERVICE, service, namespace, name, needed=True)]
+    found = [WatchTarget(INFERENCESERVICE, service, namespace, name, needed=True, proved_by=name)]
     if plan.experiment:
         resource = api.resource(plan.experiment_api_version, "Experiment")
-        found.append(WatchTarget(EXPERIMENT, resource, namespace, plan.experiment, needed=True))
+        found.append(
+            WatchTarget(
+                EXPERIMENT, resource, namespace, plan.experiment, needed=True, proved_by=plan.experiment
+            )
+        )
         if plan.handler_namespace:
             found.append(WatchTarget(JOBS, api.resource("batch/v1", "Job"), plan.handler_namespace))
     for feed, api_version, kind in FOLLOWED:
         for resource in api.resources(api_version):
             if resource.kind == kind:
-                found.append(WatchTarget(feed, resource, namespace))
+                # In Standard mode the traffic stands in HTTPRoutes: KServe writes the one of the
+                # InferenceService's name whenever it writes its component's.
+                proved_by = name if feed == HTTPROUTE else None
+                found.append(WatchTarget(feed, resource, namespace, proved_by=proved_by))
                 if kind == "Event" and namespace != NODE_EVENTS_NAMESPACE:
                     found.append(WatchTarget(NODE_EVENTS, resource, NODE_EVENTS_NAMESPACE))
     return found

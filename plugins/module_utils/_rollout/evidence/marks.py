@@ -193,7 +193,7 @@ def routes_unseen(found: Marks, rows: Iterable[Mapping[str, Any]]) -> Marks:
     start, parts, since = found.canary_applied, [], []
     for row in rows:
         begin, end, at = (finite(row.get(key)) for key in ("from", "to", "time"))
-        if start is None or row.get("feed") != _ROUTES:
+        if start is None or row.get("feed") != _ROUTES or row.get("unchanged") is True:
             continue
         if row.get("type") == "unobserved" and begin is not None and end is not None:
             parts.append((max(begin, start), end))

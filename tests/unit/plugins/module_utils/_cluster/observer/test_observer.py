@@ -11,10 +11,13 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.wa
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.coverage import (
     UnobservedInterval,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.eyes import WatchTarget
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.eyes import (
+    Polled,
+    WatchTarget,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.observer import Observer
 
-ROUTES = "httproutes"
+ROUTES, NAME = "httproutes", "my-model"
 WHY = "connection refused"
 
 
@@ -27,6 +30,20 @@ class Eyes:
     def follow(self, _target: WatchTarget, _deadline: float, found: Any, _ended: Any) -> None:
         for notice in self._notices:
             found(notice.time, notice)
+
+
+class Asked(Eyes):
+    """Eyes whose polls, sent half a second apart from 2 on, find this version of the object."""
+
+    def __init__(self, notices: Sequence[Notice], version: str) -> None:
+        super().__init__(notices)
+        self._version = version
+        self.polled: list[str] = []
+
+    def poll(self, target: WatchTarget, tell: Any, _ended: Any) -> None:
+        self.polled.append(target.feed)
+        for half in range(4, 201):
+            tell(half / 2, Polled(target.feed, half / 2, self._version))
 
 
 class Kept:
@@ -72,3 +89,34 @@ def test_a_watch_that_was_lost_is_on_record_though_it_never_came_back(
     notices: list[Notice], expected: list[tuple[str, UnobservedInterval]]
 ) -> None:
     assert observe(news("synced", 1.0), *notices) == expected
+
+
+def told(name: str, version: str, at: float, kind: str = "present") -> Notice:
+    return Notice(ROUTES, kind, at, name, {"metadata": {"name": name, "resourceVersion": version}})
+
+
+def proved(version: str, *notices: Notice) -> tuple[Asked, list[tuple[float, float]]]:
+    """The eyes, and what was unobserved from 2 to 100 of a watch of all routes that one of them proves."""
+    eyes: Any = Asked([*notices, news("synced", 1.0)], version)
+    recorder: Any = Kept()
+    resource: Any = None
+    looks: list[float] = []
+    clock = Clock(now=lambda: 0.0, sleep=lambda _seconds: None)
+    target = WatchTarget(ROUTES, resource, "default", proved_by=NAME)
+    observer = Observer(eyes, [target], lambda: 100.0 if looks else 2.0, clock)
+    # Once to begin, once to take in what was asked for.
+    observer.run(recorder, 1.0, lambda: len(looks) > 1, lambda: None, lambda _open: looks.append(0.0))
+    return eyes, [(gap.start, gap.end) for _feed, gap in recorder.unseen if not gap.unchanged]
+
+
+def test_a_watch_of_all_that_is_silent_is_proved_by_the_version_of_one() -> None:
+    assert proved("7", told(NAME, "7", 1.0), told("other", "9", 1.0))[1] == []
+
+
+def test_a_watch_that_has_fallen_behind_without_a_word_is_told() -> None:
+    assert proved("8", told(NAME, "7", 1.0), told("other", "8", 1.0))[1] == [(2.0, 100.0)]
+
+
+def test_one_that_is_not_there_is_not_asked_for() -> None:
+    eyes, unseen = proved("absent", told("other", "9", 1.0))
+    assert (eyes.polled, unseen) == ([], [])

@@ -41,7 +41,7 @@ class Told:
     def __init__(self, name: str | None, feed: str = "inferenceservice") -> None:
         self.found: list[tuple[float, Found]] = []
         self.ended = threading.Event()
-        self.target = WatchTarget(feed, KIND, "default", name, needed=True)
+        self.target = WatchTarget(feed, KIND, "default", name, needed=True, proved_by=name)
         self.listener = Listener(self.target, lambda at, item: self.found.append((at, item)), self.ended, 9.0)
 
     @property

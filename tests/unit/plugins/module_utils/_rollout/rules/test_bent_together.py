@@ -453,6 +453,12 @@ def of_routes(kind: str, **more: Any) -> dict[str, Any]:
             "inconclusive",
         ),
         (of_routes("unobserved", **{"from": START + 13.0, "to": START + 13.5, "why": "lost"}), "pass"),
+        (
+            of_routes(
+                "unobserved", **{"from": START + 13.0, "to": START + 18.5, "why": "late", "unchanged": True}
+            ),
+            "pass",
+        ),
         (of_routes("unobserved", **{"from": START - 9.0, "to": START - 1.0, "why": "lost"}), "pass"),
         (of_routes("refused", message="forbidden"), "inconclusive"),
         ({**of_routes("refused", message="forbidden"), "feed": "event"}, "pass"),
