@@ -12,6 +12,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
     Progress,
     ProgressFileError,
 )
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import runbooks
 
 from ..client.api import Api
 from ..client.auth import connect
@@ -190,7 +191,9 @@ def _absent(module: Any, store: RecordStore) -> dict[str, Any]:
         raise Failed(str(problem), result) from problem
     if planned.left:
         raise Failed(
-            f"Not all that this run created is gone: {'; '.join(planned.left)}. It stays on record.", result
+            f"Not all that this run created is gone: {'; '.join(planned.left)}. It stays on record."
+            f"{runbooks.advice(runbooks.TEARDOWN)}",
+            result,
         )
     return result
 

@@ -306,6 +306,7 @@ def test_both_label_and_uid_must_match(run: Run, change: str, reason: str, left:
     if left:
         with pytest.raises(Failed, match=f"Not all .* is gone: ClusterRole role: {reason}") as caught:
             run("absent")
+        assert str(caught.value).endswith(" What to do: docs/runbooks/teardown-hangs.md.")
         gone = caught.value.result
     else:
         gone = run("absent")
