@@ -141,13 +141,13 @@ class Memory:
         if obj["metadata"]["name"].startswith(self.refuses[change.kind]):
             raise ApiError(422, "Invalid", "it is invalid")
 
-    def set_finalizers(self, kind: Kind, obj: Mapping[str, Any], finalizers: list[str]) -> Mapping[str, Any]:
-        current = self.get(kind, obj["metadata"]["name"])
+    def set_finalizers(self, service: Mapping[str, Any], finalizers: list[str]) -> Mapping[str, Any]:
+        current = self.get(KSERVE_INFERENCE_SERVICES, service["metadata"]["name"])
         if not finalizers and current["metadata"].get("deletionTimestamp"):
-            del self.objects[kind][obj["metadata"]["name"]]
+            del self.objects[KSERVE_INFERENCE_SERVICES][service["metadata"]["name"]]
             return current
         merged = _merged(current, {"metadata": {"finalizers": finalizers}})
-        self._store("MODIFIED", kind, merged)
+        self._store("MODIFIED", KSERVE_INFERENCE_SERVICES, merged)
         return merged
 
     def _current(self, kind: Kind, obj: Mapping[str, Any]) -> Optional[Json]:

@@ -12,7 +12,7 @@ from typing import Any
 from .. import faults
 from ..kube import discovery
 from ..kube.client import ApiError, Json, KubeClient
-from ..kube.resources import CONFIG_MAPS, DEPLOYMENTS, INFERENCE_SERVICES, PODS, SERVICES
+from ..kube.resources import CONFIG_MAPS, DEPLOYMENTS, INFERENCE_SERVICES, PODS, SERVICES, Kind
 from . import resources
 
 GATEWAY_NAMESPACE = "istio-system"
@@ -28,13 +28,15 @@ class ServingApi:
     Each may raise ApiError.
     """
 
+    kind: Kind = INFERENCE_SERVICES
+
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
 
     def services(self) -> list[Json]:
         """Return all InferenceServices."""
-        return self._client.items(INFERENCE_SERVICES.path())
+        return self._client.items(self.kind.path())
 
     def deployments(self) -> list[Json]:
         """Return the Deployments of all revisions."""
@@ -81,7 +83,7 @@ class ServingApi:
         A lost race needs no action: the change that won it starts another pass.
         """
         try:
-            self._client.replace(_path(service, "status"), {**service, "status": status})
+            self._client.replace(self._path(service, "status"), {**service, "status": status})
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
@@ -91,7 +93,7 @@ class ServingApi:
         version = service["metadata"]["resourceVersion"]
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": version}}
         try:
-            return self._client.patch(_path(service), patch)
+            return self._client.patch(self._path(service), patch)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
@@ -119,7 +121,6 @@ class ServingApi:
             path = SERVICES.path(GATEWAY_NAMESPACE, GATEWAY_SERVICE, "status")
             self._client.patch(path, {"status": wanted})
 
-
-def _path(service: Object, part: str = "") -> str:
-    meta = service["metadata"]
-    return INFERENCE_SERVICES.path(meta["namespace"], meta["name"], part)
+    def _path(self, service: Object, part: str = "") -> str:
+        meta = service["metadata"]
+        return self.kind.path(meta["namespace"], meta["name"], part)

@@ -72,8 +72,6 @@ class KfservingStack:
         canary = bool(serving_status.predictor_status(service).get("latestRolledoutRevision"))
         environment = faults.revision_environment(self.api.active_faults(), canary)
         deployment = resources.next_revision(service, revisions, environment)
-        if deployment is None:
-            return revisions
         created = self.api.create_deployment(deployment)
         _LOG.info("%s: created %s", _name(service), created["metadata"]["name"])
         return [*revisions, *resources.revisions_of(service, [created])]

@@ -28,7 +28,7 @@ from . import resources
 from .api import GATEWAY_NAMESPACE, GATEWAY_SERVICE, ServingApi
 from .controller import Controller
 from .kfserving import KfservingStack
-from .kserve.api import KserveApi, KubeObjects
+from .kserve.api import KserveApi
 from .kserve.objects import CHILDREN, SERVICE_LABEL
 from .kserve.stack import KserveStack
 from .routes import GatewayWriter
@@ -143,8 +143,8 @@ def make_controller(name: str, client: KubeClient, gateway: GatewayWriter) -> Co
     """The controller of the stack of that name, one of :data:`WATCHED`."""
     namespace = os.environ["POD_NAMESPACE"]
     if name == "kserve":
-        stack = KserveStack(KubeObjects(client, namespace), _now, time.monotonic)
-        return Controller(KserveApi(client, namespace), stack, gateway, Admin)
+        kserve = KserveApi(client, namespace)
+        return Controller(kserve, KserveStack(kserve, _now, time.monotonic), gateway, Admin)
     api = ServingApi(client, namespace)
     return Controller(api, KfservingStack(api, _now), gateway, Admin)
 

@@ -28,6 +28,7 @@ FRAMEWORKS = ("tensorflow", "sklearn", "xgboost", "pytorch", "onnx", "triton", "
 IMAGE = "sandbox.iter8.kfserving/runtime"
 MODEL_PORT = 8080
 METRICS_PORT = 9090
+SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORT)}
 DOMAIN = "example.com"
 
 MODEL_SERVER = "ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.model_server.main"
@@ -92,16 +93,13 @@ def revisions_of(service: Object, deployments: Iterable[Object]) -> list[Revisio
 
 def next_revision(
     service: Object, revisions: list[Revision], environment: Mapping[str, str]
-) -> Optional[dict[str, Any]]:
-    """Return the Deployment of a new revision, or ``None`` if the newest one is what the spec asks for.
+) -> dict[str, Any]:
+    """Return the Deployment of a new revision.
 
     The name follows from the content, so a second try after a crash meets the first one's object.
     """
-    wanted_hash = predictor_hash(service)
-    if revisions and revisions[-1].predictor_hash == wanted_hash:
-        return None
     generation = revisions[-1].generation + 1 if revisions else 1
-    return _deployment(service, generation, wanted_hash, environment)
+    return _deployment(service, generation, predictor_hash(service), environment)
 
 
 def _revision(deployment: Object) -> Revision:
@@ -145,7 +143,6 @@ def _deployment(
         "controller": True,
         "blockOwnerDeletion": True,
     }
-    pod_annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORT)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -161,7 +158,7 @@ def _deployment(
             "selector": {"matchLabels": {REVISION_LABEL: name}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
-                "metadata": {"labels": labels, "annotations": pod_annotations},
+                "metadata": {"labels": labels, "annotations": SCRAPED},
                 "spec": {
                     "automountServiceAccountToken": False,
                     "terminationGracePeriodSeconds": 30,
@@ -186,12 +183,19 @@ def _container(service: Object, revision: str, environment: Mapping[str, str]) -
         **environment,
     }
     given = [entry for entry in framework.get("env") or [] if entry["name"] not in own]
-    probe = {"path": f"/v1/models/{model}", "port": MODEL_PORT}
     return {
         "name": framework.get("name") or "kfserving-container",
+        "env": [*given, *({"name": key, "value": own[key]} for key in sorted(own))],
+        **served(model),
+    }
+
+
+def served(model: str) -> dict[str, Any]:
+    """What makes a container the sandbox's model server, with :data:`SCRAPED` on its pod."""
+    probe = {"path": f"/v1/models/{model}", "port": MODEL_PORT}
+    return {
         "image": IMAGE,
         "command": ["python3", "-m", MODEL_SERVER],
-        "env": [*given, *({"name": key, "value": own[key]} for key in sorted(own))],
         "ports": [
             {"name": "http1", "containerPort": MODEL_PORT},
             {"name": "http-usermetric", "containerPort": METRICS_PORT},

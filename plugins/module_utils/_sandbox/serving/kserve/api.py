@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from ... import faults
-from ...kube.client import ApiError, KubeClient
+from ...kube.client import ApiError
 from ...kube.resources import CONFIG_MAPS, GATEWAYS, KSERVE_INFERENCE_SERVICES, Kind
 from ..api import ServingApi
 from .objects import SERVICE_LABEL, Change, Create, Delete, Json, MergePatch, Object, Status
@@ -22,7 +21,9 @@ _LOG = logging.getLogger("serving")
 
 
 class KserveApi(ServingApi):
-    """What the controller itself writes: the gateway's address, for the Gateway API too."""
+    """Reads and writes of one controller. ``namespace`` is its own, where its ConfigMaps lie."""
+
+    kind = KSERVE_INFERENCE_SERVICES
 
     def set_load_balancer(self, ips: list[str]) -> None:
         """Show the gateway's address on its Service and on the Gateway. It stays while it is one of these."""
@@ -35,27 +36,14 @@ class KserveApi(ServingApi):
         path = GATEWAYS.path(self._namespace, GATEWAY["name"], "status")
         self._client.patch(path, {"status": status})
 
-
-class KubeObjects:
-    """Reads and writes of one controller. ``namespace`` is its own, where its ConfigMaps lie."""
-
-    def __init__(self, client: KubeClient, namespace: str) -> None:
-        self._client = client
-        self._namespace = namespace
-
     def labelled(self, kind: Kind) -> list[Json]:
         """All InferenceServices, or all objects of another kind that carry the label of one."""
-        return self._client.items(kind.path(), "" if kind == KSERVE_INFERENCE_SERVICES else SERVICE_LABEL)
+        return self._client.items(kind.path(), "" if kind == self.kind else SERVICE_LABEL)
 
     def configuration(self) -> Mapping[str, str]:
         """The data of the ConfigMap ``inferenceservice-config``; empty without one."""
         found = self._client.find(CONFIG_MAPS.path(self._namespace, CONFIGURATION))
         return (found or {}).get("data") or {}
-
-    def active_faults(self) -> faults.Active:
-        """The faults that are switched on."""
-        found = self._client.find(CONFIG_MAPS.path(self._namespace, faults.CONFIG_MAP))
-        return faults.parse((found or {}).get("data") or {})
 
     def change(self, change: Change) -> None:
         """Write one change."""
@@ -73,7 +61,7 @@ class KubeObjects:
         elif isinstance(change, MergePatch):
             self._client.patch(_path(change.kind, change.object), change.body)
         elif isinstance(change, Status):
-            if change.kind == KSERVE_INFERENCE_SERVICES:
+            if change.kind == self.kind:
                 _LOG.info("%s", summary(change.object, change.status))
             self._client.replace(
                 _path(change.kind, change.object, "status"), {**change.object, "status": change.status}
@@ -82,17 +70,6 @@ class KubeObjects:
             meta = change.object["metadata"]
             _LOG.info("%s/%s: delete %s", meta["namespace"], meta["name"], change.kind.name)
             self._client.delete(_path(change.kind, change.object))
-
-    def set_finalizers(self, kind: Kind, obj: Object, finalizers: list[str]) -> Object:
-        """Replace the finalizers, if the object is still the one that was read; return it as it is then."""
-        version = obj["metadata"]["resourceVersion"]
-        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": version}}
-        try:
-            return self._client.patch(_path(kind, obj), patch)
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            return obj
 
 
 def summary(service: Object, status: Mapping[str, object]) -> str:

@@ -13,11 +13,10 @@ from typing import Any, Optional
 from ...kube import discovery
 from ...kube.resources import CONFIGURATIONS, DEPLOYMENTS, KNATIVE_SERVICES, REVISIONS, ROUTES
 from ..conditions import Condition, condition, of_type, worst
+from ..resources import GENERATION_LABEL, REVISION_LABEL, SCRAPED
 from ..status import RevisionState, latest_ready
 from . import predictor
 from .objects import (
-    GENERATION_LABEL,
-    REVISION_LABEL,
     SERVICE_LABEL,
     Change,
     Json,
@@ -174,7 +173,7 @@ def _deployment(obj: Object, replicas: int) -> Change:
         "selector": {"matchLabels": {"serving.knative.dev/revisionUID": meta["uid"]}},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
         "template": {
-            "metadata": {"labels": pod_labels, "annotations": predictor.SCRAPED},
+            "metadata": {"labels": pod_labels, "annotations": SCRAPED},
             "spec": {
                 "automountServiceAccountToken": False,
                 "terminationGracePeriodSeconds": 300,

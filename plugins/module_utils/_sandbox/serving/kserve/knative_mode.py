@@ -15,8 +15,10 @@ from typing import Any, Optional
 
 from ...kube.resources import KNATIVE_SERVICES, KSERVE_INFERENCE_SERVICES
 from ..conditions import Condition, condition, of_type, with_times, worst
+from ..resources import DOMAIN, HASH_ANNOTATION
+from ..status import predictor_status
 from . import predictor
-from .objects import DOMAIN, Change, Json, MergePatch, Object, new, status_if_new
+from .objects import Change, Json, MergePatch, Object, new, status_if_new
 
 PERCENT = "canaryTrafficPercent"
 
@@ -42,7 +44,7 @@ def host(service: Object) -> str:
 def traffic(service: Object) -> list[Json]:
     """The split that KServe writes into the Knative Service."""
     percent = service["spec"]["predictor"].get(PERCENT)
-    rolled_out = _predictor(service).get("latestRolledoutRevision")
+    rolled_out = predictor_status(service).get("latestRolledoutRevision")
     if percent is None or not rolled_out:
         return [{"latestRevision": True, "percent": 100}]
     split: list[Json] = [{"latestRevision": True, "percent": percent}]
@@ -59,10 +61,10 @@ def template(service: Object, ksvc: Optional[Object], faults: Mapping[str, str])
     wanted = predictor.digest(asked, (PERCENT,))
     if ksvc:
         current: Json = ksvc["spec"]["template"]
-        if current["metadata"]["annotations"][predictor.HASH_ANNOTATION] == wanted:
+        if current["metadata"]["annotations"][HASH_ANNOTATION] == wanted:
             return current
     annotations = {
-        predictor.HASH_ANNOTATION: wanted,
+        HASH_ANNOTATION: wanted,
         "autoscaling.knative.dev/min-scale": str(max(1, int(asked.get("minReplicas") or 1))),
         **predictor.source(asked),
     }
@@ -72,7 +74,7 @@ def template(service: Object, ksvc: Optional[Object], faults: Mapping[str, str])
 
 def makes_canary(service: Object) -> bool:
     """Whether a revision that is made now is made beside one that was rolled out."""
-    return bool(_predictor(service).get("latestRolledoutRevision"))
+    return bool(predictor_status(service).get("latestRolledoutRevision"))
 
 
 def reconcile(service: Object, ksvc: Optional[Object], faults: Mapping[str, str], now: str) -> list[Change]:
@@ -101,12 +103,6 @@ def needs_new_revision(service: Object, ksvc: Optional[Object]) -> bool:
     return ksvc is not None and template(service, ksvc, {}) != ksvc["spec"]["template"]
 
 
-def _predictor(service: Object) -> Mapping[str, Any]:
-    components = (service.get("status") or {}).get("components") or {}
-    found: Mapping[str, Any] = components.get("predictor") or {}
-    return found
-
-
 def _kept(service: Object) -> Json:
     status = service.get("status") or {}
     return {key: status[key] for key in ("url", "address") if key in status}
@@ -114,7 +110,7 @@ def _kept(service: Object) -> Json:
 
 def _propagated(service: Object, child: Mapping[str, Any]) -> Json:
     """`components.predictor` from the Knative Service's status."""
-    old = _predictor(service)
+    old = predictor_status(service)
     ready = child.get("latestReadyRevisionName", "")
     rolled_out, previous = rolled(
         child, old.get("latestRolledoutRevision", ""), old.get("previousRolledoutRevision", "")

@@ -22,10 +22,6 @@ from ...kube.resources import (
 from ..conditions import Condition, with_times
 
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
-REVISION_LABEL = "serving.knative.dev/revision"
-GENERATION_LABEL = "serving.knative.dev/configurationGeneration"
-FINALIZER = "inferenceservice.finalizers"
-DOMAIN = "example.com"
 
 MADE_IN = {
     "Knative": (

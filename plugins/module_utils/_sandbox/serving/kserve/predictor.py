@@ -13,14 +13,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..resources import IMAGE as RUNTIME
-from ..resources import METRICS_PORT, MODEL_PORT, MODEL_SERVER
+from ..resources import METRICS_PORT, MODEL_PORT, served
 from .objects import Object
 
 IMAGE = "sandbox.iter8.kfserving/model"
 """The sandbox's model server, for ``containers`` of a custom predictor."""
 
-HASH_ANNOTATION = "sandbox.iter8.kfserving/predictor-hash"
 CONTAINER = "kserve-container"
 FRAMEWORKS = (
     "model", "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml",
@@ -30,7 +28,6 @@ FRAMEWORKS = (
 SOURCE_ANNOTATION = "internal.serving.kserve.io/storage-initializer-sourceuri"
 
 Json = dict[str, Any]
-SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORT)}
 
 
 def digest(predictor: Mapping[str, Any], without: tuple[str, ...]) -> str:
@@ -79,16 +76,7 @@ def pod_container(container: Mapping[str, Any], more: Optional[Mapping[str, str]
     env.update(more or {})
     if container.get("image") == IMAGE:
         env.update({"PORT": str(MODEL_PORT), "METRICS_PORT": str(METRICS_PORT)})
-        probe = {"path": f"/v1/models/{env['MODEL_NAME']}", "port": MODEL_PORT}
-        made.update(
-            image=RUNTIME,
-            command=["python3", "-m", MODEL_SERVER],
-            ports=[
-                {"name": "http1", "containerPort": MODEL_PORT},
-                {"name": "http-usermetric", "containerPort": METRICS_PORT},
-            ],
-            readinessProbe={"httpGet": probe, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 3},
-        )
+        made.update(served(env["MODEL_NAME"]))
     made["env"] = [{"name": name, "value": env[name]} for name in sorted(env)]
     return made
 

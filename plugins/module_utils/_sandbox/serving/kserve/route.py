@@ -12,8 +12,9 @@ from typing import Optional
 from ...gateway import config
 from ...kube.resources import CONFIGURATIONS, KNATIVE_INGRESSES, ROUTES
 from ..conditions import Condition, condition, of_type
+from ..resources import DOMAIN
 from . import knative
-from .objects import DOMAIN, Change, Json, MergePatch, Object, SeenObjects, new, observed, reported
+from .objects import Change, Json, MergePatch, Object, SeenObjects, new, observed, reported
 
 _NOT_CONFIGURED = condition("Unknown", "IngressNotConfigured", "Ingress has not yet been reconciled.")
 _NOT_PROBED = condition("Unknown", "Uninitialized", "Waiting for load balancer to be ready")

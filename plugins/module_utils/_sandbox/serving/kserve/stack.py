@@ -30,15 +30,13 @@ from ...kube.resources import (
     Kind,
 )
 from ..conditions import condition, undated, with_times
-from ..resources import MODEL_PORT
+from ..resources import FINALIZER, MODEL_PORT, REVISION_LABEL
 from ..routes import RouteState
 from ..stack import REFUSED, RESYNC_SECONDS, SOON_SECONDS, Look
 from . import gateway_api, knative, knative_mode, route, standard_mode
 from .objects import (
     CHILDREN,
-    FINALIZER,
     MADE_IN,
-    REVISION_LABEL,
     Change,
     Delete,
     Json,
@@ -82,7 +80,7 @@ class Objects(Protocol):
     def change(self, change: Change) -> None:
         """Write one change. A lost race needs no action: what won it starts another pass."""
 
-    def set_finalizers(self, kind: Kind, obj: Object, finalizers: list[str]) -> Object:
+    def set_finalizers(self, service: Object, finalizers: list[str]) -> Object:
         """Replace the finalizers, if the object is still the one that was read."""
 
 
@@ -135,9 +133,7 @@ class KserveStack:
             self._delete(service, seen, routes)
             return RESYNC_SECONDS
         if FINALIZER not in meta.get("finalizers", []):
-            self.objects.set_finalizers(
-                KSERVE_INFERENCE_SERVICES, service, [*meta.get("finalizers", []), FINALIZER]
-            )
+            self.objects.set_finalizers(service, [*meta.get("finalizers", []), FINALIZER])
             return RESYNC_SECONDS
         changes, due = self._kserve(service, seen)
         # Those below answer to what was seen: had KServe written first, their statuses would come too late.
@@ -272,7 +268,7 @@ class KserveStack:
             _LOG.info("%s/%s: deleted", meta["namespace"], meta["name"])
             self._not_before.pop(meta["uid"], None)
             finalizers = [name for name in meta["finalizers"] if name != FINALIZER]
-            self.objects.set_finalizers(KSERVE_INFERENCE_SERVICES, service, finalizers)
+            self.objects.set_finalizers(service, finalizers)
 
 
 def failed(service: Object, message: str, now: str) -> list[Change]:

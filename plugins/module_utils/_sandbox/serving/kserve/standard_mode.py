@@ -20,10 +20,9 @@ from typing import Any, Optional
 
 from ...kube.resources import DEPLOYMENTS, HTTP_ROUTES, KSERVE_INFERENCE_SERVICES, SERVICES
 from ..conditions import Condition, condition, of_type, with_times, worst
-from ..resources import MODEL_PORT
+from ..resources import DOMAIN, HASH_ANNOTATION, MODEL_PORT, SCRAPED
 from . import predictor
 from .objects import (
-    DOMAIN,
     SERVICE_LABEL,
     Change,
     Delete,
@@ -156,7 +155,7 @@ def _workload(
             },
             "template": _template(service, part, app, faults if seen.children(DEPLOYMENTS, service) else {}),
         }
-        annotations = {predictor.HASH_ANNOTATION: wanted, "serving.kserve.io/deploymentMode": "Standard"}
+        annotations = {HASH_ANNOTATION: wanted, "serving.kserve.io/deploymentMode": "Standard"}
         labels = {APP_LABEL: app, "component": "predictor"}
         made = new(
             DEPLOYMENTS,
@@ -169,8 +168,8 @@ def _workload(
         )
         return [made, *changes]
     patch: Json = {}
-    if current["metadata"]["annotations"].get(predictor.HASH_ANNOTATION) != wanted:
-        patch["metadata"] = {"annotations": {predictor.HASH_ANNOTATION: wanted}}
+    if current["metadata"]["annotations"].get(HASH_ANNOTATION) != wanted:
+        patch["metadata"] = {"annotations": {HASH_ANNOTATION: wanted}}
         patch["spec"] = {"template": _template(service, part, app, faults)}
     if int(current["spec"].get("replicas", 1)) != part.replicas:
         patch.setdefault("spec", {})["replicas"] = part.replicas
@@ -186,7 +185,7 @@ def _template(service: Object, part: PredictorPart, app: str, faults: Mapping[st
     return {
         "metadata": {
             "labels": labels,
-            "annotations": {**predictor.SCRAPED, **predictor.source(part.predictor)},
+            "annotations": {**SCRAPED, **predictor.source(part.predictor)},
         },
         "spec": {
             "automountServiceAccountToken": False,

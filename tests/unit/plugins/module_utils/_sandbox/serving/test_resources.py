@@ -17,19 +17,13 @@ def service(uid: str = "u1", **predictor: Any) -> dict[str, Any]:
     }
 
 
-def created(made: Any) -> dict[str, Any]:
-    assert made is not None
-    found: dict[str, Any] = made
-    return found
-
-
 def environment(deployment: dict[str, Any]) -> dict[str, Any]:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {entry["name"]: entry.get("value") for entry in container["env"]}
 
 
 def test_first_revision_serves_the_model() -> None:
-    deployment = created(resources.next_revision(service(), [], {"SANDBOX_FAULTS": "{}"}))
+    deployment = resources.next_revision(service(), [], {"SANDBOX_FAULTS": "{}"})
     (revision,) = resources.revisions_of(service(), [deployment])
     assert re.fullmatch(r"my-model-predictor-default-[bcdfghj-np-tv-z2456789]{5}", revision.name)
     assert revision.deployment == f"{revision.name}-deployment"
@@ -61,13 +55,14 @@ def test_first_revision_serves_the_model() -> None:
     ],
 )
 def test_revision_is_made_for_every_change_but_the_percentage(change: dict[str, Any], new: bool) -> None:
-    first = created(resources.next_revision(service(), [], {}))
+    first = resources.next_revision(service(), [], {})
     changed = service()
     changed["spec"]["predictor"].update(change)
     changed["spec"]["predictor"] = {k: v for k, v in changed["spec"]["predictor"].items() if v is not None}
-    second = resources.next_revision(changed, resources.revisions_of(changed, [first]), {})
-    assert (second is not None) == new
-    if second:
+    revisions = resources.revisions_of(changed, [first])
+    assert (revisions[-1].predictor_hash != resources.predictor_hash(changed)) == new
+    if new:
+        second = resources.next_revision(changed, revisions, {})
         names = [revision.name for revision in resources.revisions_of(changed, [second, first])]
         assert len(set(names)) == 2
         assert names[0] == first["metadata"]["labels"]["serving.knative.dev/revision"]
@@ -75,16 +70,16 @@ def test_revision_is_made_for_every_change_but_the_percentage(change: dict[str, 
 
 def test_going_back_to_an_earlier_spec_is_a_new_revision() -> None:
     one, two = service(), service(tensorflow={"storageUri": "gs://two"})
-    first = created(resources.next_revision(one, [], {}))
-    second = created(resources.next_revision(two, resources.revisions_of(two, [first]), {}))
-    third = created(resources.next_revision(one, resources.revisions_of(one, [first, second]), {}))
+    first = resources.next_revision(one, [], {})
+    second = resources.next_revision(two, resources.revisions_of(two, [first]), {})
+    third = resources.next_revision(one, resources.revisions_of(one, [first, second]), {})
     assert len({d["metadata"]["name"] for d in (first, second, third)}) == 3
 
 
 def test_second_try_makes_the_same_name_and_another_object_another() -> None:
     again = copy.deepcopy(service())
     names = [
-        created(resources.next_revision(one, [], {}))["metadata"]["name"]
+        resources.next_revision(one, [], {})["metadata"]["name"]
         for one in (service(), again, service(uid="u2"))
     ]
     assert names[0] == names[1]
@@ -92,15 +87,13 @@ def test_second_try_makes_the_same_name_and_another_object_another() -> None:
 
 
 def test_revisions_of_a_namesake_are_not_ones_own() -> None:
-    foreign = created(resources.next_revision(service(uid="u2"), [], {}))
+    foreign = resources.next_revision(service(uid="u2"), [], {})
     assert resources.revisions_of(service(), [foreign]) == []
 
 
 def test_users_variables_are_kept_but_cannot_replace_the_controllers() -> None:
     env = [{"name": "MODEL_LOAD_SECONDS", "value": "5"}, {"name": "K_REVISION", "value": "mine"}]
-    deployment = created(
-        resources.next_revision(service(tensorflow={"storageUri": "gs://one", "env": env}), [], {})
-    )
+    deployment = resources.next_revision(service(tensorflow={"storageUri": "gs://one", "env": env}), [], {})
     found = environment(deployment)
     assert found["MODEL_LOAD_SECONDS"] == "5"
     assert found["K_REVISION"].startswith("my-model-predictor-default-")
@@ -111,7 +104,7 @@ def test_users_variables_are_kept_but_cannot_replace_the_controllers() -> None:
 
 @pytest.mark.parametrize(("given", "replicas"), [(None, 1), (0, 1), (1, 1), (3, 3)])
 def test_min_replicas(given: Any, replicas: int) -> None:
-    deployment = created(resources.next_revision(service(minReplicas=given), [], {}))
+    deployment = resources.next_revision(service(minReplicas=given), [], {})
     assert deployment["spec"]["replicas"] == replicas
     deployment["spec"]["replicas"] = 0
     (revision,) = resources.revisions_of(service(), [deployment])
@@ -123,7 +116,7 @@ def test_every_framework_is_served(framework: str) -> None:
     one = service(**{framework: {"storageUri": "gs://x"}})
     if framework != "tensorflow":
         del one["spec"]["predictor"]["tensorflow"]
-    assert environment(created(resources.next_revision(one, [], {})))["STORAGE_URI"] == "gs://x"
+    assert environment(resources.next_revision(one, [], {}))["STORAGE_URI"] == "gs://x"
 
 
 def test_host_names() -> None:
