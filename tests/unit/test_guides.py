@@ -50,6 +50,13 @@ def test_every_rule_is_told_with_its_claim_and_in_order() -> None:
 MODULES = {path.stem: path.read_text() for path in ROOT.glob("plugins/modules/*.py")}
 
 
+def test_every_stack_is_on_its_page() -> None:
+    stacks = yaml.safe_load((ROOT / "roles/platform/vars/main/stacks.yml").read_text())["platform_stacks"]
+    rows = re.findall(r"^\| (`k[^|]*)", (ROOT / "docs/platform.md").read_text(), re.MULTILINE)
+    told = re.findall(r"`(k[\w.-]+)`", "".join(rows))
+    assert sorted(told) == sorted(name for name in stacks if not name.startswith("sandbox-"))
+
+
 def test_every_module_is_in_the_readmes_table() -> None:
     table = (ROOT / "README.md").read_text().partition("## Modules\n")[2].partition("\n## ")[0]
     listed = [name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in row.split(", ")]
