@@ -131,6 +131,13 @@ def test_a_rollout_of_a_list_is_checked_as_one_alone_is() -> None:
     assert {**alone["vars"], "preflight_artifacts": "{{ rollout_artifacts }}"} == checked["vars"]
 
 
+def test_only_the_playbook_that_deploys_says_how_to_do_it_again() -> None:
+    """Whoever rolls out a model of their own must not be told to install a platform beside it."""
+    assert load(ROOT / "roles/verify/defaults/main.yml")["verify_rerun"] == ""
+    telling = [path.stem for path in ROOT.glob("playbooks/*.yml") if "verify_rerun" in path.read_text()]
+    assert telling == ["e2e"]
+
+
 def _hooks(name: str, tasks: list[dict[str, Any]] | None = None) -> Iterator[str]:
     """The moments whose files a file of tasks includes, and the calls of the driver, in order."""
     given = yaml.safe_load((ROOT / "roles/rollout/tasks" / name).read_text()) if tasks is None else tasks
