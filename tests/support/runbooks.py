@@ -18,6 +18,8 @@ _BETWEEN = {"|", ";", "&&", "||"}
 _FENCE = re.compile(
     r"(?:<!-- needs a real cluster: (?P<reason>[^>]*?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)\n```", re.DOTALL
 )
+# The name of a program's command alone, as `kubectl wait`, is none to be given.
+_INLINE = re.compile(r"`((?:ansible|jq|kubectl) [^`\s]+ [^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def blocks(page: str) -> list[Block]:
         Block(page, found["kind"], found["text"], (found["reason"] or "").strip())
         for found in _FENCE.finditer(text)
     ]
+
+
+def inline(page: str) -> list[Block]:
+    """The commands that stand within its sentences and tables."""
+    return [Block(page, "sh", text) for text in _INLINE.findall(prose(page))]
 
 
 def prose(page: str) -> str:

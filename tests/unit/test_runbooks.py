@@ -22,6 +22,7 @@ from ansible_collections.iter8.kfserving.tests.support.runbooks import Block
 
 PAGES = [path.stem for path in runbooks.pages()]
 BLOCKS = [block for page in (runbooks.INDEX, *PAGES) for block in runbooks.blocks(page)]
+COMMANDS = [*BLOCKS, *(block for page in (runbooks.INDEX, *PAGES) for block in runbooks.inline(page))]
 PROGRAMS = {"ansible", "ansible-playbook", "kubectl", "jq", "export", "grep", "ls", "sort", "tail", "test"}
 # Whatever a runbook does with kubectl; nothing is applied by hand.
 VERBS = {"get", "describe", "logs", "patch", "delete"}
@@ -31,7 +32,7 @@ NEED_A_CLUSTER = 1
 
 
 def named(block: Block) -> str:
-    return f"{block.page}-{BLOCKS.index(block)}"
+    return f"{block.page}-{COMMANDS.index(block)}"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def options() -> dict[str, set[str]]:
     """The options of every module that a runbook calls, as documented."""
     calls = {
         words[words.index("-m") + 1]
-        for block in BLOCKS
+        for block in COMMANDS
         for words in block.commands()
         if words[0] == "ansible"
     }
@@ -83,7 +84,7 @@ def test_a_page_begins_with_the_command_and_ends_with_how_to_know(page: str) -> 
     assert len(text.split()) < 700, "it is read at night"
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=named)
+@pytest.mark.parametrize("block", COMMANDS, ids=named)
 def test_every_block_is_commands_that_bash_takes(block: Block) -> None:
     assert block.kind == "sh"
     read = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True, check=False)
@@ -97,7 +98,7 @@ def test_every_block_is_commands_that_bash_takes(block: Block) -> None:
             assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=named)
+@pytest.mark.parametrize("block", COMMANDS, ids=named)
 def test_what_ansible_is_asked_exists(
     block: Block, options: dict[str, set[str]], variables: set[str]
 ) -> None:
