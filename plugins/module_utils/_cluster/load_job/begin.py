@@ -65,7 +65,8 @@ def _ready(run: LoadRun, job: Json) -> list[Pod]:
         if run.clock.now() >= deadline:
             raise ClusterError(
                 f"Not all generators are ready within {run.params['ready_timeout']} s. {'; '.join(lacks)}. "
-                f"Look at kubectl -n {run.talk.namespace} describe job {run.talk.name}, and at its pods."
+                f"The load is removed; kubectl -n {run.talk.namespace} get events tells for a while what "
+                "befell its pods."
             )
         run.clock.sleep(_POLL_SECONDS)
 
