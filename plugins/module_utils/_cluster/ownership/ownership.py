@@ -241,10 +241,12 @@ def _refuse_foreign(module: Any, api: Api, doomed: Sequence[ClaimedObject], slee
         raise Refusal(
             "Nothing was deleted: what the namespaces and kinds that this run created hold cannot be listed, "
             f"so it may be someone else's. {error} Try again, or set force_contents to delete it unseen."
+            f"{runbooks.advice(runbooks.TEARDOWN)}"
         ) from error
     if found:
         shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
         raise Refusal(
             "Nothing was deleted: namespaces or kinds that this run created hold objects that it did not: "
             f"{shown}. Move or delete these, or set force_contents to delete them too."
+            f"{runbooks.advice(runbooks.TEARDOWN)}"
         )
