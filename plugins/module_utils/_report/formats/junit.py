@@ -4,7 +4,7 @@ not a failure of the service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict i
 from ..material import Material
 
 _SUITE = "iter8.kfserving.rollout"
+_PROPERTIES = ("verdict", "requests", "failed", "loss_rate_upper_bound_95", "longest_success_gap_seconds")
 
 
 def junit(material: Material) -> str:
@@ -23,36 +24,63 @@ def junit(material: Material) -> str:
     load = material.load
     cases = [_case(rule.name, rule.claim, claims.get(rule.name)) for rule in RULES]
     cases += [_case("gate", *gate) for gate in _gates(material)]
+    return suite(
+        _SUITE,
+        cases,
+        start=load.started if load else 0,
+        seconds=load.duration if load else 0,
+        verdict={name: material.verdict.get(name) for name in _PROPERTIES},
+        out=material.verdict["summary"],
+    )
+
+
+def suite(
+    name: str,
+    cases: Sequence[ElementTree.Element],
+    *,
+    start: float,
+    seconds: float,
+    verdict: Mapping[str, Any],
+    out: str,
+) -> str:
+    """The whole file, with one suite that began at `start`, in epoch seconds."""
     kinds = [case[0].tag if len(case) else "" for case in cases]
     counts = {
         "tests": str(len(cases)),
         "failures": str(kinds.count("failure")),
         "errors": str(kinds.count("error")),
     }
-    time = f"{load.duration if load else 0:.3f}"
-    began = datetime.fromtimestamp(int(load.started) if load else 0, tz=timezone.utc)
-    root = ElementTree.Element("testsuites", {"name": _SUITE, **counts, "time": time})
-    suite = ElementTree.SubElement(
-        root,
-        "testsuite",
-        {
-            "name": _SUITE,
-            "package": _SUITE,
-            "id": "0",
-            "hostname": "localhost",
-            "timestamp": f"{began:%Y-%m-%dT%H:%M:%S}",
-            **counts,
-            "skipped": str(kinds.count("skipped")),
-            "time": time,
-        },
-    )
-    _properties(suite, material)
-    suite.extend(cases)
-    ElementTree.SubElement(suite, "system-out").text = material.verdict["summary"]
-    ElementTree.SubElement(suite, "system-err")
+    time = f"{seconds:.3f}"
+    root = ElementTree.Element("testsuites", {"name": name, **counts, "time": time})
+    about = {
+        "name": name,
+        "package": name,
+        "id": "0",
+        "hostname": "localhost",
+        "timestamp": f"{datetime.fromtimestamp(int(start), tz=timezone.utc):%Y-%m-%dT%H:%M:%S}",
+        **counts,
+        "skipped": str(kinds.count("skipped")),
+        "time": time,
+    }
+    whole = ElementTree.SubElement(root, "testsuite", about)
+    properties = ElementTree.SubElement(whole, "properties")
+    for key, value in verdict.items():
+        shown = "" if value is None else str(value)
+        ElementTree.SubElement(properties, "property", {"name": key, "value": shown})
+    whole.extend(cases)
+    ElementTree.SubElement(whole, "system-out").text = out
+    ElementTree.SubElement(whole, "system-err")
     ElementTree.indent(root)
-    whole = ElementTree.tostring(root, encoding="unicode")
-    return printable_lines(f'<?xml version="1.0" encoding="UTF-8"?>\n{whole}\n')
+    text = ElementTree.tostring(root, encoding="unicode")
+    return printable_lines(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
+
+
+def tell(case: ElementTree.Element, verdict: str, texts: Sequence[str]) -> None:
+    """What the case came to, where it is no pass."""
+    tag = {"fail": "failure", "inconclusive": "error"}.get(verdict)
+    if tag:
+        body = ElementTree.SubElement(case, tag, {"message": texts[0], "type": verdict})
+        body.text = "\n".join(texts)
 
 
 def _gates(material: Material) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -73,16 +101,6 @@ def _gates(material: Material) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield claim, {"verdict": found, "findings": [{"text": row["message"], "verdict": found}]}
 
 
-def _properties(suite: ElementTree.Element, material: Material) -> None:
-    verdict = material.verdict
-    properties = ElementTree.SubElement(suite, "properties")
-    for name in ("verdict", "requests", "failed", "loss_rate_upper_bound_95", "longest_success_gap_seconds"):
-        value = verdict.get(name)
-        ElementTree.SubElement(
-            properties, "property", {"name": name, "value": "" if value is None else str(value)}
-        )
-
-
 def _case(name: str, claim: str, found: Mapping[str, Any] | None) -> ElementTree.Element:
     case = ElementTree.Element("testcase", {"name": claim, "classname": f"{_SUITE}.{name}", "time": "0"})
     if found is None:
@@ -90,9 +108,5 @@ def _case(name: str, claim: str, found: Mapping[str, Any] | None) -> ElementTree
             case, "skipped", {"message": "does not apply, or there is no evidence to check it by"}
         )
         return case
-    tag = {"fail": "failure", "inconclusive": "error"}.get(found["verdict"])
-    if tag:
-        texts = [f["text"] for f in found["findings"] if f["verdict"] != "pass"]
-        body = ElementTree.SubElement(case, tag, {"message": texts[0], "type": found["verdict"]})
-        body.text = "\n".join(texts)
+    tell(case, found["verdict"], [f["text"] for f in found["findings"] if f["verdict"] != "pass"])
     return case

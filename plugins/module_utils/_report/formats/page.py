@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -68,27 +68,39 @@ def _section(title: str, body: str) -> str:
 
 
 def _header(material: Material) -> str:
-    grade = material.grade
-    tiles = "".join(
+    load = material.load
+    return header(
+        material.grade,
+        f"Rollout of {material.subject or 'a model'}",
+        f'{material.title}: <span class="answer">{escape(_answer(material))}</span>',
+        _sentence(material.verdict["summary"]),
+        tiles=_tiles(material),
+        when=under_load(load.started, load.duration) if load else "",
+    )
+
+
+Tile = tuple[str, str, str, str]
+"""What it tells, the answer, more of it, and how it looks."""
+
+
+def header(grade: str, kicker: str, title: str, summary: str, *, tiles: Iterable[Tile], when: str) -> str:
+    """What stands first on a page. The title is markup, the others are text."""
+    shown = "".join(
         f'<div class="tile {look}"><dt>{escape(label)}</dt><dd><span class="big">{escape(big)}</span>'
         f'<span class="small">{escape(small)}</span></dd></div>'
-        for label, big, small, look in _tiles(material)
-    )
-    sign = tables.SIGNS[grade]
-    subject = f"Rollout of {material.subject or 'a model'}"
-    load = material.load
-    when = (
-        f"Load for {elapsed(load.duration)} from {utc_date(load.started)}, {utc(load.started)}."
-        if load
-        else ""
+        for label, big, small, look in tiles
     )
     return (
-        f'<header class="{grade}">\n<p class="kicker">{escape(subject)}</p>\n'
-        f'<h1><span aria-hidden="true">{sign}</span> {material.title}: '
-        f'<span class="answer">{escape(_answer(material))}</span></h1>\n'
-        f"<p>{escape(_sentence(material.verdict['summary']))}</p>\n"
-        f'<dl class="tiles">{tiles}</dl>\n<p class="small soft">{escape(when)}</p>\n</header>'
+        f'<header class="{grade}">\n<p class="kicker">{escape(kicker)}</p>\n'
+        f'<h1><span aria-hidden="true">{tables.SIGNS[grade]}</span> {title}</h1>\n'
+        f"<p>{escape(summary)}</p>\n"
+        f'<dl class="tiles">{shown}</dl>\n<p class="small soft">{escape(when)}</p>\n</header>'
     )
+
+
+def under_load(start: float, seconds: float) -> str:
+    """From when the load ran, in epoch seconds, and for how long."""
+    return f"Load for {elapsed(seconds)} from {utc_date(start)}, {utc(start)}."
 
 
 def _answer(material: Material) -> str:
@@ -105,9 +117,6 @@ def _answer(material: Material) -> str:
 
 def _sentence(clause: str) -> str:
     return clause[:1].upper() + clause[1:] + "."
-
-
-Tile = tuple[str, str, str, str]
 
 
 def _tiles(material: Material) -> list[Tile]:

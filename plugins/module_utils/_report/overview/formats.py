@@ -5,22 +5,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from html import escape
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.printable import printable_lines
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import (
-    count,
-    elapsed,
-    utc,
-    utc_date,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.messages import count, elapsed
 
 from ..files import as_json
+from ..formats.junit import suite, tell
 from ..formats.markdown import MARK, table, text
-from ..formats.page import document
+from ..formats.page import Tile, document, header, under_load
 from ..formats.tables import SIGNS, Html
 from ..formats.tables import mark as signed
 from ..formats.tables import table as html_table
@@ -44,17 +39,8 @@ def page(rollouts: Sequence[Judged]) -> str:
     """report.html: one row a rollout, with a link to its own page."""
     whole = grade(rollouts)
     title = f"{TITLES[whole]}: {count(len(rollouts), 'rollout')}"
-    tiles = "".join(
-        f'<div class="tile {look}"><dt>{escape(label)}</dt><dd><span class="big">{escape(big)}</span>'
-        f'<span class="small">{escape(small)}</span></dd></div>'
-        for label, big, small, look in _tiles(rollouts)
-    )
-    head = (
-        f'<header class="{whole}">\n<p class="kicker">Rollouts</p>\n'
-        f'<h1><span aria-hidden="true">{SIGNS[whole]}</span> {escape(title)}</h1>\n'
-        f"<p>{escape(sentence(rollouts))}.</p>\n"
-        f'<dl class="tiles">{tiles}</dl>\n<p class="small soft">{escape(_when(rollouts))}</p>\n</header>'
-    )
+    summary = f"{sentence(rollouts)}."
+    head = header(whole, "Rollouts", escape(title), summary, tiles=_tiles(rollouts), when=_when(rollouts))
     heads = ("Rollout", "Verdict", "Requests#", "Failed#", "Loss rate below#", "Longest gap#", "Why")
     rows = [
         (
@@ -78,7 +64,7 @@ def _link(rollout: Judged) -> Html:
     return Html(f'<a href="{escape(to)}">{escape(rollout.name)}</a>')
 
 
-def _tiles(rollouts: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
+def _tiles(rollouts: Sequence[Judged]) -> list[Tile]:
     looks = {"fail": "bad", "inconclusive": "unsure", "pass": ""}
     found = []
     for one in WORST_FIRST:
@@ -91,11 +77,14 @@ def _tiles(rollouts: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
 
 
 def _when(rollouts: Sequence[Judged]) -> str:
-    spans = [each.span for each in rollouts if each.span[1]]
-    if not spans:
-        return ""
-    start, end = min(span[0] for span in spans), max(span[1] for span in spans)
-    return f"Load for {elapsed(end - start)} from {utc_date(start)}, {utc(start)}."
+    start, end = _span(rollouts)
+    return under_load(start, end - start) if end else ""
+
+
+def _span(rollouts: Sequence[Judged]) -> tuple[float, float]:
+    """From when to when any of them was under load, in epoch seconds; zeros where that is not known."""
+    spans = [each.span for each in rollouts if each.span[1]] or [(0.0, 0.0)]
+    return min(span[0] for span in spans), max(span[1] for span in spans)
 
 
 def markdown(rollouts: Sequence[Judged]) -> str:
@@ -124,40 +113,17 @@ def junit(rollouts: Sequence[Judged]) -> str:
         start, end = each.span
         about = {"name": each.name, "classname": f"{SUITE}.{each.name}", "time": f"{end - start:.3f}"}
         case = ElementTree.Element("testcase", about)
-        tag = {"fail": "failure", "inconclusive": "error"}.get(each.grade)
-        if tag:
-            body = ElementTree.SubElement(case, tag, {"message": each.why[0], "type": each.grade})
-            body.text = "\n".join(each.why)
+        tell(case, each.grade, each.why)
         cases.append(case)
-    kinds = [case[0].tag if len(case) else "" for case in cases]
-    counts = {
-        "tests": str(len(cases)),
-        "failures": str(kinds.count("failure")),
-        "errors": str(kinds.count("error")),
-    }
-    spans = [each.span for each in rollouts if each.span[1]] or [(0.0, 0.0)]
-    start = min(span[0] for span in spans)
-    time = f"{max(span[1] for span in spans) - start:.3f}"
-    root = ElementTree.Element("testsuites", {"name": SUITE, **counts, "time": time})
-    about = {
-        "name": SUITE,
-        "package": SUITE,
-        "id": "0",
-        "hostname": "localhost",
-        "timestamp": f"{datetime.fromtimestamp(int(start), tz=timezone.utc):%Y-%m-%dT%H:%M:%S}",
-        **counts,
-        "skipped": "0",
-        "time": time,
-    }
-    suite = ElementTree.SubElement(root, "testsuite", about)
-    properties = ElementTree.SubElement(suite, "properties")
-    ElementTree.SubElement(properties, "property", {"name": "verdict", "value": grade(rollouts)})
-    suite.extend(cases)
-    ElementTree.SubElement(suite, "system-out").text = sentence(rollouts)
-    ElementTree.SubElement(suite, "system-err")
-    ElementTree.indent(root)
-    whole = ElementTree.tostring(root, encoding="unicode")
-    return printable_lines(f'<?xml version="1.0" encoding="UTF-8"?>\n{whole}\n')
+    start, end = _span(rollouts)
+    return suite(
+        SUITE,
+        cases,
+        start=start,
+        seconds=end - start,
+        verdict={"verdict": grade(rollouts)},
+        out=sentence(rollouts),
+    )
 
 
 def json_summary(rollouts: Sequence[Judged]) -> str:
