@@ -16,9 +16,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
-from ..iter8.status import seconds
 from ..kube.client import ApiError, from_environment
 from ..kube.discovery import ServiceNotUsable, pod_url
+from ..kube.times import seconds
 from . import analysis
 
 with contextlib.suppress(ImportError):  # The module `sandbox` reports it.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import os
 import random
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
 from ..kube.client import Access, ApiError, KubeClient
+from ..kube.times import timestamp
 from ..paths import Layout
 from ..processes import records
 from . import pki
@@ -311,7 +311,7 @@ class ControlPlane:
 
     def wait_for_node(self, name: str, since: float, log: Path) -> None:
         """Wait until the node, process `name`, says after `since` (epoch seconds) that it is ready."""
-        began = datetime.datetime.fromtimestamp(since, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        began = timestamp(since)
 
         def ready() -> bool:
             if not self.running(name):

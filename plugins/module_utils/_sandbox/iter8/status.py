@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.quantity import canonical
+
+from ..kube.times import seconds, timestamp
 
 Json = dict[str, Any]
 
@@ -19,16 +20,6 @@ COMPLETED = "ExperimentCompleted"
 FAILED = "ExperimentFailed"
 
 _SECTIONS = ("aggregatedMetrics", "versionAssessments", "winnerAssessment", "weights")
-
-
-def timestamp(now: float) -> str:
-    """RFC 3339 in whole seconds, as Kubernetes writes times."""
-    return datetime.fromtimestamp(int(now), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds(written: str) -> float:
-    """The time that `timestamp` wrote, in seconds since the epoch."""
-    return datetime.fromisoformat(written.replace("Z", "+00:00")).timestamp()
 
 
 def initialised(now: float) -> Json:

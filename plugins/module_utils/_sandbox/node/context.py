@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Coroutine, Mapping, Optional, TypeVar
 
 from ..kube.client import ApiError, ApiUnreachable, Json, KubeClient
+from ..kube.times import timestamp
 from ..paths import Layout
-from .pod.status import timestamp
 from .store import Addresses
 
 NODE = "sandbox"

@@ -7,8 +7,8 @@ import os
 import platform
 
 from ..kube.client import STRATEGIC, ApiError, ApiUnreachable, Json
+from ..kube.times import timestamp
 from .context import NODE, Context, log
-from .pod.status import timestamp
 
 _HEARTBEAT_SECONDS = 10.0
 

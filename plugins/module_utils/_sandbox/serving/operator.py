@@ -9,7 +9,6 @@ at a time, so no two of them ever write routes. Needs ``KUBECONFIG``, ``POD_IP``
 from __future__ import annotations
 
 import contextlib
-import datetime
 import logging
 import os
 import sys
@@ -24,6 +23,7 @@ from ..gateway.admin import Admin
 from ..gateway.config import GatewayFiles
 from ..kube.client import KubeClient, from_environment
 from ..kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, KSERVE_INFERENCE_SERVICES, PODS, Kind
+from ..kube.times import timestamp
 from . import resources
 from .api import GATEWAY_NAMESPACE, GATEWAY_SERVICE, ServingApi
 from .controller import Controller
@@ -172,4 +172,4 @@ def main() -> None:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(time.time())

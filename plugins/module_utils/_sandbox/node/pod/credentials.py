@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import calendar
 import json
-import time
 from typing import Any, Mapping
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 
+from ...kube.times import seconds
 from ..context import Context
 from ..store import PodFolder
 
@@ -42,7 +41,7 @@ async def request_token(context: Context, pod: Mapping[str, Any]) -> tuple[str, 
         },
     )
     now = context.clock()
-    expires = calendar.timegm(time.strptime(answer["status"]["expirationTimestamp"], "%Y-%m-%dT%H:%M:%SZ"))
+    expires = seconds(answer["status"]["expirationTimestamp"])
     return str(answer["status"]["token"]), now + max(1.0, (expires - now) * _RENEW_AT)
 
 

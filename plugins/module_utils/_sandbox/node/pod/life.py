@@ -14,12 +14,11 @@ It goes down this list, and from each of the first four straight to ending.
 from __future__ import annotations
 
 import asyncio
-import calendar
 import contextlib
-import time
 from typing import Any, Mapping
 
 from ...kube.client import ApiError, Json
+from ...kube.times import seconds
 from ..context import Context, first, within
 from ..handle import end_recorded
 from ..store import PodFolder
@@ -251,7 +250,7 @@ class PodLife:
         deadline = self.pod["metadata"].get("deletionTimestamp")
         if deadline is None or self._object.gone.is_set():
             return self._grace
-        until = calendar.timegm(time.strptime(deadline, "%Y-%m-%dT%H:%M:%SZ"))
+        until = seconds(deadline)
         # The API server counts in whole seconds: a pod killed up to a second early would be killed too early.
         left = until + 1.0 - self._context.clock()
         return float(max(LEAST_GRACE, min(self._grace, left)))

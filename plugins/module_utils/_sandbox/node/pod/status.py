@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Mapping, Optional
 
+from ...kube.times import timestamp
 from .facts import ContainerFacts, Json, PodFacts, Running, State, Terminated, Waiting
 from .supported import RUNTIME_IMAGE
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC, whole seconds, as the API server keeps times."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _state(state: Optional[State], process: str) -> Json:

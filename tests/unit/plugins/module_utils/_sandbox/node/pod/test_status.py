@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.kube.times import timestamp
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod import status
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox.node.pod.facts import (
     ContainerFacts,
@@ -102,7 +103,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes_and_takes_its_reaso
         next(one for one in each["conditions"] if one["type"] == "Ready")["lastTransitionTime"]
         for each in (unready, still, ready)
     ]
-    assert times == [status.timestamp(30), status.timestamp(30), status.timestamp(50)]
+    assert times == [timestamp(30), timestamp(30), timestamp(50)]
     condition = next(one for one in ready["conditions"] if one["type"] == "Ready")
     # A patch has to name what is to go.
     assert condition["reason"] is None
