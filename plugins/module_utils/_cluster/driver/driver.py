@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    mapping,
-    number,
-    text,
-)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import line
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import (
     advance,
@@ -160,12 +155,11 @@ class Driver:
 
     def _refuse_the_past(self, seen: Seen) -> None:
         """What was true before the last patch may look like what a later one is to bring about."""
-        metadata = mapping(seen.inferenceservice, "metadata")
-        generation, known = number(metadata, "generation"), self.state.generation
-        if text(metadata, "uid") == self.state.start.uid and generation < known:
+        known = self.state.generation
+        if seen.uid == self.state.start.uid and seen.generation < known:
             raise Unreachable(
-                f"The API server shows the InferenceService as it was (generation {generation}, and it had "
-                f"{known}). If it was restored from a backup, bring the traffic where you want it, then "
+                f"The API server shows the InferenceService as it was (generation {seen.generation}, and it "
+                f"had {known}). If it was restored from a backup, bring the traffic where you want it, then "
                 f"delete the ConfigMap {self._store.name}."
             )
 
@@ -177,7 +171,7 @@ class Driver:
     def take_up(self, request: Request, seen: Seen) -> None:
         """Does what a person asks, and keeps that it was done."""
         state = ask(self._plan, self.state, seen, request.what, who=request.who, now=self._now())
-        self.state = RolloutState.from_json({**state.to_json(), "handled": request.id})
+        self.state = replace(state, handled=request.id)
         self._keep(force=True)
 
     def _patch(self, move: Move, seen: Seen) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable
-from typing import Any
 
 from ..client.api import Api, Json
 from ..client.errors import ClusterError, Conflict, NotFound, Unreachable
@@ -81,8 +80,7 @@ class Lease:
         since = self._clock()
         while True:
             found = self._get()
-            spec = (found or {}).get("spec") or {}
-            holder = str(spec.get("holderIdentity") or "")
+            spec, holder = _spec(found), _holder(found)
             left_to = _left_to(found)
             mine = holder in ("", self.holder) or (left_to and left_to == self._playbook)
             if found is None or mine or (left_to and (by_a_person or self._left(spec) <= 0)):
@@ -93,7 +91,7 @@ class Lease:
             if left_to:
                 raise self._left_refusal(spec)
             mark = (holder, str(found["metadata"].get("resourceVersion")))
-            lasts = float(spec.get("leaseDurationSeconds") or SECONDS)
+            lasts = _lasts(spec)
             if seen is not None and mark != seen:
                 raise self._refusal(holder)
             if seen is None:
@@ -114,9 +112,8 @@ class Lease:
                 self._object = self._api.replace(self._path, self._wanted(found))
             except (Conflict, NotFound) as error:
                 found, why = self._get(), str(error)
-                holder = str(((found or {}).get("spec") or {}).get("holderIdentity") or "")
-                if found is not None and holder != self.holder:
-                    raise self._taken_over(holder) from None
+                if found is not None and _holder(found) != self.holder:
+                    raise self._taken_over(_holder(found)) from None
                 if found is None and self._take(None):
                     return
             else:
@@ -168,26 +165,23 @@ class Lease:
     def refuse_if_left(self) -> None:
         """Raises HeldByAnother where it is left to another playbook, without taking it."""
         found = self._get()
-        spec = (found or {}).get("spec") or {}
-        if _left_to(found) not in ("", self._playbook) and self._left(spec) > 0:
-            raise self._left_refusal(spec)
+        if _left_to(found) not in ("", self._playbook) and self._left(_spec(found)) > 0:
+            raise self._left_refusal(_spec(found))
 
     def nobody_drives(self) -> bool:
         """Whether a person's request has nobody who would take it up: at this moment, or since the driver was
         killed, which shows by its Lease not changing while this is asked again and again."""
         found = self._get()
-        spec = (found or {}).get("spec") or {}
-        if found is None or _left_to(found) or not spec.get("holderIdentity"):
+        if found is None or _left_to(found) or not _holder(found):
             return True
         version = str(found["metadata"].get("resourceVersion"))
         if version != self._watched[0]:
             self._watched = (version, self._clock())
-        return self._clock() - self._watched[1] >= float(spec.get("leaseDurationSeconds") or SECONDS)
+        return self._clock() - self._watched[1] >= _lasts(_spec(found))
 
     def _mine(self) -> Json | None:
         found = self._get()
-        holder = ((found or {}).get("spec") or {}).get("holderIdentity")
-        return found if holder == self.holder else None
+        return found if _holder(found) == self.holder else None
 
     def _left(self, spec: Json) -> float:
         """For how many seconds it is still left to somebody."""
@@ -218,7 +212,7 @@ class Lease:
         return True
 
     def _wanted(self, found: Json | None, holder: str | None = None) -> Json:
-        before: dict[str, Any] = (found or {}).get("spec") or {}
+        before = _spec(found)
         who = self.holder if holder is None else holder
         moment = datetime.datetime.fromtimestamp(self._wall(), tz=datetime.timezone.utc)
         stamp = moment.strftime(_STAMP)
@@ -258,6 +252,19 @@ class Lease:
             f"states paused, resumed, promoted and aborted work from here too.{gone}",
             holder,
         )
+
+
+def _spec(found: Json | None) -> Json:
+    return (found or {}).get("spec") or {}
+
+
+def _holder(found: Json | None) -> str:
+    return str(_spec(found).get("holderIdentity") or "")
+
+
+def _lasts(spec: Json) -> float:
+    """For how many seconds it holds once it was renewed."""
+    return float(spec.get("leaseDurationSeconds") or SECONDS)
 
 
 def _left_to(found: Json | None) -> str:

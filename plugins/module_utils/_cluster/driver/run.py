@@ -36,7 +36,7 @@ from .driver import Driver
 from .evidence import Prometheus, Queries, counted
 from .lease import Lease
 from .looker import Looker
-from .store import SUFFIX, RolloutStore
+from .store import RolloutStore
 
 # A silent API server must not outlast the Lease.
 ANSWER_SECONDS = 5.0
@@ -82,7 +82,7 @@ class Run:
         return Lease(
             self.api,
             namespace=self.namespace,
-            name=f"{self.name}{SUFFIX}",
+            name=self.store.name,
             holder=self.identity,
             clock=time.monotonic,
             wall=time.time,

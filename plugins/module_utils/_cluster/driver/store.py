@@ -17,8 +17,6 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.stat
 from ..client.api import Api, Json
 from ..client.errors import ClusterError, Conflict, NotFound, Unreachable
 
-SUFFIX = "-rollout"
-
 
 @dataclass(frozen=True)
 class Request:
@@ -48,7 +46,7 @@ class RolloutStore:
 
     def __init__(self, api: Api, namespace: str, name: str, owner: Json | None = None) -> None:
         """``name`` is the InferenceService's; ``owner`` an owner reference to it."""
-        self.name = f"{name}{SUFFIX}"
+        self.name = f"{name}-rollout"
         self._api = api
         self._folder = api.resource("v1", "ConfigMap").path(namespace)
         self._path = f"{self._folder}/{self.name}"

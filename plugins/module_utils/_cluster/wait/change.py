@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import standard
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.snapshot import (
+    PERCENT,
     STANDARD,
     mode_of,
     spell,
@@ -88,7 +89,7 @@ class RolledBackWaiter(PresentWaiter):
                 return sum(canaries)
             # A new model takes all, pod by pod.
             return stable if snapshot.revisions.created != self._baseline else 0
-        percent = mapping(obj, "spec", "predictor").get("canaryTrafficPercent")
+        percent = mapping(obj, "spec", "predictor").get(PERCENT)
         if snapshot.revisions.created == self._baseline:
             return 0
         return percent if isinstance(percent, int) else 100

@@ -24,6 +24,7 @@ from .events import Event, State
 from .snapshot import (
     KNATIVE,
     NOT_REPORTED,
+    PERCENT,
     STANDARD,
     STATUSES,
     Children,
@@ -287,7 +288,7 @@ def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
 
 def asked_percent(obj: Object) -> Any:
     """What the latest revision is to have once it is ready, by the spec of Knative mode."""
-    return mapping(obj, "spec", "predictor").get("canaryTrafficPercent", 100)
+    return mapping(obj, "spec", "predictor").get(PERCENT, 100)
 
 
 class Stability:

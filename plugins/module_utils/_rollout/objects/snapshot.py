@@ -21,6 +21,10 @@ STATUSES = ("True", "False", "Unknown")
 _PARTS_OF_READY = ("PredictorReady", "TransformerReady", "ExplainerReady", "IngressReady")
 _PARTS_OF_ALL = {"PredictorReady", "IngressReady"}
 
+# Fields and annotations by which an InferenceService is told what to do.
+PERCENT = "canaryTrafficPercent"
+MODE_ANNOTATION, STOPPED_ANNOTATION = "serving.kserve.io/deploymentMode", "serving.kserve.io/stop"
+
 KNATIVE, STANDARD = "Knative", "Standard"
 # Each mode had another name up to KServe 0.15; KFServing has only one and says nothing.
 _MODES = {

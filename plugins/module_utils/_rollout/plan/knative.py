@@ -12,14 +12,12 @@ from collections.abc import Sequence
 
 from ..objects.events import State
 from ..objects.inferenceservice import assess, read
-from ..objects.snapshot import spell
-from ..objects.tree import mapping, text
+from ..objects.snapshot import PERCENT, spell
 from .merge import between, contains, merged
 from .moves import Missing, Move
 from .plan import KNATIVE, Plan
 from .seen import Seen, Start
 
-PERCENT = "canaryTrafficPercent"
 CREATE, ZERO, OLD_MODEL, RESTORE, REAPPLY = "create", "0 %", "old model", "restore", "reapply"
 
 
@@ -28,7 +26,6 @@ class KnativeMode:
 
     def start(self, plan: Plan, seen: Seen, earlier: Start | None) -> Start:
         now = read(seen.inferenceservice).revisions
-        counted = seen.counted.names if seen.counted else {}
         predictor = {key: value for key, value in seen.predictor.items() if key != PERCENT}
         named = {now.created, now.ready, now.rolledout, now.previous} - {""}
         created, old, known = now.created, predictor, now.created == now.serving
@@ -44,7 +41,7 @@ class KnativeMode:
             named, created, apply = named - {now.created}, now.serving, {}
         return Start(
             mode=KNATIVE,
-            uid=text(mapping(seen.inferenceservice, "metadata"), "uid"),
+            uid=seen.uid,
             baseline=now.serving,
             created=created,
             known=tuple(sorted(named)),
@@ -52,7 +49,7 @@ class KnativeMode:
             wanted=wanted,
             apply=apply,
             undo=between(wanted, old) if known else None,
-            answered=tuple(sorted(name for name in counted if name)),
+            answered=seen.answered,
         )
 
     def forward(self, plan: Plan, start: Start) -> list[Move]:

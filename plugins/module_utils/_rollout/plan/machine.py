@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..gates.judge import GateProgress
-from ..objects.tree import mapping, number, text
+from ..objects.tree import mapping, number
 from .moves import Move
 from .plan import Plan
 from .seen import Seen, Start
@@ -25,7 +25,7 @@ def begin(plan: Plan, mode: str, seen: Seen, now: float, earlier: Start | None =
     """The state of a rollout that has changed nothing yet. `earlier` is what a rollout started
     from that was rolled back: what stands in the spec may be its canary."""
     start = MODES[mode].start(plan, seen, earlier)
-    state = RolloutState(start, now, now, generation=_generation(seen))
+    state = RolloutState(start, now, now, generation=seen.generation)
     return state.noting(now, "begun", mode=mode, baseline=start.baseline)
 
 
@@ -93,12 +93,11 @@ def ask(plan: Plan, state: RolloutState, seen: Seen, what: str, *, who: str, now
 
 def no_way_back(plan: Plan, state: RolloutState, seen: Seen) -> str:
     """Why a promotion cannot be taken back, as a clause; empty where it can."""
-    uid, generation = text(mapping(seen.inferenceservice, "metadata"), "uid"), _generation(seen)
-    if uid != state.start.uid or generation != state.generation:
+    if (seen.uid, seen.generation) != (state.start.uid, state.generation):
         # The version before is another one by now, and whoever changed it wants what there is.
         return (
             "somebody else changed the InferenceService after the promotion (it has generation "
-            f"{generation}, and had {state.generation})"
+            f"{seen.generation}, and had {state.generation})"
         )
     mode = MODES[state.start.mode]
     forward = mode.forward(plan, state.start)
@@ -125,7 +124,7 @@ def _resumed(plan: Plan, state: RolloutState, seen: Seen, waived: bool, now: flo
             if one.confirming is not None
         }
         state = replace(
-            state, hold="", cause="", gates=gates, since=None, sent=False, generation=_generation(seen)
+            state, hold="", cause="", gates=gates, since=None, sent=False, generation=seen.generation
         )
     return replace(
         state,
@@ -136,7 +135,3 @@ def _resumed(plan: Plan, state: RolloutState, seen: Seen, waived: bool, now: flo
         counts_from=counts_from,
         reached=reached,
     )
-
-
-def _generation(seen: Seen) -> int:
-    return number(mapping(seen.inferenceservice, "metadata"), "generation")

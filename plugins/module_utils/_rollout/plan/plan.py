@@ -12,6 +12,7 @@ from typing import Any
 from ..gates.judge import ErrorRates, Errors, share_of
 from ..gates.other import PodsGate, QueryGate
 from ..gates.spec import GateError, parse_gates
+from ..objects.snapshot import PERCENT
 
 KNATIVE = "knative"
 STANDARD = "standard"
@@ -156,7 +157,7 @@ def parse_plan(given: Mapping[str, Any]) -> Plan:
 
 
 _NOT_IN_A_CHANGE = {
-    "canaryTrafficPercent": "the steps say which share it gets",
+    PERCENT: "the steps say which share it gets",
     "minReplicas": "the number of pods is changed together with the split, or not at all",
     "maxReplicas": "the number of pods is changed together with the split, or not at all",
     "name": "the driver names the canary (canary_name)",

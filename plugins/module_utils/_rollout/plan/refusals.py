@@ -8,8 +8,8 @@ from typing import Any
 
 from ..objects import snapshot
 from ..objects.inferenceservice import read
+from ..objects.snapshot import MODE_ANNOTATION, PERCENT, STOPPED_ANNOTATION
 from ..objects.tree import entries, mapping, number, text
-from .knative import PERCENT
 from .merge import contains, merged
 from .plan import KNATIVE, STANDARD, Plan
 from .seen import Seen
@@ -17,8 +17,6 @@ from .standard import canaries, canary_service, route_shares, stable_service
 
 # By KServe's name of the mode.
 _MODES = {snapshot.KNATIVE: KNATIVE, snapshot.STANDARD: STANDARD}
-_MODE = "serving.kserve.io/deploymentMode"
-_STOPPED = "serving.kserve.io/stop"
 # RFC 1035, 2.3.4.
 _LABEL = 63
 _RUNTIMES = ("serving", "clusterServing")
@@ -39,7 +37,9 @@ def mode_of(seen: Seen) -> str:
             "The InferenceService does not exist. Deploy its first version before you roll out another."
         )
     annotations = mapping(seen.inferenceservice, "metadata", "annotations")
-    reported = text(mapping(seen.inferenceservice, "status"), "deploymentMode") or text(annotations, _MODE)
+    reported = text(mapping(seen.inferenceservice, "status"), "deploymentMode") or text(
+        annotations, MODE_ANNOTATION
+    )
     mode = _MODES.get(snapshot.mode_named(reported))
     if mode is not None:
         return mode
@@ -68,8 +68,8 @@ def refuse(plan: Plan, mode: str, seen: Seen) -> None:
     metadata = mapping(seen.inferenceservice, "metadata")
     if text(metadata, "deletionTimestamp"):
         raise Refused("The InferenceService is being deleted.")
-    if text(mapping(metadata, "annotations"), _STOPPED).lower() == "true":
-        raise Refused(f"The InferenceService is stopped (annotation {_STOPPED}): start it first.")
+    if text(mapping(metadata, "annotations"), STOPPED_ANNOTATION).lower() == "true":
+        raise Refused(f"The InferenceService is stopped (annotation {STOPPED_ANNOTATION}): start it first.")
     reason = _knative(plan, seen) if mode == KNATIVE else _standard(plan, seen)
     if reason:
         raise Refused(f"{reason} Nothing was changed.")
@@ -141,7 +141,7 @@ def _standard(plan: Plan, seen: Seen) -> str:
             "then remove it.",
         ),
         (
-            "canaryTrafficPercent" in predictor,
+            PERCENT in predictor,
             "spec.predictor holds canaryTrafficPercent, which Standard mode ignores (a new version has all "
             "at once): remove it.",
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..gates.other import Measured, Pods
 from ..gates.window import Counted
-from ..objects.tree import mapping
+from ..objects.tree import mapping, number, text
 
 Json = Mapping[str, Any]
 
@@ -39,6 +39,21 @@ class Seen:
     def predictor(self) -> Json:
         """The InferenceService's spec.predictor."""
         return mapping(self.inferenceservice, "spec", "predictor")
+
+    @property
+    def uid(self) -> str:
+        """The InferenceService's; empty without one."""
+        return text(mapping(self.inferenceservice, "metadata"), "uid")
+
+    @property
+    def generation(self) -> int:
+        """The InferenceService's; 0 without one."""
+        return number(mapping(self.inferenceservice, "metadata"), "generation")
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The names that the load's answers have given."""
+        return tuple(sorted(name for name in self.counted.names if name)) if self.counted else ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..objects.snapshot import spell
+from ..objects.snapshot import PERCENT, spell
 from ..objects.standard import deployment_name
 from ..objects.tree import conditions, entries, mapping, number, text
 from .merge import merged, undo
@@ -27,7 +27,7 @@ CAPACITY, CREATE, RENAME, ZERO, REMOVE = "capacity", "create", "rename", "0 %", 
 # What the canary's entry must not hold, by KServe's webhook, or what it has of its own.
 _STABLES_OWN = (
     "name", "minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling",
-    "canaryTrafficPercent",
+    PERCENT,
 )  # fmt: skip
 
 
@@ -35,10 +35,9 @@ class StandardMode:
     """Steps by spec.canary."""
 
     def start(self, plan: Plan, seen: Seen, earlier: Start | None) -> Start:
-        counted = seen.counted.names if seen.counted else {}
         return Start(
             mode=STANDARD,
-            uid=text(mapping(seen.inferenceservice, "metadata"), "uid"),
+            uid=seen.uid,
             baseline=stable_service(plan.name, seen.predictor),
             created="",
             known=(),
@@ -47,7 +46,7 @@ class StandardMode:
             apply=plan.change,
             undo=undo(seen.predictor, plan.change),
             replicas=max(1, number(seen.predictor, "minReplicas") or 1),
-            answered=tuple(sorted(name for name in counted if name)),
+            answered=seen.answered,
         )
 
     def forward(self, plan: Plan, start: Start) -> list[Move]:

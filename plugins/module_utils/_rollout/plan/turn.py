@@ -10,7 +10,7 @@ from typing import Any, Union
 from ..gates.judge import GateEvidence, GateProgress, begin_anew, judge
 from ..gates.result import GateResult, GateVerdict
 from ..gates.window import OTHER, UNNAMED, Window, window
-from ..objects.tree import mapping, number, text
+from ..objects.tree import mapping, text
 from ..roles import BASELINE, CANARY
 from .knative import KnativeMode
 from .merge import contains
@@ -101,7 +101,7 @@ class Turn:
         metadata = mapping(self._seen.inferenceservice, "metadata")
         if self._seen.inferenceservice is None or text(metadata, "deletionTimestamp"):
             return "the InferenceService was deleted"
-        if text(metadata, "uid") != self.state.start.uid:
+        if self._seen.uid != self.state.start.uid:
             return "the InferenceService was replaced by another one of the same name"
         return ""
 
@@ -132,7 +132,7 @@ class Turn:
         over = self._now - self.state.counts_from > self._plan.deadline
         if over and self.state.stopped_at is None:
             return self._fail(f"not over after {self._plan.deadline:g} s")
-        generation = number(mapping(self._seen.inferenceservice, "metadata"), "generation")
+        generation = self._seen.generation
         if generation == self.state.generation:
             return None
         begun = self.state.begun is not None and not self.state.sent
@@ -166,8 +166,7 @@ class Turn:
         """The patch was to be sent, and nothing tells whether it was."""
         if not contains(self._seen.inferenceservice, move.patch):
             return Hold("paused by a person") if self.state.paused else Patch(move)
-        generation = number(mapping(self._seen.inferenceservice, "metadata"), "generation")
-        self._set(sent=True, generation=generation)
+        self._set(sent=True, generation=self._seen.generation)
         return Wait("the patch is in place")
 
     def _missing(self, move: Move) -> Missing | None:
@@ -362,11 +361,12 @@ class Turn:
         """Whether the last patch was noted and is not in place, so that it is not to be taken back. After the
         first one of Knative mode 0 % would do harm then: on the version that serves it gives everything to
         the one before. And in Standard mode there is a way back until the predictor is the new one."""
-        obj, last = self._seen.inferenceservice, self.state.furthest
-        known = number(mapping(obj, "metadata"), "generation") == self.state.generation
+        last, known = self.state.furthest, self._seen.generation == self.state.generation
         if last < 0 or self.state.move != last or self.state.sent or not known:
             return False
-        return not contains(obj, self._mode.forward(self._plan, self.state.start)[last].patch)
+        return not contains(
+            self._seen.inferenceservice, self._mode.forward(self._plan, self.state.start)[last].patch
+        )
 
     def _back(self, move: Move) -> Action:
         if self.state.begun is None:

@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..objects.inferenceservice import read
-from ..objects.snapshot import STANDARD, mode_named, mode_of
+from ..objects.snapshot import (
+    MODE_ANNOTATION,
+    PERCENT,
+    STANDARD,
+    STOPPED_ANNOTATION,
+    mode_named,
+    mode_of,
+)
 from ..objects.tree import entries, mapping, text
 
-PERCENT = "canaryTrafficPercent"
-_MODE = "serving.kserve.io/deploymentMode"
-_STOPPED = "serving.kserve.io/stop"
 # The first whose routes give a canary of spec.canary its weight.
 _WEIGHTS = (0, 21)
 
@@ -61,7 +65,7 @@ def traps(now: Situation) -> Traps:
 
 def _object(now: Situation) -> list[str]:
     metadata = mapping(now.inferenceservice, "metadata")
-    wished = text(mapping(now.canary, "metadata", "annotations"), _MODE)
+    wished = text(mapping(now.canary, "metadata", "annotations"), MODE_ANNOTATION)
     mode = mode_of(now.inferenceservice)
     checks = (
         (
@@ -69,25 +73,24 @@ def _object(now: Situation) -> list[str]:
             "The InferenceService is being deleted: wait until it is gone, and deploy the model anew.",
         ),
         (
-            text(mapping(metadata, "annotations"), _STOPPED).lower() == "true",
-            f"The InferenceService is stopped: take the annotation {_STOPPED} away.",
+            text(mapping(metadata, "annotations"), STOPPED_ANNOTATION).lower() == "true",
+            f"The InferenceService is stopped: take the annotation {STOPPED_ANNOTATION} away.",
         ),
         (
             bool(wished) and mode_named(wished) != mode,
             f"The canary asks for the deployment mode {wished}, and the InferenceService is in {mode}, which "
-            f"cannot be changed: take the annotation {_MODE} out of the canary, or deploy the model anew.",
+            f"cannot be changed: take the annotation {MODE_ANNOTATION} out of the canary, or deploy the "
+            "model anew.",
         ),
         (
             bool(now.canary) and _group(now.canary) != _group(now.inferenceservice),
             f"The canary is of {_group(now.canary)}, and the InferenceService of "
-            f"{_group(now.inferenceservice)}: "
-            "write the canary's apiVersion as the model's.",
+            f"{_group(now.inferenceservice)}: write the canary's apiVersion as the model's.",
         ),
         (
             now.driver == "iter8" and _group(now.inferenceservice) == "serving.kserve.io",
             "iter8 of 2021 moves the traffic of KFServing's InferenceServices alone, and this is KServe's: "
-            "use "
-            "rollout_driver=progressive or observe.",
+            "use rollout_driver=progressive or observe.",
         ),
     )
     return [message for wrong, message in checks if wrong]
@@ -106,30 +109,26 @@ def _knative(now: Situation, found: Traps) -> None:
     if "canary" in mapping(now.canary, "spec") or "canary" in mapping(now.inferenceservice, "spec"):
         found.problems.append(
             "spec.canary is for Standard mode, and the InferenceService is in Knative mode, where KServe "
-            "refuses it: "
-            f"use spec.predictor.{PERCENT}."
+            f"refuses it: use spec.predictor.{PERCENT}."
         )
     if now.revisions is not None and rolledout and rolledout not in now.revisions:
         found.problems.append(
             f"The rolled-out revision {rolledout} no longer exists, so that a split would have nowhere to "
-            f"send the rest, "
-            "and a roll-back nowhere to go: apply the model that serves again, and wait until its revision "
-            "is rolled "
-            "out."
+            "send the rest, and a roll-back nowhere to go: apply the model that serves again, and wait until "
+            "its revision is rolled out."
         )
     leftover = isinstance(percent, int) and percent != 100 and created == rolledout != ""
     if leftover and now.canary is None:
         found.problems.append(
             f"{PERCENT} {percent} is left from an earlier rollout, though all is rolled out: a new model "
-            f"would get "
-            f"{percent} % at once, and until it is ready KServe splits the old one with itself"
+            f"would get {percent} % at once, and until it is ready KServe splits the old one with itself"
             + (f", or sends {100 - percent} % back to {previous}" if previous else "")
             + ". Set it to 100, or remove it, and wait until all traffic is at the revision."
         )
     elif leftover:
         found.notes.append(
             f"{PERCENT} {percent} is left from an earlier rollout; the canary's own takes its place in the "
-            f"same patch."
+            "same patch."
         )
     if created and rolledout and created != rolledout:
         rejected = f"The latest revision {created} was rejected or is not rolled out ({rolledout} is)"
@@ -139,8 +138,7 @@ def _knative(now: Situation, found: Traps) -> None:
         elif not _created_at_zero(now):
             found.problems.append(
                 f"{rejected}: {moment}. Apply the next model with {PERCENT} 0, and give it its share when "
-                f"its "
-                "revision is ready; or use rollout_driver=progressive, which does so."
+                "its revision is ready; or use rollout_driver=progressive, which does so."
             )
 
 
@@ -156,16 +154,14 @@ def _standard(now: Situation, found: Traps) -> None:
     if PERCENT in predictor:
         found.problems.append(
             f"{PERCENT} is ignored in Standard mode: the new model would get everything at once, by a "
-            f"rolling update. "
-            "Remove it; from KServe 0.21 on spec.canary splits the traffic."
+            "rolling update. Remove it; from KServe 0.21 on spec.canary splits the traffic."
         )
     version = version_of(now.kserve)
     if wants_canary and version and version < _WEIGHTS:
         found.problems.append(
             f"KServe {now.kserve} takes spec.canary, but its routes give the canary no request at all, "
-            f"while the pods of "
-            "the old model are cut: update KServe to 0.21, or replace the model by a rolling update "
-            "(rollout_driver=observe)."
+            "while the pods of the old model are cut: update KServe to 0.21, or replace the model by a "
+            "rolling update (rollout_driver=observe)."
         )
     elif wants_canary and not version:
         found.notes.append(
@@ -176,8 +172,7 @@ def _standard(now: Situation, found: Traps) -> None:
         found.problems.append(
             "KServe uses plain Ingress here, which cannot split: spec.canary would get no request. Switch on "
             "ingress.enableGatewayApi in the ConfigMap inferenceservice-config, with a Gateway, and restart "
-            "KServe's "
-            "controller."
+            "KServe's controller."
         )
 
 
