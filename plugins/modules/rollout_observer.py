@@ -173,9 +173,7 @@ progress:
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import ClusterError
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import run_module
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.ensure import (
-    ensure_state,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.ensure import ensure_state
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.observer.gateway_log import PLACES
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.duration import SECOND, parse
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError

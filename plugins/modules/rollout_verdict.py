@@ -193,10 +193,7 @@ verdict:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import (
-    EVIDENCE,
-    THRESHOLDS,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._report.arguments import EVIDENCE, THRESHOLDS
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.files import ArtefactError
 from ansible_collections.iter8.kfserving.plugins.module_utils._report.judge import judge
 

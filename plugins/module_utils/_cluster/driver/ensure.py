@@ -8,15 +8,9 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import (
-    foretold,
-    way_back,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import foretold, way_back
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import (
-    STANDARD,
-    Plan,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import STANDARD, Plan
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.refusals import (
     Refused,
     drains,

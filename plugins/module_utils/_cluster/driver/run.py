@@ -15,18 +15,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.spe
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects import (
     inferenceservice as inferenceservices,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import (
-    summary,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.account import summary
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import (
     Plan,
     PlanError,
     parse_plan,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import (
-    RolloutState,
-)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import RolloutState
 
 from ..client.api import Api, Json
 from ..client.auth import connect

@@ -13,16 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .protobuf import (
-    BYTES,
-    VARINT,
-    Unreadable,
-    count_varints,
-    delimited,
-    packed,
-    signed,
-    varints,
-)
+from .protobuf import BYTES, VARINT, Unreadable, count_varints, delimited, packed, signed, varints
 
 _LENGTH = struct.Struct("<I")
 

@@ -10,11 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    entries,
-    mapping,
-    text,
-)
+from .tree import entries, mapping, text
 
 LABELS = ("serving.kserve.io/inferenceservice", "serving.kubeflow.org/inferenceservice")
 MAX_HELD = 1000

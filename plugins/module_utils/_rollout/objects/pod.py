@@ -6,14 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.events import Event
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
-    conditions,
-    entries,
-    mapping,
-    number,
-    text,
-)
+from .events import Event
+from .tree import conditions, entries, mapping, number, text
 
 # Why a container does not start, where waiting does not mend it by itself.
 STUCK = (

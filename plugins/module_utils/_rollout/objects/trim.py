@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import entries, mapping
+from .tree import entries, mapping
 
 MAX_MESSAGE = 500
 """Longer messages are cut: characters."""

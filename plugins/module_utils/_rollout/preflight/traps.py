@@ -14,14 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..objects.inferenceservice import read
-from ..objects.snapshot import (
-    MODE_ANNOTATION,
-    PERCENT,
-    STANDARD,
-    STOPPED_ANNOTATION,
-    mode_named,
-    mode_of,
-)
+from ..objects.snapshot import MODE_ANNOTATION, PERCENT, STANDARD, STOPPED_ANNOTATION, mode_named, mode_of
 from ..objects.tree import entries, mapping, text
 
 # The first whose routes give a canary of spec.canary its weight.

@@ -9,15 +9,11 @@ import sys
 def _main(arguments: list[str]) -> None:
     # Each imports what it needs alone: a handler's Job has seconds, and kopf takes one of them.
     if arguments == ["controller"]:
-        from .operator import (
-            main as run_controller,
-        )
+        from .operator import main as run_controller
 
         run_controller()
     elif arguments in (["start"], ["finish"]):
-        from .handlers import (
-            main as run_handler,
-        )
+        from .handlers import main as run_handler
 
         run_handler(arguments[0])
     else:

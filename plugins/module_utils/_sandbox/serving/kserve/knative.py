@@ -16,17 +16,7 @@ from ..conditions import Condition, condition, of_type, worst
 from ..resources import GENERATION_LABEL, REVISION_LABEL, SCRAPED
 from ..status import RevisionState, latest_ready
 from . import predictor
-from .objects import (
-    SERVICE_LABEL,
-    Change,
-    Json,
-    MergePatch,
-    Object,
-    SeenObjects,
-    new,
-    observed,
-    reported,
-)
+from .objects import SERVICE_LABEL, Change, Json, MergePatch, Object, SeenObjects, new, observed, reported
 
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
 

@@ -34,16 +34,7 @@ from ..resources import FINALIZER, MODEL_PORT, REVISION_LABEL
 from ..routes import RouteState
 from ..stack import REFUSED, RESYNC_SECONDS, SOON_SECONDS, Look
 from . import gateway_api, knative, knative_mode, route, standard_mode
-from .objects import (
-    CHILDREN,
-    MADE_IN,
-    Change,
-    Delete,
-    Json,
-    Object,
-    SeenObjects,
-    status_if_new,
-)
+from .objects import CHILDREN, MADE_IN, Change, Delete, Json, Object, SeenObjects, status_if_new
 
 RECONCILE_SECONDS = 0.1
 """From one reconciliation of KServe's to the next: 0.06 to 0.2 s in the recordings."""

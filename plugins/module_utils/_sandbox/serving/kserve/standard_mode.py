@@ -22,17 +22,7 @@ from ...kube.resources import DEPLOYMENTS, HTTP_ROUTES, KSERVE_INFERENCE_SERVICE
 from ..conditions import Condition, condition, of_type, with_times, worst
 from ..resources import DOMAIN, HASH_ANNOTATION, MODEL_PORT, SCRAPED
 from . import predictor
-from .objects import (
-    SERVICE_LABEL,
-    Change,
-    Delete,
-    Json,
-    MergePatch,
-    Object,
-    SeenObjects,
-    new,
-    status_if_new,
-)
+from .objects import SERVICE_LABEL, Change, Delete, Json, MergePatch, Object, SeenObjects, new, status_if_new
 
 GATEWAY = {
     "group": "gateway.networking.k8s.io",
