@@ -278,6 +278,18 @@ def test_whatever_a_context_is_called_its_run_has_names_that_fit(context: str, t
     assert Path(rendered("iter8_kfserving_record", **cluster, **state)).parent == tmp_path / "runs"
 
 
+def test_a_record_below_the_home_tells_which_run_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a vars file names it, where no shell writes the home out."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.json").write_text('{"run_id": "as-it-was"}')
+    assert rendered("iter8_kfserving_run_id", iter8_kfserving_record="~/mine.json") == "as-it-was"
+    of_list = {"rollout_list_own_record": "~/mine.json", "rollout_list_run": "r", "rollout_list_number": 0}
+    item = {"rollout_list_item": {"name": "a"}, "rollout_list_artifacts": "/a"}
+    assert rendered("rollout_list_own", "rollout", **of_list, **item)["rollout_run_id"] == "as-it-was"
+
+
 def test_contexts_that_look_alike_have_runs_of_their_own() -> None:
     long = ["arn:aws:eks:eu-west-1:1:cluster/models", "arn:aws:eks:eu-west-2:1:cluster/models", "a/b", "a:b"]
     names = {
