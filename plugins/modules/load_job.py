@@ -29,15 +29,12 @@ extends_documentation_fragment:
   - iter8.kfserving.cluster.record
   - iter8.kfserving.load
   - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.state_module
 attributes:
   check_mode:
-    support: full
     details:
       - The arguments are checked, and the API server is asked whether it would take the objects (a dry run).
-  diff_mode:
-    support: none
   idempotent:
-    support: full
     details:
       - A load that is running is not started again if its arguments are the same, and refused if they differ.
 options:

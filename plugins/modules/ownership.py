@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - iter8.kfserving.cluster
   - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.state_module
 options:
   state:
     description:
@@ -117,13 +118,8 @@ options:
     type: path
 attributes:
   check_mode:
-    support: full
     details:
       - With O(state=absent) it returns the exact list, in order. No record is written.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

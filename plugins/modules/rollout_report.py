@@ -24,6 +24,7 @@ author: The iter8.kfserving contributors (@iter8-tools)
 extends_documentation_fragment:
   - iter8.kfserving.evidence
   - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.state_module
 options:
   verdict:
     description:
@@ -62,13 +63,9 @@ options:
     default: present
 attributes:
   check_mode:
-    support: full
     details:
       - Makes the report, and writes nothing.
-  diff_mode:
-    support: none
   idempotent:
-    support: full
     details:
       - The same evidence gives the same files.
 seealso:

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - iter8.kfserving.evidence
   - iter8.kfserving.thresholds
   - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.state_module
 options:
   expect_winner:
     description: Which version must win and end with all the traffic.
@@ -37,13 +38,9 @@ options:
     type: path
 attributes:
   check_mode:
-    support: full
     details:
       - Decides, and writes nothing.
-  diff_mode:
-    support: none
   idempotent:
-    support: full
     details:
       - The same evidence gives the same verdict.
 seealso:

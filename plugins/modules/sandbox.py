@@ -75,16 +75,12 @@ options:
     type: path
 extends_documentation_fragment:
   - iter8.kfserving.attributes
+  - iter8.kfserving.attributes.state_module
 attributes:
   check_mode:
     details:
       - In check mode it fails for all that can be known to be wrong without changing anything, such as a port
         that is taken or a disk without room. Whether a download or a build would succeed is not known.
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 requirements:
   - python >= 3.10
   - aiohttp
