@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,6 +123,25 @@ class _Run:
         seconds = f"{self.params['timeout']:g} s"
         return End("timeout", "Timeout", f"Not over after {seconds}: {waiter.pending()}.")
 
+    def result(
+        self, end: End, kind: str, pages: Mapping[str, str], *, accepted: Sequence[str], **seen: Any
+    ) -> dict[str, Any]:
+        """What the module returns; Failed, with the page that says what to do, where the end is none that is
+        accepted."""
+        result = {
+            "changed": False,
+            "outcome": end.outcome,
+            "reason": end.reason,
+            "message": end.message,
+            **seen,
+            "transitions": self.progress.entries,
+        }
+        if end.outcome not in accepted and not self.check_mode:
+            named = f"{kind} {self.params['namespace']}/{self.params['name']}: "
+            about = named if end.outcome == "timeout" else ""
+            raise Failed(about + end.message + runbooks.advice(pages.get(end.outcome)), result)
+        return result
+
 
 def _resource(api: Api, target: WaitTarget) -> Resource | None:
     """How the kind is served; None where it is not, and is not needed either."""
@@ -138,10 +157,7 @@ def load_counts(name: str | None, state_dir: str | None) -> Counts:
     """Reads what a running load has counted so far; None where there is no such load."""
     if not name:
         return lambda: None
-    try:
-        from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
-    except ImportError:
-        return lambda: None
+    from ansible_collections.iter8.kfserving.plugins.module_utils._load.job import job
 
     def counts() -> tuple[int, int] | None:
         try:
@@ -177,22 +193,16 @@ def experiment_wait(module: Any) -> dict[str, Any]:
         targets.append(WaitTarget(JOBS, "batch/v1", "Job", params["handler_namespace"]))
     end = run.wait(waiter, *targets)
     seen = experiments.assess(waiter.experiment or {})
-    result = {
-        "changed": False,
-        "outcome": end.outcome,
-        "reason": end.reason,
-        "message": end.message,
-        "winner": seen.winner,
-        "iterations": seen.iterations,
-        "experiment": _shown(waiter.experiment),
-        "inferenceservice": _shown(waiter.inferenceservice),
-        "transitions": run.progress.entries,
-    }
-    if end.outcome not in ACCEPTED[params["expect"]] and not module.check_mode:
-        about = f"Experiment {namespace}/{name}: " if end.outcome == "timeout" else ""
-        page = runbooks.OF_WAITS["experiment_wait"].get(end.outcome)
-        raise Failed(about + end.message + runbooks.advice(page), result)
-    return result
+    return run.result(
+        end,
+        "Experiment",
+        runbooks.OF_WAITS["experiment_wait"],
+        accepted=ACCEPTED[params["expect"]],
+        winner=seen.winner,
+        iterations=seen.iterations,
+        experiment=_shown(waiter.experiment),
+        inferenceservice=_shown(waiter.inferenceservice),
+    )
 
 
 def inferenceservice_wait(module: Any) -> dict[str, Any]:
@@ -209,22 +219,16 @@ def inferenceservice_wait(module: Any) -> dict[str, Any]:
     run = _Run(module)
     end = run.wait(waiter, *targets)
     seen = waiter.view.snapshot if isinstance(waiter, PresentWaiter) else inferenceservices.read(None)
-    result = {
-        "changed": False,
-        "outcome": end.outcome,
-        "reason": end.reason,
-        "message": end.message,
-        "resource": _shown(waiter.inferenceservice),
-        "revisions": asdict(seen.revisions),
-        "traffic": seen.traffic,
-        "url": seen.url,
-        "transitions": run.progress.entries,
-    }
-    if end.outcome != "succeeded" and not module.check_mode:
-        about = f"InferenceService {namespace}/{name}: " if end.outcome == "timeout" else ""
-        page = runbooks.OF_WAITS["inferenceservice_wait"].get(end.outcome)
-        raise Failed(about + end.message + runbooks.advice(page), result)
-    return result
+    return run.result(
+        end,
+        "InferenceService",
+        runbooks.OF_WAITS["inferenceservice_wait"],
+        accepted=("succeeded",),
+        resource=_shown(waiter.inferenceservice),
+        revisions=asdict(seen.revisions),
+        traffic=seen.traffic,
+        url=seen.url,
+    )
 
 
 def _present(params: Mapping[str, Any]) -> PresentWaiter:

@@ -53,7 +53,6 @@ class Process:
     start_time: str
     boot_id: str
     role: str
-    argv0: str
     record: Path
     child: Optional[subprocess.Popen[bytes]] = field(default=None, compare=False, repr=False)
 
@@ -85,7 +84,7 @@ def write(record: Path, identity: str, role: str, pid: int, argv0: str) -> Proce
     content = {"id": identity, **known, "role": role, "argv0": argv0}
     # Nothing of it holds after a crash of the machine, so no disk is waited for.
     write_atomically(record, json.dumps(content), durable=False)
-    return Process(identity, **known, role=role, argv0=argv0, record=record)
+    return Process(identity, **known, role=role, record=record)
 
 
 def read(record: Path) -> Optional[Process]:
@@ -98,7 +97,6 @@ def read(record: Path) -> Optional[Process]:
             start_time=str(content["start_time"]),
             boot_id=str(content["boot_id"]),
             role=str(content["role"]),
-            argv0=str(content["argv0"]),
             record=record,
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -184,7 +182,7 @@ def _stray(pid: int, kind: str, state: Path) -> Optional[Process]:
         return None
     identity = f"{kind}-{pid}"
     nowhere = state / "processes" / f"{identity}.json"
-    return Process(identity, **known, role="orphan", argv0="", record=nowhere)
+    return Process(identity, **known, role="orphan", record=nowhere)
 
 
 def marked(state: Path) -> list[Process]:

@@ -28,7 +28,7 @@ from .cache import BinariesError, Report
 from .debian import apt as debian
 from .debian import build
 
-CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
+CONTROL_PLANE = build.PROGRAMS
 ENVIRONMENT = "KUBEBUILDER_ASSETS"
 _ARCHES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 # Two programs of a release, as downloaded (117 and 110 MB), or Debian's package of Prometheus, unpacked.

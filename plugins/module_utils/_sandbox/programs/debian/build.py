@@ -23,7 +23,7 @@ ROOM_MEGABYTES = 3000
 SUPPORTED = "1.20."
 _MODULE = "k8s.io/kubernetes"
 _TAGS = "providerless,dockerless"
-_PROGRAMS = ("kube-apiserver", "kube-controller-manager")
+PROGRAMS = ("kube-apiserver", "kube-controller-manager")
 _GENERATED = Path("pkg/generated/openapi")
 _POLL_SECONDS = 0.5
 _SAY_SECONDS = 10.0
@@ -92,7 +92,7 @@ class Build:
         self._unpack()
         self._generate()
         self._compile()
-        return {name: self._out / name for name in _PROGRAMS}
+        return {name: self._out / name for name in PROGRAMS}
 
     def _fetch(self) -> None:
         self._say("fetching Go from Debian")
@@ -143,7 +143,7 @@ class Build:
         shutil.copy(made, self._tree / _GENERATED)
 
     def _compile(self) -> None:
-        commands = [f"./cmd/{name}" for name in _PROGRAMS]
+        commands = [f"./cmd/{name}" for name in PROGRAMS]
         listing = self._run(["go", "list", "-deps", "-tags", _TAGS, *commands])
         total = len(listing.splitlines())
         self._say(f"compiling {total} packages")

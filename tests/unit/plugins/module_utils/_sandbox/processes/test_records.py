@@ -189,9 +189,7 @@ def test_a_stranger_in_a_session_of_the_same_number_is_no_orphan(state: Path) ->
     try:
         assert stranger.stdout is not None
         child = int(stranger.stdout.readline().split()[1])
-        recorded = records.Process(
-            "x", stranger.pid, "1", boot_id(), "pod", "x", state / "processes" / "x.json"
-        )
+        recorded = records.Process("x", stranger.pid, "1", boot_id(), "pod", state / "processes" / "x.json")
         assert records.orphans([recorded]) == []
         records.end_all([recorded], 0)
         assert stranger.poll() is None
