@@ -321,6 +321,19 @@ class Api:
             self._client = self._again()
 
 
+def find(api: Api, path: str) -> Json | None:
+    """The object at ``path``; None where it is certain that it is not there.
+
+    Raises Unreachable where no object is named: it may be the server that is not itself yet.
+    """
+    try:
+        return api.get(path)
+    except NotFound as error:
+        if not error.certain:
+            raise Unreachable(str(error)) from None
+        return None
+
+
 def _as_it_comes(answer: Any) -> Iterator[bytes]:
     """The pieces of a body without waiting for more than has come.
 

@@ -19,8 +19,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan import KNATIVE, STANDARD
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.seen import Seen
 
-from ..client.api import Api, Json
-from ..client.errors import ClusterError, Forbidden, NotFound, Unreachable
+from ..client.api import Api, Json, find
+from ..client.errors import ClusterError, Forbidden, NotFound
 
 _REVISION_LABEL = "serving.knative.dev/revision"
 _ROUTES = "gateway.networking.k8s.io/v1"
@@ -68,7 +68,7 @@ class Looker:
 
         Without the InferenceService nothing can be done, so that error is raised. What else cannot be seen is
         said to be so: a rollout can be turned back all the same."""
-        obj = self._get(self.path)
+        obj = find(self._api, self.path)
         route, deployments, unseen = self._standard(obj) if mode == STANDARD else (None, {}, "")
         selector = f"{_REVISION_LABEL}={canary}" if mode == KNATIVE else _selector(deployments.get(canary))
         return Seen(
@@ -119,15 +119,6 @@ class Looker:
             if text(row, "reason") not in _NO_PROBLEM
         ]
 
-    def _get(self, path: str) -> Json | None:
-        try:
-            return self._api.get(path)
-        except NotFound as error:
-            if not error.certain:
-                # No object is named, so it may be the server that is not itself yet.
-                raise Unreachable(str(error)) from None
-            return None
-
     def _standard(self, obj: Json | None) -> tuple[Json | None, dict[str, Json], str]:
         """(the route, the Deployments, why they cannot be seen)."""
         try:
@@ -141,7 +132,8 @@ class Looker:
         found = None
         for name in (f"{self._name}-predictor", self._name):
             try:
-                route = self._get(self._api.resource(_ROUTES, "HTTPRoute").path(self._namespace, name))
+                path = self._api.resource(_ROUTES, "HTTPRoute").path(self._namespace, name)
+                route = find(self._api, path)
             except NotFound:
                 return None
             if route is not None:
@@ -165,7 +157,7 @@ class Looker:
         there: bool | None = None
         try:
             path = self._api.resource(_REVISIONS, "Revision").path(self._namespace, revision)
-            there = self._get(path) is not None
+            there = find(self._api, path) is not None
         except (NotFound, Forbidden):
             there = None
         except ClusterError:

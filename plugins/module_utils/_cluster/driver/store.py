@@ -14,8 +14,8 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.plan
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import RolloutState
 
-from ..client.api import Api, Json
-from ..client.errors import ClusterError, Conflict, NotFound, Unreachable
+from ..client.api import Api, Json, find
+from ..client.errors import ClusterError, Conflict
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,9 @@ class RolloutStore:
             return None
 
     def _data(self) -> dict[str, Any] | None:
-        try:
-            return self._noted(self._api.get(self._path)).get("data") or {}
-        except NotFound as error:
-            if not error.certain:
-                # A server that is not itself yet: what is kept must not be taken for nothing.
-                raise Unreachable(str(error)) from None
-            return None
+        """What is kept must not be taken for nothing, so None only where that is certain."""
+        found = find(self._api, self._path)
+        return None if found is None else self._noted(found).get("data") or {}
 
     def _noted(self, found: Json) -> Json:
         self._version = str(found["metadata"]["resourceVersion"])

@@ -80,6 +80,12 @@ class Flood:
 class _OpenLoop:
     """Each request has its own time, whatever became of the others, and the run lasts until `end`."""
 
+    _due: int
+
+    def next_due(self) -> int:
+        """When the next one is due; NEVER once all are taken."""
+        return self._due
+
     def answered(self, token: int, now: int) -> None:
         """Nothing depends on answers."""
 
@@ -103,10 +109,6 @@ class Open(_OpenLoop):
 
     def _time(self, k: int) -> int:
         return self._start + k * self._step.numerator // self._step.denominator
-
-    def next_due(self) -> int:
-        """When the next one is due."""
-        return self._due
 
     def take(self) -> tuple[int, int]:
         """Take it. The last sets the end: one step later, or the rate would be off."""
@@ -142,10 +144,6 @@ class Uneven(_OpenLoop):
     def _next(self) -> int:
         time = next(self._times, None)
         return NEVER if time is None else self._start + time
-
-    def next_due(self) -> int:
-        """When the next one is due; NEVER once all are taken."""
-        return self._due
 
     def take(self) -> tuple[int, int]:
         """Take it. The last that is planned sets the end, to when one more would be due."""

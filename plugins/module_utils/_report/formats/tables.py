@@ -240,12 +240,9 @@ def events(material: Material) -> str:
     return table("", ("Time (UTC)", "Source", "Event"), rows)
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _time(value: Any) -> str | None:
-    return utc(value)[:12] if _is_time(value) else None
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return utc(value)[:12] if known else None
 
 
 SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}

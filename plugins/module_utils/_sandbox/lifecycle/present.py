@@ -175,7 +175,7 @@ def _prepare(
         api_server=f"https://127.0.0.1:{ports['api']}",
         created=time.time(),
         ports=ports,
-        programs={**_places(programs), "python3": sys.executable},
+        programs=_places(programs),
         versions=programs.versions,
     )
     pki.write_kubeconfigs(where, sandbox.api_server, sandbox.context)
@@ -184,7 +184,7 @@ def _prepare(
 
 
 def _places(programs: find.Programs) -> dict[str, str]:
-    return {name: str(path) for name, path in programs.paths.items()}
+    return {**{name: str(path) for name, path in programs.paths.items()}, "python3": sys.executable}
 
 
 def _create(where: paths.Layout, name: str, options: SandboxOptions, report: Report) -> Up:
@@ -219,8 +219,7 @@ def _mend(where: paths.Layout, sandbox: paths.Sandbox, options: SandboxOptions, 
     report(f"not running: {', '.join(dead) or 'nothing, but the API server is not ready'}; mending")
     if not all(Path(program).is_file() for program in sandbox.programs.values()):
         programs = find.obtain(options.cache, report, binaries_dir=options.binaries_dir)
-        places = {**_places(programs), "python3": sys.executable}
-        sandbox = dataclasses.replace(sandbox, programs=places, versions=programs.versions)
+        sandbox = dataclasses.replace(sandbox, programs=_places(programs), versions=programs.versions)
         paths.write_sandbox(where, sandbox)
     library.copy(where, options.source)
     pki.write_kubeconfigs(where, sandbox.api_server, sandbox.context)

@@ -271,23 +271,18 @@ def _status(service: Object, wanted: list[PredictorPart], seen: SeenObjects, now
         ]
     named = [{"type": kind, **made[kind]} for kind in sorted(made)]
     status["conditions"] = with_times(named, old.get("conditions") or [], now)
-    namespace = service["metadata"]["namespace"]
+    meta = service["metadata"]
     if ingress["status"] == "True" or "url" in old:
         status["url"] = f"http://{host(service)}"
-        status["address"] = {"url": f"http://{stable.name}.{namespace}.svc.cluster.local"}
+        status["address"] = {"url": f"http://{stable.name}.{meta['namespace']}.svc.cluster.local"}
         status["components"] = {
-            "predictor": {"url": f"http://{host(service, stable.name[len(_name(service)) :])}"}
+            "predictor": {"url": f"http://{host(service, stable.name[len(meta['name']) :])}"}
         }
     observed = ((stable.deployment or {}).get("status") or {}).get("observedGeneration")
     if observed:
         status["observedGeneration"] = observed
     status["modelStatus"] = _model_status(old, made["Ready"]["status"] == "True", stable.available)
     return status_if_new(KSERVE_INFERENCE_SERVICES, service, status)
-
-
-def _name(service: Object) -> str:
-    name: str = service["metadata"]["name"]
-    return name
 
 
 def _model_status(old: Mapping[str, Any], ready: bool, copies: int) -> Json:
