@@ -19,7 +19,8 @@ description:
     rest.
   - It also records when it saw nothing. While nothing happens, a watch cannot tell peace from a lost
     connection, so the versions of the InferenceService, of the Experiment and, in Standard mode, of the
-    InferenceService's HTTPRoute are asked for several times a second beside it. What no answer vouches for is written down as an unobserved interval, with the reason.
+    InferenceService's HTTPRoute are asked for several times a second beside it. What no answer vouches for is
+    written down as an unobserved interval, with the reason.
   - Objects are cut to what decides about a rollout. Environment variables, annotations and pod templates
     are not recorded, nor are credentials in a model's URI.
 version_added: "1.0.0"
