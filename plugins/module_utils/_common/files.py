@@ -41,14 +41,14 @@ def write_atomically(path: Path, data: str | bytes, mode: int = 0o600, *, durabl
         raise
 
 
-def append_line(path: Path, line: str, mode: int = 0o644) -> None:
+def append_line(path: Path, line: str) -> None:
     """Append `line` and its end in one write, so that what others append at the same time stays apart.
 
     Half a line at its end, which is all that a full disk took of another's, stays a line of its own. A file
-    that is not there is made, with `mode`. Raises OSError if it cannot be written whole.
+    that is not there is made. Raises OSError if it cannot be written whole.
     """
     data = (line + "\n").encode()
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         # A line that another is about to finish is not half a line. Where there are no locks, an empty line
         # is the worst that comes of it.

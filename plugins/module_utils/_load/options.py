@@ -112,7 +112,6 @@ class Options:
     revision_field: str = ""
     expect_status: list[int] = field(default_factory=list)
     expect_body: str = ""
-    request_ids: bool = True
     grpc_method: str = "ModelInfer"
     grpc_stream: bool = False
     streams: int = 100

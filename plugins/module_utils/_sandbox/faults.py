@@ -32,11 +32,10 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that shapes a fault: its default and the closed interval that it must lie in."""
+    """A number that shapes a fault: its default, and the most that it may be; the least is 0."""
 
     name: str
     default: float
-    minimum: float
     maximum: float
     meaning: str
 
@@ -59,19 +58,19 @@ _FAULTS = (
         "canary-5xx",
         "The canary answers 500 to a share of its predictions.",
         CANARY,
-        (Parameter("share", 0.3, 0.0, 1.0, "share of the predictions, evenly spread"),),
+        (Parameter("share", 0.3, 1.0, "share of the predictions, evenly spread"),),
     ),
     Fault(
         "canary-slow",
         "The canary answers each prediction late, above the quickstart's mean-latency objective of 1000 ms.",
         CANARY,
-        (Parameter("seconds", 1.2, 0.0, 3600.0, "delay of each prediction"),),
+        (Parameter("seconds", 1.2, 3600.0, "delay of each prediction"),),
     ),
     Fault(
         "canary-truncated",
         "The canary breaks off in the middle of a share of its answers, and closes the connection.",
         CANARY,
-        (Parameter("share", 0.3, 0.0, 1.0, "share of the predictions, evenly spread"),),
+        (Parameter("share", 0.3, 1.0, "share of the predictions, evenly spread"),),
     ),
     Fault("canary-never-ready", "The canary never finishes loading its model.", CANARY),
     Fault(
@@ -123,10 +122,10 @@ def _complete(name: str, given: object) -> dict[str, float]:
 def _value(fault: str, parameter: Parameter, given: Mapping[str, object]) -> float:
     value = given.get(parameter.name, parameter.default)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not parameter.minimum <= float(value) <= parameter.maximum:  # type: ignore[arg-type]
+    if not is_number or not 0 <= float(value) <= parameter.maximum:  # type: ignore[arg-type]
         raise FaultError(
             f"Fault {fault}: {parameter.name} ({parameter.meaning}) must be a number from "
-            f"{parameter.minimum:g} to {parameter.maximum:g}, not {json.dumps(value)}."
+            f"0 to {parameter.maximum:g}, not {json.dumps(value)}."
         )
     return float(value)  # type: ignore[arg-type]
 

@@ -213,4 +213,3 @@ def test_a_load_whose_requests_have_ids_of_the_users_tells_none(
 ) -> None:
     server = serve(lambda visit: visit.ok())
     assert load(server.url, calls=2, headers=[("X-Request-Id", "mine")])["LoadTest"]["request_ids"] == []
-    assert load(server.url, calls=2, request_ids=False)["LoadTest"]["request_ids"] == []

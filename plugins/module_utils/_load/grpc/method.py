@@ -167,7 +167,7 @@ class Calls(Order):
         self._fields = [field for field in encoded if field[0] not in _CREDENTIALS]
         self._credentials = [field for field in encoded if field[0] in _CREDENTIALS]
         self._run = f"{run_id}-"
-        self.id_prefix = self._run if options.request_ids and _ID.decode() not in named else ""
+        self.id_prefix = self._run if _ID.decode() not in named else ""
         also = options.request_id_header.lower().encode()
         self._id_fields = [_ID] * bool(self.id_prefix)
         self._id_fields += [also] * bool(also and also not in self._id_fields)

@@ -53,9 +53,9 @@ class Template:
         return f"{self.id_prefix}{sequence:0{ID_DIGITS}d}"
 
 
-def _fill_uuids(payload: bytes, offset: int) -> tuple[bytes, list[int]]:
+def _fill_uuids(payload: bytes) -> tuple[bytes, list[int]]:
     pieces = payload.split(UUID_MARK)
-    at, places = offset, []
+    at, places = 0, []
     for piece in pieces[:-1]:
         at += len(piece)
         places.append(at)
@@ -97,10 +97,10 @@ def build(options: Options, target: Target, run_id: str, close: bool) -> list[Te
     own_id = any(name.lower() == "x-request-id" for name, _value in options.headers)
     bodies: list[bytes | None] = list(options.payloads)
     for body in bodies or [b"" if options.verb in ("POST", "PUT", "PATCH") else None]:
-        filled, places = _fill_uuids(body or b"", 0)
+        filled, places = _fill_uuids(body or b"")
         head = _head(options, target, None if body is None else len(filled), close)
         id_at = 0
-        if options.request_ids and not own_id:
+        if not own_id:
             head += f"X-Request-Id: {run_id}-".encode()
             id_at = len(head)
             head += b"0" * ID_DIGITS + b"\r\n"

@@ -220,7 +220,7 @@ def _rows(data: bytes) -> list[dict[str, Any]]:
     return lines
 
 
-def check_room(folder: Path, what: str, needed: int = NEEDED_BYTES) -> None:
+def check_room(folder: Path, what: str) -> None:
     """Raise LoadError unless files can be written in the folder (or the nearest one above that exists)."""
     place = folder
     try:
@@ -235,7 +235,6 @@ def check_room(folder: Path, what: str, needed: int = NEEDED_BYTES) -> None:
     except OSError as error:
         raise LoadError(f"The {what} {folder} cannot be written: {error.strerror}.") from None
     free = space.f_bavail * space.f_frsize
-    if free < needed:
-        raise LoadError(
-            f"No room for the {what} {folder}: {free >> 20} MiB are free, {needed >> 20} MiB are needed."
-        )
+    if free < NEEDED_BYTES:
+        needed = f"{NEEDED_BYTES >> 20} MiB are needed"
+        raise LoadError(f"No room for the {what} {folder}: {free >> 20} MiB are free, {needed}.")

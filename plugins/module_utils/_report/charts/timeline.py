@@ -204,7 +204,7 @@ def _failures(material: Material, frame: Frame, y: float, parts: list[str]) -> f
         step = -(-len(mine) // _MOST_MARKS)
         for lost in mine[::step]:
             tip = f"{lost.label} at {utc(lost.at)}, {material.facts.name_of(lost.revision)}"
-            parts.append(svg.cross(frame.x(lost.at), middle, 4, tip))
+            parts.append(svg.cross(frame.x(lost.at), middle, tip))
         y += _ROW
     if len(labels) > _MOST_ROWS:
         parts.append(svg.text(frame.left, y + 12, f"and {len(labels) - _MOST_ROWS} more", "scale"))

@@ -265,8 +265,8 @@ def test_request_bytes() -> None:
         b"Content-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n"
     )
     assert request(
-        payloads=[b"{}"], headers=[("Content-Type", "application/json")], request_ids=False
-    ).endswith(b"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        payloads=[b"{}"], headers=[("Content-Type", "application/json"), ("X-Request-Id", "mine")]
+    ).endswith(b"\r\nX-Request-Id: mine\r\nContent-Length: 2\r\n\r\n{}")
 
 
 def test_uuids_take_their_length() -> None:
