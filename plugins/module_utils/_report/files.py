@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -172,14 +173,9 @@ def write_whole(path: str, content: str) -> bool:
     try:
         path = expanded(path)
         require_own_folder(os.path.dirname(os.path.abspath(path)), shared=True)
-    except OSError as error:
-        raise ArtefactError(f"{path} cannot be written: {error.strerror or error}.") from None
-    try:
-        if Path(path).read_text(encoding="utf-8") == content:
-            return False
-    except (OSError, ValueError):
-        pass
-    try:
+        with contextlib.suppress(OSError, ValueError):
+            if Path(path).read_text(encoding="utf-8") == content:
+                return False
         write_atomically(Path(path), content, 0o644)
     except OSError as error:
         raise ArtefactError(f"{path} cannot be written: {error.strerror or error}.") from None

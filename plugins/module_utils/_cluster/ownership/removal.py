@@ -9,6 +9,7 @@ from itertools import groupby
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import runbooks
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import is_true
 
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
@@ -239,16 +240,14 @@ class Removal:
     def _unavailable(self, obj: Json) -> str:
         """Which API services do not answer, where a namespace waits for them: until all of its content can be
         listed, none of it counts as gone."""
-        conditions = (obj.get("status") or {}).get("conditions") or []
-        discovery = {"type": _DISCOVERY, "status": "True"}
-        if not any(discovery.items() <= each.items() for each in conditions):
+        if not is_true(obj, _DISCOVERY):
             return ""
         try:
             path = self.api.resource("apiregistration.k8s.io/v1", "APIService").path()
             services = self.api.get(path).get("items") or []
         except ClusterError:
             return ""
-        silent = [str(each["metadata"]["name"]) for each in services if not _is_available(each)]
+        silent = [str(each["metadata"]["name"]) for each in services if not is_true(each, "Available")]
         return f" (not available: APIService {', '.join(silent)})" if silent else ""
 
     def _current(self, entry: ClaimedObject) -> Json | None:
@@ -257,11 +256,6 @@ class Removal:
         except (Unreachable, UnknownKind) as error:
             return {"metadata": {"uid": entry.uid}, "unknown": str(error)}
         return found[1] if found and found[1]["metadata"]["uid"] == entry.uid else None
-
-
-def _is_available(service: Json) -> bool:
-    conditions = (service.get("status") or {}).get("conditions") or []
-    return any(each.get("type") == "Available" and each.get("status") == "True" for each in conditions)
 
 
 def held_by(obj: Json) -> str:

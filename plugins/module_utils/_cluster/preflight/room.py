@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.quantity import parse
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import entries, mapping
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import (
+    entries,
+    is_true,
+    mapping,
+)
 
 from ..client.api import Api, Json
 from ..client.errors import Forbidden, NotFound
@@ -76,9 +80,7 @@ def lacks_room(nodes: Iterable[Json], pods: Iterable[Json], wanted: Mapping[str,
 
 
 def _takes_pods(node: Json) -> bool:
-    conditions = (node.get("status") or {}).get("conditions") or []
-    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
-    return ready and not (node.get("spec") or {}).get("unschedulable")
+    return is_true(node, "Ready") and not (node.get("spec") or {}).get("unschedulable")
 
 
 def room(api: Api, wanted: Mapping[str, float]) -> tuple[str, str]:

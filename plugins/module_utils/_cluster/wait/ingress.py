@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import entries, is_true
+
 from ..client.api import Api, Json
 from ..client.auth import connect
 from ..client.errors import ClusterError, NotFound
@@ -71,12 +73,8 @@ def _port(spec: Mapping[str, Any], names: Sequence[str], about: str) -> Mapping[
 def _node_address(nodes: Sequence[Mapping[str, Any]], about: str) -> str:
     """A ready node's external address if any has one, else a ready node's internal address."""
     found: dict[str, str] = {}
-    for node in nodes:
-        status = node.get("status") or {}
-        ready = any(
-            c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or []
-        )
-        for address in status.get("addresses") or [] if ready else []:
+    for node in (each for each in nodes if is_true(each, "Ready")):
+        for address in entries(node, "status", "addresses"):
             found.setdefault(str(address.get("type")), str(address.get("address")))
     for kind in ("ExternalIP", "InternalIP"):
         if kind in found:

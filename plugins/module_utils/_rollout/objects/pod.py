@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .events import Event
-from .tree import conditions, entries, mapping, number, text
+from .tree import entries, is_true, mapping, number, text
 
 # Why a container does not start, where waiting does not mend it by itself.
 STUCK = (
@@ -37,7 +37,7 @@ def owner_of(obj: Mapping[str, Any], kind: str) -> str:
 
 def is_ready(pod: Mapping[str, Any] | None) -> bool:
     """Whether the pod's condition Ready is True."""
-    return any(each.type == "Ready" and each.status == "True" for each in conditions(pod))
+    return is_true(pod, "Ready")
 
 
 def runs(pod: Mapping[str, Any]) -> bool:

@@ -43,6 +43,11 @@ def number(obj: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def is_true(obj: Any, kind: str) -> bool:
+    """Whether the condition of this type is True."""
+    return any(each.type == kind and each.status == "True" for each in conditions(obj))
+
+
 def conditions(obj: Any) -> tuple[Condition, ...]:
     """`status.conditions` in the order of the object."""
     return tuple(
