@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from ..kube.client import JSON_PATCH, ApiError, Json, KubeClient, from_environment
+from ..kube.conditions import is_true
 from ..kube.resources import EXPERIMENTS, INFERENCE_SERVICES
 
 BASELINE = "default"
@@ -31,8 +32,7 @@ class HandlerError(Exception):
 
 def is_ready(inference_service: Mapping[str, Any]) -> bool:
     """Whether the condition Ready is True. Right after a change this may still be the state before it."""
-    conditions = (inference_service.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return is_true(inference_service.get("status"), "Ready")
 
 
 def version_info(inference_service: Mapping[str, Any]) -> Json:

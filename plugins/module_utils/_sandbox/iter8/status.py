@@ -51,11 +51,6 @@ def marked(
     return result
 
 
-def is_true(status: Mapping[str, Any], kind: str) -> bool:
-    """Whether a condition is True."""
-    return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions") or [])
-
-
 def progress_reason(status: Mapping[str, Any]) -> Optional[str]:
     """The reason that stands on ExperimentCompleted."""
     return next((c.get("reason") for c in status.get("conditions") or [] if c["type"] == COMPLETED), None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Optional, Protocol
 
+from ..kube.conditions import is_true
 from . import spec as specs
 from . import status as statuses
 
@@ -93,7 +94,7 @@ class Reconciler:
         if experiment is None:
             return None
         status = experiment.get("status") or {}
-        if statuses.is_true(status, statuses.COMPLETED):
+        if is_true(status, statuses.COMPLETED):
             return None
         return self._step(experiment, status)
 
@@ -169,11 +170,9 @@ class Reconciler:
             return self._progress(
                 experiment, status, "StartHandlerLaunched", f"Start handler '{handler}' launched"
             )
-        conditions = (job.get("status") or {}).get("conditions") or []
-        ended = {c["type"] for c in conditions if c["status"] == "True"}
-        if "Complete" in ended:
+        if is_true(job.get("status"), "Complete"):
             return None
-        if "Failed" in ended:
+        if is_true(job.get("status"), "Failed"):
             return self._fail(experiment, status, "HandlerFailed", f"Start handler '{handler}' failed")
         return _JOB_POLL_SECONDS
 
@@ -279,7 +278,7 @@ class Reconciler:
 
 def _ending(spec: Json, status: Json) -> Optional[str]:
     """The terminal handler whose turn it is (failure, rollback, finish), or None if it goes on."""
-    if statuses.is_true(status, statuses.FAILED):
+    if is_true(status, statuses.FAILED):
         return "failure"
     if "startTime" not in status:
         return None

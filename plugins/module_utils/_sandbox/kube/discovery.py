@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 from urllib.parse import urlsplit
 
 from .client import KubeClient
+from .conditions import is_true
 from .resources import PODS, SERVICES
 
 
@@ -66,9 +67,7 @@ def pod_is_ready(pod: Mapping[str, Any]) -> bool:
     if pod["metadata"].get("deletionTimestamp"):
         return False
     status = pod.get("status") or {}
-    if not status.get("podIP"):
-        return False
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+    return bool(status.get("podIP")) and is_true(status, "Ready")
 
 
 def _service_port(service: Mapping[str, Any], wanted: Union[str, int, None]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..kube.conditions import is_true
 from . import resources
 from .conditions import Condition, condition, with_times, worst
 
@@ -93,8 +94,7 @@ def was_routed(service: Object, traffic: Traffic) -> bool:
 
     As in Knative, routes that were once probed stay ready while they do not change, gateway or not.
     """
-    conditions = (service.get("status") or {}).get("conditions") or []
-    ready = any(c["type"] == "PredictorConfigurationReady" and c["status"] == "True" for c in conditions)
+    ready = is_true(service.get("status"), "PredictorConfigurationReady")
     return ready and list(traffic) == (predictor_status(service).get("traffic") or [])
 
 

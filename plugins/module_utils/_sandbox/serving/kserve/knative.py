@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from ...kube import discovery
+from ...kube.conditions import is_true
 from ...kube.resources import CONFIGURATIONS, DEPLOYMENTS, KNATIVE_SERVICES, REVISIONS, ROUTES
 from ..conditions import Condition, condition, of_type, worst
 from ..resources import GENERATION_LABEL, REVISION_LABEL, SCRAPED
@@ -91,10 +92,7 @@ def configuration(obj: Object, seen: SeenObjects, now: str) -> list[Change]:
                 annotations=annotations,
             )
         )
-    states = [
-        RevisionState(each["metadata"]["name"], of_type(each.get("status"), "Ready")["status"] == "True")
-        for each in made
-    ]
+    states = [RevisionState(each["metadata"]["name"], is_true(each.get("status"), "Ready")) for each in made]
     ready = latest_ready(states, (obj.get("status") or {}).get("latestReadyRevisionName", ""))
     status = {"latestCreatedRevisionName": newest, **({"latestReadyRevisionName": ready} if ready else {})}
     conditions = {"Ready": condition("True" if ready == newest else "Unknown")}
@@ -137,7 +135,7 @@ def revision(obj: Object, seen: SeenObjects, idle: bool, routable: bool, now: st
         asked = wanted if not idle else replicas if routable else 0
         if asked != replicas:
             changes.append(MergePatch(DEPLOYMENTS, deployment, {"spec": {"replicas": asked}}))
-    was = of_type(obj.get("status"), "Ready")["status"] == "True"
+    was = is_true(obj.get("status"), "Ready")
     number = ready_pods(meta["namespace"], meta["name"], seen)
     ready = condition("True") if was or number else condition("Unknown", "Deploying")
     active = condition("False", "NoTraffic") if idle else condition("True" if number else "Unknown")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ...kube.conditions import is_true
 from ...kube.resources import KNATIVE_SERVICES, KSERVE_INFERENCE_SERVICES
 from ..conditions import Condition, condition, of_type, with_times, worst
 from ..resources import DOMAIN, HASH_ANNOTATION
@@ -91,7 +92,7 @@ def reconcile(service: Object, ksvc: Optional[Object], faults: Mapping[str, str]
     if not child.get("conditions"):
         return changes
     status = {"components": {"predictor": _propagated(service, child)}, "url": f"http://{host(service)}"}
-    if not any(each["type"] == "RoutesReady" and each["status"] == "True" for each in child["conditions"]):
+    if not is_true(child, "RoutesReady"):
         status = {"components": status["components"], **_kept(service)}
     if child.get("observedGeneration"):
         status["observedGeneration"] = child["observedGeneration"]

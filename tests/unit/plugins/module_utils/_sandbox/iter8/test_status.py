@@ -33,8 +33,8 @@ def test_a_condition_is_replaced_not_added():
         "lastTransitionTime": "2027-01-15T08:00:09Z",
     }
     assert status["message"] == "HandlerFailed: why"
-    assert statuses.is_true(status, statuses.FAILED)
-    assert not statuses.is_true(status, statuses.COMPLETED)
+    assert status["conditions"][0]["type"] == statuses.COMPLETED
+    assert status["conditions"][0]["status"] == "False"
 
 
 def analysis(winner=None):
