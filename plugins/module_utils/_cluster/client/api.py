@@ -186,8 +186,9 @@ class Api:
 
         Returns once the server has begun to answer. Close the generator to end it.
         """
-        answer = self._patiently(
-            lambda: self._send("GET", path, query, None, accept=accept, read_seconds=silence_seconds)
+        answer = patiently(
+            lambda: self._send("GET", path, query, None, accept=accept, read_seconds=silence_seconds),
+            self.deadline,
         )
         return self._lines(answer, f"GET {self.host}{path}")
 
@@ -260,8 +261,9 @@ class Api:
         content_type: str = JSON,
     ) -> Json:
         types = {"accept": accept, "content_type": content_type}
-        answer = self._patiently(
-            lambda: self._send(method, path, query, body, **types, read_seconds=self._read_seconds)
+        answer = patiently(
+            lambda: self._send(method, path, query, body, **types, read_seconds=self._read_seconds),
+            self.deadline,
         )
         where = f"{method} {self.host}{path}"
         try:
@@ -270,9 +272,6 @@ class Api:
             raise Unreachable(f"{where} failed: {reason_of(error)}.") from error
         finally:
             answer.release_conn()
-
-    def _patiently(self, send: Callable[[], Any]) -> Any:
-        return patiently(send, self.deadline)
 
     def _send(
         self,

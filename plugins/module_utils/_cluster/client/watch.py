@@ -123,7 +123,7 @@ class Watch:
             try:
                 if not version:
                     listed = self._source.get(self._path, self._select)
-                    version = str(listed.get("metadata", {}).get("resourceVersion") or "")
+                    version = _version_of(listed)
                     yield from self._relisted(listed)
                 with closing(self._open(version, deadline)) as events:
                     yield from self._answered()
@@ -131,7 +131,7 @@ class Watch:
                     try:
                         for event in events:
                             self._refuse(event)
-                            version = _version_of(event) or version
+                            version = _version_of(event.get("object") or {}) or version
                             yield from self._happened(event)
                     finally:
                         if self._clock.now() - opened >= SHORT_WATCH_SECONDS:
@@ -190,11 +190,11 @@ class Watch:
     def _seen(self, item: Json) -> Iterator[Notice]:
         name = _name_of(item)
         known = self._known.get(name)
-        if known is not None and _uid_of(known) != _uid_of(item):
+        if known is not None and _metadata(known, "uid") != _metadata(item, "uid"):
             # Deleted and created anew while nobody watched.
             yield self._gone(name, known)
             known = None
-        if known is None or _version_of({"object": known}) != _version_of({"object": item}):
+        if known is None or _version_of(known) != _version_of(item):
             self._known[name] = item
             yield Notice(self.feed, "present", self._clock.now(), name, item)
 
@@ -241,16 +241,15 @@ class Watch:
 
 
 def _name_of(item: Json) -> str:
-    return str((item.get("metadata") or {}).get("name") or "")
+    return _metadata(item, "name")
 
 
-def _uid_of(item: Json) -> str:
-    return str((item.get("metadata") or {}).get("uid") or "")
+def _version_of(item: Json) -> str:
+    return _metadata(item, "resourceVersion")
 
 
-def _version_of(event: Json) -> str:
-    metadata = (event.get("object") or {}).get("metadata") or {}
-    return str(metadata.get("resourceVersion") or "")
+def _metadata(item: Json, field: str) -> str:
+    return str((item.get("metadata") or {}).get(field) or "")
 
 
 class Feeds:

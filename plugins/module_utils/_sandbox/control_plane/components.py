@@ -212,13 +212,9 @@ class ControlPlane:
             argv.append("--port=0")
         return argv
 
-    def _record(self, name: str) -> Path:
-        return self.where.processes / f"{name}.json"
-
     def running(self, name: str) -> bool:
         """Whether this part of the control plane runs."""
-        process = records.read(self._record(name))
-        return process is not None and records.alive(process)
+        return records.running(self.where.processes, name)
 
     def _start(self, name: str, argv: list[str]) -> bool:
         """Start a part unless it runs. Returns whether it was started."""

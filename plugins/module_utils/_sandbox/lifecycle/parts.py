@@ -30,5 +30,4 @@ ERRORS = (
 
 def running(where: Layout, part: str) -> bool:
     """Whether this part of the sandbox runs."""
-    process = records.read(where.processes / f"{part}.json")
-    return process is not None and records.alive(process)
+    return records.running(where.processes, part)

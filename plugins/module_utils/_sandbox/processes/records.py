@@ -103,6 +103,12 @@ def read(record: Path) -> Optional[Process]:
         return None
 
 
+def running(records_dir: Path, identity: str) -> bool:
+    """Whether the process that is recorded by this id runs."""
+    process = read(records_dir / f"{identity}.json")
+    return process is not None and alive(process)
+
+
 def read_all(records_dir: Path) -> list[Process]:
     """All recorded processes, running or not, in the order of their ids."""
     found = (read(record) for record in sorted(records_dir.glob("*.json")))
