@@ -13,7 +13,7 @@ from .objects import experiment as experiments
 from .objects.events import State
 from .objects.inferenceservice import asked_percent, read
 from .objects.snapshot import KNATIVE, Revisions, Snapshot, mode_of
-from .objects.tree import entries, mapping, number, text
+from .objects.tree import entries, generation_of, mapping, name_of, text, uid_of
 
 Object = Mapping[str, Any]
 _SERVICE, _EXPERIMENT = "InferenceService", "Experiment"
@@ -30,15 +30,15 @@ class Reported(NamedTuple):
 
 def replaced(service: Object | None, rows: Iterable[Mapping[str, Any]]) -> str:
     """How the InferenceService ceased to be the one that it was, as a clause; empty where it did not."""
-    name = text(mapping(service, "metadata"), "name")
+    name = name_of(service)
     if text(mapping(service, "metadata"), "deletionTimestamp"):
         return "is being deleted"
     seen: dict[str, None] = {}
     for row in _observed(_SERVICE, name, rows):
         if row.get("type") == "deleted":
             return "was deleted while it was observed"
-        seen[text(mapping(row, "object", "metadata"), "uid")] = None
-    uids = [uid for uid in dict.fromkeys([*seen, text(mapping(service, "metadata"), "uid")]) if uid]
+        seen[uid_of(mapping(row, "object"))] = None
+    uids = [uid for uid in dict.fromkeys([*seen, uid_of(service)]) if uid]
     if len(uids) < 2:
         return ""
     return f"was deleted and created again: it had the UID {uids[0]}, and then {uids[-1]}"
@@ -64,7 +64,7 @@ def _observed(kind: str, name: str, rows: Iterable[Mapping[str, Any]]) -> Iterat
     """What was observed of the objects of this name."""
     for row in rows:
         obj = mapping(row, "object")
-        if text(obj, "kind") == kind and text(mapping(obj, "metadata"), "name") == name:
+        if text(obj, "kind") == kind and name_of(obj) == name:
             yield row
 
 
@@ -76,21 +76,17 @@ def contradictions(
     expected: str,
 ) -> Iterator[str]:
     """What does not go together, each as a clause. `expected` is the revision that is to have everything."""
-    metadata = mapping(service, "metadata")
     if service and text(service, "kind") not in ("", _SERVICE):
         yield f"the InferenceService is of the kind {text(service, 'kind')}"
     if experiment and text(experiment, "kind") not in ("", _EXPERIMENT):
         yield f"the Experiment is of the kind {text(experiment, 'kind')}"
-    yield from _other_target(metadata, experiment)
+    yield from _other_target(mapping(service, "metadata"), experiment)
     yield from _other_experiment(experiment, rows)
     for kind, obj in ((_SERVICE, service), (_EXPERIMENT, experiment)):
         yield from _reported_twice(kind, obj)
     yield from _other_end(experiment, rows)
-    last = number(metadata, "generation")
-    observed = [
-        number(mapping(row, "object", "metadata"), "generation")
-        for row in _observed(_SERVICE, text(metadata, "name"), rows)
-    ]
+    last = generation_of(service)
+    observed = [generation_of(mapping(row, "object")) for row in _observed(_SERVICE, name_of(service), rows)]
     if last and max(observed, default=0) > last:
         yield f"the InferenceService is at generation {last}, and was observed at {max(observed)}"
     for one, other in zip(reported.generations, [*reported.generations[1:], *([last] if last else [])]):
@@ -107,11 +103,10 @@ def contradictions(
 
 def _latest_observed(service: Object, rows: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Which revisions of this InferenceService were observed as its latest created and latest ready ones."""
-    metadata = mapping(service, "metadata")
     seen = [
         read(mapping(row, "object")).revisions
-        for row in _observed(_SERVICE, text(metadata, "name"), rows)
-        if text(mapping(row, "object", "metadata"), "uid") == text(metadata, "uid")
+        for row in _observed(_SERVICE, name_of(service), rows)
+        if uid_of(mapping(row, "object")) == uid_of(service)
     ]
     return [one.created for one in seen if one.created], [one.ready for one in seen if one.ready]
 
@@ -158,13 +153,12 @@ def _other_target(metadata: Mapping[str, Any], experiment: Object | None) -> Ite
 
 def _other_experiment(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """One that was begun before and replaced is no contradiction: what counts is which was observed last."""
-    metadata = mapping(experiment, "metadata")
-    uid = text(metadata, "uid")
-    if text(metadata, "deletionTimestamp"):
+    uid = uid_of(experiment)
+    if text(mapping(experiment, "metadata"), "deletionTimestamp"):
         yield "the Experiment is being deleted"
-    observed = list(_observed(_EXPERIMENT, text(metadata, "name"), rows))
+    observed = list(_observed(_EXPERIMENT, name_of(experiment), rows))
     last = observed[-1] if observed else {}
-    seen = text(mapping(last, "object", "metadata"), "uid")
+    seen = uid_of(mapping(last, "object"))
     if uid and seen and seen != uid:
         yield f"the Experiment has the UID {uid}, and the one observed last {seen}"
     elif experiment is not None and last.get("type") == "deleted":
@@ -173,14 +167,13 @@ def _other_experiment(experiment: Object | None, rows: Iterable[Mapping[str, Any
 
 def _other_end(experiment: Object | None, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """An end is for good, and iterations are not taken back."""
-    metadata = mapping(experiment, "metadata")
     if experiment is None:
         return
     now = experiments.assess(experiment)
-    for row in _observed(_EXPERIMENT, text(metadata, "name"), rows):
+    for row in _observed(_EXPERIMENT, name_of(experiment), rows):
         obj = mapping(row, "object")
         seen = experiments.assess(obj)
-        if text(mapping(obj, "metadata"), "uid") != text(metadata, "uid"):
+        if uid_of(obj) != uid_of(experiment):
             continue
         if seen.iterations > now.iterations:
             yield f"the Experiment has {now.iterations} iterations, and was observed with {seen.iterations}"

@@ -17,7 +17,7 @@ from typing import Any
 from ..evidence.access_log import AccessLog
 from ..evidence.load import Load
 from ..objects.pod import owner_of, revision_of
-from ..objects.tree import mapping, text
+from ..objects.tree import mapping, name_of, text
 
 # Routes take a moment: until then the one before may still answer.
 SETTLED_SECONDS = 3.0
@@ -48,7 +48,7 @@ def pods_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         obj = mapping(row, "object")
         names: list[str] = []
         if text(obj, "kind") == "Pod":
-            names = [text(mapping(obj, "metadata"), "name"), text(mapping(obj, "status"), "podIP")]
+            names = [name_of(obj), text(mapping(obj, "status"), "podIP")]
         elif text(obj, "kind") == "Service":
             names = [text(mapping(obj, "spec"), "clusterIP")]
         revision = revision_of(obj)
@@ -66,7 +66,7 @@ def deployments_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         obj = mapping(row, "object")
         owner = owner_of(obj, "Deployment") if text(obj, "kind") == "ReplicaSet" else ""
         if owner:
-            found.setdefault(owner, set()).add(text(mapping(obj, "metadata"), "name"))
+            found.setdefault(owner, set()).add(name_of(obj))
     return _of_one(found)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .events import Event, State
-from .tree import conditions, mapping, number, text
+from .tree import conditions, mapping, name_of, number, text
 
 
 def handler_of(job_name: str, experiment: Mapping[str, Any]) -> str | None:
@@ -53,7 +53,7 @@ def assess(job: Mapping[str, Any] | None) -> tuple[State, str]:
 
 def transitions(previous: Mapping[str, Any] | None, current: Mapping[str, Any], handler: str) -> list[Event]:
     """What happened to a handler's Job between two snapshots: launched, a failed attempt, its end."""
-    job = text(mapping(current, "metadata"), "name")
+    job = name_of(current)
     events = []
     state, reason = assess(current)
     attempts = number(mapping(current, "status"), "failed")

@@ -38,7 +38,7 @@ from .snapshot import (
 )
 from .stability import Held
 from .standard import Standard
-from .tree import Condition, conditions, entries, mapping, number, text
+from .tree import Condition, conditions, entries, generation_of, mapping, number, text, uid_of
 
 # KServe's modelStatus.transitionStatus values that no waiting mends.
 _INVALID = "InvalidSpec"
@@ -275,7 +275,7 @@ def _own_traffic_problem(obj: Object, snapshot: Snapshot) -> str | None:
     asked = asked_percent(obj)
     now = snapshot.revisions
     others = {now.rolledout, now.previous, *snapshot.traffic} - {"", now.created}
-    if not isinstance(asked, int) or (not others and number(mapping(obj, "metadata"), "generation") <= 1):
+    if not isinstance(asked, int) or (not others and generation_of(obj) <= 1):
         # A first revision has all, whatever is asked. Once the spec was changed another one is on its way.
         return None
     rows = entries(obj, "status", "components", "predictor", "traffic")
@@ -328,7 +328,7 @@ class Stability:
             serving=self._serving,
             children=children,
         )
-        uid = text(mapping(obj, "metadata"), "uid")
+        uid = uid_of(obj)
         if self._uid and uid != self._uid:
             fate = "was replaced by another one of the same name" if uid else "was deleted during the wait"
             reason = "Replaced" if uid else "Deleted"
@@ -360,7 +360,7 @@ def deleted() -> Event:
 
 def changed(previous: Object | None, current: Object | None) -> list[Event]:
     """Whether somebody has changed the spec between two snapshots of one object."""
-    before, now = (number(mapping(obj, "metadata"), "generation") for obj in (previous, current))
+    before, now = (generation_of(obj) for obj in (previous, current))
     if previous is None or current is None or now <= before:
         return []
     data: dict[str, Any] = {"generation": now}

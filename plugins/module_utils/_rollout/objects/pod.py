@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .events import Event
-from .tree import entries, is_true, mapping, number, text
+from .tree import entries, is_true, mapping, name_of, number, text
 
 # Why a container does not start, where waiting does not mend it by itself.
 STUCK = (
@@ -56,7 +56,7 @@ def trouble(pod: Mapping[str, Any]) -> str:
     """
     if is_ready(pod) or _deleted(pod):
         return ""
-    name = text(mapping(pod, "metadata"), "name")
+    name = name_of(pod)
     for kind in ("initContainerStatuses", "containerStatuses"):
         for status in entries(pod, "status", kind):
             waiting = mapping(status, "state", "waiting")
@@ -136,5 +136,5 @@ def _because(ended: Mapping[str, Any]) -> str:
 
 
 def _event(pod: Mapping[str, Any], event: str, message: str, data: dict[str, Any]) -> Event:
-    name = text(mapping(pod, "metadata"), "name")
+    name = name_of(pod)
     return Event("pod", event, f"{name}  {message}", {"pod": name, "revision": revision_of(pod), **data})

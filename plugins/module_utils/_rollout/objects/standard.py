@@ -22,7 +22,7 @@ from functools import cached_property
 
 from .pod import owner_of, runs
 from .snapshot import NOT_REPORTED, Children, Object, Revisions, spell
-from .tree import conditions, entries, mapping, number, text
+from .tree import conditions, entries, generation_of, mapping, name_of, number, text
 
 DEPLOYMENT, REPLICASET, HTTPROUTE, POD = "Deployment", "ReplicaSet", "HTTPRoute", "Pod"
 REVISION = "deployment.kubernetes.io/revision"
@@ -51,7 +51,7 @@ def deployment_name(service: str, predictor: str) -> str:
 
 
 def _deployment_name(obj: Object, predictor: str) -> str:
-    return deployment_name(text(mapping(obj, "metadata"), "name"), predictor)
+    return deployment_name(name_of(obj), predictor)
 
 
 class Standard:
@@ -111,7 +111,7 @@ class Standard:
     @cached_property
     def _splits(self) -> list[dict[str, int]]:
         """Percent by Deployment of each rule that leads to the predictor, and to nothing else."""
-        prefix = text(mapping(self._obj, "metadata"), "name") + "-"
+        prefix = name_of(self._obj) + "-"
         found = []
         for route in self._routes.values():
             for rule in entries(route, "spec", "rules"):
@@ -189,7 +189,7 @@ class Standard:
         if deployment is None:
             return f"Deployment {name} has not been made yet"
         status, asked = mapping(deployment, "status"), number(mapping(deployment, "spec"), "replicas")
-        generation = number(mapping(deployment, "metadata"), "generation")
+        generation = generation_of(deployment)
         newest = self._replicasets.get(name, {}).get(self._newest(name), {})
         updated, available = number(status, "updatedReplicas"), number(status, "availableReplicas")
         old = number(status, "replicas") - updated
@@ -269,7 +269,7 @@ def _unaccepted(name: str, route: Object) -> str:
 
     Its conditions stay as they were until a parent has looked, so each must be about this generation.
     """
-    generation = number(mapping(route, "metadata"), "generation")
+    generation = generation_of(route)
     parents = entries(route, "status", "parents")
     if not parents:
         return f"HTTPRoute {name} has not been taken up by a gateway yet"

@@ -43,6 +43,21 @@ def number(obj: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def name_of(obj: Any) -> str:
+    """The object's name, or the empty text."""
+    return text(mapping(obj, "metadata"), "name")
+
+
+def uid_of(obj: Any) -> str:
+    """The object's UID, or the empty text."""
+    return text(mapping(obj, "metadata"), "uid")
+
+
+def generation_of(obj: Any) -> int:
+    """The object's generation, or 0."""
+    return number(mapping(obj, "metadata"), "generation")
+
+
 def is_true(obj: Any, kind: str) -> bool:
     """Whether the condition of this type is True."""
     return any(each.type == kind and each.status == "True" for each in conditions(obj))

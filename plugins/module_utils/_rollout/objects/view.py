@@ -11,7 +11,7 @@ from .events import Event
 from .pod import revision_of, trouble
 from .snapshot import STANDARD, Children, Object, Snapshot, mode_of
 from .standard import DEPLOYMENT, HTTPROUTE, POD, REPLICASET
-from .tree import mapping, text
+from .tree import mapping, name_of, text, uid_of
 
 INFERENCESERVICE = "InferenceService"
 CHILDREN = (DEPLOYMENT, REPLICASET, HTTPROUTE, POD)
@@ -39,7 +39,7 @@ class View:
 
     def take(self, obj: Object, gone: bool = False) -> list[Event]:
         """An object as it is now, or as it was when it went. Returns what this changes of the whole."""
-        kind, name = text(obj, "kind"), text(mapping(obj, "metadata"), "name")
+        kind, name = text(obj, "kind"), name_of(obj)
         if kind == INFERENCESERVICE:
             return self._take_service(obj, gone)
         if kind not in CHILDREN:
@@ -58,7 +58,7 @@ class View:
         if gone:
             self.inferenceservice = self._snapshot = None
             return [] if was is None else [inferenceservice.deleted()]
-        if was is not None and _uid(was) != _uid(obj):
+        if was is not None and uid_of(was) != uid_of(obj):
             self._snapshot = None
         self.inferenceservice = obj
         return self._changes()
@@ -90,7 +90,3 @@ def view_of(rows: Iterable[Mapping[str, Any]]) -> View:
         if row.get("type") in ("present", "deleted"):
             view.take(mapping(row, "object"), gone=row.get("type") == "deleted")
     return view
-
-
-def _uid(obj: Object) -> str:
-    return text(mapping(obj, "metadata"), "uid")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..gates.judge import GateProgress
-from ..objects.tree import mapping, number
+from ..objects.tree import generation_of
 from .moves import Move
 from .plan import Plan
 from .seen import Seen, Start
@@ -53,7 +53,7 @@ def advance(plan: Plan, state: RolloutState, seen: Seen, now: float) -> tuple[Ro
 
 def sent(state: RolloutState, inferenceservice: Mapping[str, Any] | None) -> RolloutState:
     """Once the API server has taken the patch: the InferenceService as it answered."""
-    return replace(state, sent=True, generation=number(mapping(inferenceservice, "metadata"), "generation"))
+    return replace(state, sent=True, generation=generation_of(inferenceservice))
 
 
 def untouched(state: RolloutState) -> bool:

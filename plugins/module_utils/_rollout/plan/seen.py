@@ -9,7 +9,7 @@ from typing import Any
 
 from ..gates.other import Measured, Pods
 from ..gates.window import Counted
-from ..objects.tree import mapping, number, text
+from ..objects.tree import generation_of, mapping, uid_of
 
 Json = Mapping[str, Any]
 
@@ -43,12 +43,12 @@ class Seen:
     @property
     def uid(self) -> str:
         """The InferenceService's; empty without one."""
-        return text(mapping(self.inferenceservice, "metadata"), "uid")
+        return uid_of(self.inferenceservice)
 
     @property
     def generation(self) -> int:
         """The InferenceService's; 0 without one."""
-        return number(mapping(self.inferenceservice, "metadata"), "generation")
+        return generation_of(self.inferenceservice)
 
     @property
     def answered(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..objects.snapshot import PERCENT, spell
 from ..objects.standard import deployment_name
-from ..objects.tree import conditions, entries, mapping, number, text
+from ..objects.tree import conditions, entries, generation_of, mapping, number, text
 from .merge import merged, undo
 from .moves import Missing, Move
 from .plan import STANDARD, Plan
@@ -170,7 +170,7 @@ def _ready_missing(seen: Seen) -> Missing | None:
 
 def _route_problem(route: Mapping[str, Any] | None) -> str:
     """Why the gateway may not follow the route yet: its conditions are of an earlier generation, or bad."""
-    generation = number(mapping(route, "metadata"), "generation")
+    generation = generation_of(route)
     for parent in entries(route, "status", "parents"):
         for condition in entries(parent, "conditions"):
             if number(condition, "observedGeneration") < generation:
@@ -185,7 +185,7 @@ def _pods_missing(seen: Seen, deployment: str, wanted: int) -> Missing | None:
     if there is None:
         return Missing(f"there is no Deployment {deployment} yet")
     status = mapping(there, "status")
-    if number(status, "observedGeneration") < number(mapping(there, "metadata"), "generation"):
+    if number(status, "observedGeneration") < generation_of(there):
         return Missing(f"the Deployment {deployment} has not been looked at yet")
     available = number(status, "availableReplicas")
     if available < wanted:
