@@ -44,7 +44,6 @@ def test_the_documentation_is_true(module: ModuleType) -> None:
         if f"iter8.kfserving.{name}" in document["extends_documentation_fragment"]:
             options |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
     compare(module.ARGUMENTS, options)
-    assert set(document["attributes"]) == {"check_mode", "diff_mode", "idempotent"}
     name = f"iter8.kfserving.{document['module']}"
     for task in yaml.safe_load(module.EXAMPLES):
         assert set(task.get(name, {})) <= set(module.ARGUMENTS)
