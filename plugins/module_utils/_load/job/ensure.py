@@ -15,6 +15,7 @@ from ..errors import LoadError
 from ..http.target import shown_url
 from ..http2.library import require
 from ..options import Options
+from ..result import fortio
 from . import inputs, job
 from .state import Store
 
@@ -134,18 +135,13 @@ def ensure_state(arguments: Mapping[str, Any], check_mode: bool) -> dict[str, An
         changed = job.deliver(state_dir, name, arguments.get("dest") or "", check_mode) or changed
     else:
         changed = _ensure_run(arguments, before, check_mode)
-    after = _foreseen(wanted, before) if check_mode and changed else job.state(state_dir, name)
+    foreseen = "running" if wanted == "started" else wanted
+    after = foreseen if check_mode and changed else job.state(state_dir, name)
     return {
         "changed": changed,
         **describe(state_dir, name),
         "diff": {"before": {"state": before}, "after": {"state": after}},
     }
-
-
-def _foreseen(wanted: str, before: str) -> str:
-    return {"started": "running", "finished": "finished", "stopped": "stopped", "absent": "absent"}.get(
-        wanted, before
-    )
 
 
 def _ensure_run(arguments: Mapping[str, Any], before: str, check_mode: bool) -> bool:
@@ -219,5 +215,5 @@ def describe(state_dir: str | None, name: str) -> dict[str, Any]:
         "progress": progress,
         "result": result,
         "result_file": str(store.result) if ended and store.result.exists() else "",
-        "report": job.report(state_dir, name) if ended else "",
+        "report": fortio.text(result) if result else "",
     }

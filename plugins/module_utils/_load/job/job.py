@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 from ..._common.files import expanded, require_own_folder, write_atomically
 from ..._common.processes import alive, send
@@ -163,7 +163,7 @@ def _launch(prepared: PreparedLoad, store: Store, program: Path, python: str) ->
         record = read_json(store.record)
         if record is not None:
             send(record, signal.SIGKILL)  # nobody would know of it
-            wait_for_end(record, STOP_GRACE_SECONDS)
+            _wait_for_end(record, STOP_GRACE_SECONDS)
         said = {"error": f"it did not come up; its log is {_tail(store.log)!r}"}
     if "error" in said:
         raise LoadError(str(said["error"]))
@@ -234,38 +234,18 @@ def result(state_dir: str | None, name: str) -> dict[str, Any] | None:
     return build(job["options"], now, checkpoint["snapshot"], timeline, ledger)
 
 
-def report(state_dir: str | None, name: str) -> str:
-    """The end-of-run text, empty if there is no result."""
-    made = result(state_dir, name)
-    return fortio.text(made) if made else ""
-
-
-def wait(
-    state_dir: str | None,
-    name: str,
-    seconds: float | None,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> bool:
+def wait(state_dir: str | None, name: str, seconds: float | None) -> bool:
     """Wait until the load's process has ended; False if it has not within `seconds`."""
-    record = read_json(Store(state_dir, name).record)
-    return wait_for_end(record, seconds, clock=clock, sleep=sleep)
+    return _wait_for_end(read_json(Store(state_dir, name).record), seconds)
 
 
-def wait_for_end(
-    record: dict[str, Any] | None,
-    seconds: float | None,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> bool:
+def _wait_for_end(record: dict[str, Any] | None, seconds: float | None) -> bool:
     """The same of the recorded process."""
-    deadline = None if seconds is None else clock() + seconds
+    deadline = None if seconds is None else time.monotonic() + seconds
     while alive(record):
-        if deadline is not None and clock() >= deadline:
+        if deadline is not None and time.monotonic() >= deadline:
             return False
-        sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return True
 
 
@@ -282,13 +262,11 @@ def stop(state_dir: str | None, name: str) -> bool:
         record = read_json(store.record)
         job = read_json(store.description) or {}
         stopped = record is not None and send(record, signal.SIGTERM)
-        if (
-            record is not None
-            and stopped
-            and not wait(state_dir, name, job["options"]["longest_request"] / 1e9 + STOP_GRACE_SECONDS)
-        ):
-            send(record, signal.SIGKILL)
-            wait(state_dir, name, STOP_GRACE_SECONDS)
+        if record is not None and stopped:
+            seconds = job["options"]["longest_request"] / 1e9 + STOP_GRACE_SECONDS
+            if not _wait_for_end(record, seconds):
+                send(record, signal.SIGKILL)
+                _wait_for_end(record, STOP_GRACE_SECONDS)
         _keep_interrupted(store, state_dir, job)
     return stopped
 
