@@ -111,7 +111,7 @@ def _model(api: Api, params: Any, found: Findings) -> None:
         driver=params["driver"],
         inferenceservice=service,
         canary=canary,
-        revisions=_revisions(api, namespace, name),
+        revisions=_revisions(api, namespace),
         kserve=image if group == rights.KSERVE and version_of(image) else "",
         gateway_api=_gateway_api(api) if group == rights.KSERVE else None,
     )
@@ -169,7 +169,7 @@ def _webhooks(
                 )
 
 
-def _revisions(api: Api, namespace: str, name: str) -> list[str] | None:
+def _revisions(api: Api, namespace: str) -> list[str] | None:
     try:
         path = api.resource("serving.knative.dev/v1", "Revision").path(namespace)
         listed = api.get(path, metadata_only=True).get("items") or []

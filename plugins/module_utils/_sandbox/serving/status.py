@@ -175,7 +175,7 @@ def _conditions(service: Object, seen: Observation) -> list[Condition]:
     configurations = _configurations_ready(seen)
     routes = _routes_ready(service, seen)
     predictor = worst(configurations, routes)
-    ingress = _ingress_ready(predictor, seen)
+    ingress = _ingress_ready(predictor)
     return [
         {"type": "IngressReady", **ingress},
         # Swapped in KFServing: this one carries the state of the routes, the other that of the configuration.
@@ -211,7 +211,7 @@ def _routes_ready(service: Object, seen: Observation) -> Condition:
     return condition("Unknown", "TrafficNotMigrated", text)
 
 
-def _ingress_ready(predictor: Condition, seen: Observation) -> Condition:
+def _ingress_ready(predictor: Condition) -> Condition:
     if predictor["status"] != "True":
         return condition(predictor["status"], "Predictor ingress not created")
     return condition("True")
