@@ -58,8 +58,7 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
         path = paths.get(name)
         if not path:
             continue
-        if os.path.isdir(path):
-            raise ArtefactError(f"{name}: {path} is a folder. Give the path of the file.")
+        refuse_folder(name, path)
         try:
             found[name] = reader(path)
         except OSError as error:
@@ -72,13 +71,18 @@ def read_evidence(paths: Mapping[str, Any]) -> Evidence:
     return Evidence(problems=problems, access_log=log, **found)
 
 
+def refuse_folder(name: str, path: str) -> None:
+    """Raise ArtefactError where an argument names a folder, and is to name a file."""
+    if os.path.isdir(path):
+        raise ArtefactError(f"{name}: {path} is a folder. Give the path of the file.")
+
+
 def _access_log(given: Mapping[str, Any], load: Any, problems: dict[str, str]) -> AccessLog | None:
     """The requests of the load in the gateway's log; None, with the reason, where they cannot be found."""
     form, path = _format(given), given.get("path")
     if not path:
         return None
-    if os.path.isdir(path):
-        raise ArtefactError(f"access_log: {path} is a folder. Give the path of the file.")
+    refuse_folder("access_log", path)
     ids = read_ids(load)
     if not ids:
         # Without a load's result there is a problem already.

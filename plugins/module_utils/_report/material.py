@@ -4,7 +4,6 @@ objects."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.t
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.thresholds import Thresholds
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.verdict import SCHEMA, decide
 
-from .files import ArtefactError, parse, read_evidence
+from .files import parse, read_evidence, refuse_folder
 
 UNSHOWN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What is raised where something in a verdict is missing, or is not what it is to be."""
@@ -84,8 +83,7 @@ def _verdict(path: str | None) -> Mapping[str, Any] | None:
     """verdict.json, or None where it is missing or is not one."""
     if not path:
         return None
-    if os.path.isdir(path):
-        raise ArtefactError(f"verdict: {path} is a folder. Give the path of the file.")
+    refuse_folder("verdict", path)
     try:
         found = parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.errors import LoadError
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.job.together import write_merged
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.pod.heard import INTERRUPTED
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.pod.lines import Log
 
 from ..client.api import Json
@@ -24,8 +25,7 @@ from .talk import RECENT_LINES, Talk
 # annotations have changed, and a result is to be written and read.
 _RESULT_SECONDS = 120.0
 # The worse, the earlier; a load is as its worst generator is.
-_STATES = ("starting", "running", "interrupted", "aborted", "stopped", "finished")
-_INTERRUPTED = "interrupted"
+_STATES = ("starting", "running", INTERRUPTED, "aborted", "stopped", "finished")
 
 
 def load_job(module: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _row(talk: Talk, index: int, pod: Optional[Pod], log: Log) -> dict[str, Any]
     if log.last("ended"):
         state = str(said["state"])
     elif pod is None or pod.over:
-        state = _INTERRUPTED
+        state = INTERRUPTED
     else:
         state = "running" if pod.control.get("start") else "starting"
     return {
@@ -171,7 +171,7 @@ def _results(run: LoadRun, collection: Collection, seconds: Optional[float], cha
         ]
         message = "; ".join(f"{row['name']}: {row['problem']}" for row in rows)
         run.module.warn(f"No generator left a result: {message}")
-        return {"changed": changed, "status": _INTERRUPTED, "progress": _progress([]), "generators": rows}
+        return {"changed": changed, "status": INTERRUPTED, "progress": _progress([]), "generators": rows}
     merged = write_merged(generators, run.params["dest"] or "", False)
     rows = [{**row, **of} for row, of in zip(pods, merged["generators"])]
     own = [part.result["LoadTest"] for part in collection.parts if part.result is not None]

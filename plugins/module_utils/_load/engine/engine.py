@@ -19,6 +19,7 @@ import os
 import time
 from typing import Callable
 
+from ..duration import SECOND
 from ..http.target import Target, is_literal, reachable_first, resolve
 from ..options import Options
 from ..stats.ledger import FailedRequest
@@ -32,7 +33,6 @@ from .resolver import Lookup, Resolver
 from .schedule import NEVER, Flood, Schedule, make_schedule
 from .streams import StreamExchange
 
-SECOND = 1_000_000_000
 STALL_AFTER = 100_000_000  # ns by which the loop is back too late from which it is a stall
 CHECK_EVERY = 50_000_000  # ns between checks while requests are in flight, so that a stall is seen
 EXPIRY_EVERY = 250_000_000  # ns between looks for idle connections that are about to be closed

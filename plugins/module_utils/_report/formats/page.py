@@ -26,6 +26,7 @@ from . import driven, tables
 from .style import STYLE
 
 WIDE, NARROW = 1040, 360
+_TIMED = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
 
 
 def page(material: Material) -> str:
@@ -265,8 +266,7 @@ def _by_whom(material: Material) -> str:
 
 def _response_times(material: Material) -> str:
     shown = _times(material, material.raw, "response_time", "Response times", "request")
-    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
-    return shown + note if shown else ""
+    return shown + _TIMED if shown else ""
 
 
 def _streamed(material: Material) -> str:
@@ -274,8 +274,7 @@ def _streamed(material: Material) -> str:
     times = material.raw.get("streamed")
     first = _times(material, times, "first_token", "First tokens", "first token")
     gaps = _times(material, times, "token_gap", "Gaps between tokens", "gap")
-    note = "<p class='small soft'>Timed from the moment at which each request was to be sent.</p>"
-    return f"<h3>First tokens</h3>{first}{note}<h3>Gaps between tokens</h3>{gaps}" if first or gaps else ""
+    return f"<h3>First tokens</h3>{first}{_TIMED}<h3>Gaps between tokens</h3>{gaps}" if first or gaps else ""
 
 
 def _times(material: Material, times: Any, name: str, title: str, what: str) -> str:

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from .family import LABELS
+from .snapshot import MODE_ANNOTATION
+from .standard import REVISION, SOURCE_URI
 from .tree import entries, mapping
 
 MAX_MESSAGE = 500
@@ -21,16 +24,12 @@ _METADATA = (
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )  # fmt: skip
-_ANNOTATIONS = (
-    "deployment.kubernetes.io/revision", "serving.kserve.io/deploymentMode",
-    "internal.serving.kserve.io/storage-initializer-sourceuri",
-)  # fmt: skip
+_ANNOTATIONS = (REVISION, MODE_ANNOTATION, SOURCE_URI)
 _LABELS = (
     "app", "pod-template-hash", "serving.knative.dev/configuration", "serving.knative.dev/revision",
-    "serving.knative.dev/service", "serving.kserve.io/inferenceservice",
-    "serving.kubeflow.org/inferenceservice", "component", "iter8.kfserving/run-id", "job-name",
+    "serving.knative.dev/service", *LABELS, "component", "iter8.kfserving/run-id", "job-name",
 )  # fmt: skip
-_URIS = ("storageUri", "internal.serving.kserve.io/storage-initializer-sourceuri")
+_URIS = ("storageUri", SOURCE_URI)
 _CONDITION = (
     "type", "status", "reason", "message", "lastTransitionTime", "severity", "observedGeneration",
 )  # fmt: skip
