@@ -23,6 +23,8 @@ from .rule import Finding, Rule, failed, passed, unproven, worst
 CLIENT = "client"
 _MOST_FLAGS = 3
 _MOST_PAYLOADS = 3
+# From then on a request counts as late for the load, which says whether it kept the rate.
+_LATE_SECONDS = 0.1
 
 
 def evidence_complete(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
@@ -215,13 +217,12 @@ def rate_kept(facts: Facts, _thresholds: Thresholds) -> list[Finding]:
     message = f"{load.actual_rate:.4g} of the {load.asked_rate:g} requests a second asked for were sent"
     if load.rate_kept:
         return passed(message, **figures)
+    late = f"1 % of them were sent {elapsed(load.lateness_p99)} late or more"
     if load.actual_rate >= load.asked_rate:
         # As many as asked for, in bursts: the generator was held up and caught up.
-        return unproven(
-            f"{message}, but not evenly: 1 % of them were sent {elapsed(load.lateness_p99)} late or more",
-            **figures,
-        )
-    return unproven(f"only {message}", **figures)
+        return unproven(f"{message}, but not evenly: {late}", **figures)
+    why = f"; {late}" if load.lateness_p99 > _LATE_SECONDS else ""
+    return unproven(f"only {message}{why}", **figures)
 
 
 def generator_ran(facts: Facts, thresholds: Thresholds) -> list[Finding]:

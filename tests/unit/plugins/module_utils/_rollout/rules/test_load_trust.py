@@ -88,7 +88,17 @@ CASES = [
         UNSURE,
         {"asked": 100.0, "actual": 61.25},
         also={"counts_agree": UNSURE},
-        text="only 61.25 of the 100 requests a second asked for were sent",
+    ),
+    Case(
+        "the rate was not kept since all were late",
+        "rate_kept",
+        own(rate_kept=False, actual_rate=99.75, lateness={"p50": 0.0, "p99": 0.171, "max": 0.29}),
+        UNSURE,
+        {"asked": 100.0, "actual": 99.75},
+        text=(
+            "only 99.75 of the 100 requests a second asked for were sent; "
+            "1 % of them were sent 0.17 s late or more"
+        ),
     ),
     Case(
         "the rate was kept only on average",
