@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Streamed answers: how far the engine's first tokens are from the server's own record, at what cost.
 
-usage: streams.py [--seconds S] [--flying N [N ...]] [--peer FOLDER] [--out FILE]
+usage: streams.py [--seconds S] [--flying N [N ...]] [--peer FOLDER]... [--out FILE]
 
 A stub on loopback streams 50 tokens in ten seconds to each request; as many streams as are asked for are in
 flight from the tenth second on. The error is that of each stream by itself: when the engine saw its first
 token, less when the server handed it to the system, on one clock. What lies between is the kernel's, the
 server's own work beside it, and the engine's.
 
-The peer is aiperf, whose folder of programs `--peer` names, on the same stub with as many streams at once. It
-wants a tokenizer, which is made on the spot. It has not been run so far: `pip install aiperf` into an
-environment of its own did not come to its end in two tries of nine minutes on a machine that was busy with
-other work. guidellm and `vllm bench serve` are left out, since they need torch, whose builds for Linux on
-PyPI come with all of CUDA; nor did guidellm install in ten minutes.
+Peers are guidellm and aiperf, on the same stub with as many streams at once: `--peer` names the folder of
+programs of an environment that has one of them. guidellm wants torch, though not to send requests; an old one
+for Python 3.10 is the last that comes without all of CUDA: `pip install guidellm torch==1.12.1 jinja2` takes
+two minutes. aiperf wants a tokenizer, which is made on the spot. `vllm bench serve` is left out, since it needs
+the torch of today.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,22 +167,53 @@ def aiperf(programs: Path, flying: int, seconds: int) -> dict[str, Any]:
             environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
             cpu, memory = measure(command, "", env=environment, cwd=name)
             spent = _cpu_of(server.pid)
-        streams = (folder / "sent").read_text().splitlines()
+        return {"flying": flying, **_row(folder / "sent", cpu, memory), "server_cpu_seconds": spent}
+
+
+def guidellm(programs: Path, flying: int, seconds: int) -> dict[str, Any]:
+    """The same number of streams at once for as long. Prompts and lengths are data: no tokenizer is asked."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        row = json.dumps({"prompt": "w1 w2 w3 w4 w5 w6 w7 w8", "output_tokens_count": TOKENS})
+        (folder / "data.jsonl").write_text(f"{row}\n" * 1000)
+        with stub(folder / "sent") as (url, server):
+            command = [
+                str(programs / "guidellm"), "run", "--backend", f"kind=openai_http,target={url},model=stub",
+                "--profile", f"kind=concurrent,streams={flying}",
+                "--constraint", f"kind=max_duration,seconds={LENGTH + seconds}",
+                "--data", f"kind=json_file,path={folder}/data.jsonl",
+                "--output", f"kind=json,path={folder}/out.json", "--disable-console",
+            ]  # fmt: skip
+            environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+            cpu, memory = measure(command, "", env=environment, cwd=name)
+            spent = _cpu_of(server.pid)
+        return {"flying": flying, **_row(folder / "sent", cpu, memory), "server_cpu_seconds": spent}
+
+
+def _row(sent: Path, cpu: float, memory: float) -> dict[str, Any]:
+    """What a peer cost, by the tokens that the server sent it."""
+    streams = sent.read_text().splitlines()
     tokens = sum(int(line.split()[-1]) for line in streams)
     return {
-        "flying": flying, "streams": len(streams), "tokens": tokens, "cpu_seconds": cpu,
-        "cpu_us_per_token": cpu / max(1, tokens) * 1e6, "megabytes": memory, "server_cpu_seconds": spent,
+        "streams": len(streams), "tokens": tokens, "cpu_seconds": cpu,
+        "cpu_us_per_token": cpu / max(1, tokens) * 1e6, "megabytes": memory,
     }  # fmt: skip
+
+
+PEERS: dict[str, Callable[[Path, int, int], dict[str, Any]]] = {"guidellm": guidellm, "aiperf": aiperf}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Streamed answers beside the server's own record.")
     parser.add_argument("--seconds", type=int, default=15, help="how long all streams are in flight")
     parser.add_argument("--flying", type=int, nargs="+", default=[50, 2000])
-    parser.add_argument("--peer", help="the folder of programs of an environment with aiperf")
+    parser.add_argument("--peer", action="append", default=[], type=Path, help="programs of one with a peer")
     parser.add_argument("--out", default="build/bench/streams.json")
     given = parser.parse_args()
-    found: dict[str, Any] = {"load_average": os.getloadavg()[0], "ours": [], "aiperf": []}
+    peers = {name: folder.resolve() for folder in given.peer for name in PEERS if (folder / name).exists()}
+    if len(peers) < len(given.peer):
+        parser.error(f"each --peer has to be a folder with one of {', '.join(PEERS)}")
+    found: dict[str, Any] = {"load_average": os.getloadavg()[0], "ours": [], **{name: [] for name in peers}}
     for flying in given.flying:
         row = ours(flying, given.seconds)
         found["ours"].append(row)
@@ -194,11 +225,11 @@ def main() -> int:
             f"{row['cpu_us_per_token']:.1f} µs of CPU a token, {row['megabytes']:.0f} MB",
             flush=True,
         )
-        if given.peer:
-            peer = aiperf(Path(given.peer).resolve(), flying, given.seconds)
-            found["aiperf"].append(peer)
+        for name, folder in peers.items():
+            peer = PEERS[name](folder, flying, given.seconds)
+            found[name].append(peer)
             print(
-                f"  aiperf: {peer['streams']} streams, {peer['tokens']} tokens; "
+                f"  {name}: {peer['streams']} streams, {peer['tokens']} tokens; "
                 f"{peer['cpu_us_per_token']:.1f} µs of CPU a token, {peer['megabytes']:.0f} MB",
                 flush=True,
             )
