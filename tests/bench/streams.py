@@ -11,7 +11,7 @@ server's own work beside it, and the engine's.
 Peers are guidellm and aiperf, on the same stub with as many streams at once: `--peer` names the folder of
 programs of an environment that has one of them. guidellm wants torch, though not to send requests; an old one
 for Python 3.10 is the last that comes without all of CUDA: `pip install guidellm torch==1.12.1 jinja2` takes
-two minutes. aiperf wants a tokenizer, which is made on the spot. `vllm bench serve` is left out, since it needs
+two minutes. aiperf wants a tokenizer, which is made on the spot. `vllm bench serve` is left out: it needs
 the torch of today.
 """
 
