@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Streamed answers: how far the engine's first tokens are from the server's own record, at what cost.
 
-usage: streams.py [--seconds S] [--flying N [N ...]] [--peer FOLDER]... [--out FILE]
+usage: streams.py [--seconds S] [--flying N [N ...]] [--peer FOLDER] [--out FILE]
 
 A stub on loopback streams 50 tokens in ten seconds to each request; as many streams as are asked for are in
-flight from the tenth second on. The error is that of each stream by itself: when the engine saw its first
-token, less when the server handed it to the system, on one clock. What lies between is the kernel's, the
-server's own work beside it, and the engine's.
+flight from the tenth second on. Their tokens come apart from each other's, or all at once, as those of a
+server that computes many streams together. The error is that of each stream by itself: when the engine saw
+its first token, less when the server handed it to the system, on one clock. What lies between is the
+kernel's, the server's own work beside it, and the engine's.
 
-Peers are guidellm and aiperf, on the same stub with as many streams at once: `--peer` names the folder of
-programs of an environment that has one of them. guidellm wants torch, though not to send requests; an old one
-for Python 3.10 is the last that comes without all of CUDA: `pip install guidellm torch==1.12.1 jinja2` takes
-two minutes. aiperf wants a tokenizer, which is made on the spot. `vllm bench serve` is left out: it needs
-the torch of today.
+The peer is guidellm, whose folder of programs `--peer` names, on the same stub with as many streams at once.
+It wants torch, though not to send requests; an old one for Python 3.10 is the last that comes without all of
+CUDA: `pip install guidellm torch==1.12.1 jinja2` takes two minutes. `vllm bench serve` is left out, since it
+needs the torch of today. aiperf 0.13 did not take a tokenizer that was made on the spot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from tools import ENGINE
 
 HERE = Path(__file__).resolve().parent
-TOKENS, LENGTH = 50, 10  # a token each 200 ms
+TOKENS, LENGTH = 50, 10
+# ms between two tokens. Streams that begin at 5 a second or a multiple are in step with the one, and with the
+# other as far apart as they can be.
+GAPS = {"apart": 197, "at once": 200}
 SECOND = 1_000_000_000
 
 
@@ -93,9 +96,9 @@ def _memory(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
-def ours(flying: int, seconds: int) -> dict[str, Any]:
+def ours(flying: int, seconds: int, gap: int) -> dict[str, Any]:
     """So many streams in flight for so long after they have begun one after the other."""
-    payload = json.dumps({"max_tokens": TOKENS, "stream": True, "model": "stub"}).encode()
+    payload = json.dumps({"max_tokens": TOKENS, "stream": True, "model": "stub", "gap_ms": gap}).encode()
     options = {
         "stream": "sse", "payloads": [base64.b64encode(payload).decode()], "rate": flying / LENGTH,
         "duration": (LENGTH + seconds) * SECOND, "max_connections": flying + flying // 4 + 10,
@@ -137,39 +140,6 @@ def _at(values: list[float], share: float) -> float:
     return round(values[min(len(values) - 1, int(share / 100 * len(values)))], 3)
 
 
-def tokenizer(folder: Path, python: Path) -> None:
-    """One that knows words, for a peer that wants one; made by the peer's own libraries."""
-    made = (
-        "import sys; from tokenizers import Tokenizer, models, pre_tokenizers;"
-        "from transformers import PreTrainedTokenizerFast as Fast;"
-        "words = {'[UNK]': 0, 'word': 1, **{f'w{k}': k + 2 for k in range(2000)}};"
-        "t = Tokenizer(models.WordLevel(words, unk_token='[UNK]'));"
-        "t.pre_tokenizer = pre_tokenizers.Whitespace();"
-        "Fast(tokenizer_object=t, unk_token='[UNK]', pad_token='[UNK]').save_pretrained(sys.argv[1])"
-    )
-    subprocess.run([str(python), "-c", made, str(folder)], check=True)
-
-
-def aiperf(programs: Path, flying: int, seconds: int) -> dict[str, Any]:
-    """The same number of streams at once for as long. It keeps what came of every request."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tokenizer(folder / "tokenizer", programs / "python")
-        with stub(folder / "sent") as (url, server):
-            command = [
-                str(programs / "aiperf"), "profile", "--model", "stub", "--url", url, "--endpoint-type",
-                "chat", "--streaming", "--concurrency", str(flying),
-                "--benchmark-duration", str(LENGTH + seconds), "--benchmark-grace-period", "60",
-                "--tokenizer", str(folder / "tokenizer"),
-                "--synthetic-input-tokens-mean", "8", "--output-tokens-mean", str(TOKENS), "--ui", "none",
-                "--artifact-dir", str(folder / "out"),
-            ]  # fmt: skip
-            environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-            cpu, memory = measure(command, "", env=environment, cwd=name)
-            spent = _cpu_of(server.pid)
-        return {"flying": flying, **_row(folder / "sent", cpu, memory), "server_cpu_seconds": spent}
-
-
 def guidellm(programs: Path, flying: int, seconds: int) -> dict[str, Any]:
     """The same number of streams at once for as long. Prompts and lengths are data: no tokenizer is asked."""
     with tempfile.TemporaryDirectory() as name:
@@ -187,49 +157,39 @@ def guidellm(programs: Path, flying: int, seconds: int) -> dict[str, Any]:
             environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
             cpu, memory = measure(command, "", env=environment, cwd=name)
             spent = _cpu_of(server.pid)
-        return {"flying": flying, **_row(folder / "sent", cpu, memory), "server_cpu_seconds": spent}
-
-
-def _row(sent: Path, cpu: float, memory: float) -> dict[str, Any]:
-    """What a peer cost, by the tokens that the server sent it."""
-    streams = sent.read_text().splitlines()
+        streams = (folder / "sent").read_text().splitlines()
     tokens = sum(int(line.split()[-1]) for line in streams)
     return {
-        "streams": len(streams), "tokens": tokens, "cpu_seconds": cpu,
-        "cpu_us_per_token": cpu / max(1, tokens) * 1e6, "megabytes": memory,
+        "flying": flying, "streams": len(streams), "tokens": tokens, "cpu_seconds": cpu,
+        "cpu_us_per_token": cpu / max(1, tokens) * 1e6, "megabytes": memory, "server_cpu_seconds": spent,
     }  # fmt: skip
-
-
-PEERS: dict[str, Callable[[Path, int, int], dict[str, Any]]] = {"guidellm": guidellm, "aiperf": aiperf}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Streamed answers beside the server's own record.")
     parser.add_argument("--seconds", type=int, default=15, help="how long all streams are in flight")
     parser.add_argument("--flying", type=int, nargs="+", default=[50, 2000])
-    parser.add_argument("--peer", action="append", default=[], type=Path, help="programs of one with a peer")
+    parser.add_argument("--peer", type=Path, help="the folder of programs of an environment with guidellm")
     parser.add_argument("--out", default="build/bench/streams.json")
     given = parser.parse_args()
-    peers = {name: folder.resolve() for folder in given.peer for name in PEERS if (folder / name).exists()}
-    if len(peers) < len(given.peer):
-        parser.error(f"each --peer has to be a folder with one of {', '.join(PEERS)}")
-    found: dict[str, Any] = {"load_average": os.getloadavg()[0], "ours": [], **{name: [] for name in peers}}
+    found: dict[str, Any] = {"load_average": os.getloadavg()[0], "ours": [], "guidellm": []}
     for flying in given.flying:
-        row = ours(flying, given.seconds)
-        found["ours"].append(row)
-        error = row["error_ms"]
-        print(
-            f"{flying} in flight: {row['streams']} streams, {row['failed']} failed, {row['tokens']} tokens; "
-            f"first token off by {error['p50']:.2f} ms (median), {error['p99']:.2f} (99 %), "
-            f"{error['max']:.1f} (most); "
-            f"{row['cpu_us_per_token']:.1f} µs of CPU a token, {row['megabytes']:.0f} MB",
-            flush=True,
-        )
-        for name, folder in peers.items():
-            peer = PEERS[name](folder, flying, given.seconds)
-            found[name].append(peer)
+        for how, gap in GAPS.items():
+            row = {"tokens_come": how, **ours(flying, given.seconds, gap)}
+            found["ours"].append(row)
+            error = row["error_ms"]
             print(
-                f"  {name}: {peer['streams']} streams, {peer['tokens']} tokens; "
+                f"{flying} in flight, tokens {how}: {row['streams']} streams, {row['failed']} failed, "
+                f"{row['tokens']} tokens; first token off by {error['p50']:.2f} ms (median), "
+                f"{error['p99']:.2f} (99 %), {error['max']:.1f} (most); "
+                f"{row['cpu_us_per_token']:.1f} µs of CPU a token, {row['megabytes']:.0f} MB",
+                flush=True,
+            )
+        if given.peer:
+            peer = guidellm(given.peer.resolve(), flying, given.seconds)
+            found["guidellm"].append(peer)
+            print(
+                f"  guidellm: {peer['streams']} streams, {peer['tokens']} tokens; "
                 f"{peer['cpu_us_per_token']:.1f} µs of CPU a token, {peer['megabytes']:.0f} MB",
                 flush=True,
             )

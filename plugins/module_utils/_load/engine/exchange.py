@@ -14,11 +14,12 @@ from ..http.connection import Connection
 from ..http.parser import LENGTH, NO_BODY, Head
 from ..http.reader import ResponseReader
 from ..http.request import Turns
-from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, ConnectionEvent
+from ..http.states import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, ConnectionEvent
 from ..http.target import Target
 from ..options import Options
 from ..sse.answer import StreamedAnswer
 from ..stats.ledger import FailedRequest
+from ..stats.modes import RECEIVE
 from ..stats.outage import FOLD_EVERY
 from ..stats.tally import Tally
 from .in_flight import InFlight
@@ -101,11 +102,16 @@ class Exchange(InFlight):
     # What the poller and the resolver report
 
     def serve(self, events: list[tuple[int, int]]) -> None:
-        """Act on what the poller reported.
+        """Act on what the poller reported."""
+        if self._options.stream:
+            self._serve_streams(events)
+        else:
+            self._serve_answers(events)
 
-        The common case stays in this loop: a plain connection, its request written, receives in one piece a
-        response whose head is, byte for byte, one that the parser has passed before. All are received before
-        the next requests are sent: a server that finds several at once need not be woken for each.
+    def _serve_answers(self, events: list[tuple[int, int]]) -> None:
+        """The common case stays in this loop: a plain connection, its request written, receives in one piece
+        a response whose head is, byte for byte, one that the parser has passed before. All are received
+        before the next requests are sent: a server that finds several at once need not be woken for each.
         """
         by_fd, clock, tally, reader = self._pool.by_fd, self._clock, self._tally, self._reader
         service, overall, paced = tally.service.fresh, tally.outages, tally.paced
@@ -150,6 +156,29 @@ class Exchange(InFlight):
             self._go_on(answered, now)
             if len(overall.answered) >= FOLD_EVERY:
                 self.settle()
+
+    def _serve_streams(self, events: list[tuple[int, int]]) -> None:
+        """A server that computes many streams together sends their tokens at one time: all that came is
+        received and dated before any of it is read, or the last would be late by the work for the others."""
+        clock, heard, others = self._clock, [], []
+        for fd, event in events:
+            conn = self._pool.by_fd.get(fd)
+            if conn is None:
+                continue
+            if conn.state not in (WAITING, READING) or event != IN or conn.tls:
+                others.append((conn, event))
+                continue
+            first = conn.state is WAITING
+            try:
+                data = conn.recv(conn.mode.reach if first else RECEIVE)
+            except OSError as error:
+                self._reader.failed(conn, error)
+                continue
+            heard.append((conn, data, clock(), self._reader.begun if first else self._reader.received))
+        for conn, data, now, take in heard:
+            take(conn, data, now)
+        for conn, event in others:
+            self._event(conn, event)
 
     def _go_on(self, ended: list[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""
