@@ -56,7 +56,7 @@ class Observer:
         self._unsynced = {target.feed for target in targets}
         self._proved_by = {target.feed: target.proved_by for target in targets if target.proved_by}
         self._there: set[str] = set()
-        self._changed: set[str] = set()
+        self._changed: dict[str, float] = {}
         self._offset = Estimate()
         self._clock_reported = 0.0
 
@@ -147,7 +147,7 @@ class Observer:
         if notice.kind in ("present", "deleted"):
             recorder.take(notice, at)
             if notice.name == self._proved_by.get(feed):
-                self._changed.add(feed)
+                self._changed[feed] = at
                 self._there.add(feed)
                 version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
                 proved = self._polls.setdefault(feed, Poll()).reported(version)
@@ -178,8 +178,9 @@ class Observer:
         coverage = self._coverage.get(feed)
         if coverage is None or proved is None:
             return
-        missed = coverage.proved(proved, changed=feed in self._changed)
-        self._changed.discard(feed)
+        # What a proof tells is older than its coming: what was told since the last one's moment may be of
+        # the interval between, whenever that proof came.
+        missed = coverage.proved(proved, changed=self._changed.get(feed, 0.0) > coverage.until)
         if missed is not None:
             recorder.unobserved(feed, missed, at)
 

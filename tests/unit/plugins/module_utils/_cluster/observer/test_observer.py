@@ -33,17 +33,21 @@ class Eyes:
 
 
 class Asked(Eyes):
-    """Eyes whose polls, sent half a second apart from 2 on, find this version of the object."""
+    """Eyes whose polls, sent half a second apart from 2 on, find this version of the object; or that find
+    this, with the time at which it came, once they are to poll."""
 
-    def __init__(self, notices: Sequence[Notice], version: str) -> None:
+    def __init__(
+        self, notices: Sequence[Notice], version: str, found: Sequence[tuple[float, Any]] = ()
+    ) -> None:
         super().__init__(notices)
-        self._version = version
+        halves = [half / 2 for half in range(4, 201)]
+        self._found = found or [(at, Polled(ROUTES, at, version)) for at in halves]
         self.polled: list[str] = []
 
     def poll(self, target: WatchTarget, tell: Any, _ended: Any) -> None:
         self.polled.append(target.feed)
-        for half in range(4, 201):
-            tell(half / 2, Polled(target.feed, half / 2, self._version))
+        for at, item in self._found:
+            tell(at, item)
 
 
 class Kept:
@@ -95,9 +99,11 @@ def told(name: str, version: str, at: float, kind: str = "present") -> Notice:
     return Notice(ROUTES, kind, at, name, {"metadata": {"name": name, "resourceVersion": version}})
 
 
-def proved(version: str, *notices: Notice) -> tuple[Asked, list[tuple[float, float]]]:
+def proved(
+    version: str, *notices: Notice, found: Sequence[tuple[float, Any]] = ()
+) -> tuple[Asked, list[tuple[float, float]]]:
     """The eyes, and what was unobserved from 2 to 100 of a watch of all routes that one of them proves."""
-    eyes: Any = Asked([*notices, news("synced", 1.0)], version)
+    eyes: Any = Asked([*notices, news("synced", 1.0)], version, found)
     recorder: Any = Kept()
     resource: Any = None
     looks: list[float] = []
@@ -120,3 +126,12 @@ def test_a_watch_that_has_fallen_behind_without_a_word_is_told() -> None:
 def test_one_that_is_not_there_is_not_asked_for() -> None:
     eyes, unseen = proved("absent", told("other", "9", 1.0))
     assert (eyes.polled, unseen) == ([], [])
+
+
+@pytest.mark.parametrize("sent", [2.0, 2.1], ids=["proves nothing new", "proves a little"])
+def test_an_answer_that_was_held_up_does_not_tell_that_nothing_changed_since(sent: float) -> None:
+    before = [(2.0, Polled(ROUTES, 2.0, "7"))]
+    held = [(12.0, told(NAME, "8", 12.0)), (12.0, Polled(ROUTES, sent, "7"))]
+    after = [(at / 2, Polled(ROUTES, at / 2, "8")) for at in range(25, 201)]
+    _eyes, unseen = proved("", told(NAME, "7", 1.0), found=[*before, *held, *after])
+    assert unseen == [(sent, 12.5)]
