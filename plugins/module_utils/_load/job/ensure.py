@@ -107,9 +107,11 @@ def _headers(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _arrivals(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """At which rate requests are due, or along which profile, or at which times: only one of these is given
-    (`MUTUALLY_EXCLUSIVE`)."""
+    """At which rate requests are due, or along which profile, or at which times."""
     rate, steps, times = (arguments.get(name) for name in ("rate", "profile", "send_times"))
+    named = [name for name in ("rate", "profile", "send_times") if arguments.get(name) is not None]
+    if len(named) > 1:
+        raise LoadError(f"Only one of {' and '.join(named)} can say when requests are due.")
     if steps is not None:
         if not steps:
             raise LoadError("The profile has no step.")
