@@ -201,8 +201,10 @@ def test_a_stranger_in_a_session_of_the_same_number_is_no_orphan(state: Path) ->
 
 
 def test_a_zombie_has_ended(state: Path) -> None:
-    process = dataclasses.replace(python(state, "pass"), child=None)
-    until(lambda: zombie(process.pid), 10, "a zombie")
+    # A child that nobody holds is waited for by Python.
+    child = python(state, "pass")
+    process = dataclasses.replace(child, child=None)
+    until(lambda: zombie(child.pid), 10, "a zombie")
     assert not records.alive(process)
 
 
