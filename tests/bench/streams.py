@@ -145,7 +145,7 @@ def guidellm(programs: Path, flying: int, seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         row = json.dumps({"prompt": "w1 w2 w3 w4 w5 w6 w7 w8", "output_tokens_count": TOKENS})
-        (folder / "data.jsonl").write_text(f"{row}\n" * 1000)
+        (folder / "data.jsonl").write_text(f"{row}\n" * (10 * flying))
         with stub(folder / "sent") as (url, server):
             command = [
                 str(programs / "guidellm"), "run", "--backend", f"kind=openai_http,target={url},model=stub",
