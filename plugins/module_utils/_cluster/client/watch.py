@@ -123,7 +123,7 @@ class Watch:
             try:
                 if not version:
                     listed = self._source.get(self._path, self._select)
-                    version = _version_of(listed)
+                    version = version_of(listed)
                     yield from self._relisted(listed)
                 with closing(self._open(version, deadline)) as events:
                     yield from self._answered()
@@ -131,7 +131,7 @@ class Watch:
                     try:
                         for event in events:
                             self._refuse(event)
-                            version = _version_of(event.get("object") or {}) or version
+                            version = version_of(event.get("object") or {}) or version
                             yield from self._happened(event)
                     finally:
                         if self._clock.now() - opened >= SHORT_WATCH_SECONDS:
@@ -194,7 +194,7 @@ class Watch:
             # Deleted and created anew while nobody watched.
             yield self._gone(name, known)
             known = None
-        if known is None or _version_of(known) != _version_of(item):
+        if known is None or version_of(known) != version_of(item):
             self._known[name] = item
             yield Notice(self.feed, "present", self._clock.now(), name, item)
 
@@ -244,7 +244,8 @@ def _name_of(item: Json) -> str:
     return _metadata(item, "name")
 
 
-def _version_of(item: Json) -> str:
+def version_of(item: Json) -> str:
+    """The resourceVersion of an object, or of a list."""
     return _metadata(item, "resourceVersion")
 
 

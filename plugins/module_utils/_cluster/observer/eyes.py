@@ -17,9 +17,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.
     from_stamp,
 )
 
-from ..client.api import Api, Json, Resource
+from ..client.api import Api, Resource
 from ..client.errors import ClusterError, NotFound
-from ..client.watch import Clock, Notice, Watch
+from ..client.watch import Clock, Notice, Watch, version_of
 from .coverage import ABSENT, POLL_SECONDS
 
 RECONNECT_SECONDS = 0.5
@@ -85,11 +85,6 @@ class Eyes(Protocol):
     def poll(self, target: WatchTarget, tell: Tell, ended: threading.Event) -> None:
         """Tell over and over which version the object that proves the target has (Polled), and what time it
         is there."""
-
-
-def version_of(obj: Json) -> str:
-    """The resourceVersion."""
-    return str((obj.get("metadata") or {}).get("resourceVersion") or "")
 
 
 def compared(date: str, sent: float, received: float) -> Compared | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import Estimate
 
-from ..client.watch import Clock, Notice
+from ..client.watch import Clock, Notice, version_of
 from .coverage import ABSENT, Coverage, Poll, UnobservedInterval
-from .eyes import Compared, Eyes, Found, Polled, WatchTarget, version_of
+from .eyes import Compared, Eyes, Found, Polled, WatchTarget
 from .recorder import ObservationRecorder
 
 TICK_SECONDS = 0.2
@@ -55,7 +55,6 @@ class Observer:
         self._lost: dict[str, tuple[float, str]] = {}
         self._unsynced = {target.feed for target in targets}
         self._proved_by = {target.feed: target.proved_by for target in targets if target.proved_by}
-        self._there: set[str] = set()
         self._changed: dict[str, float] = {}
         self._offset = Estimate()
         self._clock_reported = 0.0
@@ -109,7 +108,7 @@ class Observer:
         recorder.began(now)
         for target in self._targets:
             # What is not needed may not be there at all, as HTTPRoutes in Knative mode.
-            if target.proved_by and (target.needed or target.feed in self._there):
+            if target.proved_by and (target.needed or target.feed in self._changed):
                 self._coverage[target.feed] = Coverage(now)
                 self._eyes.poll(target, self._found, self._ended)
 
@@ -148,7 +147,6 @@ class Observer:
             recorder.take(notice, at)
             if notice.name == self._proved_by.get(feed):
                 self._changed[feed] = at
-                self._there.add(feed)
                 version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
                 proved = self._polls.setdefault(feed, Poll()).reported(version)
                 # What was in flight when it was asked for is proved by its coming, then and there.

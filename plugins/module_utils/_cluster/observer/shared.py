@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ..client.api import Api, Json
 from ..client.errors import ClusterError, Forbidden, NotFound
-from ..client.watch import Clock, Notice
+from ..client.watch import Clock, Notice, version_of
 from .coverage import ABSENT
 from .eyes import (
     POLL_READ_SECONDS,
@@ -26,7 +26,6 @@ from .eyes import (
     at_a_pace,
     broken,
     compared,
-    version_of,
     watched,
 )
 

@@ -43,8 +43,9 @@ def polyline(points: Sequence[tuple[float, float]], look: str) -> str:
 
 def cross(x: float, y: float, tip: str) -> str:
     """The mark of a failure."""
-    low_x, high_x = number(x - 4), number(x + 4)
-    low_y, high_y = number(y - 4), number(y + 4)
+    size = 4
+    low_x, high_x = number(x - size), number(x + size)
+    low_y, high_y = number(y - size), number(y + size)
     path = f"M{low_x} {low_y}L{high_x} {high_y}M{low_x} {high_y}L{high_x} {low_y}"
     return f'<path class="mark" d="{path}">{_tip(tip)}</path>'
 
