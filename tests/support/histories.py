@@ -31,7 +31,7 @@ class World:
     """What really happened, in seconds since the start of the load.
 
     `splits` are the canary's weights with the moments from which they held; `ahead` is by how much the
-    load's clock is ahead of everybody else's.
+    load's clock is ahead of everybody else's; `late` is how late the marks of its start and end are written.
     """
 
     applied: float
@@ -41,6 +41,7 @@ class World:
     ended: int
     promoted: bool
     ahead: float = 0.0
+    late: float = 0.0
     lost: list[float] = field(default_factory=list)
 
     def weight(self, time: float) -> int:
@@ -66,7 +67,10 @@ ITER8, OBSERVED, STANDARD = "iter8", "observed", "standard mode"
 def history(seed: int, kind: str = ITER8) -> History:
     """The history with this number and of this kind, always the same."""
     dice = Random(seed)
-    world = _world(dice)
+    # Dice of its own: what else happens in the history with this number stays what it was.
+    busy = Random(f"busy {seed}")
+    late = busy.uniform(5.0, 25.0) if busy.random() < 0.1 else 0.0
+    world = _world(dice, late)
     clock = dice.random() < 0.15
     if clock:
         world.ahead = dice.choice((dice.uniform(0.7, 60.0), -dice.uniform(0.1, 8.0)))
@@ -82,7 +86,8 @@ def history(seed: int, kind: str = ITER8) -> History:
         _in_standard_mode(made)
     bends = [each for each in BENDS if kind == ITER8 or each[2] not in OF_EXPERIMENTS]
     bends += [OBSERVATIONS] if kind == STANDARD else []
-    made.tags |= {CLOCK} if clock else set()
+    # Without an observer nothing tells a late mark from a clock that is off.
+    made.tags |= {CLOCK} if clock or (late and not _observer(made)) else set()
     made.tags |= {LOST} if world.lost else set()
     made.tags |= set() if expected is world.promoted else {UNEXPECTED}
     for _unused in range(dice.choice((0, 0, 1, 1, 1, 2))):
@@ -93,8 +98,8 @@ def history(seed: int, kind: str = ITER8) -> History:
     return made
 
 
-def _world(dice: Random) -> World:
-    applied = dice.uniform(4.0, 8.0)
+def _world(dice: Random, late: float) -> World:
+    applied = dice.uniform(4.0, 8.0) + late
     at = applied + dice.uniform(3.0, 6.0)
     promoted = dice.random() < 0.7
     weight, splits = dice.choice((3, 5, 10)), []
@@ -106,7 +111,7 @@ def _world(dice: Random) -> World:
     settled = completed + dice.uniform(0.5, 4.0)
     splits.append((settled, 100 if promoted else 0))
     ended = math.ceil(settled + dice.uniform(5.0, 12.0))
-    return World(applied, splits, completed, settled, ended, promoted)
+    return World(applied, splits, completed, settled, ended, promoted, late=late)
 
 
 def _load(world: World, dice: Random) -> dict[str, Any]:
@@ -157,12 +162,12 @@ def _timeline(world: World, dice: Random) -> list[dict[str, Any]]:
         told = [{**line, "resource_version": str(10 + n)} for n, line in enumerate(told)]
         told.append(_of(-0.5, "observer", "started"))
         told.append(_of(9.0, "observer", "clock", whose="api_server", low=-0.02, high=0.03))
-        told.append(_of(world.ended + 1.0, "observer", "stopped"))
+        told.append(_of(world.ended + world.late + 1.0, "observer", "stopped"))
     told += [
-        _of(0.2, "playbook", "load_started"),
+        _of(0.2 + world.late, "playbook", "load_started"),
         _of(world.applied, "playbook", "canary_applied", baseline=BASELINE),
         _of(world.applied + 2.5, "playbook", "experiment_created"),
-        _of(world.ended + 0.3, "playbook", "load_stopped"),
+        _of(world.ended + world.late + 0.3, "playbook", "load_stopped"),
     ]
     return sorted(told, key=lambda line: float(line["time"]))
 

@@ -2,8 +2,9 @@
 """How far the clocks of the evidence are apart: the load's, the timeline's, the gateway's.
 
 The timeline has the clock of the playbook's host, which is the load's too unless the marks of the load's
-start and end contradict it: each is written after what it tells. Generators on other hosts have clocks of
-their own, which were compared with it.
+start and end contradict it: each is written after what it tells, soon where the host is not too busy. What
+the timeline has from shortly before the load's start bounds it from the other side, however late the mark
+is. Generators on other hosts have clocks of their own, which were compared with it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from .offset import SAME, Estimate, Offset
 
 # By how much a mark may seem to be earlier than what it tells: times are rounded.
 _ROUNDING_SECONDS = 0.05
-# A mark is written at the latest this long after what it tells; more is taken for a clock that was set.
+# A mark is written at the latest this long after what it tells; more is taken for a clock that was set, but
+# where the start of the load is bounded from both sides.
 STAMP_SECONDS = 10.0
+# Bounds that are farther apart would hide a clock that is off.
+_BOUNDS_SECONDS = 60.0
 # An answer may be logged a moment after the client has it.
 _FINENESS_SECONDS = 0.001
 # A driver's, an observer's and the load's host may have clocks that are this far apart.
@@ -54,12 +58,30 @@ def compare(load: Load | None, marks: Marks, log: AccessLog | None) -> Clocks:
     gateway = _gateway(load, log) if log is not None else None
     if not after:
         return Clocks(load.clock or SAME, gateway=gateway)
-    slack, compared = min(after), load.clock or SAME
+    slack, compared, bounds = min(after), load.clock or SAME, start_bounds(load, marks)
     if slack < -compared.high - _ROUNDING_SECONDS - abs(load.wall_clock_drift):
-        return Clocks(Offset(-slack, -slack + STAMP_SECONDS), contradicted=True, gateway=gateway)
+        latest = max(STAMP_SECONDS, bounds.width if bounds else 0.0)
+        return Clocks(Offset(-slack, -slack + latest), contradicted=True, gateway=gateway)
     if load.clock is not None:
         return Clocks(load.clock, gateway=gateway)
-    return Clocks(Offset(-min(max(0.0, slack), STAMP_SECONDS), 0.0), gateway=gateway)
+    # On a host on which marks come late they would hide a clock that is ahead, too.
+    high = bounds.high if bounds and max(after) > STAMP_SECONDS else 0.0
+    return Clocks(Offset(-max(0.0, slack), max(0.0, high)), gateway=gateway)
+
+
+def start_bounds(load: Load, marks: Marks) -> Offset | None:
+    """How far the load's clock may be ahead of the timeline's for what both tell of the load's start: it lies
+    between the mark of it and what the timeline has before that.
+
+    None where that is too long before to tell anything, or after the start by the load's own clock: then it
+    is another clock, or the load was started before what the timeline begins with.
+    """
+    before, written = marks.before_load, marks.load_started
+    if before is None or written is None or written - before > _BOUNDS_SECONDS:
+        return None
+    if load.started < before - _ROUNDING_SECONDS:
+        return None
+    return Offset(load.started - written, load.started - before)
 
 
 def _marks_after(load: Load, marks: Marks) -> Iterator[float]:

@@ -12,7 +12,7 @@ from ..objects.experiment import FAILED
 from ..objects.snapshot import NOT_REPORTED
 from ..roles import BASELINE, CANARY, ITER8
 from .intervals import Intervals
-from .observed import last_observed, unobserved
+from .observed import OBSERVER, last_observed, unobserved
 from .offset import Offset
 from .timeline import Moment
 
@@ -43,6 +43,8 @@ class Marks:
     - `canary_applied`: when the playbook applied the canary, or, where another does, when the
       InferenceService was first seen changed: the shift begins.
     - `load_started`, `load_stopped`: when the playbook did that, by the clock of the timeline.
+    - `before_load`, `before_stop`: what was told last before each of these by the playbook, or by an observer
+      as it began: the playbook goes on to the load only then.
     - `baseline_revision`: the revision that served before, as the playbook noted it; empty if it did not.
     - `created_revision`: the canary's, which is the first other revision created at or after
       `canary_applied`, or, without an Experiment, the other one that ended with all of the traffic; empty if
@@ -76,6 +78,8 @@ class Marks:
     canary_applied: float | None = None
     load_started: float | None = None
     load_stopped: float | None = None
+    before_load: float | None = None
+    before_stop: float | None = None
     baseline_revision: str = ""
     created_revision: str = ""
     completion: Completion | None = None
@@ -143,6 +147,8 @@ def marks(moments: Iterable[Moment]) -> Marks:
         canary_applied=start,
         load_started=started.time if started else None,
         load_stopped=stopped.time if stopped else None,
+        before_load=_before(ordered, started),
+        before_stop=_before(ordered, stopped),
         baseline_revision=name,
         created_revision=_created(ordered, start, name, completion, traffic),
         completion=completion,
@@ -210,6 +216,13 @@ def _all(moments: Iterable[Moment], source: str, event: str) -> list[Moment]:
 
 def _first(moments: Iterable[Moment], source: str, event: str) -> Moment | None:
     return next(iter(_all(moments, source, event)), None)
+
+
+def _before(ordered: Sequence[Moment], mark: Moment | None) -> float | None:
+    """The last moment before this mark at which the host of the playbook is known to have come so far."""
+    told = ordered[: ordered.index(mark)] if mark is not None else []
+    own = (m.time for m in told if m.source == "playbook" or (m.source, m.event) == (OBSERVER, "started"))
+    return max(own, default=None)
 
 
 def _deletions(ordered: Iterable[Moment], start: float | None, stopped: Moment | None) -> Iterator[Moment]:

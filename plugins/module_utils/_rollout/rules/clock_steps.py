@@ -6,7 +6,9 @@ What the weights were when a request was answered is not known then.
 
 from __future__ import annotations
 
-from ..evidence.clocks import STAMP_SECONDS
+import math
+
+from ..evidence.clocks import STAMP_SECONDS, start_bounds
 from ..evidence.facts import Facts
 from ..evidence.load import STOPPED
 from ..messages import elapsed, utc
@@ -33,20 +35,29 @@ def _apart(facts: Facts) -> list[str]:
     """The load test counts its time by a clock that cannot be set, so its times and the timeline's may
     part.
 
+    Where the timeline bounds the load's start from both sides, a mark that comes late tells of a busy host.
+
     Several generators are started and stopped one after the other, and the marks come after all of them.
     Their clocks were compared with the timeline's before the load and after it, where a step shows as well.
     """
     load, marks = facts.load, facts.marks
     if load is None or load.generators:
         return []
-    pairs = [("began", load.started, 0.0, marks.load_started)]
+    begun, ended = STAMP_SECONDS, STAMP_SECONDS + load.last_wait
+    if start_bounds(load, marks) is not None:
+        begun = math.inf
+        # Between its start and its end the load compares the clock itself.
+        before = marks.before_stop
+        if before is not None and before <= load.ended + _CLOCK_STEP_SECONDS:
+            ended = math.inf
+    pairs = [("began", load.started, begun, marks.load_started)]
     if load.state == STOPPED:
-        pairs.append(("ended", load.ended, load.last_wait, marks.load_stopped))
+        pairs.append(("ended", load.ended, ended, marks.load_stopped))
     return [
         f"the load test {what} at {utc(own)}, and {utc(written)} by the timeline"
         + (", unless the host was too busy to write it down in time" if written > own else "")
-        for what, own, wait, written in pairs
-        if written is not None and not -STAMP_SECONDS <= written - own <= STAMP_SECONDS + wait
+        for what, own, latest, written in pairs
+        if written is not None and not -STAMP_SECONDS <= written - own <= latest
     ]
 
 

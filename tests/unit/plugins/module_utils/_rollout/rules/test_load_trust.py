@@ -258,6 +258,51 @@ def test_how_far_clocks_may_part(bend: Bend, grade: str) -> None:
     assert claim(verdict(run), "clock_steady") == grade
 
 
+def busy(before: float | None, began: float, stopped: float, ahead: float = 0.0, over: float = ENDED) -> Bend:
+    """Marks that came so late, and an observer that had begun `before` the load.
+
+    The load's clock is so far ahead, and the rollout was found to be `over` so long after the load began.
+    """
+
+    def bend(run: Run) -> None:
+        lines = run.timeline or []
+        for line in lines:
+            line["time"] += began
+        run.event("playbook", "load_stopped")["time"] = START + ENDED + stopped
+        lines.append(rollouts.event(over, "playbook", "rollout_ended"))
+        if before is not None:
+            lines.append(rollouts.event(-before, "observer", "started"))
+        lines.sort(key=lambda line: float(line["time"]))
+        run.own["started"] += ahead
+
+    return bend
+
+
+@pytest.mark.parametrize(
+    ("bend", "grade"),
+    [
+        (busy(2.0, 18.0, 15.0), "pass"),
+        (busy(2.0, 0.0, 300.0), "pass"),
+        (busy(None, 18.0, 15.0), "inconclusive"),
+        (busy(41.0, 18.9, 15.0), "pass"),
+        (busy(41.2, 18.9, 15.0), "inconclusive"),
+        # A load whose clock is behind by more than the time since the observer began.
+        (busy(2.0, 18.0, 0.0, ahead=-2.0), "pass"),
+        (busy(2.0, 18.0, 0.0, ahead=-2.1), "inconclusive"),
+        (busy(2.0, 0.0, 0.0, ahead=-3600.0), "inconclusive"),
+        # By its own clock it ended before the playbook had come so far.
+        (busy(2.0, 0.0, 15.0, over=91.0), "pass"),
+        (busy(2.0, 0.0, 15.0, over=91.1), "inconclusive"),
+        # A step while it ran shows in the load itself.
+        (both(busy(2.0, 18.0, 15.0), own(wall_clock_drift=-1.1)), "inconclusive"),
+    ],
+)
+def test_marks_of_a_busy_host_are_late_and_no_clock_was_set(bend: Bend, grade: str) -> None:
+    run = rollouts.good()
+    bend(run)
+    assert claim(verdict(run), "clock_steady") == grade
+
+
 def test_a_step_of_the_clock_does_not_turn_a_good_split_into_a_wrong_one() -> None:
     """From the third iteration on, everything but the load is dated 42 s late."""
     run = rollouts.good()
