@@ -265,8 +265,9 @@ options:
   timeout:
     description:
       - How many seconds this task may take. What it has not done by then, the next one goes on with.
+      - By default O(deadline) and O(hold_seconds), and three times O(ready_timeout), as a rollout that is not
+        over by its deadline begins to go back only then, in up to three patches.
     type: int
-    default: 7200
   holder:
     description: Who drives, as others see it. By default this host and the playbook's process.
     type: str
@@ -444,7 +445,7 @@ ARGUMENTS = {
     "until": {"type": "str", "choices": ["step", "end"], "default": "end"},
     "expect": {"type": "str", "choices": ["promoted", "decided", "any"], "default": "promoted"},
     "hold_seconds": {"type": "float", "default": 0},
-    "timeout": {"type": "int", "default": 7200},
+    "timeout": {"type": "int"},
     "holder": {"type": "str"},
     "lease_seconds": {"type": "float", "default": 0},
     "playbook": {"type": "str"},

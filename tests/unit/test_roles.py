@@ -122,6 +122,13 @@ def test_tasks_are_seen_before_they_run() -> None:
         assert not re.search(r"include_(role|tasks):", own), path
 
 
+def test_what_drives_has_the_time_for_the_way_back() -> None:
+    """That begins at the rollout's deadline at the latest, and the module takes it into account by itself."""
+    tasks = (ROOT / "roles/rollout/tasks/drive_step.yml").read_text()
+    assert "deadline: " in tasks
+    assert "timeout: " not in tasks.replace("ready_timeout: ", "")
+
+
 def test_a_rollout_of_a_list_is_checked_as_one_alone_is() -> None:
     plays = {
         name: yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text()) for name in ("rollout", "rollouts")

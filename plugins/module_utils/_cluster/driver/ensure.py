@@ -161,7 +161,7 @@ def _ended(run: Run, plan: Plan, end: DriveEnd, changed: bool) -> dict[str, Any]
             "rolled_back": f"{about} was rolled back: {end.message}.",
             "held": f"{about} is held, and the split stays as it is: {end.message}. Ask for state resumed, "
             "promoted or aborted.",
-            "timeout": f"{about} is not over after {run.params['timeout']} s ({end.message}). The split "
+            "timeout": f"{about} is not over after {run.timeout:g} s ({end.message}). The split "
             "stays as it is; the same task goes on from there.",
         }.get(end.outcome, f"{about} is {end.outcome}: {end.message}.")
         raise Failed(message, result)

@@ -36,6 +36,7 @@ from .store import RolloutStore
 
 # A silent API server must not outlast the Lease.
 ANSWER_SECONDS = 5.0
+_MOST_PATCHES_BACK = 3
 _PLAN_OPTIONS = (
     "steps", "on_failure", "on_inconclusive", "promote", "deadline", "ready_timeout", "settle", "canary_name",
     "error_rates", "names",
@@ -50,7 +51,8 @@ class Run:
         self.check_mode = bool(module.check_mode)
         self.namespace, self.name = str(self.params["namespace"]), str(self.params["name"])
         self.progress = Progress(None if self.check_mode else self.params["progress_file"], time.time)
-        self.deadline = time.monotonic() + float(self.params["timeout"])
+        self.timeout = _timeout(self.params)
+        self.deadline = time.monotonic() + self.timeout
         self.holder = str(self.params["holder"] or f"{socket.gethostname()}/{os.getppid()}")
         self.playbook = str(self.params["playbook"] or "")
         self.identity = f"{self.holder}/{secrets.token_hex(3)}"
@@ -151,6 +153,15 @@ class Run:
             "driver": summary(plan, state) if state else {},
             "transitions": self.progress.entries,
         }
+
+
+def _timeout(params: Mapping[str, Any]) -> float:
+    """How many seconds the task may take: with what no user says the way back, which begins at the rollout's
+    deadline at the latest, is not left half gone."""
+    if params["timeout"] is not None:
+        return float(params["timeout"])
+    way_back = _MOST_PATCHES_BACK * float(params["ready_timeout"])
+    return float(params["deadline"]) + float(params["hold_seconds"]) + way_back
 
 
 def _prometheus(given: Mapping[str, Any] | None) -> Prometheus | None:

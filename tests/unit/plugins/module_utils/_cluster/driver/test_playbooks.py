@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     NoDryRun,
     Unreachable,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import asks, ensure
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import asks, driver, ensure
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver import run as runs
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.driver.ensure import (
     progressive_rollout,
@@ -384,3 +384,20 @@ def test_a_step_that_takes_longer_than_its_deadline_is_told_of_before(task: Task
     told = [each["text"] for each in found["transitions"] if each["event"] == "foretold"]
     assert [text for text in told if "which is more than its deadline" in text] == [told[1]]
     assert told[1].startswith("give the canary 10 %, at least 10000 s, which is more than its deadline: {")
+
+
+def test_a_task_has_the_time_to_go_back_from_what_is_not_over_by_the_deadline(
+    task: Task, api: DrivenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells of the canary's answers, so the gate never passes."""
+    monkeypatch.setattr(driver, "TICK_SECONDS", 10.0)
+    endless = [{"percent": 10, "deadline": 9000.0}]
+    found = task("one", steps=endless, gates=[{"type": "losses"}], deadline=7300.0, lease_seconds=0.0)
+    assert (found["outcome"], found["message"]) == ("rolled_back", "not over after 7300 s")
+    assert served(api) == {R1: 1.0}
+
+
+def test_a_task_takes_no_longer_than_it_is_told(task: Task, clock: FakeClock) -> None:
+    began = clock()
+    found = task("one", gates=[{"type": "losses"}], timeout=40, lease_seconds=0.0)
+    assert (found["outcome"], clock() - began) == ("timeout", pytest.approx(40, abs=2))
