@@ -26,7 +26,8 @@ READY_SECONDS = 180.0
 class Several:
     """`count` models with the names m01, m02 and so on (`letter` for m), in a sandbox that serves KServe.
 
-    Their rollouts are driven by this collection, or by the sample's own tasks with `driver` of observe.
+    Their rollouts are driven by this collection, or by the sample's own tasks with `driver` of observe, and
+    may take `deadline` seconds, 0 for the default.
     """
 
     kubeconfig: Path
@@ -35,6 +36,7 @@ class Several:
     faulty: Collection[str] = ()
     driver: str = "progressive"
     letter: str = "m"
+    deadline: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -64,7 +66,8 @@ class Several:
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(canary))
         driven = {"rollout_driver": "progressive"} if self.driver == "progressive" else {}
-        return {"name": name, "rollout_canary_file": str(path), **driven}
+        limited = {"rollout_deadline": self.deadline} if self.deadline else {}
+        return {"name": name, "rollout_canary_file": str(path), **driven, **limited}
 
     def list_file(self, *names: str) -> Path:
         """A file for -e @ with the rollouts of these, by default of all."""
