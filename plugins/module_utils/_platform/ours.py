@@ -7,14 +7,21 @@ each run what was filled in, or be refused as a conflict. And what identifies a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .steps import Json
 
 from .steps import Json
 
 # An empty line in base64, where cert-manager or a controller puts the CA.
 _NO_CA = frozenset({"", "Cg=="})
 _HAVE_PORTS = frozenset({"Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job"})
+
+# A field of one webhook, as the API server names it in a conflict.
+_OF_WEBHOOK = re.compile(r'^\.webhooks\[name="([^"]+)"\]\.([A-Za-z.]+)$')
 
 
 def ours(objects: Iterable[Json]) -> list[Json]:
@@ -60,3 +67,24 @@ def _without_empty_ca(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_empty_ca(each) for each in value]
     return value
+
+
+def without_filled_in(configuration: Json, fields: Sequence[str]) -> Json | None:
+    """A webhook configuration without these fields of its webhooks, which the program behind them fills in
+    otherwise than its manifest has them, as Knative's does with its rules (knative.dev/pkg/webhook). None
+    where one of the fields is another.
+    """
+    changed = copy.deepcopy(configuration)
+    webhooks = {each.get("name"): each for each in changed.get("webhooks") or []}
+    for field in fields:
+        found = _OF_WEBHOOK.match(field)
+        if found is None:
+            return None
+        *outer, last = found[2].split(".")
+        place = webhooks.get(found[1])
+        for name in outer:
+            place = place.get(name) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            return None
+        place.pop(last, None)
+    return changed

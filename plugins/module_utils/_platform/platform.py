@@ -42,7 +42,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
 
 from .apply import StepInstaller
 from .edits import edited, images, with_images
-from .look import Kinds, Planned, all_objects, find_there, homeless, leave_others, owned_by_others, rights
+from .look import Kinds, Planned, all_objects, find_there, homeless, leave_filled_in, leave_others, owned_by_others, rights
 from .ours import ours
 from .self_signed import CertificateError, missing_library, without_cert_manager
 from .sources import Reader, read_all
@@ -81,6 +81,7 @@ def platform(module: Any) -> dict[str, Any]:
         "unverified": reader.unverified,
         "images": images(all_objects(plans)),
         "steps": [{"name": plan.step.name, "there": plan.there} for plan in plans],
+        "left": [each for plan in plans for each in plan.left],
         **refs([one for plan in plans for one in plan.claims]),
     }
     if module.check_mode:
@@ -174,6 +175,7 @@ def _check(api: Api, plans: Sequence[Planned], record: Record, problems: list[st
         known = [] if plan.there else [each for each in plan.objects if kinds.of(each)]
         plan.claims = claim(api, record, known, plan.step.namespace or None, False, earlier=earlier)
         earlier += plan.objects
+        leave_filled_in(api, plan)
         problems += leave_others(api, plan, keep=keep)
         problems += owned_by_others(api, plan)
 

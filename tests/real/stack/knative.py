@@ -13,38 +13,28 @@ NAMESPACE = "knative-serving"
 DEPLOYMENTS = ("controller", "webhook", "activator", "autoscaler")
 DOMAIN = "example.com"
 _COMMAND = "ko://knative.dev/serving/cmd"
-# The scaling of Knative's own parts would need a metrics server.
-_WITHOUT = ("HorizontalPodAutoscaler", "PodDisruptionBudget")
-_SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "config-network": {"ingress.class": gateway.CLASS},
-    "config-domain": {DOMAIN: ""},
-    "config-deployment": {"queue-sidecar-cpu-request": "10m", "queue-sidecar-memory-request": "20Mi"},
-}
-
-
-def crds(folder: Path) -> list[Json]:
-    """All custom resource definitions."""
-    return manifests.read(
-        sorted((folder / "config").rglob("*.yaml")), lambda kind, _name: kind.startswith("Custom")
+# What this cluster needs otherwise, as edits of the role `platform`.
+EDITS: list[Json] = [
+    {"kind": "ConfigMap", "name": name, "merge": {"data": data}}
+    for name, data in (
+        ("config-network", {"ingress.class": gateway.CLASS}),
+        ("config-domain", {DOMAIN: ""}),
+        (
+            "config-deployment",
+            {"queue-sidecar-cpu-request": "10m", "queue-sidecar-memory-request": "20Mi"},
+        ),
     )
+]
 
 
-def documents(folder: Path, images: Mapping[str, str]) -> list[Json]:
-    """All the rest, in the order of the files' names, as Knative's own release has it."""
-    found = manifests.read(
-        sorted((folder / "config").rglob("*.yaml")),
-        lambda kind, _name: not kind.startswith("Custom") and kind not in _WITHOUT,
-    )
-    named = {f"{_COMMAND}/{program}": image for program, image in images.items()}
-    manifests.take_images(found, named)
-    manifests.lower_requests(found)
-    for document in found:
-        name = document["metadata"]["name"]
-        if document["kind"] == "Image":
-            document["spec"]["image"] = named[document["spec"]["image"]]
-        elif document["kind"] == "ConfigMap":
-            data = document.setdefault("data", {})
-            data.update(_SETTINGS.get(name, {}))
-            if "queue-sidecar-image" in data:
-                data["queue-sidecar-image"] = named[data["queue-sidecar-image"]]
+def documents(folder: Path) -> list[Json]:
+    """All of them, in the order of the files' names, as Knative's own release has it."""
+    found = manifests.read(sorted((folder / "config").rglob("*.yaml")))
+    manifests.use_what_is_there(found)
     return found
+
+
+def images(programs: Mapping[str, str]) -> dict[str, str]:
+    """The images that this cluster has in the place of those that the manifests name."""
+    named = ("activator", "autoscaler", "controller", "queue", "webhook")
+    return {f"{_COMMAND}/{program}": programs[program] for program in named}

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Upstream's manifests, with what must be otherwise here: images of ours, small requests."""
+"""Upstream's manifests, with what must be otherwise here: no image is pulled, small requests."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,32 +42,12 @@ def _pod_specs(documents: Iterable[Json]) -> Iterator[Json]:
             yield document["spec"]["template"]["spec"]
 
 
-def take_images(documents: Iterable[Json], images: Mapping[str, str]) -> None:
-    """Put the images that this cluster has in the place of those that are named; none is ever pulled."""
+def use_what_is_there(documents: Iterable[Json]) -> None:
+    """No image is ever pulled, and two cores are to do: ask for little, and limit no CPU, which would slow the
+    start."""
     for spec in _pod_specs(documents):
         for container in spec["containers"]:
-            container["image"] = images.get(container["image"], container["image"])
             container["imagePullPolicy"] = "Never"
-
-
-def lower_requests(documents: Iterable[Json]) -> None:
-    """Two cores are to do: ask for little, and limit no CPU, which would slow the start."""
-    for spec in _pod_specs(documents):
-        for container in spec["containers"]:
             limits = container.get("resources", {}).get("limits", {})
             memory = {"memory": limits["memory"]} if "memory" in limits else {}
             container["resources"] = {"requests": dict(_REQUEST), "limits": memory}
-
-
-def trust(documents: Iterable[Json], bundle: str) -> None:
-    """Have the API server trust webhooks by this bundle (base64), which is else cert-manager's task."""
-    for document in documents:
-        if document["kind"].endswith("WebhookConfiguration"):
-            document["metadata"].pop("annotations", None)
-            for webhook in document["webhooks"]:
-                webhook["clientConfig"]["caBundle"] = bundle
-
-
-def text(documents: Iterable[Json]) -> str:
-    """As kubectl reads them."""
-    return "\n".join(json.dumps(document) for document in documents)

@@ -133,10 +133,12 @@ def apply(api: Api, claim: ObjectClaim, *, dry_run: bool = False) -> Json:
         if not error.fields:
             raise
         owned = ", ".join(f"{name} ({manager})" for name, manager in error.fields)
-        raise Conflict(
+        conflict = Conflict(
             f"{entry} was not applied, for others own fields that its definition sets otherwise: {owned}. "
             "Take these out of the definition, or have their owners give them up; none is taken away."
-        ) from error
+        )
+        conflict.fields = error.fields
+        raise conflict from error
 
 
 def would_change(api: Api, claim: ObjectClaim) -> bool:

@@ -9,19 +9,18 @@ from itertools import groupby
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress import Progress
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout import runbooks
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.tree import is_true
 
 from ..client.api import Api, Json, Resource
 from ..client.errors import ClusterError, Conflict, NotFound, UnknownKind, Unreachable
 from ..client.watch import Clock
 from ..concurrently import at_once
 from .handler_jobs import is_of_a_handler
+from .held import WORKLOADS, ending_pods, held_by, pods_of, unavailable
 from .lookups import Sleep, find, kind_of
 from .record import ClaimedObject, Record, belongs, group_of, with_uid
 
 POLL_SECONDS = 0.3
 
-_WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
 _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService"})
 # Kubernetes' own groups, beside those without a dot; objects of any other have a controller to mind, also
 # where its name ends as these do (gateway.networking.k8s.io).
@@ -33,14 +32,13 @@ _OWN_GROUPS = frozenset(
         "rbac.authorization", "resource", "scheduling", "storage", "storagemigration",
     )
 )  # fmt: skip
-_CUSTOM = 0
-_DISCOVERY = "NamespaceDeletionDiscoveryFailure"
-_NAMESPACE_CONDITIONS = (
-    "NamespaceContentRemaining",
-    "NamespaceFinalizersRemaining",
-    "NamespaceDeletionContentFailure",
-    _DISCOVERY,
-)
+_CUSTOM, _NAMESPACES = 0, 5
+# Pods without a wish of their own have so long to end, and a namespace is looked at again after half of it.
+_GRACE_SECONDS = 30
+# How long the garbage collector may take until it asks the pods of a workload to go.
+_COLLECTOR_SECONDS = 5.0
+# What is still there after so long is told, with what holds it and with the pods that it waits for.
+_EXPLAIN_SECONDS = 10.0
 
 
 @dataclass
@@ -126,13 +124,13 @@ def waves(doomed: Sequence[ClaimedObject]) -> list[list[ClaimedObject]]:
 def _stage(entry: ClaimedObject) -> int:
     """When it is asked to go: smaller numbers first."""
     if entry.kind == "Namespace":
-        return 5
+        return _NAMESPACES
     if entry.kind == "CustomResourceDefinition":
         return 4
     group = group_of(entry.api_version)
     if "." in group and group not in _OWN_GROUPS:
         return _CUSTOM
-    return 1 if entry.kind in _WORKLOADS else 2 if entry.kind in _WEBHOOKS else 3
+    return 1 if entry.kind in WORKLOADS else 2 if entry.kind in _WEBHOOKS else 3
 
 
 @dataclass
@@ -149,13 +147,16 @@ class Removal:
     deleted: list[ClaimedObject] = field(default_factory=list)
     kept: list[Json] = field(default_factory=list)
     _reported: dict[ClaimedObject, str] = field(default_factory=dict)
+    _ending: dict[ClaimedObject, str] = field(default_factory=dict)
 
     def run(self, doomed: Sequence[ClaimedObject]) -> None:
         """Deletes all of ``doomed``; StillThere, with the reasons, when some are left at the deadline."""
         for wave in waves(doomed):
             asked: list[ClaimedObject] = []
-            for _number, stage in groupby(wave, _stage):
+            for number, stage in groupby(wave, _stage):
                 entries = list(stage)
+                if number == _NAMESPACES:
+                    self._until_drained(entries)
                 asked += [entry for entry, ours in zip(entries, at_once(self._ask, entries)) if ours]
             self._wait(asked)
 
@@ -167,7 +168,7 @@ class Removal:
             # Whether the object is gone with its kind is found out while waiting for it.
             return True
         # In the foreground a workload goes after its pods, so that waiting for it means waiting for them.
-        policy = "Foreground" if entry.kind in _WORKLOADS else "Background"
+        policy = "Foreground" if entry.kind in WORKLOADS else "Background"
         options = {"preconditions": {"uid": entry.uid}, "propagationPolicy": policy}
         try:
             self._patiently(
@@ -203,12 +204,16 @@ class Removal:
                 self.clock.sleep(1.0)
 
     def _wait(self, asked: list[ClaimedObject]) -> None:
-        left = asked
+        left, explain = asked, self.clock.now() + _EXPLAIN_SECONDS
         while True:
             left = self._still_there(left)
             if not left:
                 return
-            if self.clock.now() >= self.deadline:
+            late = self.clock.now() >= self.deadline
+            if late or self.clock.now() >= explain:
+                explain = self.clock.now() + _EXPLAIN_SECONDS
+                self._explain(left)
+            if late:
                 left_over = "; ".join(f"{entry}: {self._reported[entry]}" for entry in left)
                 advice = runbooks.advice(runbooks.TEARDOWN)
                 raise StillThere(f"Not all objects are gone in time. {left_over}.{advice}", left)
@@ -228,27 +233,55 @@ class Removal:
             if not asked and not self._ask(entry):
                 continue
             left.append(entry)
-            held = held_by(obj) + self._unavailable(obj)
+            held = held_by(obj) + unavailable(self.api, obj) + self._ending.get(entry, "")
             if self._reported.get(entry) != held:
                 if entry in self._reported:
-                    self.progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
+                    self._tell(entry, held)
                 self._reported[entry] = held
         if len(left) < len(entries):
             self.save()
         return left
 
-    def _unavailable(self, obj: Json) -> str:
-        """Which API services do not answer, where a namespace waits for them: until all of its content can be
-        listed, none of it counts as gone."""
-        if not is_true(obj, _DISCOVERY):
-            return ""
-        try:
-            path = self.api.resource("apiregistration.k8s.io/v1", "APIService").path()
-            services = self.api.get(path).get("items") or []
-        except ClusterError:
-            return ""
-        silent = [str(each["metadata"]["name"]) for each in services if not is_true(each, "Available")]
-        return f" (not available: APIService {', '.join(silent)})" if silent else ""
+    def _until_drained(self, namespaces: Sequence[ClaimedObject]) -> None:
+        """Waits until pods that have long to end have ended. A namespace that is asked to go before is not
+        looked at again until half of the time that they had is over, also when they ended at once
+        (kubernetes/pkg/controller/namespace, ResourcesRemainingError)."""
+        collected = self.clock.now() + _COLLECTOR_SECONDS
+        explain = self.clock.now() + _EXPLAIN_SECONDS
+        left = list(namespaces)
+        while left and self.clock.now() < self.deadline:
+            patient = [(entry, self._patient_pods(entry)) for entry in left]
+            waits = self.clock.now() < collected
+            left = [
+                entry
+                for entry, pods in patient
+                if any(waits or each["metadata"].get("deletionTimestamp") for each in pods)
+            ]
+            if left and self.clock.now() >= explain:
+                explain = self.clock.now() + 6 * _EXPLAIN_SECONDS
+                for entry in left:
+                    self._tell(entry, f"not asked to go yet{ending_pods(self.api, entry)}")
+            if left:
+                self.clock.sleep(POLL_SECONDS)
+
+    def _patient_pods(self, namespace: ClaimedObject) -> list[Json]:
+        return [
+            each
+            for each in pods_of(self.api, namespace)
+            if ((each.get("spec") or {}).get("terminationGracePeriodSeconds") or 0) > _GRACE_SECONDS
+        ]
+
+    def _explain(self, left: Sequence[ClaimedObject]) -> None:
+        """Tells once of each what holds it, and again when it waits for other pods."""
+        for entry in left:
+            ending = ending_pods(self.api, entry)
+            held = self._reported[entry].removesuffix(self._ending.get(entry, "")) + ending
+            if entry not in self._ending or held != self._reported[entry]:
+                self._tell(entry, held)
+            self._ending[entry], self._reported[entry] = ending, held
+
+    def _tell(self, entry: ClaimedObject, held: str) -> None:
+        self.progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})
 
     def _current(self, entry: ClaimedObject) -> Json | None:
         try:
@@ -256,20 +289,3 @@ class Removal:
         except (Unreachable, UnknownKind) as error:
             return {"metadata": {"uid": entry.uid}, "unknown": str(error)}
         return found[1] if found and found[1]["metadata"]["uid"] == entry.uid else None
-
-
-def held_by(obj: Json) -> str:
-    """Why an object that was asked to go is still there, as a clause."""
-    if "unknown" in obj:
-        return str(obj["unknown"])
-    if obj.get("kind") == "Namespace":
-        conditions = (obj.get("status") or {}).get("conditions") or []
-        reasons = [
-            f"{condition['type']}: {condition.get('message') or condition.get('reason')}"
-            for condition in conditions
-            if condition.get("type") in _NAMESPACE_CONDITIONS and condition.get("status") == "True"
-        ]
-        if reasons:
-            return " ".join(reasons).rstrip(".")
-    finalizers = obj["metadata"].get("finalizers") or []
-    return f"held by finalizers {', '.join(finalizers)}" if finalizers else "being deleted"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     UnknownKind,
 )
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.module import Failed
-from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import removal
+from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership import held, removal
 from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.ownership.claims import (
     claim,
     record_uids,
@@ -470,9 +471,67 @@ def test_a_stuck_namespace_says_what_remains() -> None:
             ]
         },
     }
-    assert removal.held_by(namespace) == (
+    assert held.held_by(namespace) == (
         "NamespaceContentRemaining: 1 widget remains NamespaceFinalizersRemaining: a.b/c in 1 instance"
     )
+
+
+def ending(name: str, until: str, seconds: int) -> dict[str, Any]:
+    """A pod that was asked to go, and has until then."""
+    pod = obj("Pod", name, "mine", deletionTimestamp=until, labels={"iter8.kfserving/run-id": RUN})
+    return {**pod, "spec": {"terminationGracePeriodSeconds": seconds}}
+
+
+def test_a_removal_says_until_when_pods_have_time_to_end(run: Run) -> None:
+    deployment = obj("Deployment", "activator", "mine")
+    run.apply(deployment)
+    run("recorded")
+    run.cluster.put(
+        ending("activator-1", "2026-11-29T20:36:10Z", 30),
+        obj("Pod", "activator-2", "mine"),
+        ending("other-1", "2026-11-29T20:40:00Z", 30),
+    )
+    run.cluster.held.add(run.cluster.path(deployment))
+    words = (
+        r"Deployment mine/activator: held by finalizers a\.b/c "
+        r"\(its pods have time to end: activator-1 until 2026-11-29T20:36:10Z\)"
+    )
+    with pytest.raises(Failed, match=words) as caught:
+        run("absent", timeout=25)
+    told = [each["text"] for each in caught.value.result["transitions"] if each["event"] == "deleting"]
+    assert [bool(re.fullmatch(words, text)) for text in told] == [True], "once, though it was asked thrice"
+
+
+def test_a_namespace_goes_after_pods_that_have_long_to_end(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"), obj("Deployment", "activator", "mine"))
+    run("recorded")
+    pod = ending("activator-1", "2026-11-29T20:36:10Z", 600)
+    run.cluster.put(pod)
+    path, get = run.cluster.path(pod), run.cluster.get
+
+    def until_forty(where: str, query: Any = None, *, metadata_only: bool = False) -> Any:
+        if run.clock.now >= 40:
+            run.cluster.objects.pop(path, None)
+        assert run.clock.now >= 40 or "Namespace mine" not in run.cluster.deletions
+        return get(where, query, metadata_only=metadata_only)
+
+    run.cluster.get = until_forty
+    gone = run("absent", timeout=100)
+    assert refs(gone["deleted"]) == ["Deployment activator", "Namespace mine"]
+    assert 40 <= run.clock.now < 42
+    told = [each["text"] for each in gone["transitions"] if each["event"] == "deleting"]
+    assert told == [
+        "Namespace mine: not asked to go yet (its pods have time to end: activator-1 until 2026-11-29T20:36:10Z)"
+    ]
+
+
+def test_pods_that_nobody_asks_to_go_hold_up_no_namespace(run: Run) -> None:
+    run.apply(obj("Namespace", "mine"))
+    run("recorded")
+    pod = ending("left-1", "", 600)
+    run.cluster.put(pod)
+    run("absent", timeout=100)
+    assert run.clock.now == pytest.approx(5.0, abs=1)
 
 
 def test_an_api_server_that_is_away_for_a_while_is_waited_for(run: Run) -> None:
