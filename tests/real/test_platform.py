@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role `platform`, which has installed KServe, Knative Serving and Traefik on the node: with their
-controllers and webhooks at work a second run changes nothing, and what it has made goes without a trace, while
-all else stays as it is.
+controllers and webhooks at work a second run changes nothing, and what it has made goes without a trace,
+while all else stays as it is.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def _objects(node: Node) -> dict[str, tuple[str, str]]:
     listed = node.kubectl("api-resources", "--verbs=list", "--output=name").split()
     types = [each for each in listed if not _FLEETING.match(each)]
     found = {}
-    for each in json.loads(node.kubectl("get", ",".join(types), "--all-namespaces", "--output=json"))["items"]:
+    for each in json.loads(node.kubectl("get", ",".join(types), "--all-namespaces", "--output=json"))[
+        "items"
+    ]:
         metadata = each["metadata"]
         aside = {"metadata", "status", *(["rules"] if "aggregationRule" in each else [])}
         content = {name: value for name, value in each.items() if name not in aside}
@@ -79,7 +81,7 @@ def _record(installer: Installer) -> list[Json]:
 
 
 def _changed(printed: str) -> str:
-    return re.findall(r"changed=(\d+)", printed)[-1]
+    return str(re.findall(r"changed=(\d+)", printed)[-1])
 
 
 def test_what_is_installed_stays_as_it_is_and_goes_without_a_trace(
@@ -95,7 +97,9 @@ def test_what_is_installed_stays_as_it_is_and_goes_without_a_trace(
     # Another's object within a namespace of the run's: nothing goes, and the message names it.
     with pytest.raises(NodeError, match="teardown.yml ended with 2"):
         installer.remove()
-    assert "objects that it did not: ConfigMap knative-serving/theirs." in " ".join(capfd.readouterr().out.split())
+    assert "objects that it did not: ConfigMap knative-serving/theirs." in " ".join(
+        capfd.readouterr().out.split()
+    )
     assert _objects(node) == before
     node.kubectl("delete", "configmap", "theirs", "--namespace", "knative-serving")
     before.pop("v1 ConfigMap knative-serving/theirs")

@@ -14,8 +14,6 @@ from typing import Any
 
 from .steps import Json
 
-from .steps import Json
-
 # An empty line in base64, where cert-manager or a controller puts the CA.
 _NO_CA = frozenset({"", "Cg=="})
 _HAVE_PORTS = frozenset({"Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job"})

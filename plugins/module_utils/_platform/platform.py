@@ -42,7 +42,17 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.progress i
 
 from .apply import StepInstaller
 from .edits import edited, images, with_images
-from .look import Kinds, Planned, all_objects, find_there, homeless, leave_filled_in, leave_others, owned_by_others, rights
+from .look import (
+    Kinds,
+    Planned,
+    all_objects,
+    find_there,
+    homeless,
+    leave_filled_in,
+    leave_others,
+    owned_by_others,
+    rights,
+)
 from .ours import ours
 from .self_signed import CertificateError, missing_library, without_cert_manager
 from .sources import Reader, read_all

@@ -2,14 +2,16 @@
 """Upstream's own manifests, all documents of them, on a real API server: applied, unchanged on the second
 run, removed with nothing left, and what others have there untouched. No controller of theirs runs.
 
-KFServing's and iter8's go to Kubernetes 1.20, as they need what 1.22 took away; KServe's need a newer one,
-and are skipped where the binaries of Kubernetes 1.34 have not been built (make real builds them).
+KFServing's and iter8's go to Kubernetes 1.20, as they need what 1.22 took away; KServe's and Knative's need a
+newer one, and are skipped where the binaries of Kubernetes 1.34 have not been built (make real builds them,
+and has the manifests of the releases that it installs; tests/real/test_platform.py has these with their
+controllers).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,47 @@ def test_kserve_0_15_2_and_its_model_servers(newer: Running, tmp_path: Path) -> 
     assert platform.versions(applied["created"]) == {}
     assert platform.versions(foreign) == theirs
     go_through(platform, [NEEDED, kserve], foreign, 3 + 40 - 1)
+
+
+def released(step_name: str, *parts: str, **more: Any) -> dict[str, Any]:
+    """A step of manifests that `make real` keeps beside what it builds. Nobody answers for their webhooks
+    here, so that these are left out."""
+    folder = paths.cache_dir() / "real"
+    files = sorted(each for part in parts for each in folder.glob(part))
+    if not files:
+        pytest.skip(f"{folder} has no {', '.join(parts)}: make real fetches them")
+    guards = [
+        {"kind": each["kind"], "name": each["metadata"]["name"], "merge": {"webhooks": None}}
+        for each in documents(files)
+        if each["kind"].endswith("WebhookConfiguration")
+    ]
+    return {"name": step_name, "sources": [{"file": str(each)} for each in files], "edits": guards, **more}
+
+
+def documents(files: Iterable[Path]) -> list[dict[str, Any]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [each for file in files for each in yaml.load_all(file.read_text(), Loader=loader) if each]
+
+
+def count(step: dict[str, Any]) -> int:
+    return len(documents(Path(each["file"]) for each in step["sources"]))
+
+
+def test_knative_1_21_1(newer: Running, tmp_path: Path) -> None:
+    platform = Platform(newer, tmp_path)
+    knative = released("Knative Serving 1.21.1", "knative-serving-v0.48.1-*/config/**/*.yaml")
+    go_through(platform, [knative], make_foreign(platform), count(knative))
+
+
+def test_kserve_0_20_0_and_its_model_servers(newer: Running, tmp_path: Path) -> None:
+    """With the parts for language models and local copies of models, which the real cluster is without."""
+    platform = Platform(newer, tmp_path)
+    install = "kserve-v0.20.0-*/install/v0.20.0"
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kserve"}}
+    kserve = released("KServe 0.20.0", f"{install}/kserve.yaml", definitions=[home])
+    servers = released("model servers", f"{install}/kserve-cluster-resources.yaml", namespace="kserve")
+    made = 3 + 1 + count(kserve) + count(servers)
+    go_through(platform, [NEEDED, kserve, servers], make_foreign(platform), made)
 
 
 def let_through(platform: Platform, configuration: str) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.iter8.kfserving.tests.support.playbooks import ANSIBLE_
 from ..node.namespaces import NodeError
 from ..node.node import Node
 from ..node.places import CONTEXT
-from . import gateway, knative, kserve, manifests
+from . import gateway, knative, kserve
 from .manifests import Json
 
 RUN_ID = "real-cluster"
@@ -37,7 +37,7 @@ class Installer:
         return self._node.where.root / f"{RUN_ID}.json"
 
     def install(self, *arguments: str) -> None:
-        """All of it, but for what is as it should be; `arguments` are ansible-playbook's. Raises NodeError."""
+        """All of it, but for what is as it should be. `arguments`: ansible-playbook's. Raises NodeError."""
         self.play(_PLAYBOOK, "-e", f"@{self._variables()}", *arguments)
         for service in (gateway.PUBLIC, gateway.ROUTED):
             self._node.kubectl(
@@ -72,7 +72,7 @@ class Installer:
         path = self._node.where.config / "platform.json"
         given = {
             "platform_steps": self._steps(),
-            # Upstream's names stand in its manifests, and this cluster has programs of its own by other names.
+            # This cluster has programs of its own, by other names than the manifests'.
             "platform_images": knative.images(self._images) | kserve.images(self._images),
             "platform_certificates": "self-signed",
             "platform_wait_timeout": 300,

@@ -43,8 +43,8 @@ def _pod_specs(documents: Iterable[Json]) -> Iterator[Json]:
 
 
 def use_what_is_there(documents: Iterable[Json]) -> None:
-    """No image is ever pulled, and two cores are to do: ask for little, and limit no CPU, which would slow the
-    start."""
+    """No image is ever pulled, and two cores are to do: ask for little, and limit no CPU, which would slow
+    the start."""
     for spec in _pod_specs(documents):
         for container in spec["containers"]:
             container["imagePullPolicy"] = "Never"

@@ -13,7 +13,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._platform.edits im
     renamed,
     with_images,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._platform.ours import ours
+from ansible_collections.iter8.kfserving.plugins.module_utils._platform.ours import ours, without_filled_in
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,9 @@ def test_images_are_renamed_wherever_manifests_have_them() -> None:
     assert images(found) == ["m/b:1", "m/r:1"]
 
 
+B = {"name": "b.c", "rules": [2]}
+
+
 def config(**data: str) -> dict[str, Any]:
     return {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
 
@@ -82,6 +85,20 @@ def test_edits_go_into_objects_and_into_their_json() -> None:
     assert after["data"]["x"] == "y"
     assert json.loads(after["data"]["ingress"]) == {"a": 1, "b": {"c": 2, "d": 3}}
     assert before == config(ingress='{"a": 1, "b": {"c": 2}}')
+
+
+def test_an_edits_null_takes_away_what_is_there() -> None:
+    before = config(ingress='{"a": 1, "b": {"c": 2, "d": 3}}', logger="x")
+    edit = {
+        "kind": "ConfigMap",
+        "name": "c",
+        "merge": {"data": {"logger": None, "none": None}, "status": None},
+        "json": {"ingress": {"b": {"c": None}}},
+    }
+    (after,), problems = edited([before], [edit])
+    assert problems == []
+    assert set(after["data"]) == {"ingress"}
+    assert json.loads(after["data"]["ingress"]) == {"a": 1, "b": {"d": 3}}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +137,36 @@ def test_places_that_controllers_fill_in_are_not_applied() -> None:
     assert "rules" not in second
     assert third["spec"] == {"conversion": {"webhook": {"clientConfig": {"service": {}}}}}
     assert "status" not in third
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        (['.webhooks[name="a"].rules'], [{"name": "a", "clientConfig": {"caBundle": "x", "service": {}}}, B]),
+        (
+            ['.webhooks[name="a"].clientConfig.caBundle'],
+            [{"name": "a", "rules": [1], "clientConfig": {"service": {}}}, B],
+        ),
+        (
+            ['.webhooks[name="a"].rules', '.webhooks[name="b.c"].rules'],
+            [{"name": "a", "clientConfig": {"caBundle": "x", "service": {}}}, {"name": "b.c"}],
+        ),
+        ([".metadata.labels.a"], None),
+        (['.webhooks[name="a"].rules', ".metadata.labels.a"], None),
+        (['.webhooks[name="a"].clientConfig.service.port.number'], None),
+        (['.webhooks[name="other"].rules'], None),
+        ([".webhooks"], None),
+    ],
+)
+def test_what_a_webhooks_program_has_filled_in_is_taken_out_and_nothing_else(
+    fields: list[str], left: Any
+) -> None:
+    hook = {"name": "a", "rules": [1], "clientConfig": {"caBundle": "x", "service": {}}}
+    configuration = {"metadata": {"name": "w"}, "webhooks": [hook, B]}
+    found = without_filled_in(configuration, fields)
+    assert (found and found["webhooks"]) == left
+    assert configuration["webhooks"] == [hook, B]
+    assert set(hook) == {"name", "rules", "clientConfig"}
 
 
 def test_a_ca_that_is_there_and_rules_that_are_there_stay() -> None:

@@ -264,6 +264,33 @@ def test_fields_that_others_have_taken_over_are_told_before_the_first_change(run
     assert run(*steps, step("three", obj("Namespace", "other")))["changed"] is True
 
 
+def test_rules_that_a_webhooks_program_has_filled_in_stay_and_are_told(run: Platform) -> None:
+    hook = {"name": "a", "rules": [{"operations": ["CREATE"]}], "clientConfig": {"url": "https://a"}}
+    guard = {**obj(GUARD, "w"), "webhooks": [hook]}
+    run(step("one", guard))
+    run.cluster.applied.clear()
+    taken = Conflict("409")
+    taken.fields = (('.webhooks[name="a"].rules', "webhook"),)
+    run.cluster.faults[run.cluster.path(guard)] = [taken]
+    asked: list[Any] = []
+    apply = run.cluster.apply
+
+    def noted(path: str, definition: Any, field_manager: str, *, dry_run: bool = False) -> Any:
+        asked.append(definition)
+        # What is left out stays.
+        if GUARD in definition["kind"]:
+            definition = {**definition, "webhooks": [hook]}
+        return apply(path, definition, field_manager, dry_run=dry_run)
+
+    run.cluster.apply = noted
+    again = run(step("one", guard))
+    assert again["changed"] is False
+    assert again["left"] == [f'{GUARD} w: .webhooks[name="a"].rules, which is webhook\'s']
+    assert [each for each in asked if each["kind"] == GUARD][-1]["webhooks"] == [
+        {"name": "a", "clientConfig": {"url": "https://a"}}
+    ]
+
+
 def webhook(ca: str) -> dict[str, Any]:
     config = {"caBundle": ca, "service": {"name": "w", "namespace": "mine"}}
     rule = {

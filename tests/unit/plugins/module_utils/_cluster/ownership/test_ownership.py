@@ -521,7 +521,8 @@ def test_a_namespace_goes_after_pods_that_have_long_to_end(run: Run) -> None:
     assert 40 <= run.clock.now < 42
     told = [each["text"] for each in gone["transitions"] if each["event"] == "deleting"]
     assert told == [
-        "Namespace mine: not asked to go yet (its pods have time to end: activator-1 until 2026-11-29T20:36:10Z)"
+        "Namespace mine: not asked to go yet "
+        "(its pods have time to end: activator-1 until 2026-11-29T20:36:10Z)"
     ]
 
 
