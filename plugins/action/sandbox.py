@@ -9,11 +9,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.iter8.kfserving.plugins.plugin_utils.here import load
 from ansible_collections.iter8.kfserving.plugins.plugin_utils.live import LiveActionModule
 
 
 class ActionModule(LiveActionModule):
     """The sandbox's processes run the collection's own code, which is a folder on the controller only."""
+
+    _module = load("sandbox")
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         if self._connection.transport != "local":

@@ -27,6 +27,7 @@ from ansible import constants as C
 from ansible.module_utils import basic
 from ansible.module_utils.common import json as encoding
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader, test_loader
 from ansible.release import __version__ as CORE
 from ansible.utils.display import Display
 
@@ -38,6 +39,10 @@ except ImportError:  # from ansible-core 2.21 on the result does it itself
 PACKAGE = "ansible_collections.iter8.kfserving.plugins.modules"
 # What is used of Ansible's own is not promised to stay: with a newer one, modules go the way that it has.
 NEWEST = (2, 21)
+# The first look for a filter or test by its full name reads the files of all of them, which each worker would
+# else do anew.
+filter_loader.get("ansible.builtin.expanduser")
+test_loader.get("ansible.builtin.file")
 # From here on Ansible keeps what it sends to a host, and says how.
 _DEBUGGING = 3
 
