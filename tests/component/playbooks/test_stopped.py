@@ -68,7 +68,7 @@ def test_what_fails_while_the_evidence_is_kept_hides_not_what_stopped_the_run(tm
     """The last state of the InferenceService cannot be kept: a folder is in its file's place."""
     (tmp_path / "artifacts/inferenceservice.json/mine").mkdir(parents=True)
     done = rollout(tmp_path, rollout_driver="observe")
-    assert "TASK [iter8.kfserving.rollout : Keep it]" in done.stdout
+    assert "TASK [iter8.kfserving.rollout : Keep the last state of both]" in done.stdout
     assert told(tmp_path)[0].startswith("Stopped at 'Begin a timeline': "), done.stdout
 
 

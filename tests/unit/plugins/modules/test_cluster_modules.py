@@ -19,6 +19,7 @@ from ansible_collections.iter8.kfserving.plugins.modules import (
     ownership,
     platform_steps,
     progressive_rollout,
+    rollout_objects,
     rollout_observer,
     rollout_preflight,
 )
@@ -38,6 +39,7 @@ LEAST: dict[ModuleType, dict[str, Any]] = {
     ownership: {"state": "claimed", "run_id": "r", "record": "/nonexistent/r.json"},
     platform_steps: {"run_id": "r", "record": "/nonexistent/r.json", "steps": []},
     progressive_rollout: {"name": "m", "predictor": {"model": {}}},
+    rollout_objects: {"objects": []},
     rollout_observer: {"name": "o", "inferenceservice": "m"},
     rollout_preflight: {"name": "m"},
 }
