@@ -22,7 +22,6 @@ from ansible_collections.iter8.kfserving.tests.support.ansible_core import templ
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
-INTERNAL = "manifests"
 # What a role may use without its own name before it: the family that all fall back to, which preflight has.
 FAMILY = "iter8_kfserving_"
 
@@ -49,7 +48,7 @@ def role(request: pytest.FixtureRequest) -> Path:
 
 
 def test_there_are_roles() -> None:
-    names = {"sandbox", "preflight", "platform", "quickstart", "rollout", "verify", "teardown", INTERNAL}
+    names = {"sandbox", "preflight", "platform", "quickstart", "rollout", "verify", "teardown"}
     assert {role.name for role in ROLES} == names
 
 
@@ -204,9 +203,6 @@ def test_entry_points_are_task_files(role: Path) -> None:
 
 def test_the_readme_sets_what_is_needed(role: Path) -> None:
     text = (role / "README.md").read_text()
-    if role.name == INTERNAL:
-        assert "```" not in text
-        return
     example = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])[0]
     options = entry_points(role)["main"]
     given = set(example["vars"])
@@ -418,6 +414,14 @@ def test_names_that_are_not_the_baselines_are_refused_but_where_its_rollout_goes
     assert said.startswith("8 requests were answered, and the header X-Version names v1, v2, never m-00001")
     assert refused("names.yml", name, tmp_path, **known, rollout_foretold={"under_way": False}) == said
     assert refused("names.yml", name, tmp_path, **known, rollout_foretold={"under_way": True}) == ""
+
+
+def test_what_fails_in_a_loop_is_told_in_its_own_words() -> None:
+    """And not as Ansible sums it up, which names no reason."""
+    items = [{"failed": False}, {"failed": True, "msg": "No file."}, {"failed": True, "msg": "No file."}]
+    loop = {"failed": True, "msg": "One or more items failed", "results": items}
+    assert rendered("verify_stopped_by", "verify", ansible_failed_result=loop) == "No file."
+    assert rendered("verify_stopped_by", "verify", ansible_failed_result=items[1]) == "No file."
 
 
 def test_what_could_not_be_kept_of_the_evidence_is_told() -> None:

@@ -72,10 +72,10 @@ def test_what_fails_while_the_evidence_is_kept_hides_not_what_stopped_the_run(tm
     assert told(tmp_path)[0].startswith("Stopped at 'Begin a timeline': "), done.stdout
 
 
-def test_what_fails_in_a_loop_is_told_in_its_own_words(tmp_path: Path) -> None:
+def test_what_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
     run("e2e", tmp_path, "--tags", "rollout,verify", "--skip-tags", "preflight,teardown")
     (said,) = told(tmp_path)
-    assert "Apply the manifests" in said
+    assert "Apply the default model" in said
     assert "What is named as kubeconfig is not a file on this host." in said
 
 

@@ -256,11 +256,6 @@ def call(tmp_path: Path, role: str, variables: dict[str, Any]) -> str:
     return " ".join(run.stdout.split())
 
 
-def test_the_internal_role_refuses_a_direct_call(tmp_path: Path) -> None:
-    said = call(tmp_path, "manifests", {"manifests_steps": []})
-    assert "The role manifests is internal to iter8.kfserving" in said
-
-
 def test_a_stack_that_there_is_not(tmp_path: Path) -> None:
     said = call(tmp_path, "platform", {"platform_stack": "kserve"})
     assert "There is no stack 'kserve'. Nothing was changed; name one of" in said
