@@ -31,6 +31,12 @@ options:
     description: The run's record, as for M(iter8.kfserving.ownership). The lock lies beside it.
     type: path
     required: true
+  forget:
+    description:
+      - With O(state=released), removes the record as well, and those of a list's rollouts, which are in a
+        folder beside it. For a run of which nothing is left.
+    type: bool
+    default: false
   artifacts:
     description: The folder of the run's artefacts. Runs whose records are in one folder do not share it.
     type: path
@@ -52,6 +58,7 @@ EXAMPLES = r"""
   iter8.kfserving.rollout_lock:
     record: ~/.local/state/iter8-kfserving/runs/nightly.json
     state: released
+    forget: true
 """
 
 RETURN = r"""
@@ -66,6 +73,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +85,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._common.processes 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["held", "released"], "default": "held"},
     "record": {"type": "path", "required": True},
+    "forget": {"type": "bool", "default": False},
     "artifacts": {"type": "path"},
     "owner_pid": {"type": "int"},
 }
@@ -127,6 +136,17 @@ def _refuse(path: Path, artifacts: str, pid: int) -> None:
             )
 
 
+def _forget(record: Path, check_mode: bool) -> bool:
+    """Removes the record and the folder of those of a list; whether there was any."""
+    of_list = record.with_suffix(".rollouts")
+    there = [path for path in (record, of_list) if os.path.lexists(path)]
+    if not check_mode:
+        record.unlink(missing_ok=True)
+        if of_list in there:
+            shutil.rmtree(of_list)
+    return bool(there)
+
+
 def ensure(params: Mapping[str, Any], check_mode: bool) -> bool:
     """Bring the lock into the wanted state; whether that changed anything.
 
@@ -137,10 +157,12 @@ def ensure(params: Mapping[str, Any], check_mode: bool) -> bool:
     artifacts = os.path.realpath(params["artifacts"]) if params["artifacts"] else ""
     wanted = {**record_of(pid), "artifacts": artifacts}
     if params["state"] == "released":
+        # Before the next rollout may begin: the record is where its own will be.
+        forgot = params["forget"] and _forget(path.with_name(path.name.removesuffix(SUFFIX)), check_mode)
         ours = path.exists() and (_read(path).get("pid") == pid or not alive(_read(path)))
         if ours and not check_mode:
             path.unlink(missing_ok=True)
-        return ours
+        return ours or forgot
     if check_mode:
         _refuse(path, artifacts, pid)
         return _read(path) != wanted

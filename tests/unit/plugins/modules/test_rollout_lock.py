@@ -33,6 +33,7 @@ def mine() -> Iterator[int]:
 
 def ask(folder: Path, pid: int, check_mode: bool = False, **more: Any) -> bool:
     given = {"state": "held", "record": str(folder / "runs/e2e.json"), "artifacts": None, "owner_pid": pid}
+    given["forget"] = False
     return module.ensure({**given, **more}, check_mode)
 
 
@@ -116,3 +117,23 @@ def test_a_lock_that_cannot_be_read_is_nobodys(tmp_path: Path, mine: int) -> Non
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/e2e.json.lock").write_text("[]")
     assert ask(tmp_path, mine)
+
+
+def test_a_run_is_forgotten_with_the_rollouts_of_its_list_and_no_other_is(tmp_path: Path, mine: int) -> None:
+    ask(tmp_path, mine)
+    runs = tmp_path / "runs"
+    (runs / "e2e.rollouts").mkdir()
+    for name in ("e2e.json", "other.json", "e2e.rollouts/a.json"):
+        (runs / name).touch()
+    assert ask(tmp_path, mine, check_mode=True, state="released", forget=True)
+    assert len(list(runs.iterdir())) == 4
+    assert ask(tmp_path, mine, state="released", forget=True)
+    assert [path.name for path in runs.iterdir()] == ["other.json"]
+    assert not ask(tmp_path, mine, state="released", forget=True)
+
+
+def test_a_lock_that_is_given_back_forgets_nothing_by_itself(tmp_path: Path, mine: int) -> None:
+    ask(tmp_path, mine)
+    (tmp_path / "runs/e2e.json").touch()
+    assert ask(tmp_path, mine, state="released")
+    assert (tmp_path / "runs/e2e.json").exists()
