@@ -60,6 +60,11 @@ options:
         sandbox.
     type: bool
     default: false
+  record:
+    description:
+      - A run's record, as for M(iter8.kfserving.ownership). It is removed where the sandbox begins anew,
+        since what it tells of went with the one before, and the right to delete by its UIDs too.
+    type: path
   owner_pid:
     description:
       - The process id of the playbook, for O(exclusive).
@@ -204,6 +209,7 @@ ARGUMENTS = {
     "cache_dir": {"type": "path"},
     "api_port": {"type": "int"},
     "exclusive": {"type": "bool", "default": False},
+    "record": {"type": "path"},
     "owner_pid": {"type": "int"},
     "progress_file": {"type": "path"},
     "source_dir": {"type": "path"},

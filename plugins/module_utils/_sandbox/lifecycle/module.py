@@ -89,6 +89,8 @@ def _present(module: AnsibleModule, progress: Progress) -> dict[str, Any]:
         return {"changed": changed, **_results(where, name, paths.read_sandbox(where))}
     began = time.monotonic()
     outcome = present.up(name, wanted, _steps(progress))
+    if outcome.created and options["record"]:
+        Path(options["record"]).unlink(missing_ok=True)
     if outcome.changed:
         text = f"the sandbox {name} is up after {time.monotonic() - began:.1f} s"
         progress.add("sandbox", "completed", text)

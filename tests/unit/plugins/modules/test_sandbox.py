@@ -109,6 +109,20 @@ def test_the_options_reach_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (seen[1][1].source / "_sandbox").is_dir()
 
 
+@pytest.mark.parametrize("created", [True, False])
+def test_a_record_goes_where_the_sandbox_begins_anew(
+    created: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stays where it is mended, for then all that it tells of is there."""
+    record = tmp_path / "run.json"
+    record.touch()
+    outcome = present.Up(paths.layout("one"), True, None, created=created)
+    monkeypatch.setattr(present, "up", lambda *_a, **_k: outcome)
+    for _again in range(2):
+        assert "failed" not in run(name="one", record=str(record))
+        assert record.exists() is not created
+
+
 def test_each_step_is_appended_to_the_progress_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
