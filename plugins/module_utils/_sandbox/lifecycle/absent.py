@@ -19,7 +19,7 @@ from . import parts
 Report = Callable[[str], None]
 
 # How long each group may take to end by itself, in seconds. The node ends its pods before itself; each pod
-# gets at most 8 s for that. The control plane gets none: nobody uses it any more, and its data is removed.
+# gets half a second for that. The control plane gets none: nobody uses it any more, and its data is removed.
 _NODE_GRACE, _POD_GRACE, _CONTROL_PLANE_GRACE, _STARTER_GRACE = 20.0, 5.0, 0.0, 2.0
 # Those of a boot that failed may still write in their logs why.
 _FAILED_GRACE = 2.0

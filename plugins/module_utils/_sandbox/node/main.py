@@ -24,8 +24,9 @@ from .pod.container import LEAST_GRACE
 from .pod.life import PodLife
 from .registration import Registration
 
-# When the node is told to end, its pods get at most so long; the rest is for the kill to work.
-_SHUTDOWN_GRACE = 8.0
+# When the node is told to end, its pods get at most so long: whoever would ask a draining model goes with it.
+# The rest is for the kill to work.
+_SHUTDOWN_GRACE = 0.5
 _SHUTDOWN_SECONDS = 10.0
 _ROLES = ("pod", "exec")
 _FAULT_PAUSE = 1.0
