@@ -13,8 +13,9 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.objects.e
 
 from ..client.watch import Clock, Notice
 
-# Between notices a decision is due now and then: stability is a matter of time passing without news.
-TICK_SECONDS = 0.5
+# Between notices a decision is due now and then: stability is a matter of time passing without news. So much
+# longer than it was asked to a wait may take.
+TICK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
