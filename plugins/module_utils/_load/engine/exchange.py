@@ -14,18 +14,18 @@ from ..http.connection import Connection
 from ..http.parser import LENGTH, NO_BODY, Head
 from ..http.reader import ResponseReader
 from ..http.request import Turns
-from ..http.states import CONNECTING, HANDSHAKE, IDLE, READING, WAITING, WRITING, ConnectionEvent
+from ..http.states import CONNECTING, HANDSHAKE, IDLE, WAITING, WRITING, ConnectionEvent
 from ..http.target import Target
 from ..options import Options
 from ..sse.answer import StreamedAnswer
 from ..stats.ledger import FailedRequest
-from ..stats.modes import RECEIVE
 from ..stats.outage import FOLD_EVERY
 from ..stats.tally import Tally
 from .in_flight import InFlight
 from .poller import IN, OUT, Poller
 from .pool import ConnectFailed, ConnectionPool
 from .schedule import Flood, Schedule
+from .tokens import Tokens
 from .writer import RequestWriter
 
 # At full speed a look before each request, for bytes that are there already, would cost a fifth of it. A
@@ -56,6 +56,7 @@ class Exchange(InFlight):
         self._judge = Judge(options)
         self._several = self._mix.count > 1  # payloads
         self._reader = ResponseReader(clock, self._answered, self._fail)
+        self._tokens = Tokens(pool, poller, self._reader, clock)
         self._writer = RequestWriter(poller, self._reader)
         self.refill: Flood | None = None
 
@@ -104,7 +105,8 @@ class Exchange(InFlight):
     def serve(self, events: list[tuple[int, int]]) -> None:
         """Act on what the poller reported."""
         if self._options.stream:
-            self._serve_streams(events)
+            for conn, event in self._tokens.serve(events):
+                self._event(conn, event)
         else:
             self._serve_answers(events)
 
@@ -156,29 +158,6 @@ class Exchange(InFlight):
             self._go_on(answered, now)
             if len(overall.answered) >= FOLD_EVERY:
                 self.settle()
-
-    def _serve_streams(self, events: list[tuple[int, int]]) -> None:
-        """A server that computes many streams together sends their tokens at one time: all that came is
-        received and dated before any of it is read, or the last would be late by the work for the others."""
-        clock, heard, others = self._clock, [], []
-        for fd, event in events:
-            conn = self._pool.by_fd.get(fd)
-            if conn is None:
-                continue
-            if conn.state not in (WAITING, READING) or event != IN or conn.tls:
-                others.append((conn, event))
-                continue
-            first = conn.state is WAITING
-            try:
-                data = conn.recv(conn.mode.reach if first else RECEIVE)
-            except OSError as error:
-                self._reader.failed(conn, error)
-                continue
-            heard.append((conn, data, clock(), self._reader.begun if first else self._reader.received))
-        for conn, data, now, take in heard:
-            take(conn, data, now)
-        for conn, event in others:
-            self._event(conn, event)
 
     def _go_on(self, ended: list[Connection], now: int) -> None:
         """The requests on these connections have ended, and the connections can serve again."""

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.exchange import Exchange
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.poller import IN, OUT
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.tokens import Tokens
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.states import (
     READING,
     WAITING,
@@ -44,22 +44,61 @@ def stream(name: str, state: Any = READING, error: bool = False, tls: bool = Fal
     return SimpleNamespace(name=name, state=state, tls=tls, recv=recv, mode=SimpleNamespace(reach=4096))
 
 
-def serve(*conns: SimpleNamespace, event: int = IN) -> tuple[Machine, list[str]]:
-    """What becomes of these when all are readable at once, and which of them are no common case."""
-    machine, others = Machine(), []
-    exchange: Any = object.__new__(Exchange)
-    exchange._options = SimpleNamespace(stream="sse")
-    exchange._pool = SimpleNamespace(by_fd=dict(enumerate(conns)))
-    exchange._reader, exchange._clock = machine, lambda: machine.now
-    exchange._event = lambda conn, _event: others.append(conn.name)
-    exchange.serve([(fd, event) for fd in range(len(conns) + 1)])
-    return machine, others
+def serve(
+    *conns: SimpleNamespace, event: int = IN, later: Callable[[int], list[int]] = lambda _now: []
+) -> tuple[Machine, list[str]]:
+    """What becomes of these when all are readable at once, and which of them are no common case. `later` says
+    which are readable at a time from then on."""
+    machine: Any = Machine()
+    pool: Any = SimpleNamespace(by_fd=dict(enumerate(conns)))
+    poller: Any = SimpleNamespace(poll=lambda _timeout: [(fd, event) for fd in later(machine.now)])
+    tokens = Tokens(pool, poller, machine, lambda: machine.now)
+    others = tokens.serve([(fd, event) for fd in range(len(conns) + 1)])
+    return machine, [conn.name for conn, _event in others]
 
 
 def test_each_is_dated_before_any_is_read() -> None:
     machine, others = serve(stream("a"), stream("b", WAITING), stream("c"))
     assert machine.taken == [("a", b"a", 0), ("b", b"b", 0), ("c", b"c", 0)]
     assert others == []
+
+
+def test_what_comes_while_others_are_read_is_dated_then_and_not_after_them() -> None:
+    conns = [stream(f"s{number}") for number in range(40)]
+    came: dict[int, int] = {}
+
+    def later(now: int) -> list[int]:
+        """The first three have more, once, from 300 µs on."""
+        more = [fd for fd in range(3) if now >= 300_000 and fd not in came]
+        came.update(dict.fromkeys(more, now))
+        return more
+
+    machine, _others = serve(*conns, later=later)
+    assert [name for name, _data, _now in machine.taken] == [
+        *(f"s{number}" for number in range(40)), *(f"s{number}" for number in range(3))
+    ]  # fmt: skip
+    assert max(now for _name, _data, now in machine.taken) < 300_000 + 200_000 + 2 * WORK
+
+
+def test_one_whose_last_is_not_read_yet_is_left_with_what_it_has_since() -> None:
+    asked: list[int] = []
+
+    def later(now: int) -> list[int]:
+        asked.append(now)
+        return [0, 9]
+
+    machine, _others = serve(*(stream(f"s{number}") for number in range(10)), later=later)
+    names = [name for name, _data, _now in machine.taken]
+    assert names[:10] == [f"s{number}" for number in range(10)]
+    assert asked, "there was no look"
+    # The last was not read when it had more; the first had been.
+    assert names[10:].count("s0") >= 1
+    assert names.index("s9") == 9
+
+
+def test_requests_have_their_turn_though_tokens_never_end() -> None:
+    machine, _others = serve(*(stream(f"s{number}") for number in range(50)), later=lambda _now: [*range(50)])
+    assert machine.now < 10_000_000 + 50 * WORK + WORK
 
 
 def test_one_that_fails_keeps_no_other_from_being_read() -> None:
