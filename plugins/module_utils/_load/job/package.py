@@ -34,7 +34,19 @@ from .. import (
     stats,
 )
 from ..engine import engine as loop
-from ..engine import exchange, in_flight, poller, pool, resolver, schedule, stream_pool, streams, wire, writer
+from ..engine import (
+    exchange,
+    in_flight,
+    poller,
+    pool,
+    resolver,
+    schedule,
+    stream_pool,
+    streams,
+    tokens,
+    wire,
+    writer,
+)
 from ..engine import part as own_part
 from ..errors import LoadError
 from ..grpc import answer as grpc_answer
@@ -54,8 +66,8 @@ from . import recorder, state, worker
 PARTS = (
     _common, files, percentile, processes, tls,
     arrivals, command, duration, errors, main, options, order, payloads,
-    engine, exchange, in_flight, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams, wire,
-    writer,
+    engine, exchange, in_flight, loop, own_part, poller, pool, resolver, schedule, stream_pool, streams,
+    tokens, wire, writer,
     grpc, grpc_answer, call, infer, method, protobuf, status, tensors,
     http, answer, classify, coding, connection, parser, reader, request, states, target,
     http2, http2_classify, http2_connection, fields, library, session,
