@@ -29,7 +29,8 @@ def rollout_objects(module: Any) -> dict[str, Any]:
     changed = False
     if params["dest"]:
         folder, pairs = Path(params["dest"]), zip(params["objects"], found)
-        changed = any([_keep(folder, named, obj, module.check_mode) for named, obj in pairs])
+        kept = [_keep(folder, named, obj, module.check_mode) for named, obj in pairs]
+        changed = any(kept)
     result = {"changed": changed, "resources": [each for each in found if each]}
     return {**result, "warnings": unread} if unread else result
 
