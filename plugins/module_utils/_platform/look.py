@@ -225,24 +225,24 @@ def _grant(obj: Json, resource: Resource, namespace: str) -> Right:
 
 def leave_filled_in(api: Api, plan: Planned) -> None:
     """Takes out of the step's webhook configurations what the programs behind them have filled in since."""
-    plan.claims = [_without_filled_in(api, plan, one) for one in plan.claims]
+    for number, (one, fields) in enumerate(at_once(lambda one: _filled_in(api, one), plan.claims)):
+        plan.claims[number] = one
+        plan.left += [f"{one.entry}: {name}, which is {owner}'s" for name, owner in fields]
 
 
-def _without_filled_in(api: Api, plan: Planned, one: ObjectClaim) -> ObjectClaim:
+def _filled_in(api: Api, one: ObjectClaim) -> tuple[ObjectClaim, Sequence[tuple[str, str]]]:
+    """The claim as it can be applied, and the fields that were taken out of it, each with its owner."""
     if one.before is None or one.entry.kind not in CONFIGURATIONS:
-        return one
+        return one, ()
     try:
         would_change(api, one)
     except Conflict as error:
-        owners = dict(error.fields)
-        definition = without_filled_in(one.definition, list(owners))
-        if owners and definition is not None:
-            plan.left += [f"{one.entry}: {name}, which is {owner}'s" for name, owner in owners.items()]
-            return replace(one, definition=definition)
+        definition = without_filled_in(one.definition, [name for name, _owner in error.fields])
+        if error.fields and definition is not None:
+            return replace(one, definition=definition), error.fields
     except ClusterError:
-        # Told where it is compared, or applied.
-        return one
-    return one
+        pass  # told where it is compared, or applied
+    return one, ()
 
 
 def leave_others(api: Api, plan: Planned, *, keep: bool) -> list[str]:

@@ -214,7 +214,7 @@ class Removal:
                 explain = self.clock.now() + _EXPLAIN_SECONDS
                 self._explain(left)
             if late:
-                left_over = "; ".join(f"{entry}: {self._reported[entry]}" for entry in left)
+                left_over = "; ".join(f"{entry}: {self._why(entry)}" for entry in left)
                 advice = runbooks.advice(runbooks.TEARDOWN)
                 raise StillThere(f"Not all objects are gone in time. {left_over}.{advice}", left)
             self.clock.sleep(POLL_SECONDS)
@@ -233,11 +233,11 @@ class Removal:
             if not asked and not self._ask(entry):
                 continue
             left.append(entry)
-            held = held_by(obj) + unavailable(self.api, obj) + self._ending.get(entry, "")
-            if self._reported.get(entry) != held:
-                if entry in self._reported:
-                    self._tell(entry, held)
-                self._reported[entry] = held
+            held = held_by(obj) + unavailable(self.api, obj)
+            known = self._reported.get(entry)
+            self._reported[entry] = held
+            if known not in (None, held):
+                self._tell(entry, self._why(entry))
         if len(left) < len(entries):
             self.save()
         return left
@@ -274,11 +274,13 @@ class Removal:
     def _explain(self, left: Sequence[ClaimedObject]) -> None:
         """Tells once of each what holds it, and again when it waits for other pods."""
         for entry in left:
-            ending = ending_pods(self.api, entry)
-            held = self._reported[entry].removesuffix(self._ending.get(entry, "")) + ending
-            if entry not in self._ending or held != self._reported[entry]:
-                self._tell(entry, held)
-            self._ending[entry], self._reported[entry] = ending, held
+            known = self._ending.get(entry)
+            self._ending[entry] = ending_pods(self.api, entry)
+            if known != self._ending[entry]:
+                self._tell(entry, self._why(entry))
+
+    def _why(self, entry: ClaimedObject) -> str:
+        return self._reported[entry] + self._ending.get(entry, "")
 
     def _tell(self, entry: ClaimedObject, held: str) -> None:
         self.progress.add("playbook", "deleting", f"{entry}: {held}", {"object": entry.ref})

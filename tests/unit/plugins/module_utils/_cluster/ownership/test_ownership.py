@@ -502,6 +502,30 @@ def test_a_removal_says_until_when_pods_have_time_to_end(run: Run) -> None:
     assert [bool(re.fullmatch(words, text)) for text in told] == [True], "once, though it was asked thrice"
 
 
+def test_another_reason_why_something_is_still_there_is_told_with_what_is_known_of_its_pods(run: Run) -> None:
+    deployment = obj("Deployment", "activator", "mine")
+    run.apply(deployment)
+    run("recorded")
+    run.cluster.put(ending("activator-1", "soon", 30))
+    path = run.cluster.path(deployment)
+    run.cluster.held.add(path)
+
+    def another(now: float) -> None:
+        metadata = run.cluster.objects[path]["metadata"]
+        if now >= 15 and "deletionTimestamp" in metadata:
+            metadata["finalizers"] = ["d.e/f"]
+
+    run.clock.on_sleep.append(another)
+    with pytest.raises(Failed) as caught:
+        run("absent", timeout=25)
+    told = [each["text"] for each in caught.value.result["transitions"] if each["event"] == "deleting"]
+    assert told == [
+        f"Deployment mine/activator: held by finalizers {finalizer} "
+        "(its pods have time to end: activator-1 until soon)"
+        for finalizer in ("a.b/c", "d.e/f")
+    ]
+
+
 def test_a_namespace_goes_after_pods_that_have_long_to_end(run: Run) -> None:
     run.apply(obj("Namespace", "mine"), obj("Deployment", "activator", "mine"))
     run("recorded")
