@@ -10,9 +10,9 @@ from typing import Any
 
 from ansible_collections.iter8.kfserving.plugins.module_utils._common.files import write_atomically
 
-from .client.api import Api, Json
+from .client.api import Api, Json, find
 from .client.auth import connect
-from .client.errors import ClusterError, NotFound
+from .client.errors import ClusterError, UnknownKind
 
 
 def rollout_objects(module: Any) -> dict[str, Any]:
@@ -48,8 +48,9 @@ def _found(module: Any, unread: list[str]) -> list[Json]:
 
 def _read(api: Api, named: Mapping[str, str], namespace: str, unread: list[str]) -> Json:
     try:
-        return api.get(api.resource(named["api_version"], named["kind"]).path(namespace, named["name"]))
-    except NotFound:
+        path = api.resource(named["api_version"], named["kind"]).path(namespace, named["name"])
+        return find(api, path) or {}
+    except UnknownKind:
         return {}
     except ClusterError as error:
         unread.append(f"{named['kind']} {namespace}/{named['name']} could not be read: {error}")

@@ -15,7 +15,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._cluster.client.er
     ClusterError,
     Unreachable,
 )
-from ansible_collections.iter8.kfserving.tests.support.cluster import Cluster, obj
+from ansible_collections.iter8.kfserving.tests.support.cluster import Cluster, no_such_path, obj
 
 MODEL = {"api_version": "v1", "kind": "ConfigMap", "name": "m"}
 OTHER = {"api_version": "iter8.tools/v2alpha1", "kind": "Experiment", "name": "e"}
@@ -47,6 +47,19 @@ def test_what_is_there_is_kept_and_what_is_not_is_empty(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "experiment.json").read_text()) == {}
     assert (tmp_path / "configmap.json").stat().st_mode & 0o777 == 0o644
     assert look(tmp_path)["changed"] is False
+
+
+def test_one_that_is_gone_is_empty(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.remove(obj("ConfigMap", "m", "default"))
+    assert look(tmp_path)["resources"] == []
+    assert json.loads((tmp_path / "configmap.json").read_text()) == {}
+
+
+def test_only_what_is_certain_is_absent(cluster: Cluster) -> None:
+    """An API server that starts answers 404 for all that it does not serve yet."""
+    cluster.get_faults[cluster.path(obj("ConfigMap", "m", "default"))] = [no_such_path()]
+    with pytest.raises(ClusterError, match="ConfigMap default/m could not be read: 404 page not found"):
+        look(None)
 
 
 @pytest.mark.usefixtures("cluster")
