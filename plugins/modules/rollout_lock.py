@@ -141,9 +141,12 @@ def _forget(record: Path, check_mode: bool) -> bool:
     of_list = record.with_suffix(".rollouts")
     there = [path for path in (record, of_list) if os.path.lexists(path)]
     if not check_mode:
-        record.unlink(missing_ok=True)
-        if of_list in there:
-            shutil.rmtree(of_list)
+        for path in there:
+            # What a link names is not the run's.
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     return bool(there)
 
 

@@ -132,6 +132,20 @@ def test_a_run_is_forgotten_with_the_rollouts_of_its_list_and_no_other_is(tmp_pa
     assert not ask(tmp_path, mine, state="released", forget=True)
 
 
+def test_what_was_planted_in_the_place_of_a_record_goes_and_what_a_link_names_stays(
+    tmp_path: Path, mine: int
+) -> None:
+    ask(tmp_path, mine)
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.json").touch()
+    (runs / "e2e.rollouts").symlink_to(elsewhere)
+    (runs / "e2e.json").mkdir()
+    assert ask(tmp_path, mine, state="released", forget=True)
+    assert list(runs.iterdir()) == []
+    assert (elsewhere / "a.json").exists()
+
+
 def test_a_lock_that_is_given_back_forgets_nothing_by_itself(tmp_path: Path, mine: int) -> None:
     ask(tmp_path, mine)
     (tmp_path / "runs/e2e.json").touch()
