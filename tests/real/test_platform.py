@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.iter8.kfserving.tests.support.upstream import foreign_objects
 
 from .cluster import Cluster
 from .node.namespaces import NodeError
@@ -20,21 +21,7 @@ from .stack.install import Installer
 
 # Objects that come and go by themselves, and those that only say that somebody is alive.
 _FLEETING = re.compile(r"^(events|leases|pods|endpoints|endpointslices|componentstatuses|tokenreviews)(\.|$)")
-_THEIRS: list[Json] = [
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "theirs"}},
-    {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "theirs", "namespace": "knative-serving"},
-        "data": {"a": "b"},
-    },
-    {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "theirs"},
-        "rules": [],
-    },
-]
+_THEIRS = foreign_objects("knative-serving")
 
 
 @pytest.fixture

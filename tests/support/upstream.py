@@ -51,6 +51,25 @@ NEEDED = {
 }
 
 
+def foreign_objects(namespace: str = "theirs") -> list[dict[str, Any]]:
+    """Of others, beside what is installed, and in this namespace within it."""
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "theirs", "labels": {"a": "b"}}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "theirs", "namespace": namespace},
+            "data": {"a": "b"},
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "theirs"},
+            "rules": [],
+        },
+    ]
+
+
 class Platform:
     """The modules platform_steps and ownership in a playbook, with one record, against a sandbox."""
 

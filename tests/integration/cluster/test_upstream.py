@@ -21,7 +21,7 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import pa
 
 from ...support.places import UPSTREAM
 from ...support.sandbox import Home, Running
-from ...support.upstream import NEEDED, Platform, Ref, ref
+from ...support.upstream import NEEDED, Platform, Ref, foreign_objects, ref
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(3000)]
 
@@ -55,26 +55,8 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             os.environ["KUBEBUILDER_ASSETS"] = before
 
 
-# Of others, beside and within what is installed.
-FOREIGN: list[dict[str, Any]] = [
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "theirs", "labels": {"a": "b"}}},
-    {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "theirs", "namespace": "theirs"},
-        "data": {"a": "b"},
-    },
-    {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "theirs"},
-        "rules": [],
-    },
-]
-
-
 def make_foreign(platform: Platform, *more: dict[str, Any]) -> list[Ref]:
-    made = [*FOREIGN, *more]
+    made = [*foreign_objects(), *more]
     for obj in made:
         if platform.get(ref(obj)) is None:
             kind = platform.api.resource(obj["apiVersion"], obj["kind"])
