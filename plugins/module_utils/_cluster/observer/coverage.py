@@ -5,11 +5,14 @@ A watch that tells nothing says nothing about itself: its connection may be gone
 server may be far behind. So the object's version is asked for several times a second beside the watch. While
 the answer is the version that the watch told last, everything up to the moment of asking was seen, however
 silent it was. What lies between two such proofs that are further apart than they should be was not observed,
-for whatever reason: a lost connection, an API server that answers late, a process that stood still.
+for whatever reason: a lost connection, an API server that answers late, a process that stood still. But where
+the watch has told in between what the later proof finds, it was that from then on: versions are never used
+twice.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 POLL_SECONDS = 0.15
@@ -26,6 +29,7 @@ SHORT_SECONDS = 0.05
 """A watch that ended and was opened again sooner than this has missed nothing worth a line."""
 
 
+UNPROVED = "no proof that the watch is up to date"
 ABSENT = "absent"
 """In place of the version of an object that is not there."""
 
@@ -44,6 +48,15 @@ class UnobservedInterval:
     unchanged: bool = False
 
 
+@dataclass(frozen=True)
+class Proof:
+    """Up to the moment `at` everything has been seen, and since `since`, when the watch or an answer was the
+    first to tell of it, the object had the version that is proved; infinity where that is not known."""
+
+    at: float
+    since: float
+
+
 class Coverage:
     """Proofs in, unobserved intervals out. Times are this host's, in epoch seconds."""
 
@@ -56,19 +69,18 @@ class Coverage:
         """Up to when everything was seen."""
         return self._until
 
-    def proved(self, at: float, *, changed: bool = True) -> UnobservedInterval | None:
-        """Everything up to `at` has been seen; returns what had not, since the last proof.
-
-        `changed` says whether the object has changed since then.
-        """
-        if at <= self._until:
-            return None
-        missed = at - self._until
-        limit = SHORT_SECONDS if self._lost else APART_SECONDS if changed else QUIET_SECONDS
-        why = self._lost or "no proof that the watch is up to date"
-        found = UnobservedInterval(self._until, at, why, unchanged=not (changed or self._lost))
-        self._until, self._lost = at, ""
-        return found if missed > limit else None
+    def proved(self, proof: Proof) -> list[UnobservedInterval]:
+        """Everything up to the proof's moment has been seen; returns what had not, since the last one."""
+        if proof.at <= self._until:
+            return []
+        start, lost = self._until, self._lost
+        self._until, self._lost = proof.at, ""
+        if lost:
+            return [UnobservedInterval(start, proof.at, lost)] if proof.at - start > SHORT_SECONDS else []
+        known = min(max(start, proof.since), proof.at)
+        changed = UnobservedInterval(start, known, UNPROVED)
+        quiet = UnobservedInterval(known, proof.at, UNPROVED, unchanged=True)
+        return [*_longer(changed, APART_SECONDS), *_longer(quiet, QUIET_SECONDS)]
 
     def lost(self, at: float, why: str) -> None:
         """The watch is known to have ended at `at`, with everything before it told.
@@ -86,7 +98,11 @@ class Coverage:
         limit = SHORT_SECONDS if self._lost else QUIET_SECONDS
         if now - self._until <= limit:
             return None
-        return UnobservedInterval(self._until, now, self._lost or "no proof that the watch is up to date")
+        return UnobservedInterval(self._until, now, self._lost or UNPROVED)
+
+
+def _longer(interval: UnobservedInterval, limit: float) -> list[UnobservedInterval]:
+    return [interval] if interval.end - interval.start > limit else []
 
 
 class Poll:
@@ -102,24 +118,38 @@ class Poll:
         self._reported: str | None = None
         self._passed: set[str] = set()
         self._asked: list[tuple[float, str]] = []
+        self._since: dict[str, float] = {}
 
-    def reported(self, version: str) -> float | None:
-        """The watch told this version. Returns the latest moment that this proves, if any was open."""
+    def reported(self, version: str, at: float) -> Proof | None:
+        """The watch told this version at this moment. Returns what this proves, if any answer was open."""
         if self._reported is not None and self._reported != ABSENT:
             self._passed.add(self._reported)
             if len(self._passed) > 1000:
                 self._passed = {self._reported}
         self._reported = version
-        proved = [at for at, asked in self._asked if self._is_seen(asked)]
+        if version == ABSENT:
+            self._since.pop(ABSENT, None)
+        self._found(version, at)
+        proved = [(asked, found) for asked, found in self._asked if self._is_seen(found)]
         self._asked = [each for each in self._asked if not self._is_seen(each[1])]
-        return max(proved, default=None)
+        return self._proof(*max(proved)) if proved else None
 
-    def answered(self, at: float, version: str) -> float | None:
-        """A poll that was sent at `at` found this version. Returns `at` if that proves it, else None."""
+    def answered(self, sent: float, at: float, version: str) -> Proof | None:
+        """A poll that was sent at `sent` found this version, and came at `at`. Returns what that proves."""
+        if version != ABSENT:
+            self._found(version, at)
         if self._is_seen(version):
-            return at
-        self._asked = [*self._asked[-99:], (at, version)]
+            return self._proof(sent, version)
+        self._asked = [*self._asked[-99:], (sent, version)]
         return None
+
+    def _found(self, version: str, at: float) -> None:
+        self._since.setdefault(version, at)
+        if len(self._since) > 1000:
+            self._since = {version: self._since[version]}
+
+    def _proof(self, at: float, version: str) -> Proof:
+        return Proof(at, self._since.get(version, math.inf))
 
     def _is_seen(self, version: str) -> bool:
         return version == self._reported or version in self._passed

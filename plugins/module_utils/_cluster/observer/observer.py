@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.evidence.offset import Estimate
 
 from ..client.watch import Clock, Notice, version_of
-from .coverage import ABSENT, Coverage, Poll, UnobservedInterval
+from .coverage import ABSENT, Coverage, Poll, Proof, UnobservedInterval
 from .eyes import Compared, Eyes, Found, Polled, WatchTarget
 from .recorder import ObservationRecorder
 
@@ -148,13 +148,12 @@ class Observer:
             if notice.name == self._proved_by.get(feed):
                 self._changed[feed] = at
                 version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
-                proved = self._polls.setdefault(feed, Poll()).reported(version)
-                # What was in flight when it was asked for is proved by its coming, then and there.
-                self._prove(recorder, feed, at if proved is not None else None, at)
+                # What was in flight when it was asked for is proved by its coming.
+                self._prove(recorder, feed, self._polls.setdefault(feed, Poll()).reported(version, at), at)
         elif notice.kind == "synced":
             self._unsynced.discard(feed)
             if feed in self._proved_by and feed not in self._polls:
-                self._polls.setdefault(feed, Poll()).reported(ABSENT)
+                self._polls.setdefault(feed, Poll()).reported(ABSENT, at)
         elif notice.kind == "cut" and feed in self._coverage:
             self._coverage[feed].lost(at, notice.message)
         elif notice.kind == "lost":
@@ -170,16 +169,13 @@ class Observer:
         if polled.version is None:
             return
         poll = self._polls.setdefault(polled.feed, Poll())
-        self._prove(recorder, polled.feed, poll.answered(polled.sent, polled.version), at)
+        self._prove(recorder, polled.feed, poll.answered(polled.sent, at, polled.version), at)
 
-    def _prove(self, recorder: ObservationRecorder, feed: str, proved: float | None, at: float) -> None:
+    def _prove(self, recorder: ObservationRecorder, feed: str, proof: Proof | None, at: float) -> None:
         coverage = self._coverage.get(feed)
-        if coverage is None or proved is None:
+        if coverage is None or proof is None:
             return
-        # What a proof tells is older than its coming: what was told since the last one's moment may be of
-        # the interval between, whenever that proof came.
-        missed = coverage.proved(proved, changed=self._changed.get(feed, 0.0) > coverage.until)
-        if missed is not None:
+        for missed in coverage.proved(proof):
             recorder.unobserved(feed, missed, at)
 
     def _tell_clock(self, recorder: ObservationRecorder, now: float, every: float) -> None:

@@ -128,10 +128,30 @@ def test_one_that_is_not_there_is_not_asked_for() -> None:
     assert (eyes.polled, unseen) == ([], [])
 
 
+def test_since_the_watch_told_what_a_late_proof_finds_it_was_that() -> None:
+    before, told_at = [(2.0, Polled(ROUTES, 2.0, "7"))], (4.0, told(NAME, "8", 4.0))
+    late = [(at / 2, Polled(ROUTES, at / 2, "8")) for at in range(26, 201)]
+    _eyes, unseen = proved("", told(NAME, "7", 1.0), found=[*before, told_at, *late])
+    assert unseen == [(2.0, 4.0)]
+
+
+def test_what_an_answer_finds_before_the_watch_tells_it_has_been_so_since_the_answer_came() -> None:
+    """The watch is four seconds behind: at 3 the answer says 8, and at 7 the watch does."""
+    found = [(at / 2, Polled(ROUTES, at / 2, "7" if at < 6 else "8")) for at in range(4, 201)]
+    found.insert(11, (7.1, told(NAME, "8", 7.1)))
+    assert proved("", told(NAME, "7", 1.0), found=found)[1] == [(2.5, 3.0)]
+
+
+def test_an_answer_that_was_held_up_tells_that_nothing_had_changed_when_it_was_asked_for() -> None:
+    held = [(2.0, Polled(ROUTES, 2.0, "7")), (6.5, told(NAME, "8", 6.5)), (7.0, Polled(ROUTES, 6.0, "7"))]
+    late = [(at / 2, Polled(ROUTES, at / 2, "8")) for at in range(15, 201)]
+    assert proved("", told(NAME, "7", 1.0), found=[*held, *late])[1] == [(6.0, 6.5)]
+
+
 @pytest.mark.parametrize("sent", [2.0, 2.1], ids=["proves nothing new", "proves a little"])
 def test_an_answer_that_was_held_up_does_not_tell_that_nothing_changed_since(sent: float) -> None:
     before = [(2.0, Polled(ROUTES, 2.0, "7"))]
     held = [(12.0, told(NAME, "8", 12.0)), (12.0, Polled(ROUTES, sent, "7"))]
     after = [(at / 2, Polled(ROUTES, at / 2, "8")) for at in range(25, 201)]
     _eyes, unseen = proved("", told(NAME, "7", 1.0), found=[*before, *held, *after])
-    assert unseen == [(sent, 12.5)]
+    assert unseen == [(sent, 12.0)]
