@@ -40,17 +40,20 @@ RATE = 50.0
 
 @dataclass(frozen=True)
 class Case:
-    """`wrong` is the ending that would be the mistake. The gateway follows `lag` seconds late."""
+    """`wrong` is the ending that would be the mistake. The gateway follows `lag` seconds late; everybody is
+    slow for the first `congested` seconds."""
 
     name: str
     truth: Truth
     wrong: str
     lag: float = 0.0
+    congested: float = 0.0
 
 
 CASES = (
     Case("as good as the baseline", Truth(), "rolled_back"),
     Case("as good, the gateway is slow", Truth(), "rolled_back", lag=5.0),
+    Case("as good, congested for 200 s", Truth(), "rolled_back", congested=200.0),
     Case("loses 0.2 %, allowed 1 %", Truth(loses=0.002), "rolled_back"),
     Case("loses just what is allowed, 1 %", Truth(loses=0.01), "rolled_back"),
     Case("loses just more, 1.05 %", Truth(loses=0.0105), "promoted"),
@@ -59,6 +62,7 @@ CASES = (
     Case("slower by 1.2, allowed 1.5", Truth(median=0.024), "rolled_back"),
     Case("slower by 1.6", Truth(median=0.032), "promoted"),
     Case("slower by 2", Truth(median=0.04), "promoted"),
+    Case("slower by 2, congested for 200 s", Truth(median=0.04), "promoted", congested=200.0),
 )
 
 
@@ -75,7 +79,7 @@ class End:
 
 def ours(case: Case, seed: int) -> End:
     """By the gates of this collection."""
-    load = Load({CANARY: case.truth}, RATE, random.Random(seed), lag=case.lag)
+    load = Load({CANARY: case.truth}, RATE, random.Random(seed), lag=case.lag, congested=case.congested)
     cluster = Knative()
     driver = Driver(
         plan_of(gates=GATES, steps=STEPS, deadline=10_000, on_inconclusive="hold"),
@@ -139,7 +143,7 @@ def table(rollouts: int, seed: int, only: str = "") -> Iterator[dict[str, Any]]:
             continue
         seeds = [seed * 1_000_003 + number * 10_007 + each for each in range(rollouts)]
         yield row(case, "ours", [ours(case, each) for each in seeds])
-        if not case.lag:
+        if not case.lag and not case.congested:
             yield row(case, "fixed time", [fixed_time(case, each) for each in seeds])
 
 

@@ -287,7 +287,8 @@ class Truth:
 @dataclass
 class Load:
     """So many requests a second, open loop; each answered by who has the share at that moment, or had it
-    `lag` seconds ago, where the gateway is slow to follow."""
+    `lag` seconds ago, where the gateway is slow to follow. For the first `congested` seconds a tenth of
+    the answers takes up to 40 times as long, whoever gives them."""
 
     truths: Mapping[str, Truth]
     rate: float = 50.0
@@ -297,6 +298,7 @@ class Load:
     began: float = 1.0
     running: bool = True
     lag: float = 0.0
+    congested: float = 0.0
     _past: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
 
     def tick(self, served: Mapping[str, float], seconds: float = 1.0) -> None:
@@ -315,7 +317,10 @@ class Load:
             row[0] += 1
             if truth.loses and rng.random() < truth.loses:
                 row[1] += 1
-            bound = _bucket(round(truth.median * math.exp(truth.spread * rng.gauss(0.0, 1.0)) * 1e6))
+            taken = truth.median * math.exp(truth.spread * rng.gauss(0.0, 1.0))
+            if self._past[-1][0] < self.congested and rng.random() < 0.1:
+                taken *= rng.uniform(1.0, 40.0)
+            bound = _bucket(round(taken * 1e6))
             row[2][bound] = row[2].get(bound, 0) + 1
 
     def _followed(self, served: Mapping[str, float], seconds: float) -> Mapping[str, float]:

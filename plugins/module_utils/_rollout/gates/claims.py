@@ -104,7 +104,12 @@ class Losses:
 @dataclass(frozen=True)
 class Latency:
     """The canary's quantile of response times is at most `max_ratio` times the baseline's in the same
-    seconds, and at most `max_seconds`, whichever is given."""
+    seconds, and at most `max_seconds`, whichever is given.
+
+    All samples of the step may confirm it, and the later half of them by itself: each has half of the doubt,
+    so by the union bound both together are wrong with no more than all of it. All of them alone refute it:
+    a host that is slow for some seconds gives the halves of one version more of that than the other's.
+    """
 
     name: str
     quantile: float
@@ -124,7 +129,7 @@ class Latency:
         return min(window.canary.requests, window.baseline.requests)
 
     def least(self, percent: int, doubt: float) -> int:
-        return least_samples(self.quantile, doubt / self._sides(percent))
+        return least_samples(self.quantile, doubt / 2 / self._sides(percent))
 
     def share(self, percent: int) -> float:
         share = percent / 100
@@ -138,11 +143,21 @@ class Latency:
             (lower_limit(theirs, q, part), upper_limit(theirs, q, part)),
         )
 
-    def confirmed(self, window: Window, doubt: float) -> bool:
+    def _confirming(self, window: Window, doubt: float) -> Window | None:
+        """All of it, or its later half: whichever shows that it is true, in this order."""
+        return next(
+            (each for each in (window, window.later) if each is not None and self._holds(each, doubt / 2)),
+            None,
+        )
+
+    def _holds(self, window: Window, doubt: float) -> bool:
         (_low, high), (base_low, _high) = self._limits(window, doubt)
         if self.max_seconds is not None and high > self.max_seconds:
             return False
         return self._sides(window.percent) == 1 or high <= (self.max_ratio or 1) * base_low
+
+    def confirmed(self, window: Window, doubt: float) -> bool:
+        return self._confirming(window, doubt) is not None
 
     def refuted(self, window: Window, doubt: float) -> bool:
         (low, _high), (_low, base_high) = self._limits(window, doubt)
@@ -151,10 +166,11 @@ class Latency:
         return self._sides(window.percent) == 2 and low > (self.max_ratio or 1) * base_high
 
     def estimate(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
-        (low, high), (base_low, base_high) = self._limits(window, doubt)
+        told = window if self.refuted(window, doubt) else self._confirming(window, doubt) or window
+        (low, high), (base_low, base_high) = self._limits(told, doubt)
         value, base = (
-            estimate(window.canary.times, self.quantile),
-            estimate(window.baseline.times, self.quantile),
+            estimate(told.canary.times, self.quantile),
+            estimate(told.baseline.times, self.quantile),
         )
         if value is None:
             return "the canary has not answered yet", None, None, None
@@ -166,6 +182,8 @@ class Latency:
             )
         if self.max_seconds is not None:
             clause += f"; allowed {elapsed(self.max_seconds)}"
+        if told is not window:
+            clause += f"; of the last {self.samples(told)} samples"
         return clause, value, low, None if math.isinf(high) else high
 
 

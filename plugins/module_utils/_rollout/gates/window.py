@@ -42,6 +42,16 @@ class Answers:
             {bound: count for bound, count in times.items() if count > 0},
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """As the state keeps it."""
+        return {"requests": self.requests, "failed": self.failed, "times": sorted(self.times.items())}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Answers:
+        """The reverse of `to_json`."""
+        times = {int(bound): int(count) for bound, count in data["times"]}
+        return cls(int(data["requests"]), int(data["failed"]), times)
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -60,21 +70,13 @@ class Counted:
             "at": self.at,
             "load": self.load,
             "running": self.running,
-            "names": {
-                name: {"requests": one.requests, "failed": one.failed, "times": sorted(one.times.items())}
-                for name, one in self.names.items()
-            },
+            "names": {name: one.to_json() for name, one in self.names.items()},
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Counted:
         """The reverse of `to_json`."""
-        names = {
-            str(name): Answers(
-                int(row["requests"]), int(row["failed"]), {int(b): int(n) for b, n in row["times"]}
-            )
-            for name, row in data["names"].items()
-        }
+        names = {str(name): Answers.from_json(row) for name, row in data["names"].items()}
         return cls(float(data["at"]), float(data["load"]), names, bool(data["running"]))
 
 
@@ -83,6 +85,7 @@ class Window:
     """What came within `seconds`, by who answered. `percent` is the canary's wanted share meanwhile.
 
     Both sides were counted in the very same seconds, so whatever made everybody slow or fail is on both.
+    `later` is the later part of it, for claims that let that speak for itself.
     """
 
     percent: int
@@ -91,6 +94,7 @@ class Window:
     baseline: Answers = Answers()
     unnamed: Answers = Answers()
     other: Answers = Answers()
+    later: Window | None = None
 
     @property
     def named(self) -> int:
@@ -104,6 +108,40 @@ class Window:
             self,
             canary=Answers(self.canary.requests - canary),
             baseline=Answers(self.baseline.requests - baseline),
+        )
+
+    def since(self, earlier: Sides) -> Window:
+        """What came after so much of it."""
+        return replace(
+            self,
+            seconds=max(0.0, self.seconds - earlier.seconds),
+            canary=self.canary - earlier.canary,
+            baseline=self.baseline - earlier.baseline,
+            later=None,
+        )
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What the canary and the baseline had answered after so many seconds of a step."""
+
+    seconds: float
+    canary: Answers
+    baseline: Answers
+
+    def to_json(self) -> dict[str, Any]:
+        """As the state keeps it."""
+        return {
+            "seconds": self.seconds,
+            "canary": self.canary.to_json(),
+            "baseline": self.baseline.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Sides:
+        """The reverse of `to_json`."""
+        return cls(
+            float(data["seconds"]), Answers.from_json(data["canary"]), Answers.from_json(data["baseline"])
         )
 
 

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.claims import Latency
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.halves import FIRST_HALF, Halves
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.judge import (
+    ErrorRates,
+    GateEvidence,
+    GateProgress,
+    begin_anew,
+    judge,
+    share_of,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.result import (
+    GateResult,
+    GateVerdict,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.window import Answers, Window
+from ansible_collections.iter8.kfserving.tests.support.driven import Load, Truth
+from hypothesis import given
+from hypothesis import strategies as st
+
+ERRORS = share_of(ErrorRates(0.05, 0.05), 1, 1)
+RATIO = Latency("latency", 0.95, max_ratio=1.5)
+QUICK, SLOW = 20_000, 900_000
+
+
+def _window(canary: dict[int, int], baseline: dict[int, int], seconds: float = 1.0) -> Window:
+    one, other = (Answers(sum(times.values()), 0, times) for times in (canary, baseline))
+    return Window(50, seconds, one, one if baseline is canary else other)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=80))
+def test_the_later_part_is_from_a_half_to_three_quarters_or_a_look_more(steps: list[int]) -> None:
+    """Whatever the samples say; a look may be late by as many as came at once."""
+    halves, samples, widest = Halves(), 0, max(steps)
+    for step in steps:
+        samples += step
+        window = _window({QUICK: samples}, {QUICK: samples})
+        later = halves.of(window, samples).later
+        halves = halves.after(window, samples)
+        if later is None:
+            assert samples < 2 * (FIRST_HALF + widest)
+        else:
+            assert samples / 2 <= later.canary.requests <= 3 / 4 * samples + widest
+
+
+def test_the_later_part_knows_nothing_of_the_beginning() -> None:
+    halves = Halves().after(_window({SLOW: 100}, {SLOW: 100}, 9.0), 100)
+    seen = halves.of(_window({SLOW: 100, QUICK: 100}, {SLOW: 100, QUICK: 150}, 30.0), 200).later
+    assert seen is not None
+    assert (seen.canary.times, seen.baseline.times) == ({QUICK: 100}, {QUICK: 150})
+    assert (seen.canary.requests, seen.baseline.requests, seen.seconds) == (100, 150, 21.0)
+
+
+def test_the_marks_survive_the_state() -> None:
+    halves = Halves()
+    for n in (20, 40, 80):
+        halves = halves.after(_window({QUICK: n, SLOW: 1}, {QUICK: n}, float(n)), n)
+    assert len(halves.marks) == 2
+    assert Halves.from_json(json.loads(json.dumps(halves.to_json()))) == halves
+    progress = GateProgress(halves=halves)
+    assert GateProgress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
+
+
+def _driven(
+    truth: Truth, congested: float, seconds: int, seed: int = 1, claim: Latency = RATIO
+) -> tuple[GateVerdict, int, str]:
+    """What the gate says of 50 requests a second, after how many seconds, and its words."""
+    load = Load({"canary": truth}, 50.0, random.Random(seed), congested=congested)
+    progress: dict[str, GateProgress] = {}
+    for second in range(1, seconds + 1):
+        load.tick({"baseline": 0.5, "canary": 0.5})
+        names = load.at(float(second)).names
+        window = Window(50, float(second), names["canary"], names["baseline"])
+        progress = judge([claim], progress, 50, GateEvidence(float(second), window), ERRORS)
+        last = progress[claim.name].last
+        assert last is not None
+        if last.verdict is not GateVerdict.INCONCLUSIVE:
+            break
+    return last.verdict, second, last.message
+
+
+def test_a_bad_beginning_is_outweighed_in_as_long_again() -> None:
+    """A tenth of 120 s is slow: the later half has none of it after 240 s, and the next look may come a
+    quarter later."""
+    found = [_driven(Truth(), 120.0, 1000, seed) for seed in range(6)]
+    assert {verdict for verdict, _seconds, _message in found} == {GateVerdict.PASS}
+    assert max(seconds for _verdict, seconds, _message in found) <= 300
+    assert any("of the last" in message for _verdict, _seconds, message in found)
+
+
+def test_a_canary_that_is_slow_fails_whatever_the_beginning_was_like() -> None:
+    for seed in range(6):
+        verdict, seconds, message = _driven(Truth(median=0.06), 120.0, 1000, seed)
+        assert verdict is GateVerdict.FAIL
+        assert seconds <= 400
+        assert "of the last" not in message
+
+
+def _at_once(*canary: dict[int, int], claim: Latency = RATIO) -> GateResult:
+    """What is said at last of a canary that has answered so, one window after another."""
+    progress: dict[str, GateProgress] = {}
+    for number, times in enumerate(canary, 1):
+        evidence = GateEvidence(
+            float(number), _window(times, {QUICK: sum(times.values())}, seconds=float(number))
+        )
+        progress = judge([claim], progress, 50, evidence, ERRORS)
+    last = progress[claim.name].last
+    assert last is not None
+    return last
+
+
+@pytest.mark.parametrize("claim", [RATIO, Latency("latency", 0.95, max_seconds=0.05)])
+def test_a_canary_that_was_slow_at_first_passes_by_its_later_half(claim: Latency) -> None:
+    """Of all samples about a twentieth was slow, which leaves open what their 95th percentile is."""
+    slow_at_first = [{QUICK: 940, SLOW: 60}, {QUICK: 1890, SLOW: 110}, {QUICK: 3825, SLOW: 175}]
+    for until in (1, 2):
+        assert _at_once(*slow_at_first[:until], claim=claim).verdict is GateVerdict.INCONCLUSIVE
+    said = _at_once(*slow_at_first, claim=claim)
+    assert said.verdict is GateVerdict.PASS
+    assert "of the last 2000 samples" in said.message
+    # The same samples, of which no half is better than the other.
+    even = [{QUICK: 956 * n, SLOW: 44 * n} for n in (1, 2, 4)]
+    assert _at_once(*even, claim=claim).verdict is GateVerdict.INCONCLUSIVE
+
+
+def test_the_later_half_alone_refutes_nothing() -> None:
+    later = replace(_window({QUICK: 9000}, {QUICK: 9000}), later=_window({SLOW: 500}, {QUICK: 500}))
+    assert not RATIO.refuted(later, 0.05)
+
+
+def test_both_halves_together_have_the_doubt_of_one_look() -> None:
+    """So each of the two limits of each half has a fourth of it."""
+    least = RATIO.least(50, 0.025)
+    even = {QUICK: least}
+    assert RATIO.confirmed(_window(even, even), 0.025)
+    assert not RATIO.confirmed(_window({QUICK: least - 1}, {QUICK: least - 1}), 0.025)
+    assert 0.95**least <= 0.025 / 4 < 0.95 ** (least - 1)
+
+
+def test_samples_that_begin_anew_have_no_later_half_of_others() -> None:
+    progress = judge([RATIO], {}, 50, GateEvidence(1.0, _window({QUICK: 500}, {QUICK: 500})), ERRORS)
+    assert progress["latency"].halves.marks
+    assert begin_anew(progress, [RATIO], 50, ERRORS)["latency"].halves == Halves()
