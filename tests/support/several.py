@@ -17,6 +17,14 @@ from ansible_collections.iter8.kfserving.tests.support.waiting import until
 from kubernetes import client, config
 
 SAMPLES = ROOT / "samples/kserve"
+GATES = [
+    {"type": "losses", "max_rate": 0.01},
+    {"type": "latency", "quantile": 0.95, "max_ratio": 3},
+    {"type": "split"},
+    {"type": "pods"},
+]
+"""The default ones, with a ratio that can be shown where models, gateway and load take turns on a few cores:
+the slowest twentieth takes ten times as long as the median there, whichever version answers."""
 LOSSES = '{"canary-5xx": {"share": 0.3}}'
 """What a canary with a fault does: it answers 500 to three requests of ten."""
 READY_SECONDS = 180.0
@@ -65,7 +73,8 @@ class Several:
             canary["spec"]["predictor"]["model"]["env"] = [planted]
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(canary))
-        driven = {"rollout_driver": "progressive"} if self.driver == "progressive" else {}
+        own = self.driver == "progressive"
+        driven = {"rollout_driver": "progressive", "rollout_gates": GATES} if own else {}
         limited = {"rollout_deadline": self.deadline} if self.deadline else {}
         return {"name": name, "rollout_canary_file": str(path), **driven, **limited}
 
