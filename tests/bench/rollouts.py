@@ -95,9 +95,9 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         last = [
             f"m{number:02d}" for number in range(options.rollouts - options.faults + 1, options.rollouts + 1)
         ]
-        limit = options.deadline
-        many = Several(kubeconfig, folder, options.rollouts, last, options.driver, deadline=limit)
-        singles = Several(kubeconfig, folder, options.alone, (), options.driver, "s", limit)
+        limit, rate = options.deadline, options.rate
+        many = Several(kubeconfig, folder, options.rollouts, last, options.driver, "m", limit, rate)
+        singles = Several(kubeconfig, folder, options.alone, (), options.driver, "s", limit, rate)
         singles.deploy()
         lone, lone_verdicts = alone(user, singles)
         many.deploy()
@@ -116,6 +116,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "driver": options.driver,
         "deadline": options.deadline,
         "parallel": options.parallel,
+        "rate": options.rate,
         "cores": os.cpu_count(),
         "load_average": {"before": before, "after": os.getloadavg()},
         "alone": [each.shown() for each in lone],
@@ -139,9 +140,10 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=3, help="so many of them with a fault (3)")
     parser.add_argument("--alone", type=int, default=3, help="so many one after another (3)")
     parser.add_argument("--driver", choices=["progressive", "observe"], default="progressive")
-    # For 20 requests a second gateway, model and generator take 0.09 of a core; where all twenty send at once
-    # those and what ansible-playbook takes are more than two cores have, and requests are really lost.
-    parser.add_argument("--parallel", type=int, default=7, help="so many under way at a time (7)")
+    # Gateway, model and generator take 0.09 of a core for 20 requests a second, and ansible-playbook 40 s of
+    # one for each rollout: where all twenty begin and send 20 at once, two cores lose requests in truth.
+    parser.add_argument("--parallel", type=int, default=10, help="so many under way at a time (10)")
+    parser.add_argument("--rate", type=float, default=10, help="requests a second of each (10)")
     # Where models, load and rollouts share two cores the latency gate needs many more answers.
     parser.add_argument("--deadline", type=int, default=1800, help="seconds that each may take (1800)")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/rollouts.json", metavar="FILE")

@@ -35,7 +35,7 @@ class Several:
     """`count` models with the names m01, m02 and so on (`letter` for m), in a sandbox that serves KServe.
 
     Their rollouts are driven by this collection, or by the sample's own tasks with `driver` of observe, and
-    may take `deadline` seconds, 0 for the default.
+    may take `deadline` seconds under `rate` requests a second, 0 for the default of each.
     """
 
     kubeconfig: Path
@@ -45,6 +45,7 @@ class Several:
     driver: str = "progressive"
     letter: str = "m"
     deadline: int = 0
+    rate: float = 0
 
     @property
     def names(self) -> list[str]:
@@ -76,7 +77,8 @@ class Several:
         own = self.driver == "progressive"
         driven = {"rollout_driver": "progressive", "rollout_gates": GATES} if own else {}
         limited = {"rollout_deadline": self.deadline} if self.deadline else {}
-        return {"name": name, "rollout_canary_file": str(path), **driven, **limited}
+        loaded = {"rollout_load_rate": self.rate} if self.rate else {}
+        return {"name": name, "rollout_canary_file": str(path), **driven, **limited, **loaded}
 
     def list_file(self, *names: str) -> Path:
         """A file for -e @ with the rollouts of these, by default of all."""
