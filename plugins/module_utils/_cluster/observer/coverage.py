@@ -38,8 +38,8 @@ ABSENT = "absent"
 class UnobservedInterval:
     """From `start` to `end` (epoch seconds) nothing vouched for what was seen, and why.
 
-    `unchanged` is whether the object was found at the same version after it as before: versions are never
-    used twice, so it was that all the time.
+    `unchanged` is whether the object was found to have the same version before it and after: versions are
+    never used twice, so it had that all the time.
     """
 
     start: float
