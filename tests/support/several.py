@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.spec import DEFAULT_GATES
 from ansible_collections.iter8.kfserving.plugins.module_utils._sandbox import faults
 from ansible_collections.iter8.kfserving.tests.support.places import ROOT
 from ansible_collections.iter8.kfserving.tests.support.waiting import until
 from kubernetes import client, config
 
 SAMPLES = ROOT / "samples/kserve"
-GATES = [
-    {"type": "losses", "max_rate": 0.01},
-    {"type": "latency", "quantile": 0.95, "max_ratio": 3},
-    {"type": "split"},
-    {"type": "pods"},
-]
+GATES = [{**gate, "max_ratio": 3} if gate["type"] == "latency" else dict(gate) for gate in DEFAULT_GATES]
 """The default ones, with a ratio that can be shown where models, gateway and load take turns on a few cores:
 the slowest twentieth takes ten times as long as the median there, whichever version answers."""
 LOSSES = '{"canary-5xx": {"share": 0.3}}'

@@ -51,10 +51,14 @@ class UnobservedInterval:
 @dataclass(frozen=True)
 class Proof:
     """Up to the moment `at` everything has been seen, and since `since`, when the watch or an answer was the
-    first to tell of it, the object had the version that is proved; infinity where that is not known."""
+    first to tell of it, the object had the version that is proved; infinity where that is not known.
+
+    `lasting` is false for an object that is absent, which it may have been before, and not in between.
+    """
 
     at: float
     since: float
+    lasting: bool = True
 
 
 class Coverage:
@@ -78,6 +82,8 @@ class Coverage:
         if lost:
             return [UnobservedInterval(start, proof.at, lost)] if proof.at - start > SHORT_SECONDS else []
         known = min(max(start, proof.since), proof.at)
+        if known > start and not proof.lasting:
+            known = proof.at
         changed = UnobservedInterval(start, known, UNPROVED)
         quiet = UnobservedInterval(known, proof.at, UNPROVED, unchanged=True)
         return [*_longer(changed, APART_SECONDS), *_longer(quiet, QUIET_SECONDS)]
@@ -127,8 +133,6 @@ class Poll:
             if len(self._passed) > 1000:
                 self._passed = {self._reported}
         self._reported = version
-        if version == ABSENT:
-            self._since.pop(ABSENT, None)
         self._found(version, at)
         proved = [(asked, found) for asked, found in self._asked if self._is_seen(found)]
         self._asked = [each for each in self._asked if not self._is_seen(each[1])]
@@ -144,12 +148,14 @@ class Poll:
         return None
 
     def _found(self, version: str, at: float) -> None:
+        if version == ABSENT:
+            self._since[ABSENT] = at
         self._since.setdefault(version, at)
         if len(self._since) > 1000:
             self._since = {version: self._since[version]}
 
     def _proof(self, at: float, version: str) -> Proof:
-        return Proof(at, self._since.get(version, math.inf))
+        return Proof(at, self._since.get(version, math.inf), version != ABSENT)
 
     def _is_seen(self, version: str) -> bool:
         return version == self._reported or version in self._passed

@@ -55,7 +55,7 @@ class Observer:
         self._lost: dict[str, tuple[float, str]] = {}
         self._unsynced = {target.feed for target in targets}
         self._proved_by = {target.feed: target.proved_by for target in targets if target.proved_by}
-        self._changed: dict[str, float] = {}
+        self._told: set[str] = set()
         self._offset = Estimate()
         self._clock_reported = 0.0
 
@@ -108,7 +108,7 @@ class Observer:
         recorder.began(now)
         for target in self._targets:
             # What is not needed may not be there at all, as HTTPRoutes in Knative mode.
-            if target.proved_by and (target.needed or target.feed in self._changed):
+            if target.proved_by and (target.needed or target.feed in self._told):
                 self._coverage[target.feed] = Coverage(now)
                 self._eyes.poll(target, self._found, self._ended)
 
@@ -146,7 +146,7 @@ class Observer:
         if notice.kind in ("present", "deleted"):
             recorder.take(notice, at)
             if notice.name == self._proved_by.get(feed):
-                self._changed[feed] = at
+                self._told.add(feed)
                 version = ABSENT if notice.kind == "deleted" else version_of(notice.object or {})
                 # What was in flight when it was asked for is proved by its coming.
                 self._prove(recorder, feed, self._polls.setdefault(feed, Poll()).reported(version, at), at)

@@ -166,8 +166,10 @@ class Latency:
         return self._sides(window.percent) == 2 and low > (self.max_ratio or 1) * base_high
 
     def estimate(self, window: Window, doubt: float) -> tuple[str, float | None, float | None, float | None]:
-        told = window if self.refuted(window, doubt) else self._confirming(window, doubt) or window
-        (low, high), (base_low, base_high) = self._limits(told, doubt)
+        told, part = window, doubt
+        if not self.refuted(window, doubt):
+            told, part = self._confirming(window, doubt) or window, doubt / 2
+        (low, high), (base_low, base_high) = self._limits(told, part)
         value, base = (
             estimate(told.canary.times, self.quantile),
             estimate(told.baseline.times, self.quantile),

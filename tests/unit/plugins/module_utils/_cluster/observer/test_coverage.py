@@ -53,6 +53,14 @@ def test_what_the_watch_told_within_a_gap_has_not_changed_since():
     assert coverage.proved(Proof(105.0, 104.0 + 0.9 * APART_SECONDS)) == []
 
 
+def test_what_is_absent_may_have_been_there_in_between():
+    coverage = Coverage(100.0)
+    (found,) = coverage.proved(Proof(103.0, 100.7, lasting=False))
+    assert (found.start, found.end, found.unchanged) == (100.0, 103.0, False)
+    (found,) = coverage.proved(Proof(105.0, 100.7, lasting=False))
+    assert found.unchanged, "nothing was told since the last proof"
+
+
 def test_a_gap_in_which_the_object_changed_or_the_watch_was_lost_proves_nothing():
     coverage = Coverage(100.0)
     (found,) = coverage.proved(Proof(103.0, math.inf))
@@ -160,8 +168,8 @@ def test_an_object_that_is_gone_again_is_seen_to_be_once_the_watch_has_told_it()
     poll.reported("7", 2.0)
     assert poll.answered(10.0, 10.1, "7") == Proof(10.0, 2.0)
     assert poll.answered(10.2, 10.3, ABSENT) is None
-    assert poll.reported(ABSENT, 10.4) == Proof(10.2, 10.4)
-    assert poll.answered(11.0, 11.1, ABSENT) == Proof(11.0, 10.4)
+    assert poll.reported(ABSENT, 10.4) == Proof(10.2, 10.4, lasting=False)
+    assert poll.answered(11.0, 11.1, ABSENT) == Proof(11.0, 10.4, lasting=False)
 
 
 def test_before_the_watch_told_anything_nothing_is_a_proof():

@@ -144,6 +144,15 @@ def test_both_halves_together_have_the_doubt_of_one_look() -> None:
     assert 0.95**least <= 0.025 / 4 < 0.95 ** (least - 1)
 
 
+def test_the_interval_that_is_told_is_the_one_that_decides() -> None:
+    """Between the two doubts, where the limit lies within the interval of half of it alone."""
+    claim = Latency("latency", 0.95, max_seconds=0.05)
+    seen = _window({QUICK: 966, SLOW: 34}, {QUICK: 1000})
+    for doubt in (0.5, 0.1, 0.03, 0.02, 0.01, 0.001):
+        _clause, _value, _low, high = claim.estimate(seen, doubt)
+        assert claim.confirmed(seen, doubt) is (high is not None and high <= 0.05)
+
+
 def test_samples_that_begin_anew_have_no_later_half_of_others() -> None:
     progress = judge([RATIO], {}, 50, GateEvidence(1.0, _window({QUICK: 500}, {QUICK: 500})), ERRORS)
     assert progress["latency"].halves.marks
