@@ -10,41 +10,40 @@ what they say, so a look at both costs what two looks cost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from .window import Sides, Window
+from .window import Counted, Window, window
 
 # Fewer show nothing by themselves.
 FIRST_HALF = 16
+# What the load had counted when the samples of a step had doubled, the last two times: the older one lies a
+# half to a quarter of the way.
+Marks = tuple[Counted, ...]
 
 
-@dataclass(frozen=True)
-class Halves:
-    """What there was when the samples had doubled, the last two times: `marks` are pairs of how many samples
-    there were, and the answers. The older one lies a half to a quarter of the way."""
+def with_later(
+    percent: int, since: Counted, now: Counted, role: Callable[[str], str], marks: Sequence[Counted]
+) -> tuple[Window | None, Marks]:
+    """The window as `window` gives it, with its later part: the last half of its samples, up to three
+    quarters of them. And the marks with what there is now, if the samples have doubled; those of another
+    load or of before `since` are none."""
+    found = window(percent, since, now, role)
+    if found is None:
+        return None, ()
+    own = [(_samples(window(percent, since, mark, role)), mark) for mark in marks if mark.at > since.at]
+    own = [(number, mark) for number, mark in own if number]
+    samples = _samples(found)
+    behind = [mark for number, mark in own if 2 * number <= samples]
+    later = window(percent, behind[-1], now, role) if behind else None
+    doubled = samples >= (2 * own[-1][0] if own else FIRST_HALF)
+    kept = [mark for _number, mark in own]
+    return replace(found, later=later), (*kept[-1:], now) if doubled else tuple(kept)
 
-    marks: tuple[tuple[int, Sides], ...] = ()
 
-    def after(self, window: Window, samples: int) -> Halves:
-        """With what there is now, if the samples have doubled."""
-        least = 2 * self.marks[-1][0] if self.marks else FIRST_HALF
-        if samples < least:
-            return self
-        now = Sides(window.seconds, window.canary, window.baseline)
-        return Halves((*self.marks[-1:], (samples, now)))
-
-    def of(self, window: Window, samples: int) -> Window:
-        """The window with its later part: the last half of its samples, up to three quarters of them."""
-        behind = [sides for number, sides in self.marks if 2 * number <= samples]
-        return replace(window, later=window.since(behind[-1]) if behind else None)
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """As the state keeps it."""
-        return [{"samples": samples, **sides.to_json()} for samples, sides in self.marks]
-
-    @classmethod
-    def from_json(cls, data: list[Mapping[str, Any]]) -> Halves:
-        """The reverse of `to_json`."""
-        return cls(tuple((int(one["samples"]), Sides.from_json(one)) for one in data))
+def _samples(found: Window | None) -> int:
+    """How many there are of the side that has fewer; 0 for another load's."""
+    if found is None:
+        return 0
+    sides = [found.canary.requests, *([found.baseline.requests] if found.percent < 100 else [])]
+    return min(sides)

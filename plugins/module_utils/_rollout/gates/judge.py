@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .claims import GateClaim, Latency, SplitClaim
-from .halves import Halves
+from .claims import GateClaim, SplitClaim
 from .looks import Looks
 from .other import Measured, Pods, PodsGate, Query, QueryGate, judge_pods, judge_query
 from .result import GateResult, GateVerdict
@@ -32,8 +31,7 @@ class ErrorRates:
 class GateProgress:
     """What one gate has come to within a step. `confirming` and `refuting` are the looks at its claim;
     `good` and `bad` count looks in a row of a query; `last` is what it said last. `skipped` are the answers
-    of this step that a split leaves out, since the gateway had not followed yet; `halves` are where the later
-    half of a latency's samples begins."""
+    of this step that a split leaves out, since the gateway had not followed yet."""
 
     confirming: Looks | None = None
     refuting: Looks | None = None
@@ -43,7 +41,6 @@ class GateProgress:
     at: float = 0.0
     last: GateResult | None = None
     skipped: Skipped = (0, 0)
-    halves: Halves = Halves()
 
     def to_json(self) -> dict[str, Any]:
         """As the state keeps it."""
@@ -56,7 +53,6 @@ class GateProgress:
             "at": self.at,
             "last": self.last.to_json() if self.last else None,
             "skipped": list(self.skipped),
-            "halves": self.halves.to_json(),
         }
 
     @classmethod
@@ -72,7 +68,6 @@ class GateProgress:
             at=float(data["at"]),
             last=GateResult(**{**last, "verdict": GateVerdict(last["verdict"])}) if last else None,
             skipped=(int(canary), int(baseline)),
-            halves=Halves.from_json(data["halves"]),
         )
 
 
@@ -152,12 +147,8 @@ def _with_claim(
                 claim.name, GateVerdict.INCONCLUSIVE, "no load tells of this step", 0, confirming.due
             ),
         )
-    window, halves = evidence.window, before.halves
-    if isinstance(claim, SplitClaim):
-        window = window.without(before.skipped)
+    window = evidence.window.without(before.skipped) if isinstance(claim, SplitClaim) else evidence.window
     samples = claim.samples(window)
-    if isinstance(claim, Latency):
-        window, halves = halves.of(window, samples), halves.after(window, samples)
     failed, passed, shown = False, before.passed, 0.0
     if refuting.is_due(samples):
         shown = refuting.doubt(errors.refuting)
@@ -176,9 +167,7 @@ def _with_claim(
     else:
         # Between looks nothing new is said, but how many samples there are.
         result = replace(before.last, verdict=verdict, samples=samples, needed=confirming.due)
-    after = replace(
-        before, confirming=confirming, refuting=refuting, passed=passed, last=result, halves=halves
-    )
+    after = replace(before, confirming=confirming, refuting=refuting, passed=passed, last=result)
     return (
         _patiently(claim, after, evidence, errors) if isinstance(claim, SplitClaim) and not passed else after
     )
@@ -235,7 +224,6 @@ def _anew(claim: GateClaim, one: GateProgress, percent: int, errors: Errors) -> 
     return replace(
         one,
         passed=False,
-        halves=Halves(),
         confirming=confirming.again(claim.least(percent, confirming.doubt(errors.confirming))),
         refuting=refuting.again(FIRST_REFUTATION),
     )

@@ -110,40 +110,6 @@ class Window:
             baseline=Answers(self.baseline.requests - baseline),
         )
 
-    def since(self, earlier: Sides) -> Window:
-        """What came after so much of it."""
-        return replace(
-            self,
-            seconds=max(0.0, self.seconds - earlier.seconds),
-            canary=self.canary - earlier.canary,
-            baseline=self.baseline - earlier.baseline,
-            later=None,
-        )
-
-
-@dataclass(frozen=True)
-class Sides:
-    """What the canary and the baseline had answered after so many seconds of a step."""
-
-    seconds: float
-    canary: Answers
-    baseline: Answers
-
-    def to_json(self) -> dict[str, Any]:
-        """As the state keeps it."""
-        return {
-            "seconds": self.seconds,
-            "canary": self.canary.to_json(),
-            "baseline": self.baseline.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Sides:
-        """The reverse of `to_json`."""
-        return cls(
-            float(data["seconds"]), Answers.from_json(data["canary"]), Answers.from_json(data["baseline"])
-        )
-
 
 def window(percent: int, since: Counted, now: Counted, role: Callable[[str], str]) -> Window | None:
     """What came between two counts of the same load; None where it is not the same one.

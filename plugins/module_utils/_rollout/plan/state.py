@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..gates.halves import Marks
 from ..gates.judge import GateProgress
 from ..gates.window import Counted
 from .seen import Start
@@ -26,7 +27,8 @@ class RolloutState:
     - `begun` is when the present move was begun; `sent` is whether its patch is known to be in place, and
       `generation` that of the InferenceService then: with another one somebody else has changed it.
     - `seen_since` is since when its split has been seen without a break, `reached` when that had lasted long
-      enough, and `since` what the load had counted when its evidence began.
+      enough, `since` what the load had counted when its evidence began, and `marks` where its later half may
+      begin.
     - `canary` is the revision's name once it is known.
     - `gates` are their progress within the present step.
     - `paused` is a person's wish, `hold` why the driver itself does not go on; `waived` is whether a person
@@ -52,6 +54,7 @@ class RolloutState:
     seen_since: float | None = None
     reached: float | None = None
     since: Counted | None = None
+    marks: Marks = ()
     canary: str = ""
     gates: Mapping[str, GateProgress] = field(default_factory=dict)
     paused: bool = False
@@ -76,6 +79,7 @@ class RolloutState:
             **{name: getattr(self, name) for name in _PLAIN},
             "start": self.start.to_json(),
             "since": self.since.to_json() if self.since else None,
+            "marks": [mark.to_json() for mark in self.marks],
             "gates": {name: one.to_json() for name, one in self.gates.items()},
             "history": list(self.history),
         }
@@ -87,6 +91,7 @@ class RolloutState:
             **{name: data[name] for name in _PLAIN},
             start=Start.from_json(data["start"]),
             since=Counted.from_json(data["since"]) if data.get("since") else None,
+            marks=tuple(Counted.from_json(mark) for mark in data["marks"]),
             gates={name: GateProgress.from_json(one) for name, one in data["gates"].items()},
             history=tuple(data["history"]),
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
+from ..gates.halves import with_later
 from ..gates.judge import GateEvidence, GateProgress, begin_anew, judge
 from ..gates.result import GateResult, GateVerdict
 from ..gates.window import OTHER, UNNAMED, Window, window
@@ -231,7 +232,8 @@ class Turn:
                 again = begin_anew(self.state.gates, self._plan.judges, step.percent, self._plan.errors)
                 self._set(since=counted, gates={**self.state.gates, **again})
             since = self.state.since or counted
-            found = window(step.percent, since, counted, self.role)
+            found, marks = with_later(step.percent, since, counted, self.role, self.state.marks)
+            self._set(marks=marks)
         return GateEvidence(self._now, found, self._seen.pods, self._seen.measured, self._late(step))
 
     def _late(self, step: Step) -> bool:
@@ -317,17 +319,8 @@ class Turn:
         return Hold(f"{what} wait{'' if ' and ' in what else 's'} for a person")
 
     def _next_move(self) -> None:
-        self._set(
-            move=self.state.move + 1,
-            begun=None,
-            sent=False,
-            seen_since=None,
-            reached=None,
-            since=None,
-            gates={},
-            approved=False,
-            stopped_at=None,
-        )
+        self._set(move=self.state.move + 1, begun=None, sent=False, approved=False, stopped_at=None)
+        self._set(seen_since=None, reached=None, since=None, marks=(), gates={})
 
     def _fail(self, cause: str) -> Action:
         if self._plan.on_failure == "hold":

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.claims import Latency
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.halves import FIRST_HALF, Halves
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.halves import (
+    FIRST_HALF,
+    Marks,
+    with_later,
+)
 from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.judge import (
     ErrorRates,
     GateEvidence,
     GateProgress,
-    begin_anew,
     judge,
     share_of,
 )
@@ -20,8 +23,14 @@ from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.res
     GateResult,
     GateVerdict,
 )
-from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.window import Answers, Window
-from ansible_collections.iter8.kfserving.tests.support.driven import Load, Truth
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.gates.window import (
+    Answers,
+    Counted,
+    Window,
+)
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.machine import begin
+from ansible_collections.iter8.kfserving.plugins.module_utils._rollout.plan.state import RolloutState
+from ansible_collections.iter8.kfserving.tests.support.driven import Driver, Knative, Load, Truth, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,15 +44,29 @@ def _window(canary: dict[int, int], baseline: dict[int, int], seconds: float = 1
     return Window(50, seconds, one, one if baseline is canary else other)
 
 
+NOTHING = Counted(0.0, 1.0, {})
+
+
+def _counted(at: float, canary: dict[int, int], baseline: dict[int, int], load: float = 1.0) -> Counted:
+    sides = {"canary": canary, "baseline": baseline}
+    return Counted(at, load, {who: Answers(sum(t.values()), 0, t) for who, t in sides.items()})
+
+
+def _with_later(now: Counted, marks: Marks = (), since: Counted = NOTHING) -> tuple[Window, Marks]:
+    found, marks = with_later(50, since, now, str, marks)
+    assert found is not None
+    return found, marks
+
+
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=80))
 def test_the_later_part_is_from_a_half_to_three_quarters_or_a_look_more(steps: list[int]) -> None:
     """Whatever the samples say; a look may be late by as many as came at once."""
-    halves, samples, widest = Halves(), 0, max(steps)
-    for step in steps:
+    marks: Marks = ()
+    samples, widest = 0, max(steps)
+    for at, step in enumerate(steps, 1):
         samples += step
-        window = _window({QUICK: samples}, {QUICK: samples})
-        later = halves.of(window, samples).later
-        halves = halves.after(window, samples)
+        window, marks = _with_later(_counted(float(at), {QUICK: samples}, {QUICK: samples}), marks)
+        later = window.later
         if later is None:
             assert samples < 2 * (FIRST_HALF + widest)
         else:
@@ -51,21 +74,57 @@ def test_the_later_part_is_from_a_half_to_three_quarters_or_a_look_more(steps: l
 
 
 def test_the_later_part_knows_nothing_of_the_beginning() -> None:
-    halves = Halves().after(_window({SLOW: 100}, {SLOW: 100}, 9.0), 100)
-    seen = halves.of(_window({SLOW: 100, QUICK: 100}, {SLOW: 100, QUICK: 150}, 30.0), 200).later
+    _window_then, marks = _with_later(_counted(9.0, {SLOW: 100}, {SLOW: 100}))
+    now = _counted(30.0, {SLOW: 100, QUICK: 100}, {SLOW: 100, QUICK: 150})
+    seen = _with_later(now, marks)[0].later
     assert seen is not None
     assert (seen.canary.times, seen.baseline.times) == ({QUICK: 100}, {QUICK: 150})
     assert (seen.canary.requests, seen.baseline.requests, seen.seconds) == (100, 150, 21.0)
 
 
 def test_the_marks_survive_the_state() -> None:
-    halves = Halves()
+    marks: Marks = ()
     for n in (20, 40, 80):
-        halves = halves.after(_window({QUICK: n, SLOW: 1}, {QUICK: n}, float(n)), n)
-    assert len(halves.marks) == 2
-    assert Halves.from_json(json.loads(json.dumps(halves.to_json()))) == halves
-    progress = GateProgress(halves=halves)
-    assert GateProgress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
+        _found, marks = _with_later(_counted(float(n), {QUICK: n, SLOW: 1}, {QUICK: n}), marks)
+    assert len(marks) == 2
+    begun = begin(plan_of(), "knative", Knative().seen(None), 1000.0)
+    state = replace(begun, since=NOTHING, marks=marks)
+    assert RolloutState.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+def test_the_driver_keeps_the_marks_of_a_step_until_it_is_over() -> None:
+    gates = [{"type": "latency", "quantile": 0.95, "max_ratio": 1.5}]
+    steps = [{"percent": 20, "seconds": 60}, {"percent": 50, "seconds": 60}]
+    kept: list[tuple[int, int]] = []
+    driver = Driver(
+        plan_of(gates=gates, steps=steps),
+        Knative(),
+        Load({}),
+        watch=lambda state, _action: kept.append((state.move, len(state.marks))),
+    )
+    driver.run(seconds=400)
+    assert driver.state.outcome == "promoted"
+    moves = sorted({move for move, _marks in kept})
+    at_splits = [move for move in moves if max(marks for at, marks in kept if at == move) == 2]
+    assert len(at_splits) == 2
+    assert all(next(marks for at, marks in kept if at == move) == 0 for move in moves)
+
+
+@pytest.mark.parametrize("other", [Counted(500.0, 1.0, {}), Counted(0.0, 2.0, {})], ids=["step", "load"])
+def test_marks_of_another_step_or_load_are_none(other: Counted) -> None:
+    _found, marks = _with_later(_counted(100.0, {QUICK: 500}, {QUICK: 500}))
+    assert marks
+    now = _counted(600.0, {QUICK: 9000}, {QUICK: 9000}, other.load)
+    found, marks = _with_later(now, marks, other)
+    assert (found.later, marks) == (None, (now,))
+
+
+def test_where_there_is_no_baseline_the_canarys_answers_are_the_samples() -> None:
+    found, marks = with_later(100, NOTHING, _counted(9.0, {QUICK: 500}, {}), str, ())
+    assert marks
+    found, _marks = with_later(100, NOTHING, _counted(19.0, {QUICK: 1000}, {}), str, marks)
+    assert found is not None
+    assert found.later is not None
 
 
 def _driven(
@@ -74,10 +133,11 @@ def _driven(
     """What the gate says of 50 requests a second, after how many seconds, and its words."""
     load = Load({"canary": truth}, 50.0, random.Random(seed), congested=congested)
     progress: dict[str, GateProgress] = {}
+    marks: Marks = ()
+    since = Counted(0.0, load.began, {})
     for second in range(1, seconds + 1):
         load.tick({"baseline": 0.5, "canary": 0.5})
-        names = load.at(float(second)).names
-        window = Window(50, float(second), names["canary"], names["baseline"])
+        window, marks = _with_later(load.at(float(second)), marks, since)
         progress = judge([claim], progress, 50, GateEvidence(float(second), window), ERRORS)
         last = progress[claim.name].last
         assert last is not None
@@ -106,11 +166,11 @@ def test_a_canary_that_is_slow_fails_whatever_the_beginning_was_like() -> None:
 def _at_once(*canary: dict[int, int], claim: Latency = RATIO) -> GateResult:
     """What is said at last of a canary that has answered so, one window after another."""
     progress: dict[str, GateProgress] = {}
+    marks: Marks = ()
     for number, times in enumerate(canary, 1):
-        evidence = GateEvidence(
-            float(number), _window(times, {QUICK: sum(times.values())}, seconds=float(number))
-        )
-        progress = judge([claim], progress, 50, evidence, ERRORS)
+        now = _counted(float(number), times, {QUICK: sum(times.values())})
+        window, marks = _with_later(now, marks)
+        progress = judge([claim], progress, 50, GateEvidence(float(number), window), ERRORS)
     last = progress[claim.name].last
     assert last is not None
     return last
@@ -151,9 +211,3 @@ def test_the_interval_that_is_told_is_the_one_that_decides() -> None:
     for doubt in (0.5, 0.1, 0.03, 0.02, 0.01, 0.001):
         _clause, _value, _low, high = claim.estimate(seen, doubt)
         assert claim.confirmed(seen, doubt) is (high is not None and high <= 0.05)
-
-
-def test_samples_that_begin_anew_have_no_later_half_of_others() -> None:
-    progress = judge([RATIO], {}, 50, GateEvidence(1.0, _window({QUICK: 500}, {QUICK: 500})), ERRORS)
-    assert progress["latency"].halves.marks
-    assert begin_anew(progress, [RATIO], 50, ERRORS)["latency"].halves == Halves()
