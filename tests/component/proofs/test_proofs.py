@@ -114,6 +114,22 @@ def judged(load: dict[str, Any], stamps: dict[str, Any], folder: Path) -> tuple[
     return verdict, (folder / "report.html").read_text(), (folder / "junit.xml").read_text()
 
 
+def together(outages: list[dict[str, Any]], answered_from: float) -> Iterator[dict[str, Any]]:
+    """The outage on each kind of connection, from its first failure to its last.
+
+    A busy kernel delivers a SYN late: a request that was sent while nobody listened is then answered by who
+    listens next, and the outage, told in the order of sending, is two. Only one that was sent late enough to
+    have waited until then can be such a success.
+    """
+    for mode in ("new", "keep-alive"):
+        first, *others = (outage for outage in outages if outage["connection_mode"] == mode)
+        whole = dict(first)
+        for outage in others:
+            assert outage["last_success"] == whole["recovered"] > answered_from
+            whole["recovered"] = outage["recovered"]
+        yield whole
+
+
 def test_one_request_lost_among_100000_is_found_dated_and_shown(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
@@ -167,19 +183,19 @@ def test_an_outage_of_50_ms_at_200_a_second_is_found_and_dated_to_10_ms(
     verdict, page, _unused = judged(load, stamps, tmp_path)
 
     # On a machine that is busy the load and the server run late, and the load says by how much.
-    late = load["LoadTest"]["lateness"]["max"] + load["LoadTest"]["timeline"][-2]["max"]
+    waited = max(second["max"] for second in load["LoadTest"]["timeline"][3:])  # request 700 is in the fourth
+    late = load["LoadTest"]["lateness"]["max"] + waited
     exact = 0.010 + late
     # One of each kind of connection, each of which has every other request.
     outages = verdict["outages"]
     assert {outage["connection_mode"] for outage in outages} == {"new", "keep-alive"}
-    assert len(outages) == 2
     down = stamps["up"] - stamps["down"]
-    for outage in outages:
+    for whole in together(outages, answered_from=stamps["up"] - waited):
         # Of the last request before, the client knows the sending and the server the answer.
-        assert abs(outage["last_success"] - stamps["last_answer"]) < exact
-        assert abs(outage["first_failed_send"] - stamps["down"]) < exact
-        assert abs(outage["recovered"] - stamps["first_answer"]) < exact
-        assert abs((outage["recovered"] - outage["first_failed_send"]) - down) < 2 * exact
+        assert abs(whole["last_success"] - stamps["last_answer"]) < exact
+        assert abs(whole["first_failed_send"] - stamps["down"]) < exact
+        assert abs(whole["recovered"] - stamps["first_answer"]) < exact
+        assert abs((whole["recovered"] - whole["first_failed_send"]) - down) < 2 * exact
     # Ten were due in it, and the one with which it began is lost as well.
     lost = sum(outage["failed"] for outage in outages)
     assert abs(lost - (1 + down * 200)) <= 1 + late * 200
