@@ -567,3 +567,13 @@ def test_a_second_of_answers_beyond_the_load_is_named() -> None:
     row(run, 89).update(second=START + 8999)
     texts = [finding.text for _rule, finding in decide(run.evidence()).reasons()]
     assert any("second of answers within the load" in text for text in texts), texts
+
+
+def test_an_answer_that_was_slower_than_the_load_was_old_is_told_by_itself() -> None:
+    """The fourth second ended four seconds after the beginning, to the accuracy of one."""
+    run = rollouts.good()
+    rollouts.slow(run, 3, 4.9)
+    assert list(impossible(read_load(run.load))) == []
+    rollouts.slow(run, 3, 5.1)
+    told = f"seconds for the slowest of second {START + 3}, since the load began"
+    assert dict(impossible(read_load(run.load))) == {told: 5.1}
