@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kubernetes import config, dynamic
+from kubernetes import client, config, dynamic
 
 from .sandbox import Running
 from .waiting import until
@@ -44,6 +44,17 @@ def patiently(call: Callable[[], Any], seconds: float = 40) -> Any:
     """Calls again while the API server is not quite there."""
     answer = until(lambda: (call(),), seconds, "the API server answers", ignoring=(Exception,), poll=0.2)
     return answer[0]
+
+
+def remove_crd(api: client.ApiClient, name: str) -> None:
+    """Delete the kind, and wait until it is gone: until then none of its name can be made."""
+    crds = client.ApiextensionsV1Api(api)
+    crds.delete_custom_resource_definition(name)
+
+    def names() -> list[str]:
+        return [each.metadata.name for each in crds.list_custom_resource_definition().items]
+
+    until(lambda: name not in names(), 60, f"{name} is gone", poll=0.2)
 
 
 class Stage:

@@ -25,7 +25,7 @@ from ...support.cluster_playbook import Tasks
 from ...support.places import ROOT
 from ...support.proxy import Proxy
 from ...support.sandbox import Home, Running
-from ...support.stage import GROUP, HANDLERS, NAMESPACE, Stage, crd, patiently
+from ...support.stage import GROUP, HANDLERS, NAMESPACE, Stage, crd, patiently, remove_crd
 from ...support.waiting import until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
@@ -220,7 +220,7 @@ def route(stage: Stage) -> Iterator[Callable[[int], None]]:
         routes.patch_namespaced_custom_object(*place, "my-model", {"spec": spec})
 
     yield weigh
-    crds.delete_custom_resource_definition(f"httproutes.{ROUTES}")
+    remove_crd(stage.api, f"httproutes.{ROUTES}")
 
 
 def test_routes_are_proved_as_well_where_the_traffic_stands_in_them(

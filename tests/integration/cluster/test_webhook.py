@@ -14,7 +14,7 @@ from kubernetes import client, config, dynamic
 
 from ...support.cluster_playbook import Tasks
 from ...support.sandbox import Running
-from ...support.stage import crd, patiently
+from ...support.stage import crd, patiently, remove_crd
 from ...support.waiting import until
 from ...support.webhook import Webhook
 
@@ -59,7 +59,7 @@ class Guarded:
 
     def tear_down(self) -> None:
         self._guards.delete_validating_webhook_configuration(NAME)
-        self._crds.delete_custom_resource_definition(f"guardeds.{GROUP}")
+        remove_crd(self._api, f"guardeds.{GROUP}")
         self.webhook.go()
 
     def _kind(self) -> Any:
