@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import engine as engine_module
-from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import poller
+from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine import poller, pool
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.engine.engine import Engine
 from ansible_collections.iter8.kfserving.plugins.module_utils._load.http.target import (
     SocketAddress,
@@ -78,19 +78,32 @@ def test_open_loop_does_not_wait_for_answers(serve: Any, load: Any) -> None:
     assert own["response_time"]["Max"] >= 0.4
 
 
-def test_connections_that_a_slow_time_made_are_kept_for_a_second_and_no_longer(serve: Any, load: Any) -> None:
+def slow_for(seconds: float) -> Any:
+    """Nobody gets an answer before so much of the load is over."""
     begun: list[float] = []
 
-    def slow_at_first(visit: Any) -> None:
+    def answer(visit: Any) -> None:
         begun.append(time.monotonic())
-        time.sleep(max(0.0, 0.3 - (time.monotonic() - begun[0])))
+        time.sleep(max(0.0, seconds - (time.monotonic() - begun[0])))
         visit.ok()
 
-    result = load(serve(slow_at_first).url, rate=50, duration=2_500_000_000, connections=2)
+    return answer
+
+
+def test_connections_that_a_slow_time_made_are_kept_for_a_second_and_no_longer(serve: Any, load: Any) -> None:
+    result = load(serve(slow_for(0.3)).url, rate=50, duration=2_500_000_000, connections=2)
     surplus = result["LoadTest"]["reconnects"]["surplus"]
     assert surplus >= 8
     # All that were made are gone but those asked for.
     assert result["SocketCount"] == surplus + 2
+
+
+def test_a_crowd_of_them_goes_some_at_a_time(serve: Any, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due while many are closed would be sent late, and make as many anew."""
+    monkeypatch.setattr(pool, "TRIMMED_AT_ONCE", 3)
+    own = load(serve(slow_for(0.5)).url, rate=50, duration=1_500_000_000, connections=2)["LoadTest"]
+    # At the end of each second, and of the load.
+    assert own["reconnects"]["surplus"] in range(3, 3 * len(own["timeline"]) + 4, 3)
 
 
 def slow(visit: Any) -> None:

@@ -26,6 +26,7 @@ from .resolver import Resolver
 Made = TypeVar("Made", bound=Connection)
 
 EXPIRED = "keep_alive_timeout"  # why a connection was given up: as long as the server keeps it idle
+TRIMMED_AT_ONCE = 100  # closing one takes about 40 us
 
 
 class ConnectFailed(Exception):
@@ -217,8 +218,13 @@ class ConnectionPool:
                 self.drop(conn, EXPIRED)
 
     def trim(self) -> None:
-        """Drop idle connections beyond those asked for: slow answers made more, and they may be over."""
-        while self._idle and self._kept > self._options.connections:
+        """Drop idle connections beyond those asked for: slow answers made more, and they may be over.
+
+        Some at a time: what is due while a thousand are closed is sent late, and takes as many new ones.
+        """
+        for _surplus in range(min(TRIMMED_AT_ONCE, self._kept - self._options.connections)):
+            if not self._idle:
+                return
             self.drop(self._idle.popleft(), "surplus")
 
     def drop(self, conn: Connection, reason: str) -> None:
