@@ -47,18 +47,13 @@ class Histogram:
         low, high = min(values), max(values)
         self.min = low if not self.count else min(self.min, low)
         self.max = max(self.max, high)
-        counts, count, total, squares = self.counts, 0, 0, 0
-        # Of a second's many different values each costs the engine time in which it sends nothing.
+        counts = self.counts
         for value, times in values.items():
-            weighted = value * times
-            count += times
-            total += weighted
-            squares += value * weighted
-            key = value if value < 1000 else bucket(value)
+            self.count += times
+            self.sum += value * times
+            self.squares += value * value * times
+            key = bucket(value)
             counts[key] = counts.get(key, 0) + times
-        self.count += count
-        self.sum += total
-        self.squares += squares
 
     def merge(self, other: Histogram) -> None:
         """Add another's counts: the same as having counted all in one."""
