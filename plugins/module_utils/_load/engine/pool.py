@@ -222,9 +222,8 @@ class ConnectionPool:
 
         Some at a time: what is due while a thousand are closed is sent late, and takes as many new ones.
         """
-        for _surplus in range(min(TRIMMED_AT_ONCE, self._kept - self._options.connections)):
-            if not self._idle:
-                return
+        surplus = self._kept - self._options.connections
+        for _connection in range(min(surplus, len(self._idle), TRIMMED_AT_ONCE)):
             self.drop(self._idle.popleft(), "surplus")
 
     def drop(self, conn: Connection, reason: str) -> None:

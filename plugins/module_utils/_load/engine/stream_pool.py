@@ -11,7 +11,7 @@ from ..http2.connection import StreamConnection
 from ..http2.session import Http2Session
 from ..options import Options
 from ..stats.modes import ModeTally
-from .pool import ConnectionPool
+from .pool import TRIMMED_AT_ONCE, ConnectionPool
 
 
 class StreamPool:
@@ -71,8 +71,8 @@ class StreamPool:
         self._pool.drop(conn, conn.ending)
 
     def trim(self) -> None:
-        """Give up unused connections beyond those asked for: slow answers made more, and they may be over."""
-        surplus = len(self._kept) - self._options.connections
+        """Give up unused connections beyond those asked for, some at a time: see `ConnectionPool.trim`."""
+        surplus = min(len(self._kept) - self._options.connections, TRIMMED_AT_ONCE)
         unused = [conn for conn in self._kept if not conn.calls and not conn.queue]
         for conn in unused[: max(0, surplus)]:
             self.end_use(conn, "surplus")
